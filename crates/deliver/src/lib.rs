@@ -1,0 +1,2 @@
+//! Local delivery: mbox, Maildir, LMTP, as the recipient.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Lookup tables, one file a class.
+#![forbid(unsafe_code)]

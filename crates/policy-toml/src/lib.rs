@@ -1,0 +1,2 @@
+//! Reads ironpost.toml and answers with typed rules.
+#![forbid(unsafe_code)]

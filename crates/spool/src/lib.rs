@@ -1,0 +1,2 @@
+//! Keeps messages safe: commit, recover, compact.
+#![forbid(unsafe_code)]

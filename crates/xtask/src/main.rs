@@ -1,0 +1,2 @@
+//! The one development tool.
+fn main() {}
