@@ -1,6 +1,44 @@
 //! The questions that a mail server asks of its owner, and the answers.
+//!
+//! Sessions, the queue and the commands know only this face. Which language the owner wrote in
+//! (`ironpost.toml` or `sendmail.cf`) is known by the crates that implement [`Policy`].
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 extern crate alloc;
+
+mod question;
+mod route;
+pub mod settings;
+mod verdict;
+
+pub use question::{Ask, Facts, Macros, Origin, Parameters, Question, Resolved};
+pub use route::{
+    Expansion, LmtpPlace, MailboxPlace, Mailer, MailerId, Recipient, RefusedMember, Route,
+    Transport,
+};
+pub use settings::Settings;
+pub use verdict::{Acceptance, Refusal, Verdict};
+
+/// What the owner of a mail server decides. Implemented once a configuration language.
+///
+/// Every method is a pure function of its argument and of the maps behind the policy: no session
+/// state is kept, so a policy can be replaced between any two questions, and a recorded question
+/// can be asked again.
+pub trait Policy {
+    /// What the roles need to know before any question: limits, timeouts, mailers, listeners.
+    fn settings(&self) -> &Settings;
+
+    /// May this go on?
+    fn judge(&self, question: &Question) -> Verdict;
+
+    /// Where does mail for this address go? For addresses that no session has judged: recipients
+    /// of reports and of expansions.
+    ///
+    /// `address` is without angle brackets.
+    fn route(&self, address: &[u8]) -> Result<Route, Refusal>;
+
+    /// Who stands behind this name? Asked by the queue for a [`Route`] that `expands`.
+    fn expand(&self, address: &[u8], route: &Route) -> Expansion;
+}

@@ -1,0 +1,148 @@
+//! What the roles need to know before any question is asked. Made by the policy, sent to master and
+//! from there to each role as a frame; every field has a safe default.
+
+use crate::Mailer;
+use alloc::{boxed::Box, vec, vec::Vec};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use serde::{Deserialize, Serialize};
+
+mod limits;
+mod timeouts;
+
+pub use limits::{BODY_INLINE_BYTES_MAX, FRAME_BYTES_MAX, Limits};
+pub use timeouts::{Retry, Timeouts};
+
+/// Everything that is decided once a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Our own name, in the greeting, in Received fields and in EHLO (`$j`).
+    pub host_name: Box<[u8]>,
+    /// The text after `220 host ESMTP `; no version unless the owner wants it.
+    pub greeting: Box<[u8]>,
+    /// Where to listen, in order; `Facts::daemon` is an index.
+    pub listeners: Vec<Listener>,
+    /// Who carries mail; a `MailerId` is an index.
+    pub mailers: Vec<Mailer>,
+    /// Networks in which bare CR or LF is read as a line end, not refused.
+    pub normalized_networks: Vec<Network>,
+    /// Whether DSN (RFC 3461) is offered.
+    pub offers_dsn: bool,
+    /// Whether EXPN and VRFY answer: they are asked of the policy; if not, one uniform reply.
+    pub answers_vrfy: bool,
+    /// See `answers_vrfy`.
+    pub answers_expn: bool,
+    /// Bounds on everything.
+    pub limits: Limits,
+    /// How long is waited.
+    pub timeouts: Timeouts,
+    /// When a delivery is tried again, and when it is given up.
+    pub retry: Retry,
+    /// Files and folders.
+    pub paths: Paths,
+    /// What is logged, and where.
+    pub logging: Logging,
+    /// Address of double bounces; empty: dropped (and logged).
+    pub postmaster: Box<[u8]>,
+    /// The name servers that are asked; empty: those of the system.
+    pub name_servers: Vec<SocketAddr>,
+    /// Addresses as next hop that DNS must not lead to unless they are here.
+    pub trusted_next_hops: Vec<IpAddr>,
+}
+
+/// A place to listen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// Its name in the log (`daemon=`).
+    pub name: Box<[u8]>,
+    /// Whether missing Date, Message-Id and From are added (RFC 6409).
+    pub is_submission: bool,
+}
+
+/// A network: an address and how many of its leading bits count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// The address.
+    pub address: IpAddr,
+    /// Leading bits that count.
+    pub prefix_bits: u8,
+}
+
+impl Network {
+    /// Whether the address is inside. An IPv4 address in IPv6 clothes counts as IPv4.
+    #[must_use]
+    pub fn holds(&self, address: IpAddr) -> bool {
+        let (ours, theirs, width) = match (self.address.to_canonical(), address.to_canonical()) {
+            (IpAddr::V4(ours), IpAddr::V4(theirs)) => {
+                (u128::from(u32::from(ours)), u128::from(u32::from(theirs)), 32_u32)
+            }
+            (IpAddr::V6(ours), IpAddr::V6(theirs)) => (u128::from(ours), u128::from(theirs), 128),
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
+        };
+        let dropped = width.saturating_sub(u32::from(self.prefix_bits));
+        ours.checked_shr(dropped).unwrap_or(0) == theirs.checked_shr(dropped).unwrap_or(0)
+    }
+}
+
+/// Files and folders, all absolute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paths {
+    /// The spool's folder.
+    pub spool: Box<[u8]>,
+    /// The control socket and the drop folder's parent.
+    pub run: Box<[u8]>,
+    /// Files and folders that the policy reads (aliases, maps), for its cage.
+    pub read: Vec<Box<[u8]>>,
+}
+
+/// What is logged, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Logging {
+    /// Where lines go.
+    pub to: LogTo,
+    /// sendmail's `LogLevel`.
+    pub level: u8,
+    /// JSON instead of sendmail's lines.
+    pub is_json: bool,
+}
+
+/// Where log lines go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LogTo {
+    /// The system's log socket, facility mail (RFC 3164).
+    Syslog,
+    /// Standard output, a line each.
+    Stdout,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            host_name: b"localhost"[..].into(),
+            greeting: b"Ironpost"[..].into(),
+            listeners: vec![Listener {
+                address: SocketAddr::from((Ipv4Addr::LOCALHOST, 2525)),
+                name: b"MTA"[..].into(),
+                is_submission: false,
+            }],
+            mailers: Vec::new(),
+            normalized_networks: Vec::new(),
+            offers_dsn: true,
+            answers_vrfy: false,
+            answers_expn: false,
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            retry: Retry::default(),
+            paths: Paths {
+                spool: b"/var/spool/ironpost"[..].into(),
+                run: b"/run/ironpost"[..].into(),
+                read: Vec::new(),
+            },
+            logging: Logging { to: LogTo::Stdout, level: 9, is_json: false },
+            postmaster: b"postmaster"[..].into(),
+            name_servers: Vec::new(),
+            trusted_next_hops: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Bounds on everything a stranger can make us keep: the one table.
+
+use serde::{Deserialize, Serialize};
+
+/// A body up to this many octets stays in memory and travels inside frames; a larger one is a file.
+pub const BODY_INLINE_BYTES_MAX: usize = 128 * 1024;
+
+/// The longest frame between two roles, in octets: an inline body and a thousand recipients.
+pub const FRAME_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Bounds that the owner may move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Octets of a message, as it is stored.
+    pub message_bytes_max: u64,
+    /// Recipients of a transaction; the next gets 452.
+    pub recipients_max: u32,
+    /// Octets of a header; more gets 552.
+    pub header_bytes_max: u32,
+    /// Received fields; more gets 554 5.4.6.
+    pub hops_max: u32,
+    /// Octets of a command line with its end (RFC 5321 says 512 at least).
+    pub command_bytes_max: u32,
+    /// Octets of a line of text with its end; longer ones are refused.
+    pub text_line_bytes_max: u32,
+    /// Wrong commands in a session before 421.
+    pub bad_commands_max: u32,
+    /// Refused recipients in a session before 421.
+    pub bad_recipients_max: u32,
+    /// Messages in a session before 421.
+    pub messages_max: u32,
+    /// Sessions at the same time, over all clients.
+    pub sessions_max: u32,
+    /// Sessions at the same time from one client address.
+    pub sessions_per_client_max: u32,
+    /// Messages in the queue; more gets 452.
+    pub queued_max: u32,
+    /// Free octets of the spool's disk below which 452 is answered.
+    pub free_bytes_min: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes_max: 50 * 1024 * 1024,
+            recipients_max: 1000,
+            header_bytes_max: 65_536,
+            hops_max: 25,
+            command_bytes_max: 2048,
+            text_line_bytes_max: 65_536,
+            bad_commands_max: 25,
+            bad_recipients_max: 25,
+            messages_max: 10_000,
+            sessions_max: 5_000,
+            sessions_per_client_max: 200,
+            queued_max: 10_000_000,
+            free_bytes_min: 64 * 1024 * 1024,
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! How long is waited, in seconds (RFC 5321, 4.5.3.2 where it asks for more, our defaults follow it).
+
+use serde::{Deserialize, Serialize};
+
+/// How long the other side may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timeouts {
+    /// Server: for a whole command line, from the reply before it.
+    pub command_s: u32,
+    /// Server: between two pieces of a message.
+    pub data_block_s: u32,
+    /// Server: for a whole message.
+    pub message_s: u32,
+    /// Client: until the connection stands.
+    pub connect_s: u32,
+    /// Client: for the greeting.
+    pub greeting_s: u32,
+    /// Client: for the answer to EHLO, MAIL, RCPT, RSET and QUIT.
+    pub reply_s: u32,
+    /// Client: for the answer to DATA.
+    pub data_s: u32,
+    /// Client: for the answer to the dot.
+    pub dot_s: u32,
+    /// Client: how long an unused connection is kept.
+    pub idle_s: u32,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            command_s: 300,
+            data_block_s: 180,
+            message_s: 3600,
+            connect_s: 30,
+            greeting_s: 300,
+            reply_s: 300,
+            data_s: 120,
+            dot_s: 600,
+            idle_s: 5,
+        }
+    }
+}
+
+/// When a delivery is tried again, and when it is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// The first pause after a failure; doubled each time.
+    pub first_s: u32,
+    /// The longest pause.
+    pub longest_s: u32,
+    /// Age of a message at which its undelivered recipients fail (Timeout.queuereturn).
+    pub give_up_s: u32,
+    /// Age at which the sender is warned once (Timeout.queuewarn); 0: never.
+    pub warn_s: u32,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { first_s: 300, longest_s: 3600, give_up_s: 5 * 86_400, warn_s: 4 * 3600 }
+    }
+}

@@ -1,0 +1,72 @@
+//! What a policy answers.
+
+use crate::{Macros, Route};
+use alloc::{boxed::Box, vec::Vec};
+use serde::{Deserialize, Serialize};
+
+/// The answer to a [`crate::Question`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// Go on.
+    Accept(Acceptance),
+    /// Say no, for now (4xx) or for good (5xx).
+    Refuse(Refusal),
+    /// Say yes and throw the message away.
+    Discard {
+        /// The rule set or rule that said so, for the log and the ledger.
+        by: Box<[u8]>,
+    },
+    /// Say yes and keep the message back.
+    Quarantine {
+        /// Why, for the postmaster.
+        reason: Box<[u8]>,
+    },
+}
+
+impl Verdict {
+    /// A plain yes.
+    #[must_use]
+    pub fn accept() -> Self {
+        Self::Accept(Acceptance::default())
+    }
+}
+
+/// What comes with a yes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acceptance {
+    /// Where an accepted recipient goes. Always there for [`crate::Ask::Recipient`].
+    pub route: Option<Route>,
+    /// The lines of a VRFY or EXPN answer, without codes.
+    pub lines: Vec<Box<[u8]>>,
+    /// Macros to carry on in this session.
+    pub macros: Macros,
+}
+
+/// A no, as the client will read it and as the log will tell it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The reply code, 400 to 599.
+    pub code: u16,
+    /// The enhanced status code (RFC 3463), class first.
+    pub status: (u8, u16, u16),
+    /// The text after the codes, without line ends.
+    pub text: Box<[u8]>,
+    /// The rule set (sendmail's name, e.g. `check_rcpt`) or table of ours that refused.
+    pub by: Box<[u8]>,
+    /// Whether the connection closes after the reply (a 421).
+    pub closes: bool,
+}
+
+impl Refusal {
+    /// A refusal that keeps the connection open.
+    #[must_use]
+    pub fn new(code: u16, status: (u8, u16, u16), text: &[u8], by: &[u8]) -> Self {
+        Self { code, status, text: text.into(), by: by.into(), closes: code == 421 }
+    }
+
+    /// Whether trying again later may help.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        self.code < 500
+    }
+}
