@@ -1,2 +1,40 @@
-//! The one development tool.
-fn main() {}
+//! The one development tool: `cargo xtask ci | tidy | bench`.
+//!
+//! `ci` is all that CI does; `tidy` holds the project to what ARCHITECTURE.md promises; `bench`
+//! measures the figures of docs/performance.md.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a development tool speaks to its user"
+)]
+
+mod ci;
+mod tidy;
+
+use anyhow::{Result, bail};
+use std::path::PathBuf;
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+
+  ci      fmt, tidy, clippy, tests, docs: all that CI does
+  tidy    floors, purity, lengths, documents";
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) = match arguments.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => bail!("{USAGE}"),
+    };
+    match (command, rest) {
+        ("ci", []) => ci::run(),
+        ("tidy", []) => tidy::run(&root()),
+        _ => bail!("{USAGE}"),
+    }
+}
+
+/// The root of the checkout: two floors above this crate.
+fn root() -> PathBuf {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.parent().and_then(|crates| crates.parent()).map_or(here.clone(), PathBuf::from)
+}
