@@ -1,6 +1,43 @@
 //! What to try when, and what came of it: scheduler, retries, ledger; no disk.
+//!
+//! [`Scheduler`] is a machine: [`Input`] goes in with the time, [`Action`]s come out. Messages are
+//! known by the slot that the daemon gives them; their envelopes ([`Envelope`]) and the state of
+//! their recipients ([`Note`]) are records that the spool keeps.
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 extern crate alloc;
+
+mod batch;
+mod coding;
+mod event;
+mod ledger;
+mod message;
+mod note;
+mod outcome;
+mod recipient;
+mod report;
+mod schedule;
+
+pub use batch::{Batch, BatchId, BatchRecipient};
+pub use coding::RecordError;
+pub use event::{Event, Stat, To};
+pub use ledger::Ledger;
+pub use message::{
+    ADDRESS_BYTES_MAX, BodyKind, Envelope, FACT_BYTES_MAX, Origin, Purpose, RECIPIENTS_MAX, Return,
+    mailers_mark,
+};
+pub use note::{ADDED_MAX, Added, Hold, Note};
+pub use outcome::{HOST_BYTES_MAX, Outcome, Scope, Status, TEXT_BYTES_MAX, Trouble, Voice};
+pub use recipient::{DropReason, Notify, Receipt, Recipient, State};
+pub use report::{
+    Fate, RETURNED_BYTES_MAX, RETURNED_HEADER_BYTES_MAX, Report, ReportKind, ReportLine,
+};
+pub use schedule::{Action, Actions, Input, Inquiry, Scheduler};
+
+/// The number of a message.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+pub struct QueueId(pub u64);

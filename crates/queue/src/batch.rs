@@ -1,0 +1,58 @@
+//! One transaction to be tried: a message, a destination, some of its recipients.
+
+use crate::QueueId;
+use crate::message::{BodyKind, Return};
+use crate::recipient::Notify;
+use alloc::{boxed::Box, vec::Vec};
+use policy::MailerId;
+use serde::{Deserialize, Serialize};
+
+/// The number of a batch, never used twice by one [`crate::Scheduler`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct BatchId(pub u64);
+
+/// All that a relay or a delivery agent must know, besides the message itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// To be named in the outcome.
+    pub id: BatchId,
+    /// The message's place, for the spool.
+    pub slot: u32,
+    /// The message's id, for the log.
+    pub message: QueueId,
+    /// Who carries it.
+    pub mailer: MailerId,
+    /// The host of the route.
+    pub host: Box<[u8]>,
+    /// The reverse-path of this batch, without angle brackets: the sender or a list's owner.
+    pub sender: Box<[u8]>,
+    /// Whom it is for; never empty, at most `Mailer::recipients_max`.
+    pub recipients: Vec<BatchRecipient>,
+    /// Octets of the message.
+    pub size_bytes: u64,
+    /// What kind of octets it has.
+    pub body: BodyKind,
+    /// Whether SMTPUTF8 is needed.
+    pub is_utf8: bool,
+    /// RET of RFC 3461.
+    pub ret: Option<Return>,
+    /// ENVID of RFC 3461, in xtext as it came.
+    pub envelope_id: Option<Box<[u8]>>,
+    /// When the message was accepted, in seconds since 1970.
+    pub created_s: u64,
+}
+
+/// One recipient of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchRecipient {
+    /// Its number within the message, to be named in the outcome.
+    pub index: u32,
+    /// Its address, for the log and for reports.
+    pub address: Box<[u8]>,
+    /// The user of the route: what the mailer is told.
+    pub user: Box<[u8]>,
+    /// NOTIFY of RFC 3461.
+    pub notify: Notify,
+    /// ORCPT of RFC 3461, as it came: type, semicolon, xtext.
+    pub original: Option<Box<[u8]>>,
+}

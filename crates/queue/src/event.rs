@@ -1,0 +1,113 @@
+//! What the scheduler tells the log; the daemon writes it as sendmail's lines or as JSON.
+
+use crate::QueueId;
+use crate::outcome::Status;
+use crate::recipient::DropReason;
+use crate::report::ReportKind;
+use alloc::{boxed::Box, vec::Vec};
+use policy::MailerId;
+
+/// Something that happened to a message or a destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// What came of recipients: sendmail's `to=` line.
+    To(To),
+    /// A message is kept back.
+    Held {
+        /// The message.
+        id: QueueId,
+        /// Why.
+        reason: Box<[u8]>,
+    },
+    /// A message is no longer kept back.
+    Released {
+        /// The message.
+        id: QueueId,
+    },
+    /// A report was made: sendmail's `DSN:` line. The report itself is in the same step.
+    Reported {
+        /// The message it is about.
+        id: QueueId,
+        /// What kind of report.
+        kind: ReportKind,
+        /// Whom it goes to.
+        to: Box<[u8]>,
+        /// The reason of the first recipient in it.
+        text: Box<[u8]>,
+    },
+    /// A recipient failed and nobody was told.
+    Dropped {
+        /// The message.
+        id: QueueId,
+        /// The recipient.
+        to: Box<[u8]>,
+        /// The policy that says so.
+        by: DropReason,
+    },
+    /// A destination does not answer; everything for it waits.
+    DestinationDown {
+        /// The mailer.
+        mailer: MailerId,
+        /// Its host, or the user of a mailbox.
+        host: Box<[u8]>,
+        /// How long it is left alone, in ms.
+        pause_ms: u64,
+        /// What was said.
+        text: Box<[u8]>,
+    },
+    /// A destination that was down answers again.
+    DestinationUp {
+        /// The mailer.
+        mailer: MailerId,
+        /// Its host, or the user of a mailbox.
+        host: Box<[u8]>,
+    },
+}
+
+/// What a `to=` line says of its recipients (`stat=`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stat {
+    /// Delivered or relayed: `Sent (TEXT)`.
+    Sent,
+    /// To be tried again: `Deferred: TEXT`.
+    Deferred,
+    /// Failed: the text.
+    Failed,
+    /// Thrown away by a mailer whose purpose that is.
+    Discarded,
+    /// Thrown away by the operator.
+    Removed,
+}
+
+/// The fields of a `to=` line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct To {
+    /// The message.
+    pub id: QueueId,
+    /// The recipients.
+    pub to: Vec<Box<[u8]>>,
+    /// The name of the user who sent it, or empty (`ctladdr=`, with `uid`).
+    pub user: Box<[u8]>,
+    /// The number of that user.
+    pub uid: Option<u32>,
+    /// Age of the message, in seconds (`delay=`).
+    pub delay_s: u64,
+    /// How long the try took, in ms (`xdelay=`).
+    pub xdelay_ms: u64,
+    /// The mailer (`mailer=`).
+    pub mailer: MailerId,
+    /// For `pri=`: octets of the message.
+    pub size_bytes: u64,
+    /// For `pri=`: recipients of the message.
+    pub recipients: u32,
+    /// For `pri=`: rounds of trying before this one.
+    pub tries: u32,
+    /// The host that answered (`relay=`), or empty.
+    pub host: Box<[u8]>,
+    /// `dsn=`.
+    pub status: Status,
+    /// What came of it (`stat=`).
+    pub stat: Stat,
+    /// What was said, cleaned.
+    pub text: Box<[u8]>,
+}

@@ -1,0 +1,259 @@
+//! A message without its text: the envelope, as the spool keeps it.
+//!
+//! Coded by hand, with a version in the first octet: version 1 stays readable for ever, and a new
+//! field means a new version. Whatever the octets are, reading them gives an envelope or an error.
+
+use crate::QueueId;
+use crate::coding::{Reader, RecordError, put_count, put_number, put_octets, put_optional};
+use crate::recipient::Recipient;
+use alloc::{boxed::Box, vec::Vec};
+use policy::Mailer;
+use serde::{Deserialize, Serialize};
+
+/// The most recipients of one envelope.
+pub const RECIPIENTS_MAX: usize = 10_000;
+
+/// The most octets of an address, or of the host or user of a route.
+pub const ADDRESS_BYTES_MAX: usize = 4096;
+
+/// The most octets of a fact about the origin.
+pub const FACT_BYTES_MAX: usize = 1024;
+
+/// The version that [`Envelope::encode`] writes.
+const VERSION: u8 = 1;
+
+/// What kind of octets a message has (RFC 6152).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BodyKind {
+    /// Seven bits, or nothing said.
+    SevenBit,
+    /// BODY=8BITMIME.
+    EightBit,
+}
+
+/// RET of RFC 3461: what comes back with a report of failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Return {
+    /// The whole message, if it is not large.
+    Full,
+    /// Its header.
+    Headers,
+}
+
+/// Why a message exists. It is what makes report loops impossible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Purpose {
+    /// Somebody sent it.
+    Mail,
+    /// We made it to report on another; if it fails, the postmaster hears of it.
+    Report,
+    /// We made it because a message from `<>` failed; if it fails too, it is dropped.
+    DoubleBounce,
+}
+
+/// Where a message came from: for the log and for reports, never for decisions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The client's name by reverse look-up, or empty.
+    pub client_name: Box<[u8]>,
+    /// The client's address as text (`192.0.2.1`, `IPv6:2001:db8::1`); empty: not by network.
+    pub client_address: Box<[u8]>,
+    /// What HELO or EHLO said.
+    pub hello: Box<[u8]>,
+    /// The protocol, as in a Received field (`ESMTPSA`).
+    pub protocol: Box<[u8]>,
+    /// Who logged in, or the local user's name; empty: nobody.
+    pub user: Box<[u8]>,
+    /// The local user's number.
+    pub uid: Option<u32>,
+    /// The listener's place in `Settings::listeners`.
+    pub daemon: u8,
+}
+
+/// A message without its text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// Its queue id.
+    pub id: QueueId,
+    /// When it was accepted, in seconds since 1970.
+    pub created_s: u64,
+    /// Why it exists.
+    pub purpose: Purpose,
+    /// The reverse-path without angle brackets; empty: `<>`.
+    pub sender: Box<[u8]>,
+    /// Whom it is for, at most [`RECIPIENTS_MAX`].
+    pub recipients: Vec<Recipient>,
+    /// Octets of the message.
+    pub size_bytes: u64,
+    /// What kind of octets it has.
+    pub body: BodyKind,
+    /// Whether SMTPUTF8 is needed.
+    pub is_utf8: bool,
+    /// RET of RFC 3461.
+    pub ret: Option<Return>,
+    /// ENVID of RFC 3461, in xtext as it came.
+    pub envelope_id: Option<Box<[u8]>>,
+    /// Where it came from.
+    pub origin: Origin,
+    /// Why it is kept back (quarantined), if it is.
+    pub quarantine: Option<Box<[u8]>>,
+    /// [`mailers_mark`] of the mailers that its routes name.
+    pub mailers_mark: u32,
+}
+
+impl Envelope {
+    /// Appends the record to `out`.
+    ///
+    /// # Errors
+    /// [`RecordError::TooMuch`] if a part is above its limit and could not be read back; `out` is
+    /// then as it was.
+    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), RecordError> {
+        if !self.is_within_limits() {
+            return Err(RecordError::TooMuch);
+        }
+        out.push(VERSION);
+        put_number(out, self.id.0);
+        put_number(out, self.created_s);
+        out.push(match self.purpose {
+            Purpose::Mail => 0,
+            Purpose::Report => 1,
+            Purpose::DoubleBounce => 2,
+        });
+        put_octets(out, &self.sender);
+        put_number(out, self.size_bytes);
+        let eight = match self.body {
+            BodyKind::SevenBit => 0_u8,
+            BodyKind::EightBit => 1,
+        };
+        let ret = match self.ret {
+            None => 0_u8,
+            Some(Return::Full) => 4,
+            Some(Return::Headers) => 8,
+        };
+        out.push(eight | (u8::from(self.is_utf8) << 1) | ret);
+        put_optional(out, self.envelope_id.as_deref());
+        self.origin.encode(out);
+        put_optional(out, self.quarantine.as_deref());
+        put_number(out, self.mailers_mark.into());
+        put_count(out, self.recipients.len());
+        for recipient in &self.recipients {
+            recipient.encode(out);
+        }
+        Ok(())
+    }
+
+    /// Reads a record of any version.
+    ///
+    /// # Errors
+    /// [`RecordError`]: the octets are not an envelope.
+    pub fn decode(octets: &[u8]) -> Result<Self, RecordError> {
+        let mut reader = Reader::new(octets);
+        match reader.octet()? {
+            VERSION => {
+                let envelope = Self::decode_1(&mut reader)?;
+                reader.end()?;
+                Ok(envelope)
+            }
+            other => Err(RecordError::Version(other)),
+        }
+    }
+
+    fn decode_1(reader: &mut Reader<'_>) -> Result<Self, RecordError> {
+        let id = QueueId(reader.number()?);
+        let created_s = reader.number()?;
+        let purpose = match reader.octet()? {
+            0 => Purpose::Mail,
+            1 => Purpose::Report,
+            2 => Purpose::DoubleBounce,
+            _ => return Err(RecordError::Value),
+        };
+        let sender = reader.octets(ADDRESS_BYTES_MAX)?;
+        let size_bytes = reader.number()?;
+        let bits = reader.octet()?;
+        let ret = match bits & 12 {
+            0 => None,
+            4 => Some(Return::Full),
+            8 => Some(Return::Headers),
+            _ => return Err(RecordError::Value),
+        };
+        if bits & !15 != 0 {
+            return Err(RecordError::Value);
+        }
+        let envelope_id = reader.optional(FACT_BYTES_MAX)?;
+        let origin = Origin::decode(reader)?;
+        let quarantine = reader.optional(FACT_BYTES_MAX)?;
+        let mailers_mark = reader.number_32()?;
+        let count = reader.count(RECIPIENTS_MAX)?;
+        let mut recipients = Vec::with_capacity(count);
+        for _ in 0..count {
+            recipients.push(Recipient::decode(reader)?);
+        }
+        Ok(Self {
+            id,
+            created_s,
+            purpose,
+            sender,
+            recipients,
+            size_bytes,
+            body: if bits & 1 == 0 { BodyKind::SevenBit } else { BodyKind::EightBit },
+            is_utf8: bits & 2 != 0,
+            ret,
+            envelope_id,
+            origin,
+            quarantine,
+            mailers_mark,
+        })
+    }
+
+    fn is_within_limits(&self) -> bool {
+        let is_fact = |octets: &[u8]| octets.len() <= FACT_BYTES_MAX;
+        self.sender.len() <= ADDRESS_BYTES_MAX
+            && self.envelope_id.as_deref().is_none_or(is_fact)
+            && self.quarantine.as_deref().is_none_or(is_fact)
+            && self.origin.facts().into_iter().all(is_fact)
+            && self.recipients.len() <= RECIPIENTS_MAX
+            && self.recipients.iter().all(Recipient::is_within_limits)
+    }
+}
+
+impl Origin {
+    fn facts(&self) -> [&[u8]; 5] {
+        [&self.client_name, &self.client_address, &self.hello, &self.protocol, &self.user]
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        for fact in self.facts() {
+            put_octets(out, fact);
+        }
+        put_number(out, self.uid.map_or(0, |uid| u64::from(uid).saturating_add(1)));
+        out.push(self.daemon);
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, RecordError> {
+        Ok(Self {
+            client_name: reader.octets(FACT_BYTES_MAX)?,
+            client_address: reader.octets(FACT_BYTES_MAX)?,
+            hello: reader.octets(FACT_BYTES_MAX)?,
+            protocol: reader.octets(FACT_BYTES_MAX)?,
+            user: reader.octets(FACT_BYTES_MAX)?,
+            uid: match reader.number()?.checked_sub(1) {
+                None => None,
+                Some(uid) => Some(u32::try_from(uid).map_err(|_| RecordError::Value)?),
+            },
+            daemon: reader.octet()?,
+        })
+    }
+}
+
+/// A number that changes when the list of mailers does (FNV-1a over their names), and with it the
+/// meaning of the routes that were stored before: such recipients are routed again.
+#[must_use]
+pub fn mailers_mark(mailers: &[Mailer]) -> u32 {
+    let mut mark = 0x811c_9dc5_u32;
+    for mailer in mailers {
+        for &octet in mailer.name.iter().chain(&[0]) {
+            mark = (mark ^ u32::from(octet)).wrapping_mul(0x0100_0193);
+        }
+    }
+    mark
+}

@@ -1,0 +1,183 @@
+//! What came of a delivery: the typed answers of `relay` and `deliver` (RFC 3463, RFC 3464).
+
+use crate::coding::{Reader, RecordError, put_number, put_octets};
+use alloc::{boxed::Box, vec::Vec};
+use serde::{Deserialize, Serialize};
+
+/// The most octets of a remote reply or of a reason of our own that are kept; longer ones are cut.
+pub const TEXT_BYTES_MAX: usize = 1024;
+
+/// The most octets of a host's name that are kept.
+pub const HOST_BYTES_MAX: usize = 255;
+
+/// An enhanced status code (RFC 3463): class, subject, detail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Status(pub u8, pub u16, pub u16);
+
+impl core::fmt::Display for Status {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}.{}.{}", self.0, self.1, self.2)
+    }
+}
+
+impl Status {
+    /// The same subject and detail in another class.
+    #[must_use]
+    pub fn in_class(self, class: u8) -> Self {
+        Self(class, self.1, self.2)
+    }
+}
+
+/// Who said a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Voice {
+    /// A server, in SMTP or LMTP: the text starts with a reply code.
+    Smtp,
+    /// An agent, a file system, or we ourselves.
+    Local,
+}
+
+/// Why a recipient was not delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// The enhanced status code.
+    pub status: Status,
+    /// What was said: a server's reply with its codes, or a reason of our own. Stored cleaned:
+    /// printable ASCII or UTF-8 octets, at most [`TEXT_BYTES_MAX`].
+    pub text: Box<[u8]>,
+    /// The host that said it; empty: ourselves.
+    pub host: Box<[u8]>,
+    /// Who said it.
+    pub voice: Voice,
+}
+
+impl Trouble {
+    /// Trouble in our own words.
+    #[must_use]
+    pub fn ours(status: Status, text: &[u8]) -> Self {
+        Self { status, text: text.into(), host: Box::default(), voice: Voice::Local }
+    }
+
+    /// The same, bounded, with nothing in it that a terminal or a header could misread.
+    #[must_use]
+    pub fn cleaned(self) -> Self {
+        Self {
+            text: cleaned(&self.text, TEXT_BYTES_MAX),
+            host: cleaned(&self.host, HOST_BYTES_MAX),
+            ..self
+        }
+    }
+
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.push(self.status.0);
+        put_number(out, self.status.1.into());
+        put_number(out, self.status.2.into());
+        out.push(match self.voice {
+            Voice::Smtp => 0,
+            Voice::Local => 1,
+        });
+        put_octets(out, &self.text);
+        put_octets(out, &self.host);
+    }
+
+    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, RecordError> {
+        let status = Status(reader.octet()?, reader.number_16()?, reader.number_16()?);
+        let voice = match reader.octet()? {
+            0 => Voice::Smtp,
+            1 => Voice::Local,
+            _ => return Err(RecordError::Value),
+        };
+        let text = reader.octets(TEXT_BYTES_MAX)?;
+        let host = reader.octets(HOST_BYTES_MAX)?;
+        Ok(Self { status, text, host, voice })
+    }
+}
+
+/// Whose trouble it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Scope {
+    /// This recipient's or this message's alone (a 4xx to RCPT or to the dot): others go on.
+    Recipient,
+    /// The whole destination's: no connection, a 421, no answer from DNS. Everything for it waits.
+    Destination,
+}
+
+/// What came of one recipient in one try.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// In a mailbox, or taken by a program or an LMTP server: the last hop.
+    Delivered {
+        /// The host or agent that took it; empty: ourselves.
+        host: Box<[u8]>,
+        /// What it said.
+        text: Box<[u8]>,
+    },
+    /// Taken by the next server.
+    Relayed {
+        /// The server.
+        host: Box<[u8]>,
+        /// What it said.
+        text: Box<[u8]>,
+        /// Whether it speaks DSN (RFC 3461), and so owes all further reports.
+        reports: bool,
+    },
+    /// Not now.
+    Later {
+        /// Why.
+        trouble: Trouble,
+        /// Whose trouble it is.
+        scope: Scope,
+    },
+    /// Not ever.
+    Never(Trouble),
+}
+
+/// `text` with every octet that is not printable ASCII or part of UTF-8 text as a blank or `?`, without blanks at
+/// the ends, at most `bytes_max` octets. What a stranger said goes through here before it is
+/// stored, logged or quoted: an escape sequence or a line end in it would speak in our name.
+pub(crate) fn cleaned(text: &[u8], bytes_max: usize) -> Box<[u8]> {
+    let mut clean = Vec::with_capacity(text.len().min(bytes_max));
+    let is_utf8 = core::str::from_utf8(text).is_ok();
+    for &octet in text.trim_ascii() {
+        match octet {
+            b' '..=b'~' => clean.push(octet),
+            b'\t' | b'\r' | b'\n' => clean.push(b' '),
+            // The second octet of U+0080..U+009F, the C1 controls.
+            0x80..=0x9f if clean.last() == Some(&0xc2) => clean.push(0xa0),
+            0x80..=0xff if is_utf8 => clean.push(octet),
+            _ => clean.push(b'?'),
+        }
+        if clean.len() >= bytes_max {
+            break;
+        }
+    }
+    while is_utf8 && core::str::from_utf8(&clean).is_err() {
+        clean.pop();
+    }
+    clean.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_escape_sequence_in_a_reply_loses_its_teeth() {
+        assert_eq!(*cleaned(b"550 \x1b[2Jno\r\nSubject: x", 100), *b"550 ?[2Jno  Subject: x");
+        assert_eq!(
+            *cleaned("caf\u{e9} \u{9b}2J".as_bytes(), 100),
+            *"caf\u{e9} \u{a0}2J".as_bytes()
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_cleaned_text_is_bounded_and_printable(text: Vec<u8>, max in 0_usize..40) {
+            let clean = cleaned(&text, max);
+            prop_assert!(clean.len() <= max.max(1));
+            prop_assert!(clean.iter().all(|&octet| octet >= b' ' && octet != 0x7f));
+            prop_assert_eq!(&cleaned(&clean, max.max(1)), &cleaned(&clean, 1000));
+        }
+    }
+}

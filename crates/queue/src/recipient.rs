@@ -1,0 +1,251 @@
+//! One recipient: who it is, and how far its mail has come.
+
+use crate::coding::{Reader, RecordError, put_octets, put_optional};
+use crate::message::ADDRESS_BYTES_MAX;
+use crate::outcome::{HOST_BYTES_MAX, TEXT_BYTES_MAX, Trouble};
+use alloc::{boxed::Box, vec::Vec};
+use policy::{MailerId, Route};
+use serde::{Deserialize, Serialize};
+
+/// NOTIFY of RFC 3461: which reports the sender wants about a recipient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Notify(u8);
+
+impl Notify {
+    /// Nothing was said: failures are reported, and delays (RFC 3461, 4.1).
+    pub const UNSET: Self = Self(0);
+    /// NEVER.
+    pub const NEVER: Self = Self(1);
+    /// SUCCESS.
+    pub const SUCCESS: Self = Self(2);
+    /// FAILURE.
+    pub const FAILURE: Self = Self(4);
+    /// DELAY.
+    pub const DELAY: Self = Self(8);
+
+    /// Both together. NEVER goes with nothing else, and stays alone.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        if self == Self::NEVER || other == Self::NEVER {
+            Self::NEVER
+        } else {
+            Self(self.0 | other.0)
+        }
+    }
+
+    /// Whether success is to be reported.
+    #[must_use]
+    pub fn wants_success(self) -> bool {
+        self.0 & Self::SUCCESS.0 != 0
+    }
+
+    /// Whether failure is to be reported.
+    #[must_use]
+    pub fn wants_failure(self) -> bool {
+        self == Self::UNSET || self.0 & Self::FAILURE.0 != 0
+    }
+
+    /// Whether delay is to be reported.
+    #[must_use]
+    pub fn wants_delay(self) -> bool {
+        self == Self::UNSET || self.0 & Self::DELAY.0 != 0
+    }
+
+    /// What is left for the members of a list after its own success was reported (RFC 3461, 5.2.7).
+    pub(crate) fn without_success(self) -> Self {
+        match self {
+            Self::SUCCESS => Self::NEVER,
+            Self(bits) => Self(bits & !Self::SUCCESS.0),
+        }
+    }
+
+    fn from_octet(octet: u8) -> Result<Self, RecordError> {
+        if octet == 1 || octet & !14 == 0 { Ok(Self(octet)) } else { Err(RecordError::Value) }
+    }
+}
+
+/// A recipient whose mail was accepted, and where it goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipient {
+    /// Its address, without angle brackets.
+    pub address: Box<[u8]>,
+    /// Where its mail goes; the mailer is [`Recipient::UNROUTED`] for a recipient of our reports.
+    pub route: Route,
+    /// Which reports the sender wants.
+    pub notify: Notify,
+    /// ORCPT of RFC 3461, as it came: type, semicolon, xtext.
+    pub original: Option<Box<[u8]>>,
+}
+
+impl Recipient {
+    /// The mailer of a route that is still to be asked for.
+    pub const UNROUTED: MailerId = MailerId(u8::MAX);
+
+    /// A recipient for whom nobody was asked yet: the scheduler asks, with `Action::Inquire`.
+    #[must_use]
+    pub fn unrouted(address: &[u8]) -> Self {
+        let route = Route {
+            mailer: Self::UNROUTED,
+            host: Box::default(),
+            user: address.into(),
+            expands: true,
+        };
+        Self { address: address.into(), route, notify: Notify::UNSET, original: None }
+    }
+
+    pub(crate) fn is_within_limits(&self) -> bool {
+        [&self.address, &self.route.host, &self.route.user]
+            .into_iter()
+            .chain(&self.original)
+            .all(|part| part.len() <= ADDRESS_BYTES_MAX)
+    }
+
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        put_octets(out, &self.address);
+        out.push(self.route.mailer.0);
+        put_octets(out, &self.route.host);
+        put_octets(out, &self.route.user);
+        out.push(u8::from(self.route.expands) | (self.notify.0 << 1));
+        put_optional(out, self.original.as_deref());
+    }
+
+    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, RecordError> {
+        let address = reader.octets(ADDRESS_BYTES_MAX)?;
+        let mailer = MailerId(reader.octet()?);
+        let host = reader.octets(ADDRESS_BYTES_MAX)?;
+        let user = reader.octets(ADDRESS_BYTES_MAX)?;
+        let bits = reader.octet()?;
+        let route = Route { mailer, host, user, expands: bits & 1 != 0 };
+        let notify = Notify::from_octet(bits >> 1)?;
+        let original = reader.optional(ADDRESS_BYTES_MAX)?;
+        Ok(Self { address, route, notify, original })
+    }
+}
+
+/// A success that the sender wants to hear of and has not heard of yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// The host that took it; empty: ourselves.
+    pub host: Box<[u8]>,
+    /// What it said.
+    pub text: Box<[u8]>,
+}
+
+/// Why nobody was told of a failure: the named policies of the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DropReason {
+    /// The report of a report's failure failed itself.
+    DoubleBounce,
+    /// A message from `<>` failed and there is no postmaster.
+    NoPostmaster,
+    /// The sender asked not to be told (NOTIFY without FAILURE).
+    NotWanted,
+}
+
+/// How far one recipient's mail has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Not tried yet.
+    Waiting,
+    /// Tried, to be tried again.
+    Later(Trouble),
+    /// Failed, and the report is still to be made.
+    Failed(Trouble),
+    /// The end: in a mailbox.
+    Delivered(Option<Receipt>),
+    /// The end: the next server has it.
+    Relayed(Option<Receipt>),
+    /// The end: others stand in its place.
+    Expanded {
+        /// The `owner-` address that is the sender for those others.
+        owner: Option<Box<[u8]>>,
+        /// Set if the sender wants to hear of it.
+        receipt: Option<Receipt>,
+    },
+    /// The end: failed, and the sender (or postmaster) was written to.
+    Bounced,
+    /// The end: failed, and nobody is to be told.
+    Dropped(DropReason),
+    /// The end: thrown away by a mailer whose purpose that is, or by the operator.
+    Discarded,
+}
+
+impl State {
+    /// Whether something is still to be tried.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Waiting | Self::Later(_))
+    }
+
+    /// Whether this is one of the ends.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        !self.is_open() && !matches!(self, Self::Failed(_))
+    }
+
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Waiting => out.push(0),
+            Self::Later(trouble) => {
+                out.push(1);
+                trouble.encode(out);
+            }
+            Self::Failed(trouble) => {
+                out.push(2);
+                trouble.encode(out);
+            }
+            Self::Delivered(receipt) => {
+                out.push(3);
+                put_receipt(out, receipt.as_ref());
+            }
+            Self::Relayed(receipt) => {
+                out.push(4);
+                put_receipt(out, receipt.as_ref());
+            }
+            Self::Expanded { owner, receipt } => {
+                out.push(5);
+                put_optional(out, owner.as_deref());
+                put_receipt(out, receipt.as_ref());
+            }
+            Self::Bounced => out.push(6),
+            Self::Dropped(DropReason::DoubleBounce) => out.push(7),
+            Self::Dropped(DropReason::NoPostmaster) => out.push(8),
+            Self::Dropped(DropReason::NotWanted) => out.push(9),
+            Self::Discarded => out.push(10),
+        }
+    }
+
+    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, RecordError> {
+        Ok(match reader.octet()? {
+            0 => Self::Waiting,
+            1 => Self::Later(Trouble::decode(reader)?),
+            2 => Self::Failed(Trouble::decode(reader)?),
+            3 => Self::Delivered(read_receipt(reader)?),
+            4 => Self::Relayed(read_receipt(reader)?),
+            5 => Self::Expanded {
+                owner: reader.optional(ADDRESS_BYTES_MAX)?,
+                receipt: read_receipt(reader)?,
+            },
+            6 => Self::Bounced,
+            7 => Self::Dropped(DropReason::DoubleBounce),
+            8 => Self::Dropped(DropReason::NoPostmaster),
+            9 => Self::Dropped(DropReason::NotWanted),
+            10 => Self::Discarded,
+            _ => return Err(RecordError::Value),
+        })
+    }
+}
+
+fn put_receipt(out: &mut Vec<u8>, receipt: Option<&Receipt>) {
+    put_optional(out, receipt.map(|receipt| &*receipt.host));
+    if let Some(receipt) = receipt {
+        put_octets(out, &receipt.text);
+    }
+}
+
+fn read_receipt(reader: &mut Reader<'_>) -> Result<Option<Receipt>, RecordError> {
+    Ok(match reader.optional(HOST_BYTES_MAX)? {
+        None => None,
+        Some(host) => Some(Receipt { host, text: reader.octets(TEXT_BYTES_MAX)? }),
+    })
+}

@@ -1,0 +1,142 @@
+//! Reports: bounces, warnings and receipts (RFC 3461, RFC 3462, RFC 3464), looking like sendmail's.
+//!
+//! A report is a multipart of three: for people, for programs (message/delivery-status), and the
+//! message it is about or its header. It is from `<>`, so nothing ever answers it; what remote
+//! servers said was cleaned before it got here. The whole message comes back only when the sender
+//! asked for it (RET=FULL) and it is small: a bounce must not carry a stranger's payload to a
+//! forged sender.
+
+use crate::QueueId;
+use crate::message::{BodyKind, Envelope, Origin, Purpose, Return};
+use crate::outcome::Trouble;
+use crate::recipient::Recipient;
+use alloc::{boxed::Box, vec, vec::Vec};
+use serde::{Deserialize, Serialize};
+
+mod text;
+
+/// The most octets of a message that come back whole; of a larger one only the header does.
+pub const RETURNED_BYTES_MAX: u64 = 50_000;
+
+/// The most octets of a header that come back.
+pub const RETURNED_HEADER_BYTES_MAX: usize = 32_768;
+
+/// What a report says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReportKind {
+    /// Recipients failed.
+    Failure,
+    /// A message from `<>` failed; for the postmaster.
+    DoubleBounce,
+    /// Recipients are late.
+    Delay,
+    /// Recipients have it, and the sender wanted to know.
+    Success,
+}
+
+/// `Action:` of RFC 3464, 2.3.3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// `failed`
+    Failed,
+    /// `delayed`
+    Delayed,
+    /// `delivered`
+    Delivered,
+    /// `relayed`: to a server that does not report.
+    Relayed,
+    /// `expanded`: to the members of a list, who are not reported on.
+    Expanded,
+}
+
+/// One recipient in a report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportLine {
+    /// Its address.
+    pub address: Box<[u8]>,
+    /// The address that it was expanded from, if it was.
+    pub expanded_from: Option<Box<[u8]>>,
+    /// ORCPT, as it came.
+    pub original: Option<Box<[u8]>>,
+    /// What became of it.
+    pub fate: Fate,
+    /// Status, text, host.
+    pub trouble: Trouble,
+}
+
+/// A report that is to be stored as a new message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The slot of the message that it is about.
+    pub about: u32,
+    /// What it says.
+    pub kind: ReportKind,
+    /// Whom it goes to, without angle brackets; never empty.
+    pub to: Box<[u8]>,
+    /// Our host name.
+    pub reporter: Box<[u8]>,
+    /// When it was made, in seconds since 1970.
+    pub at_s: u64,
+    /// The id of the message that it is about.
+    pub id: QueueId,
+    /// When that was accepted, in seconds since 1970.
+    pub created_s: u64,
+    /// Its sender, as the report may show it.
+    pub sender: Box<[u8]>,
+    /// ENVID, in xtext as it came.
+    pub envelope_id: Option<Box<[u8]>>,
+    /// Where that message came from.
+    pub origin: Origin,
+    /// What kind of octets it has.
+    pub body: BodyKind,
+    /// Whether its header may hold UTF-8.
+    pub is_utf8: bool,
+    /// How much of it comes back.
+    pub returned: Return,
+    /// Age at which it will fail, in seconds.
+    pub give_up_s: u32,
+    /// The recipients that it tells of, never none.
+    pub lines: Vec<ReportLine>,
+}
+
+impl Report {
+    /// The envelope of this report: from `<>`, to somebody for whom nobody was asked yet.
+    #[must_use]
+    pub fn envelope(&self, id: QueueId, size_bytes: u64, mailers_mark: u32) -> Envelope {
+        Envelope {
+            id,
+            created_s: self.at_s,
+            purpose: match self.kind {
+                ReportKind::DoubleBounce => Purpose::DoubleBounce,
+                ReportKind::Failure | ReportKind::Delay | ReportKind::Success => Purpose::Report,
+            },
+            sender: Box::default(),
+            recipients: vec![Recipient::unrouted(&self.to)],
+            size_bytes,
+            body: self.body,
+            is_utf8: self.is_utf8,
+            ret: None,
+            envelope_id: None,
+            origin: Origin::default(),
+            quarantine: None,
+            mailers_mark,
+        }
+    }
+
+    /// How many octets from the start of the original message [`Report::write`] can use.
+    #[must_use]
+    pub fn original_bytes_max(&self) -> usize {
+        match self.returned {
+            Return::Full => usize::try_from(RETURNED_BYTES_MAX).unwrap_or(usize::MAX),
+            Return::Headers => RETURNED_HEADER_BYTES_MAX,
+        }
+    }
+
+    /// Appends the report as a message with CR LF line ends.
+    ///
+    /// `id` is the report's own; `original` is the message that it is about, or as much of it as
+    /// [`Report::original_bytes_max`] says, or nothing if it cannot be read.
+    pub fn write(&self, id: QueueId, original: &[u8], out: &mut Vec<u8>) {
+        text::write(self, id, original, out);
+    }
+}
