@@ -145,23 +145,19 @@ impl<'f> Mailbox<'f> {
 
     /// Cuts off what a killed delivery left, and closes a last line that is open.
     fn repair(&mut self) -> Result<(), Trouble> {
-        if self.length == 0 {
-            return Ok(());
-        }
         if let Some(length) = journal::torn_at(&self.file, self.length) {
             rustix::fs::ftruncate(&self.file, length).map_err(|error| self.trouble(error))?;
             self.length = length;
             self.old_length = length;
             journal::forget(&self.file);
         }
-        let mut end = [b'\n'; 2];
+        let mut end = [0; 2];
         let from = self.length.saturating_sub(2);
-        if self.length > 1 {
-            rustix::io::pread(&self.file, &mut end, from).map_err(|error| self.trouble(error))?;
-        }
-        match (self.length, end) {
-            (0, _) | (_, [b'\n', b'\n']) => {}
-            (_, [_, b'\n']) => self.waiting.push(b'\n'),
+        let read = rustix::io::pread(&self.file, &mut end, from);
+        let read = read.map_err(|error| self.trouble(error))?;
+        match end.get(..read).unwrap_or_default() {
+            [] | [b'\n', b'\n'] => {}
+            [.., b'\n'] => self.waiting.push(b'\n'),
             _ => self.waiting.extend_from_slice(b"\n\n"),
         }
         Ok(())
