@@ -1,1 +1,474 @@
-//! To come.
+//! Where a domain's mail goes: from the host of a route to an ordered, bounded list of addresses
+//! (RFC 5321, 5.1; RFC 7505; sendmail's host syntax).
+//!
+//! 1. [`parse_hosts`] reads the host of the route: names and `[literals]`, ports, lists.
+//! 2. A name outside brackets has mail exchangers; [`order_exchangers`] sorts them by preference, by
+//!    chance among equals, and cuts the list at ourselves. No exchanger: the name itself. The
+//!    null exchanger: no mail at all.
+//! 3. Each host has addresses. Those that DNS gave must not lead to ourselves or to nowhere
+//!    ([`is_forbidden`]): whoever writes a zone must not be able to make this host talk to its
+//!    own services. Addresses that the owner wrote are his business.
+//!
+//! The steps are functions; [`find`] asks the questions in between.
+
+use crate::resolve::{Answer, Lookup, NAME_BYTES_MAX, Query, QueryKind, Records};
+use queue::{Outcome, Scope, Status, Trouble};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// The most hosts of a route that are looked at.
+pub const HOSTS_MAX: usize = 16;
+
+/// The most exchangers of a domain that are looked at.
+pub const EXCHANGERS_MAX: usize = 16;
+
+/// The most addresses that are tried for one destination.
+pub const HOPS_MAX: usize = 32;
+
+/// One host of a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// What is written.
+    pub host: Host,
+    /// Where to connect.
+    pub port: u16,
+}
+
+/// What a route can name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Host {
+    /// A domain that may have mail exchangers.
+    Domain(Box<[u8]>),
+    /// `[host]`: its addresses alone count.
+    Single(Box<[u8]>),
+    /// `[192.0.2.1]`, `[IPv6:2001:db8::1]`: an address that the owner or the sender wrote.
+    Address(IpAddr),
+}
+
+/// One address to try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hop {
+    /// The name of the host, for the log, for reports and for TLS.
+    pub name: Box<[u8]>,
+    /// Where to connect.
+    pub address: SocketAddr,
+}
+
+/// Who we are, for the rules against sending mail to ourselves.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ourselves {
+    /// Names that mean this host.
+    pub names: Vec<Box<[u8]>>,
+    /// Addresses of this host: no cage can ask for them.
+    pub addresses: Vec<IpAddr>,
+    /// Addresses that DNS may lead to although the rules forbid them.
+    pub trusted: Vec<IpAddr>,
+}
+
+impl Ourselves {
+    fn has_name(&self, name: &[u8]) -> bool {
+        self.names.iter().any(|own| undotted(own).eq_ignore_ascii_case(undotted(name)))
+    }
+
+    fn has_address(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|own| own.to_canonical() == address.to_canonical())
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted.iter().any(|own| own.to_canonical() == address.to_canonical())
+    }
+}
+
+/// Why there is nowhere to send mail to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Nowhere {
+    /// The host of the route cannot be read.
+    #[error("Invalid host name {0}")]
+    BadHost(String),
+    /// There is no such domain.
+    #[error("Host unknown (Name server: {0}: host not found)")]
+    Unknown(String),
+    /// The domain has neither exchangers nor addresses.
+    #[error("Host unknown (Name server: {0}: no data known)")]
+    NoAddress(String),
+    /// The domain accepts no mail (RFC 7505).
+    #[error("Domain {0} does not accept mail (nullMX)")]
+    NullMx(String),
+    /// We are its best exchanger, and yet the mail is not for us.
+    #[error("MX list for {domain} points back to {host}")]
+    PointsBack {
+        /// The domain.
+        domain: String,
+        /// The name or address of ours in its list.
+        host: String,
+    },
+    /// Every address is one that DNS must not send us to.
+    #[error("Host {0} has only addresses where no mail can go")]
+    Forbidden(String),
+    /// DNS gave no answer.
+    #[error("Name server: {host}: host name lookup failure ({why})")]
+    Unanswered {
+        /// What was asked about.
+        host: String,
+        /// What went wrong.
+        why: String,
+    },
+}
+
+impl Nowhere {
+    /// What becomes of the recipients.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        let (status, code) = match self {
+            Self::BadHost(_) => (Status(5, 1, 2), "553"),
+            Self::Unknown(_) | Self::NoAddress(_) => (Status(5, 1, 2), "550"),
+            Self::NullMx(_) => (Status(5, 1, 10), "556"),
+            Self::PointsBack { .. } => (Status(5, 3, 5), "553"),
+            Self::Forbidden(_) => (Status(5, 4, 6), "554"),
+            Self::Unanswered { .. } => {
+                let text = self.to_string();
+                let trouble = Trouble::ours(Status(4, 4, 3), text.as_bytes()).cleaned();
+                return Outcome::Later { trouble, scope: Scope::Destination };
+            }
+        };
+        let text = format!("{code} {status} {self}");
+        Outcome::Never(Trouble::ours(status, text.as_bytes()).cleaned())
+    }
+}
+
+/// Reads the host of a route.
+///
+/// Several hosts stand with commas or, outside brackets, colons between them; a number after a colon
+/// is a port. Empty members are passed over, as sendmail does; more than [`HOSTS_MAX`] are cut.
+///
+/// # Errors
+/// [`Nowhere::BadHost`]: no host at all, an open bracket, a name that is none, a port that is none.
+pub fn parse_hosts(host: &[u8], default_port: u16) -> Result<Vec<Target>, Nowhere> {
+    let bad = || Nowhere::BadHost(shown(host));
+    let mut targets: Vec<Target> = Vec::new();
+    for member in host.split(|&octet| octet == b',') {
+        let mut rest = member.trim_ascii();
+        while !rest.is_empty() {
+            let (written, after) = split_member(rest).ok_or_else(bad)?;
+            rest = after;
+            if let Some(port) = port_of(written) {
+                // A port belongs to the host before it: `host:25` and `[host]:25`.
+                let target = targets.last_mut().filter(|_| !is_start(member, written));
+                target.ok_or_else(bad)?.port = port.ok_or_else(bad)?;
+            } else if !written.is_empty() {
+                targets.push(Target {
+                    host: parse_host(written).ok_or_else(bad)?,
+                    port: default_port,
+                });
+            }
+        }
+    }
+    targets.truncate(HOSTS_MAX);
+    if targets.is_empty() { Err(bad()) } else { Ok(targets) }
+}
+
+/// Whether `written` stands at the very start of `member`, where no host is before it.
+fn is_start(member: &[u8], written: &[u8]) -> bool {
+    member.trim_ascii().len() == written.len() || member.trim_ascii().starts_with(b":")
+}
+
+/// The first member of a list with colons, and the rest after the colon.
+fn split_member(list: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = if list.starts_with(b"[") {
+        let close = list.iter().position(|&octet| octet == b']')?;
+        close.checked_add(1)?
+    } else {
+        list.iter().position(|&octet| octet == b':').unwrap_or(list.len())
+    };
+    let (written, after) = list.split_at_checked(end)?;
+    match after.split_first() {
+        None => Some((written, after)),
+        Some((b':', after)) => Some((written, after)),
+        Some(_) => None,
+    }
+}
+
+/// A member that is all digits is a port; the inner `None` is one that is none.
+fn port_of(written: &[u8]) -> Option<Option<u16>> {
+    let is_number = !written.is_empty() && written.iter().all(u8::is_ascii_digit);
+    is_number.then(|| {
+        let text = std::str::from_utf8(written).ok()?;
+        text.parse().ok().filter(|&port: &u16| port != 0)
+    })
+}
+
+fn parse_host(written: &[u8]) -> Option<Host> {
+    let Some(inside) = written.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")) else {
+        return is_name(written).then(|| Host::Domain(undotted(written).into()));
+    };
+    let text = std::str::from_utf8(inside).ok()?;
+    let six = text.get(..5).filter(|tag| tag.eq_ignore_ascii_case("IPv6:")).and(text.get(5..));
+    if let Some(six) = six {
+        return six.parse::<Ipv6Addr>().ok().map(|address| Host::Address(address.into()));
+    }
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(Host::Address(address));
+    }
+    is_name(inside).then(|| Host::Single(undotted(inside).into()))
+}
+
+/// Whether a name can be asked of DNS: letters, digits, `-`, `_`, and octets of UTF-8.
+fn is_name(name: &[u8]) -> bool {
+    let name = undotted(name);
+    name.len() <= NAME_BYTES_MAX
+        && name.split(|&octet| octet == b'.').all(|label| {
+            !label.is_empty()
+                && label.len() <= 63
+                && label.iter().all(|&octet| {
+                    octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | 0x80..)
+                })
+        })
+}
+
+/// Sorts exchangers by preference, by chance among equals, and cuts the list where we stand in
+/// it: only a better exchanger than ourselves gets the mail (RFC 5321, 5.1).
+///
+/// `chance` gives numbers that nobody can guess. An empty list comes back if we are the best.
+#[must_use]
+pub fn order_exchangers(
+    mut exchangers: Vec<(u16, Box<[u8]>)>,
+    ourselves: &Ourselves,
+    chance: &mut dyn FnMut() -> u64,
+) -> Vec<(u16, Box<[u8]>)> {
+    exchangers.retain(|(_, host)| is_name(host) || host.is_empty());
+    let own = exchangers.iter().filter(|(_, host)| ourselves.has_name(host));
+    let own_preference = own.map(|&(preference, _)| preference).min();
+    let mut keyed: Vec<_> = exchangers
+        .into_iter()
+        .filter(|&(preference, _)| own_preference.is_none_or(|own| preference < own))
+        .map(|(preference, host)| ((preference, chance()), host))
+        .collect();
+    keyed.sort_unstable();
+    keyed.truncate(EXCHANGERS_MAX);
+    keyed.into_iter().map(|((preference, _), host)| (preference, host)).collect()
+}
+
+/// Whether an address that came from DNS is one where no mail can go: "this network", loopback,
+/// link-local, multicast, reserved, or unspecified.
+#[must_use]
+pub fn is_forbidden(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let [first, ..] = address.octets();
+            first == 0 || first >= 224 || address.is_loopback() || address.is_link_local()
+        }
+        IpAddr::V6(address) => {
+            let embedded = embedded_ipv4(address);
+            address.is_loopback()
+                || address.is_unspecified()
+                || address.is_multicast()
+                || address.is_unicast_link_local()
+                || embedded.is_some_and(|inner| is_forbidden(inner.into()))
+        }
+    }
+}
+
+/// The IPv4 address that a translated or compatible IPv6 address leads to (RFC 4291, 2.5.5.1;
+/// RFC 6052): the loopback address has more than one coat.
+fn embedded_ipv4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let [a, b, c, d, e, f, high, low] = address.segments();
+    let is_compatible = [a, b, c, d, e, f] == [0; 6];
+    let is_translated = [a, b, c, d, e, f] == [0x64, 0xff9b, 0, 0, 0, 0];
+    if !is_compatible && !is_translated {
+        return None;
+    }
+    let [one, two] = high.to_be_bytes();
+    let [three, four] = low.to_be_bytes();
+    Some(Ipv4Addr::new(one, two, three, four))
+}
+
+/// Finds where mail for the host of a route goes.
+///
+/// # Errors
+/// [`Nowhere`]: nowhere, for good or for now. Trouble with one host of several is passed over while
+/// another is known; if none is, an answer that is missing counts more than one that says no.
+pub async fn find(
+    host: &[u8],
+    default_port: u16,
+    ourselves: &Ourselves,
+    lookup: &dyn Lookup,
+    chance: &mut dyn FnMut() -> u64,
+) -> Result<Vec<Hop>, Nowhere> {
+    let mut hops: Vec<Hop> = Vec::new();
+    let mut trouble: Option<Nowhere> = None;
+    for target in parse_hosts(host, default_port)? {
+        let found = match &target.host {
+            Host::Address(address) => Ok(vec![Hop {
+                name: format!("[{address}]").into_bytes().into(),
+                address: SocketAddr::new(*address, target.port),
+            }]),
+            Host::Single(name) => hops_of(name, target.port, ourselves, lookup).await,
+            Host::Domain(name) => exchangers_of(name, target.port, ourselves, lookup, chance).await,
+        };
+        match found {
+            Ok(found) => hops.extend(found),
+            Err(new) => {
+                let is_worse = matches!(new, Nowhere::Unanswered { .. });
+                if trouble.is_none() || is_worse {
+                    trouble = Some(new);
+                }
+            }
+        }
+        if hops.len() >= HOPS_MAX {
+            break;
+        }
+    }
+    hops.truncate(HOPS_MAX);
+    match trouble {
+        Some(trouble) if hops.is_empty() => Err(trouble),
+        _ => Ok(hops),
+    }
+}
+
+/// The hops of a domain by its exchangers, best first.
+async fn exchangers_of(
+    domain: &[u8],
+    port: u16,
+    ourselves: &Ourselves,
+    lookup: &dyn Lookup,
+    chance: &mut dyn FnMut() -> u64,
+) -> Result<Vec<Hop>, Nowhere> {
+    let query = Query { name: domain.into(), kind: QueryKind::Mx };
+    let exchangers = match lookup.lookup(query).await {
+        Answer::Found(Records::Mx(exchangers)) => exchangers,
+        Answer::NoSuchName => return Err(Nowhere::Unknown(shown(domain))),
+        Answer::Temporary(why) => return Err(unanswered(domain, &why)),
+        // The name itself is its exchanger.
+        Answer::NoData | Answer::Found(_) => return hops_of(domain, port, ourselves, lookup).await,
+    };
+    if let [(_, only)] = &*exchangers
+        && undotted(only).is_empty()
+    {
+        return Err(Nowhere::NullMx(shown(domain)));
+    }
+    let own = exchangers.iter().find(|(_, host)| ourselves.has_name(host)).cloned();
+    let ordered = order_exchangers(exchangers, ourselves, chance);
+    if let (Some((_, own)), true) = (own, ordered.is_empty()) {
+        return Err(Nowhere::PointsBack { domain: shown(domain), host: shown(&own) });
+    }
+    let mut hops: Vec<(u16, Hop)> = Vec::new();
+    let mut trouble: Option<Nowhere> = None;
+    let mut cut = None;
+    for (preference, host) in ordered {
+        if cut.is_some_and(|cut| preference > cut) || hops.len() >= HOPS_MAX {
+            break;
+        }
+        match hops_of(&host, port, ourselves, lookup).await {
+            Ok(found) => hops.extend(found.into_iter().map(|hop| (preference, hop))),
+            Err(back @ Nowhere::PointsBack { .. }) => {
+                // An address of ours is the same as a name of ours: equals are no better.
+                cut = Some(preference);
+                hops.retain(|&(other, _)| other < preference);
+                trouble = Some(renamed(back, domain));
+            }
+            Err(new) if trouble.is_none() || matches!(new, Nowhere::Unanswered { .. }) => {
+                trouble = Some(new);
+            }
+            Err(_) => {}
+        }
+    }
+    hops.retain(|&(preference, _)| cut.is_none_or(|cut| preference < cut));
+    if hops.is_empty() {
+        return Err(trouble.unwrap_or_else(|| Nowhere::NoAddress(shown(domain))));
+    }
+    Ok(hops.into_iter().map(|(_, hop)| hop).collect())
+}
+
+fn renamed(back: Nowhere, domain: &[u8]) -> Nowhere {
+    match back {
+        Nowhere::PointsBack { host, .. } => Nowhere::PointsBack { domain: shown(domain), host },
+        other => other,
+    }
+}
+
+/// The addresses of one host: both families, IPv6 first (who races them is `connect`).
+async fn hops_of(
+    host: &[u8],
+    port: u16,
+    ourselves: &Ourselves,
+    lookup: &dyn Lookup,
+) -> Result<Vec<Hop>, Nowhere> {
+    let ask = |kind| lookup.lookup(Query { name: host.into(), kind });
+    let (six, four) = both(ask(QueryKind::Aaaa), ask(QueryKind::A)).await;
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    let mut trouble = None;
+    let mut is_known = false;
+    for answer in [six, four] {
+        match answer {
+            Answer::Found(Records::Addresses(found)) => addresses.extend(found),
+            Answer::Temporary(why) => trouble = Some(unanswered(host, &why)),
+            Answer::NoData | Answer::Found(_) => is_known = true,
+            Answer::NoSuchName => {}
+        }
+    }
+    if addresses.is_empty() {
+        return Err(trouble.unwrap_or_else(|| match is_known {
+            true => Nowhere::NoAddress(shown(host)),
+            false => Nowhere::Unknown(shown(host)),
+        }));
+    }
+    let trusts = |address: IpAddr| ourselves.trusts(address);
+    if let Some(own) = addresses.iter().find(|&&own| ourselves.has_address(own) && !trusts(own)) {
+        let (domain, host) = (shown(host), own.to_string());
+        return Err(Nowhere::PointsBack { domain, host });
+    }
+    addresses.retain(|&address| trusts(address) || !is_forbidden(address));
+    addresses.truncate(HOPS_MAX);
+    if addresses.is_empty() {
+        return Err(Nowhere::Forbidden(shown(host)));
+    }
+    let hop = |address| Hop { name: host.into(), address: SocketAddr::new(address, port) };
+    Ok(addresses.into_iter().map(hop).collect())
+}
+
+/// Two questions at once.
+async fn both<A: Future<Output = Answer>, B: Future<Output = Answer>>(
+    left: A,
+    right: B,
+) -> (Answer, Answer) {
+    let (mut left, mut right) = (std::pin::pin!(left), std::pin::pin!(right));
+    let (mut one, mut two) = (None, None);
+    std::future::poll_fn(|context| {
+        use std::task::Poll;
+        if one.is_none()
+            && let Poll::Ready(answer) = left.as_mut().poll(context)
+        {
+            one = Some(answer);
+        }
+        if two.is_none()
+            && let Poll::Ready(answer) = right.as_mut().poll(context)
+        {
+            two = Some(answer);
+        }
+        match (one.take(), two.take()) {
+            (Some(one), Some(two)) => Poll::Ready((one, two)),
+            (a, b) => {
+                (one, two) = (a, b);
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
+fn unanswered(host: &[u8], why: &[u8]) -> Nowhere {
+    Nowhere::Unanswered { host: shown(host), why: shown(why) }
+}
+
+/// A name without the dot at its end.
+fn undotted(name: &[u8]) -> &[u8] {
+    name.strip_suffix(b".").unwrap_or(name)
+}
+
+/// What DNS or a sender wrote, as it may be shown.
+fn shown(name: &[u8]) -> String {
+    let end = name.len().min(NAME_BYTES_MAX);
+    name.get(..end).unwrap_or_default().escape_ascii().to_string()
+}
+
+#[cfg(test)]
+mod tests;
