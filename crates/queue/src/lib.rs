@@ -9,8 +9,10 @@
 
 extern crate alloc;
 
+mod active;
 mod batch;
 mod coding;
+mod destination;
 mod event;
 mod ledger;
 mod message;
@@ -18,7 +20,9 @@ mod note;
 mod outcome;
 mod recipient;
 mod report;
+mod retry;
 mod schedule;
+mod slots;
 
 pub use batch::{Batch, BatchId, BatchRecipient};
 pub use coding::RecordError;
@@ -34,7 +38,9 @@ pub use recipient::{DropReason, Notify, Receipt, Recipient, State};
 pub use report::{
     Fate, RETURNED_BYTES_MAX, RETURNED_HEADER_BYTES_MAX, Report, ReportKind, ReportLine,
 };
-pub use schedule::{Action, Actions, Input, Inquiry, Scheduler};
+pub use schedule::{
+    ACTIVE_BYTES_MAX, ACTIVE_MAX, Action, Actions, Input, Inquiry, Outlook, Scheduler, Traffic,
+};
 
 /// The number of a message.
 #[derive(

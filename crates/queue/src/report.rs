@@ -2,9 +2,9 @@
 //!
 //! A report is a multipart of three: for people, for programs (message/delivery-status), and the
 //! message it is about or its header. It is from `<>`, so nothing ever answers it; what remote
-//! servers said was cleaned before it got here. The whole message comes back only when the sender
-//! asked for it (RET=FULL) and it is small: a bounce must not carry a stranger's payload to a
-//! forged sender.
+//! servers said was cleaned before it got here. The whole message comes back only to our own users,
+//! if it is small: a bounce must not carry a stranger's payload to a forged sender, whatever RET
+//! asks for.
 
 use crate::QueueId;
 use crate::message::{BodyKind, Envelope, Origin, Purpose, Return};
@@ -22,7 +22,7 @@ pub const RETURNED_BYTES_MAX: u64 = 50_000;
 pub const RETURNED_HEADER_BYTES_MAX: usize = 32_768;
 
 /// What a report says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ReportKind {
     /// Recipients failed.
     Failure,

@@ -9,13 +9,43 @@
 //! again when it is due. Messages that are due wait in line at their destination, and are loaded
 //! destination by destination in turn, as the window of active messages allows.
 
-use crate::message::Envelope;
+use crate::active::Active;
+use crate::destination::Destinations;
+use crate::message::{Envelope, mailers_mark};
 use crate::note::Note;
 use crate::outcome::Outcome;
 use crate::report::Report;
-use crate::{Batch, BatchId, Event};
-use alloc::{boxed::Box, vec::Vec};
-use policy::{Expansion, Route, Settings};
+use crate::retry::Dice;
+use crate::slots::{Phase, Slots};
+use crate::{Batch, BatchId, Event, Ledger};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, VecDeque},
+    vec::Vec,
+};
+use policy::{Expansion, Mailer, Route, Settings, settings::Retry};
+
+mod answer;
+mod arrive;
+mod attempt;
+mod line;
+mod operate;
+mod settle;
+
+/// The most messages in memory at once.
+pub const ACTIVE_MAX: usize = 8192;
+
+/// The most octets of envelopes in memory at once, about; past it nothing more is read.
+pub const ACTIVE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// The most messages that are being read at once.
+const LOADING_MAX: usize = 256;
+
+/// The most timers, or messages of a flush, that one step works off.
+const PER_STEP_MAX: usize = 1024;
+
+/// Batches at once until the daemon says more.
+const ROOM_FIRST: u32 = 256;
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,26 +194,246 @@ pub enum Inquiry {
 /// The actions of a step, in order.
 pub type Actions = Vec<Action>;
 
+/// What the scheduler keeps of the configuration.
+#[derive(Debug)]
+struct Rules {
+    host_name: Box<[u8]>,
+    postmaster: Box<[u8]>,
+    mailers: Vec<Mailer>,
+    retry: Retry,
+    mark: u32,
+}
+
+impl Rules {
+    fn new(settings: &Settings) -> Self {
+        Self {
+            host_name: settings.host_name.clone(),
+            postmaster: settings.postmaster.clone(),
+            mailers: settings.mailers.clone(),
+            retry: settings.retry,
+            mark: mailers_mark(&settings.mailers),
+        }
+    }
+}
+
+/// A batch that runs.
+#[derive(Debug)]
+struct Flight {
+    slot: u32,
+    destination: u32,
+    recipients: Vec<u32>,
+    began_ms: u64,
+}
+
+/// Where a message stands, for the operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outlook {
+    /// Something is done with it now.
+    Active,
+    /// It waits for its time, in seconds since 1970.
+    Waiting {
+        /// When it is due.
+        until_s: u32,
+    },
+    /// It is due and waits for its destination, or for room.
+    Lined,
+    /// It is kept back.
+    Held,
+}
+
+/// What waits for one destination, for the operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Traffic<'a> {
+    /// The mailer's number.
+    pub mailer: policy::MailerId,
+    /// The host, or the user of a mailbox.
+    pub name: &'a [u8],
+    /// Messages that wait for it alone or are active for it.
+    pub messages: u32,
+    /// Transactions that run.
+    pub in_flight: u32,
+    /// Set while it does not answer: why.
+    pub trouble: Option<&'a [u8]>,
+}
+
 /// The scheduler.
 #[derive(Debug)]
 pub struct Scheduler {
-    ledger: crate::Ledger,
+    rules: Rules,
+    dice: Dice,
+    now_ms: u64,
+    slots: Slots,
+    destinations: Destinations,
+    active: BTreeMap<u32, Active>,
+    active_bytes: usize,
+    loading: usize,
+    flights: BTreeMap<BatchId, Flight>,
+    last_batch: u64,
+    room: u32,
+    /// Destinations whose lines may be read from, in turn.
+    load_ring: VecDeque<u32>,
+    /// Destinations that have something ready, in turn.
+    try_ring: VecDeque<u32>,
+    /// Active messages with which nothing goes on any more.
+    idle: Vec<u32>,
+    /// Notes that are to be written at a time.
+    late_notes: VecDeque<(u64, u32)>,
+    /// The next slot that a flush of everything comes to.
+    flush_from: Option<u32>,
+    woken_at_ms: Option<u64>,
+    ledger: Ledger,
 }
 
 impl Scheduler {
     /// A scheduler that knows no message yet. `seed` makes its jitter; the same seed and inputs
     /// give the same actions.
     #[must_use]
-    pub fn new(_settings: &Settings, _seed: u64) -> Self {
-        Self { ledger: crate::Ledger::default() }
+    pub fn new(settings: &Settings, seed: u64) -> Self {
+        Self {
+            rules: Rules::new(settings),
+            dice: Dice::new(seed),
+            now_ms: 0,
+            slots: Slots::default(),
+            destinations: Destinations::new(),
+            active: BTreeMap::new(),
+            active_bytes: 0,
+            loading: 0,
+            flights: BTreeMap::new(),
+            last_batch: 0,
+            room: ROOM_FIRST,
+            load_ring: VecDeque::new(),
+            try_ring: VecDeque::new(),
+            idle: Vec::new(),
+            late_notes: VecDeque::new(),
+            flush_from: None,
+            woken_at_ms: None,
+            ledger: Ledger::default(),
+        }
     }
 
-    /// Takes one input at the time `now_ms` (since 1970) and appends what is to be done.
-    pub fn step(&mut self, _now_ms: u64, _input: Input, _actions: &mut Actions) {}
+    /// Takes one input at the time `now_ms` (since 1970) and appends what is to be done. Inputs
+    /// that answer nothing are ignored.
+    ///
+    /// # Panics
+    /// If the ledger does not balance: a broken invariant of ours. The process is to start again
+    /// from the spool.
+    pub fn step(&mut self, now_ms: u64, input: Input, actions: &mut Actions) {
+        self.now_ms = now_ms;
+        match input {
+            Input::Recovered { slot, envelope, note } => {
+                self.recovered(slot, &envelope, note, actions);
+            }
+            Input::Arrived { slot, envelope } => self.arrived(slot, envelope, actions),
+            Input::Loaded { slot, envelope, note } => self.loaded(slot, envelope, note, actions),
+            Input::Unreadable { slot } => self.unreadable(slot),
+            Input::Answered { slot, recipient, expansion } => {
+                self.answered(slot, recipient, *expansion, actions);
+            }
+            Input::Outcome { batch, results } => self.outcome(batch, results, actions),
+            Input::LinkDown { batches, has_crashed } => {
+                self.link_down(&batches, has_crashed, actions);
+            }
+            Input::Room { batches } => self.room = batches,
+            Input::Settings(settings) => self.adopt(&settings),
+            Input::Flush { slot: Some(slot) } => self.flush_one(slot),
+            Input::Flush { slot: None } => self.flush_all(),
+            Input::Hold { slot } => self.hold(slot, actions),
+            Input::Release { slot } => self.release(slot, actions),
+            Input::Remove { slot } => self.remove(slot, actions),
+            Input::Tick => {}
+        }
+        self.advance(actions);
+        assert!(self.ledger.is_balanced(), "every accepted recipient is open or at one end");
+    }
 
     /// What became of all recipients.
     #[must_use]
-    pub fn ledger(&self) -> crate::Ledger {
+    pub fn ledger(&self) -> Ledger {
         self.ledger
+    }
+
+    /// Messages in the queue.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.slots.used
+    }
+
+    /// Batches that run.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.flights.len()
+    }
+
+    /// Where a message stands; `None`: there is none in this slot.
+    #[must_use]
+    pub fn outlook(&self, slot: u32) -> Option<Outlook> {
+        let row = self.slots.row(slot)?;
+        match row.phase {
+            Phase::Free => None,
+            Phase::Waiting => Some(Outlook::Waiting { until_s: row.at_s }),
+            Phase::Lined => Some(Outlook::Lined),
+            Phase::Loading | Phase::Active => Some(Outlook::Active),
+            Phase::Held => Some(Outlook::Held),
+        }
+    }
+
+    /// All destinations that something waits for, or that are down.
+    pub fn traffic(&self) -> impl Iterator<Item = Traffic<'_>> {
+        self.destinations.iter().map(|one| Traffic {
+            mailer: one.mailer,
+            name: one.name(),
+            messages: one.messages,
+            in_flight: one.in_flight,
+            trouble: one.trouble().map(|trouble| &*trouble.text),
+        })
+    }
+
+    /// Octets of memory that waiting messages and their destinations take; those of active
+    /// messages are bounded by [`ACTIVE_BYTES_MAX`].
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.slots.memory_bytes().saturating_add(self.destinations.memory_bytes())
+    }
+
+    /// The common end of every step: what time and room allow.
+    fn advance(&mut self, actions: &mut Actions) {
+        self.wake_destinations();
+        self.work_off_timers(actions);
+        self.work_off_flush();
+        self.write_late_notes(actions);
+        loop {
+            self.load(actions);
+            self.dispatch(actions);
+            if self.idle.is_empty() {
+                break;
+            }
+            self.settle_idle(actions);
+        }
+        self.ask_to_be_woken(actions);
+    }
+
+    fn adopt(&mut self, settings: &Settings) {
+        self.rules = Rules::new(settings);
+        self.destinations.adopt(&self.rules.mailers);
+    }
+
+    fn ask_to_be_woken(&mut self, actions: &mut Actions) {
+        if self.woken_at_ms.is_some_and(|at_ms| at_ms <= self.now_ms) {
+            self.woken_at_ms = None;
+        }
+        let timer = self.slots.next_at_s().map(|at_s| u64::from(at_s).saturating_mul(1000));
+        let note = self.late_notes.front().map(|&(at_ms, _)| at_ms);
+        let flush = self.flush_from.map(|_| self.now_ms);
+        let next =
+            [timer, note, flush, self.destinations.next_wake_ms()].into_iter().flatten().min();
+        let Some(at_ms) = next.map(|at_ms| at_ms.max(self.now_ms)) else { return };
+        if self.woken_at_ms != Some(at_ms) {
+            self.woken_at_ms = Some(at_ms);
+            actions.push(Action::Wake { at_ms });
+        }
+    }
+
+    fn now_s(&self) -> u32 {
+        u32::try_from(self.now_ms.wrapping_div(1000)).unwrap_or(u32::MAX)
     }
 }

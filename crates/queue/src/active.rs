@@ -1,0 +1,161 @@
+//! A message in memory, while something is done with it.
+
+use crate::message::Envelope;
+use crate::note::{Added, Hold, Note};
+use crate::recipient::{Recipient, State};
+use crate::schedule::Inquiry;
+use alloc::{boxed::Box, vec::Vec};
+
+/// A message in memory.
+#[derive(Debug)]
+pub(crate) struct Active {
+    pub(crate) envelope: Box<Envelope>,
+    pub(crate) note: Box<Note>,
+    /// Recipients whose answer from the policy is awaited.
+    pub(crate) asking: Vec<u32>,
+    /// Recipients that are ready at their destinations.
+    pub(crate) ready: usize,
+    /// Recipients in running transactions.
+    pub(crate) in_flight: usize,
+    /// Whether the note in the spool is out of date.
+    pub(crate) is_dirty: bool,
+    /// Whether a note is to be written at a set time.
+    pub(crate) has_late_note: bool,
+    /// Whether something was tried in this round.
+    pub(crate) has_tried: bool,
+    /// Whether the next round is to come soon: nobody's fault but ours.
+    pub(crate) is_soon: bool,
+    /// About how much memory it takes.
+    pub(crate) size_bytes: usize,
+}
+
+impl Active {
+    pub(crate) fn new(envelope: Box<Envelope>, note: Box<Note>) -> Self {
+        let text = |recipient: &Recipient| {
+            recipient.address.len().saturating_add(recipient.route.user.len()).saturating_add(160)
+        };
+        let size_bytes = envelope
+            .recipients
+            .iter()
+            .chain(note.added.iter().map(|added| &added.recipient))
+            .fold(512_usize, |sum, recipient| sum.saturating_add(text(recipient)));
+        Self {
+            envelope,
+            note,
+            asking: Vec::new(),
+            ready: 0,
+            in_flight: 0,
+            is_dirty: false,
+            has_late_note: false,
+            has_tried: false,
+            is_soon: false,
+            size_bytes,
+        }
+    }
+
+    /// Whether nothing is going on.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.asking.is_empty() && self.ready == 0 && self.in_flight == 0
+    }
+
+    pub(crate) fn state(&self, index: u32) -> Option<&State> {
+        self.note.states.get(usize::try_from(index).ok()?)
+    }
+
+    /// Recipients that have not ended.
+    pub(crate) fn open_count(&self) -> usize {
+        self.note.states.iter().filter(|state| !state.is_end()).count()
+    }
+
+    /// The numbers of recipients that are still to be tried.
+    pub(crate) fn open(&self) -> impl Iterator<Item = u32> {
+        (0_u32..)
+            .zip(&self.note.states)
+            .filter(|(_, state)| state.is_open())
+            .map(|(index, _)| index)
+    }
+
+    pub(crate) fn recipient(&self, index: u32) -> Option<&Recipient> {
+        recipient(&self.envelope, &self.note, index)
+    }
+
+    fn added(&self, index: u32) -> Option<&Added> {
+        let index = usize::try_from(index).ok()?;
+        self.note.added.get(index.checked_sub(self.envelope.recipients.len())?)
+    }
+
+    /// The recipient that it was expanded from.
+    pub(crate) fn parent(&self, index: u32) -> Option<u32> {
+        self.added(index).map(|added| added.parent).filter(|&parent| parent < index)
+    }
+
+    /// The nearest recipient above it whose expansion has an owner.
+    pub(crate) fn owner_index(&self, index: u32) -> Option<u32> {
+        let mut above = self.parent(index);
+        while let Some(at) = above {
+            if let Some(State::Expanded { owner: Some(_), .. }) = self.state(at) {
+                return Some(at);
+            }
+            above = self.parent(at);
+        }
+        None
+    }
+
+    /// The reverse-path for a recipient: the owner of the list it is in, or the sender.
+    pub(crate) fn sender(&self, index: u32) -> &[u8] {
+        match self.owner_index(index).and_then(|at| self.state(at)) {
+            Some(State::Expanded { owner: Some(owner), .. }) => owner,
+            _ => &self.envelope.sender,
+        }
+    }
+
+    /// What must be asked before this recipient can be tried.
+    pub(crate) fn inquiry(&self, index: u32, mark: u32) -> Option<Inquiry> {
+        inquiry(&self.envelope, &self.note, index, mark)
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        is_held(&self.envelope, &self.note)
+    }
+}
+
+/// Recipient number `index` of a message.
+pub(crate) fn recipient<'a>(
+    envelope: &'a Envelope,
+    note: &'a Note,
+    index: u32,
+) -> Option<&'a Recipient> {
+    let index = usize::try_from(index).ok()?;
+    match index.checked_sub(envelope.recipients.len()) {
+        None => envelope.recipients.get(index),
+        Some(index) => note.added.get(index).map(|added| &added.recipient),
+    }
+}
+
+/// What must be asked before recipient number `index` can be tried, where `mark` tells the mailers of now.
+pub(crate) fn inquiry(envelope: &Envelope, note: &Note, index: u32, mark: u32) -> Option<Inquiry> {
+    let recipient = recipient(envelope, note, index)?;
+    let below = usize::try_from(index).ok()?.checked_sub(envelope.recipients.len());
+    let was_marked = match below.and_then(|below| note.added.get(below)) {
+        Some(added) => added.mailers_mark,
+        None => envelope.mailers_mark,
+    };
+    if recipient.route.mailer == Recipient::UNROUTED {
+        return Some(Inquiry::RouteAndExpand);
+    }
+    match (was_marked == mark, recipient.route.expands) {
+        (true, true) => Some(Inquiry::Expand(recipient.route.clone())),
+        (true, false) => None,
+        (false, true) => Some(Inquiry::RouteAndExpand),
+        (false, false) => Some(Inquiry::Route),
+    }
+}
+
+/// Whether a message is kept back.
+pub(crate) fn is_held(envelope: &Envelope, note: &Note) -> bool {
+    match note.hold {
+        Hold::AsAccepted => envelope.quarantine.is_some(),
+        Hold::Held(_) => true,
+        Hold::Released => false,
+    }
+}

@@ -1,0 +1,180 @@
+use super::*;
+use crate::{Origin, Status, Trouble};
+use alloc::vec;
+use proptest::prelude::*;
+
+fn report(kind: ReportKind, fate: Fate, trouble: Trouble) -> Report {
+    Report {
+        about: 1,
+        kind,
+        to: b"alice@example.org"[..].into(),
+        reporter: b"mail.example.test"[..].into(),
+        at_s: 1_795_245_000,
+        id: QueueId(7),
+        created_s: 1_795_230_000,
+        sender: b"alice@example.org"[..].into(),
+        envelope_id: Some(b"a+2Bb+0Ac"[..].into()),
+        origin: Origin {
+            client_address: b"192.0.2.1"[..].into(),
+            hello: b"client.example"[..].into(),
+            ..Origin::default()
+        },
+        body: BodyKind::SevenBit,
+        is_utf8: false,
+        returned: Return::Headers,
+        give_up_s: 432_000,
+        lines: vec![ReportLine {
+            address: b"bob@remote.test"[..].into(),
+            expanded_from: Some(b"list@example.test"[..].into()),
+            original: Some(b"rfc822;bob+40remote.test"[..].into()),
+            fate,
+            trouble,
+        }],
+    }
+}
+
+fn smtp(text: &[u8]) -> Trouble {
+    Trouble {
+        status: Status(5, 1, 1),
+        text: text.into(),
+        host: b"mx1.remote.test"[..].into(),
+        voice: Voice::Smtp,
+    }
+}
+
+fn written(report: &Report, original: &[u8]) -> String {
+    let mut out = Vec::new();
+    report.write(QueueId(0x1234), original, &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn a_bounce_reads_like_sendmails() {
+    let report = report(ReportKind::Failure, Fate::Failed, smtp(b"550 5.1.1 no such person"));
+    let text = written(&report, b"From: alice\r\nSubject: one\r\n\r\nsecret\r\n");
+    let expected = "\
+Received: from localhost (localhost)\r
+\tby mail.example.test id 0000000000001234; Sat, 21 Nov 2026 07:10:00 +0000\r
+Date: Sat, 21 Nov 2026 07:10:00 +0000\r
+From: Mail Delivery Subsystem <MAILER-DAEMON@mail.example.test>\r
+Message-Id: <1795245000.0000000000001234@mail.example.test>\r
+To: <alice@example.org>\r
+MIME-Version: 1.0\r
+Content-Type: multipart/report; report-type=delivery-status;\r
+\tboundary=\"0000000000001234.1795245000/mail.example.test\"\r
+Subject: Returned mail: see transcript for details\r
+Auto-Submitted: auto-generated (failure)\r
+\r
+This is a MIME-encapsulated message\r
+\r
+--0000000000001234.1795245000/mail.example.test\r
+\r
+The original message was received at Sat, 21 Nov 2026 03:00:00 +0000\r
+from client.example [192.0.2.1]\r
+\r
+   ----- The following addresses had permanent fatal errors -----\r
+<bob@remote.test>\r
+    (reason: 550 5.1.1 no such person)\r
+    (expanded from: <list@example.test>)\r
+\r
+   ----- Transcript of session follows -----\r
+... while talking to mx1.remote.test:\r
+<<< 550 5.1.1 no such person\r
+554 5.1.1 <bob@remote.test>... 550 5.1.1 no such person\r
+\r
+--0000000000001234.1795245000/mail.example.test\r
+Content-Type: message/delivery-status\r
+\r
+Original-Envelope-Id: a+b c\r
+Reporting-MTA: dns; mail.example.test\r
+Received-From-MTA: DNS; client.example\r
+Arrival-Date: Sat, 21 Nov 2026 03:00:00 +0000\r
+\r
+Original-Recipient: rfc822; bob@remote.test\r
+Final-Recipient: RFC822; bob@remote.test\r
+Action: failed\r
+Status: 5.1.1\r
+Remote-MTA: DNS; mx1.remote.test\r
+Diagnostic-Code: SMTP; 550 5.1.1 no such person\r
+Last-Attempt-Date: Sat, 21 Nov 2026 07:10:00 +0000\r
+\r
+--0000000000001234.1795245000/mail.example.test\r
+Content-Type: text/rfc822-headers\r
+\r
+From: alice\r
+Subject: one\r
+\r
+--0000000000001234.1795245000/mail.example.test--\r
+";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn a_warning_says_since_when_and_until_when() {
+    let trouble = Trouble { status: Status(4, 2, 1), ..smtp(b"450 4.2.1 locked") };
+    let text = written(&report(ReportKind::Delay, Fate::Delayed, trouble), b"");
+    for part in [
+        "Subject: Warning: could not send message for past 4 hours\r\n",
+        "Auto-Submitted: auto-generated (warning-timeout)\r\n",
+        "**      THIS IS A WARNING MESSAGE ONLY      **",
+        "Will keep trying until message is 5 days old\r\n",
+        "Action: delayed\r\nStatus: 4.2.1\r\n",
+        "Will-Retry-Until: Thu, 26 Nov 2026 03:00:00 +0000\r\n",
+    ] {
+        assert!(text.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn an_expired_message_fails_with_4_4_7_and_other_failures_with_class_5() {
+    let of = |status| {
+        let trouble = Trouble { status, ..smtp(b"450 no") };
+        written(&report(ReportKind::Failure, Fate::Failed, trouble), b"")
+    };
+    assert!(of(Status(4, 4, 7)).contains("\r\nStatus: 4.4.7\r\n"));
+    assert!(of(Status(4, 2, 1)).contains("\r\nStatus: 5.2.1\r\n"));
+}
+
+#[test]
+fn the_body_comes_back_only_when_it_may() {
+    let mut report = report(ReportKind::Failure, Fate::Failed, smtp(b"550 no"));
+    let original = b"Subject: x\r\n\r\nsecret\r\n";
+    assert!(!written(&report, original).contains("secret"));
+    report.returned = Return::Full;
+    let text = written(&report, original);
+    assert!(text.contains("message/rfc822\r\n\r\nSubject: x\r\n\r\nsecret\r\n"));
+}
+
+#[test]
+fn dates_of_all_kinds_of_years_are_right() {
+    for (seconds, expected) in [
+        (0, "Thu, 1 Jan 1970 00:00:00 +0000"),
+        (951_782_400, "Tue, 29 Feb 2000 00:00:00 +0000"),
+        (951_868_800, "Wed, 1 Mar 2000 00:00:00 +0000"),
+        (1_709_164_799, "Wed, 28 Feb 2024 23:59:59 +0000"),
+        (4_107_542_400, "Mon, 1 Mar 2100 00:00:00 +0000"),
+        (u64::MAX, "Fri, 31 Dec 9999 23:59:59 +0000"),
+    ] {
+        assert_eq!(date(seconds), expected);
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_strangers_say_a_report_keeps_its_shape(
+        said: Vec<u8>, address: Vec<u8>, envelope_id: Vec<u8>, orcpt: Vec<u8>, original: Vec<u8>,
+    ) {
+        let mut report = report(ReportKind::Failure, Fate::Failed, smtp(&said));
+        report.envelope_id = Some(envelope_id.into());
+        report.lines[0].address = address.into();
+        report.lines[0].original = Some(orcpt.into());
+        let mut out = Vec::new();
+        report.write(QueueId(1), &original, &mut out);
+        let lines: Vec<&[u8]> = out.split(|&octet| octet == b'\n').collect();
+        prop_assert!(lines.iter().all(|line| line.is_empty() || line.ends_with(b"\r")));
+        prop_assert!(!out.iter().any(|&octet| octet == 0 || octet == 0x1b && original.is_empty()));
+        let boundaries = lines.iter().filter(|line| line.starts_with(b"--0000000000000001.")).count();
+        prop_assert_eq!(boundaries, 4);
+        prop_assert_eq!(lines.iter().filter(|line| line.starts_with(b"Action: ")).count(), 1);
+    }
+}

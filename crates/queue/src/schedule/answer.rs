@@ -1,0 +1,189 @@
+//! What the policy says of a recipient that had to be asked about: who stands in its place.
+//!
+//! One visited set for the whole message: whoever is a recipient already is not added again, so
+//! lists that hold each other, or an address twice, deliver once. The answer is not written down by
+//! itself: after a crash the same question is asked again, and what was delivered by then is in the
+//! note.
+
+use super::{Actions, Scheduler};
+use crate::active::Active;
+use crate::event::Stat;
+use crate::message::ADDRESS_BYTES_MAX;
+use crate::note::{ADDED_MAX, Added};
+use crate::outcome::{Status, Trouble, Voice};
+use crate::recipient::{Notify, Receipt, Recipient, State};
+use alloc::{boxed::Box, collections::BTreeSet, vec::Vec};
+use policy::{Expansion, MailerId, Refusal, RefusedMember, Route};
+
+impl Scheduler {
+    /// The policy answered about a recipient.
+    pub(super) fn answered(
+        &mut self,
+        slot: u32,
+        index: u32,
+        expansion: Expansion,
+        actions: &mut Actions,
+    ) {
+        let Some(mut active) = self.active.remove(&slot) else { return };
+        let asked = active.asking.iter().position(|&asked| asked == index);
+        let mut ready = Vec::new();
+        if let Some(place) = asked {
+            active.asking.swap_remove(place);
+            // The operator may have ended it meanwhile.
+            if active.state(index).is_some_and(State::is_open) {
+                ready = self.expanded(&mut active, index, expansion, actions);
+            }
+        }
+        let is_still = active.is_held()
+            || self.slots.row(slot).is_some_and(|row| row.order != crate::slots::Order::None);
+        self.active.insert(slot, active);
+        if !is_still {
+            self.make_ready(slot, &ready, actions);
+        }
+        self.mark_if_idle(slot);
+    }
+
+    /// Puts the members in the place of a recipient; gives their numbers.
+    fn expanded(
+        &mut self,
+        active: &mut Active,
+        index: u32,
+        expansion: Expansion,
+        actions: &mut Actions,
+    ) -> Vec<u32> {
+        let Some(parent) = active.recipient(index).cloned() else { return Vec::new() };
+        if let Some(trouble) = self.no_members(active, &parent, &expansion) {
+            self.trouble(active, index, trouble, actions);
+            return Vec::new();
+        }
+        let Expansion { recipients, refused, owner, later: _ } = expansion;
+        let has_sender = !active.sender(index).is_empty();
+        let owner = owner.filter(|owner| has_sender && owner.len() <= ADDRESS_BYTES_MAX);
+        let is_alone = recipients.len().saturating_add(refused.len()) == 1 && owner.is_none();
+        let is_owed = parent.notify.wants_success() && has_sender && !is_alone;
+        let receipt = is_owed.then(|| Receipt { host: Box::default(), text: Box::default() });
+        let heir = if is_alone {
+            (parent.notify, parent.original.clone())
+        } else if owner.is_some() {
+            (Notify::UNSET, None)
+        } else {
+            (parent.notify.without_success(), parent.original.clone())
+        };
+        self.set_state(active, index, State::Expanded { owner, receipt });
+        active.is_dirty = true;
+        let mut ready = Vec::new();
+        let mut visited = visited(active, self.rules.mark);
+        for member in recipients {
+            let route = Route { expands: false, ..member.route };
+            if visited.insert(key(&route)) {
+                let (notify, original) = heir.clone();
+                let recipient = Recipient { address: member.address, route, notify, original };
+                ready.extend(self.add(active, index, recipient, State::Waiting));
+            }
+        }
+        for member in refused {
+            self.add_refused(active, index, member, &heir, actions);
+        }
+        ready
+    }
+
+    /// Why there is nobody to put in the place of a recipient, if there is nobody.
+    fn no_members(
+        &self,
+        active: &Active,
+        parent: &Recipient,
+        expansion: &Expansion,
+    ) -> Option<Trouble> {
+        if let Some(why) = &expansion.later {
+            return Some(Trouble::ours(Status(4, 3, 0), why));
+        }
+        if let ([], [only]) = (&*expansion.recipients, &*expansion.refused)
+            && (only.address == parent.address || expansion.owner.is_none())
+        {
+            return Some(refused(&only.refusal));
+        }
+        let is_known = |mailer: MailerId| usize::from(mailer.0) < self.rules.mailers.len();
+        if !expansion.recipients.iter().all(|member| is_known(member.route.mailer)) {
+            return Some(Trouble::ours(Status(4, 3, 5), b"mailer unknown"));
+        }
+        let more = expansion.recipients.len().saturating_add(expansion.refused.len());
+        let is_too_long = |octets: &[u8]| octets.len() > ADDRESS_BYTES_MAX;
+        let has_long = expansion.recipients.iter().any(|member| {
+            is_too_long(&member.address)
+                || is_too_long(&member.route.host)
+                || is_too_long(&member.route.user)
+        }) || expansion.refused.iter().any(|member| is_too_long(&member.address));
+        if has_long || active.note.added.len().saturating_add(more) > ADDED_MAX {
+            return Some(Trouble::ours(Status(5, 2, 4), b"mailing list expansion is too large"));
+        }
+        None
+    }
+
+    /// A member that leads nowhere: it fails, or for a temporary refusal is asked for again.
+    fn add_refused(
+        &mut self,
+        active: &mut Active,
+        parent: u32,
+        member: RefusedMember,
+        heir: &(Notify, Option<Box<[u8]>>),
+        actions: &mut Actions,
+    ) {
+        let (notify, original) = heir.clone();
+        let mut recipient = Recipient { notify, original, ..Recipient::unrouted(&member.address) };
+        let is_final = !member.refusal.is_temporary();
+        recipient.route.expands = !is_final;
+        let trouble = refused(&member.refusal).cleaned();
+        let (stat, state) = if is_final {
+            (Stat::Failed, State::Failed(trouble.clone()))
+        } else {
+            active.has_tried = true;
+            (Stat::Deferred, State::Later(trouble.clone()))
+        };
+        if let Some(index) = self.add(active, parent, recipient, state) {
+            actions.push(self.to(active, &[index], stat, &trouble, 0));
+        }
+    }
+
+    fn add(
+        &mut self,
+        active: &mut Active,
+        parent: u32,
+        recipient: Recipient,
+        state: State,
+    ) -> Option<u32> {
+        let index = u32::try_from(active.note.states.len()).ok()?;
+        active.note.added.push(Added { parent, mailers_mark: self.rules.mark, recipient });
+        active.note.states.push(state);
+        self.ledger.accept(1);
+        Some(index)
+    }
+}
+
+/// What makes two recipients the same: mailer, host, user.
+type Key = (MailerId, Box<[u8]>, Box<[u8]>);
+
+fn key(route: &Route) -> Key {
+    (route.mailer, route.host.clone(), route.user.clone())
+}
+
+/// Everybody who is a recipient in his own right.
+fn visited(active: &Active, mark: u32) -> BTreeSet<Key> {
+    (0_u32..)
+        .zip(&active.note.states)
+        .filter(|(_, state)| !matches!(state, State::Expanded { .. }))
+        .filter(|&(index, _)| active.inquiry(index, mark).is_none())
+        .filter_map(|(index, _)| active.recipient(index))
+        .map(|one| key(&one.route))
+        .collect()
+}
+
+fn refused(refusal: &Refusal) -> Trouble {
+    let (_, subject, detail) = refusal.status;
+    let class = if refusal.is_temporary() { 4 } else { 5 };
+    Trouble {
+        status: Status(class, subject, detail),
+        text: refusal.text.clone(),
+        host: Box::default(),
+        voice: Voice::Local,
+    }
+}

@@ -1,0 +1,340 @@
+//! How a message comes in: new, found after a start, or read again because it is due; and what is
+//! made ready of it then.
+
+use super::{Action, Actions, Scheduler};
+use crate::active::{self, Active};
+use crate::destination::{Destination, Group, MIXED};
+use crate::event::Stat;
+use crate::message::Envelope;
+use crate::note::{Hold, Note};
+use crate::outcome::{Status, Trouble};
+use crate::recipient::State;
+use crate::slots::{Order, Phase};
+use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+use policy::Transport;
+
+impl Scheduler {
+    /// A message that the spool held at the start. Its envelope is not kept.
+    pub(super) fn recovered(
+        &mut self,
+        slot: u32,
+        envelope: &Envelope,
+        note: Option<Box<Note>>,
+        actions: &mut Actions,
+    ) {
+        let note = fitted(envelope, note);
+        if !self.claim(slot, envelope, &note) {
+            return;
+        }
+        if note.states.iter().all(is_settled) {
+            self.forget(slot);
+            actions.push(Action::Remove { slot });
+            return;
+        }
+        let home = self.home(envelope, &note);
+        self.move_home(slot, home);
+        self.slots.set_phase(slot, Phase::Held);
+        if active::is_held(envelope, &note) {
+            return;
+        }
+        let due_s = u32::try_from(note.next_try_s).unwrap_or(u32::MAX);
+        if due_s > self.now_s() {
+            self.slots.set_timer(slot, Phase::Waiting, due_s.min(self.latest_s(slot)));
+        } else {
+            self.line_up(slot, false);
+        }
+    }
+
+    /// A new message. Where it can be tried at once, its envelope stays in memory.
+    pub(super) fn arrived(&mut self, slot: u32, envelope: Box<Envelope>, actions: &mut Actions) {
+        let note = Box::new(Note::new(&envelope));
+        if !self.claim(slot, &envelope, &note) {
+            return;
+        }
+        let home = self.home(&envelope, &note);
+        self.move_home(slot, home);
+        self.slots.set_phase(slot, Phase::Held);
+        if let Some(reason) = &envelope.quarantine {
+            actions
+                .push(Action::log(crate::Event::Held { id: envelope.id, reason: reason.clone() }));
+            return;
+        }
+        let (has_room, share) = (self.has_room(), self.share());
+        let is_free = self.destinations.of(home).is_some_and(|one| {
+            one.line.length == 0 && one.admitted < share && one.blocked_by().is_none()
+        });
+        if has_room && is_free {
+            self.activate(slot, envelope, note, actions);
+        } else {
+            self.line_up(slot, false);
+        }
+    }
+
+    /// A message that was asked for.
+    pub(super) fn loaded(
+        &mut self,
+        slot: u32,
+        envelope: Box<Envelope>,
+        note: Option<Box<Note>>,
+        actions: &mut Actions,
+    ) {
+        if self.slots.row(slot).map(|row| row.phase) != Some(Phase::Loading) {
+            return;
+        }
+        self.loading = self.loading.saturating_sub(1);
+        self.count_admitted(slot, false);
+        let mut note = fitted(&envelope, note);
+        // The state that the row knows is the one the books were made with.
+        let open = note.states.iter().filter(|state| !state.is_end()).count();
+        self.correct_open(slot, open);
+        let order = self.slots.row_mut(slot).map(|row| core::mem::take(&mut row.order));
+        if order == Some(Order::Release) {
+            note.hold = Hold::Released;
+            note.crashes = 0;
+            self.activate_noted(slot, envelope, note, actions);
+            return;
+        }
+        if let (Some(order), Some(row)) = (order, self.slots.row_mut(slot)) {
+            row.order = order;
+        }
+        self.activate(slot, envelope, note, actions);
+    }
+
+    /// A message whose record is damaged: the spool has put it aside.
+    pub(super) fn unreadable(&mut self, slot: u32) {
+        let Some(row) = self.slots.row(slot) else { return };
+        if row.phase == Phase::Loading {
+            self.ledger.damage(row.open.into());
+            self.loading = self.loading.saturating_sub(1);
+            self.count_admitted(slot, false);
+            self.forget(slot);
+        }
+    }
+
+    /// Takes a released message into memory and writes down that it was released.
+    fn activate_noted(
+        &mut self,
+        slot: u32,
+        envelope: Box<Envelope>,
+        note: Box<Note>,
+        actions: &mut Actions,
+    ) {
+        actions.push(Action::log(crate::Event::Released { id: envelope.id }));
+        actions.push(Action::note(slot, &note));
+        self.activate(slot, envelope, note, actions);
+    }
+
+    /// Takes a message into memory and makes its open recipients ready.
+    fn activate(
+        &mut self,
+        slot: u32,
+        envelope: Box<Envelope>,
+        note: Box<Note>,
+        actions: &mut Actions,
+    ) {
+        let active = Active::new(envelope, note);
+        self.active_bytes = self.active_bytes.saturating_add(active.size_bytes);
+        self.slots.set_phase(slot, Phase::Active);
+        self.count_admitted(slot, true);
+        let order = self.slots.row(slot).map(|row| row.order);
+        let open: Vec<u32> = active.open().collect();
+        let is_still = active.is_held() || matches!(order, Some(Order::Hold | Order::Remove));
+        self.active.insert(slot, active);
+        if !is_still {
+            self.make_ready(slot, &open, actions);
+        }
+        self.mark_if_idle(slot);
+    }
+
+    /// Makes some recipients of an active message ready, or asks the policy about them, or ends
+    /// them where their mailer is no mailer.
+    pub(super) fn make_ready(&mut self, slot: u32, indexes: &[u32], actions: &mut Actions) {
+        let Some(mut active) = self.active.remove(&slot) else { return };
+        let mut groups: BTreeMap<(u32, Option<u32>), Vec<u32>> = BTreeMap::new();
+        for &index in indexes {
+            if let Some(inquiry) = active.inquiry(index, self.rules.mark) {
+                let address = active.recipient(index).map(|one| one.address.clone());
+                active.asking.push(index);
+                actions.push(Action::Inquire {
+                    slot,
+                    recipient: index,
+                    address: address.unwrap_or_default(),
+                    inquiry,
+                });
+            } else if let Some(number) = self.ready_at(&mut active, index, actions) {
+                let owner = active.owner_index(index);
+                groups.entry((number, owner)).or_default().push(index);
+            }
+        }
+        for ((number, _), recipients) in groups {
+            active.ready = active.ready.saturating_add(recipients.len());
+            if let Some(destination) = self.destinations.of_mut(number) {
+                destination.ready.push_back(Group { slot, recipients });
+            }
+            self.join_try_ring(number);
+        }
+        self.active.insert(slot, active);
+    }
+
+    /// The destination at which a recipient can be made ready, if there is one.
+    fn ready_at(&mut self, active: &mut Active, index: u32, actions: &mut Actions) -> Option<u32> {
+        let route = &active.recipient(index)?.route;
+        let transport =
+            self.rules.mailers.get(usize::from(route.mailer.0)).map(|mailer| &mailer.transport);
+        match transport {
+            Some(Transport::Discard) => {
+                let trouble = Trouble::ours(Status(2, 0, 0), &route.host);
+                active.is_dirty = true;
+                self.set_state(active, index, State::Discarded);
+                actions.push(self.to(active, &[index], Stat::Discarded, &trouble, 0));
+                None
+            }
+            Some(Transport::Error) => {
+                let trouble = decided_error(&route.host);
+                self.trouble(active, index, trouble, actions);
+                None
+            }
+            Some(
+                Transport::Smtp { .. }
+                | Transport::Lmtp(_)
+                | Transport::Maildir(_)
+                | Transport::Mbox(_),
+            ) => {
+                let number = self.destinations.find(route, &self.rules.mailers);
+                let blocked =
+                    self.destinations.of(number).and_then(Destination::blocked_by).cloned();
+                let Some(trouble) = blocked else { return Some(number) };
+                // Not written down: the next start would only find out for itself.
+                self.set_state(active, index, State::Later(trouble));
+                None
+            }
+            None => {
+                // The list of mailers became shorter under the same names: cannot be.
+                let trouble = Trouble::ours(Status(4, 3, 5), b"mailer unknown");
+                self.trouble(active, index, trouble, actions);
+                None
+            }
+        }
+    }
+
+    /// Books trouble that is known without a try: for good if its status says so.
+    pub(super) fn trouble(
+        &mut self,
+        active: &mut Active,
+        index: u32,
+        trouble: Trouble,
+        actions: &mut Actions,
+    ) {
+        active.is_dirty = true;
+        active.has_tried = true;
+        let trouble = trouble.cleaned();
+        let is_final = trouble.status.0 == 5;
+        let stat = if is_final { Stat::Failed } else { Stat::Deferred };
+        actions.push(self.to(active, &[index], stat, &trouble, 0));
+        let state = if is_final { State::Failed(trouble) } else { State::Later(trouble) };
+        self.set_state(active, index, state);
+    }
+
+    /// The destination that a message is counted under: the one of all its open recipients, if
+    /// they have the same and need no asking.
+    pub(super) fn home(&mut self, envelope: &Envelope, note: &Note) -> u32 {
+        let mut home = MIXED;
+        for (index, _) in (0_u32..).zip(&note.states).filter(|(_, state)| state.is_open()) {
+            let asks = active::inquiry(envelope, note, index, self.rules.mark).is_some();
+            let route = active::recipient(envelope, note, index).map(|one| &one.route);
+            let number = match route {
+                Some(route) if !asks && !self.destinations.is_full() => {
+                    self.destinations.find(route, &self.rules.mailers)
+                }
+                Some(_) | None => MIXED,
+            };
+            if number == MIXED || (home != MIXED && home != number) {
+                self.destinations.tidy(number);
+                self.destinations.tidy(home);
+                return MIXED;
+            }
+            home = number;
+        }
+        home
+    }
+
+    fn claim(&mut self, slot: u32, envelope: &Envelope, note: &Note) -> bool {
+        let created_s = u32::try_from(envelope.created_s).unwrap_or(u32::MAX);
+        if !self.slots.claim(slot, created_s) {
+            return false;
+        }
+        let open = note.states.iter().filter(|state| !state.is_end()).count();
+        self.ledger.accept(u64::try_from(open).unwrap_or(u64::MAX));
+        let never_warns = self.rules.retry.warn_s == 0 || envelope.sender.is_empty();
+        if let Some(row) = self.slots.row_mut(slot) {
+            row.open = u16::try_from(open).unwrap_or(u16::MAX);
+            row.is_warned = note.is_warned || never_warns;
+        }
+        true
+    }
+
+    /// What was read may differ from what was booked only if a note was lost: the books follow.
+    fn correct_open(&mut self, slot: u32, open: usize) {
+        let Some(row) = self.slots.row_mut(slot) else { return };
+        let booked = u64::from(row.open);
+        let open = u64::try_from(open).unwrap_or(u64::MAX);
+        row.open = u16::try_from(open).unwrap_or(u16::MAX);
+        if open > booked {
+            self.ledger.accept(open.saturating_sub(booked));
+        } else {
+            self.ledger.damage(booked.saturating_sub(open));
+        }
+    }
+}
+
+fn fitted(envelope: &Envelope, note: Option<Box<Note>>) -> Box<Note> {
+    let note = note.map_or_else(|| Note::new(envelope), |note| *note);
+    Box::new(note.fitted(envelope))
+}
+
+/// Whether nothing is owed any more: not a try, not a report.
+fn is_settled(state: &State) -> bool {
+    match state {
+        State::Waiting | State::Later(_) | State::Failed(_) => false,
+        State::Delivered(receipt) | State::Relayed(receipt) | State::Expanded { receipt, .. } => {
+            receipt.is_none()
+        }
+        State::Bounced | State::Dropped(_) | State::Discarded => true,
+    }
+}
+
+/// The trouble that an error route spells: an enhanced status code first, or none.
+fn decided_error(text: &[u8]) -> Trouble {
+    let default = Trouble::ours(Status(5, 0, 0), text);
+    let end = text.iter().position(|octet| matches!(octet, b' ' | b':')).unwrap_or(text.len());
+    let Some((code, rest)) = text.split_at_checked(end) else { return default };
+    let mut parts = code
+        .split(|&octet| octet == b'.')
+        .map(|part| core::str::from_utf8(part).ok().and_then(|digits| digits.parse::<u16>().ok()));
+    let numbers = (parts.next(), parts.next(), parts.next(), parts.next());
+    match numbers {
+        (Some(Some(class @ (4 | 5))), Some(Some(subject)), Some(Some(detail)), None) => {
+            let class = if class == 4 { 4 } else { 5 };
+            let rest = rest.get(1..).unwrap_or_default();
+            Trouble::ours(Status(class, subject, detail), rest)
+        }
+        _ => default,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_route_may_name_its_status() {
+        assert_eq!(
+            decided_error(b"5.1.1 User unknown"),
+            Trouble::ours(Status(5, 1, 1), b"User unknown")
+        );
+        assert_eq!(decided_error(b"4.7.1:wait").status, Status(4, 7, 1));
+        for text in [&b"User unknown"[..], b"5.1 x", b"2.0.0 x", b"5.1.1.1 x", b""] {
+            assert_eq!(decided_error(text), Trouble::ours(Status(5, 0, 0), text));
+        }
+    }
+}

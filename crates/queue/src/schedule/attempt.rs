@@ -1,0 +1,345 @@
+//! Trying: batches out, outcomes in, and what they say about a destination.
+//!
+//! Destinations take turns, one batch a turn. The first failure of a whole destination takes it
+//! down: what was ready for it goes back to waiting without a try, and after the pause one message
+//! is the probe. As long as it fails, the pauses grow.
+
+use super::{Action, Actions, Flight, Scheduler};
+use crate::active::Active;
+use crate::batch::{Batch, BatchId, BatchRecipient};
+use crate::event::{Event, Stat, To};
+use crate::note::Hold;
+use crate::outcome::{Outcome, Scope, Status, Trouble, Voice};
+use crate::recipient::{Receipt, State};
+use crate::retry::pause_ms;
+use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+
+/// A message whose delivery process died this often while it had it is put aside.
+const CRASHES_MAX: u8 = 2;
+
+impl Scheduler {
+    pub(super) fn join_try_ring(&mut self, number: u32) {
+        if let Some(destination) = self.destinations.of_mut(number)
+            && !destination.is_in_try_ring
+            && destination.may_try()
+        {
+            destination.is_in_try_ring = true;
+            self.try_ring.push_back(number);
+        }
+    }
+
+    /// Begins what limits allow.
+    pub(super) fn dispatch(&mut self, actions: &mut Actions) {
+        let room = usize::try_from(self.room).unwrap_or(usize::MAX);
+        while self.flights.len() < room
+            && let Some(number) = self.try_ring.pop_front()
+        {
+            let Some(destination) = self.destinations.of_mut(number) else { continue };
+            if !core::mem::replace(&mut destination.is_in_try_ring, false) || !destination.may_try()
+            {
+                continue;
+            }
+            let Some(mut group) = destination.ready.pop_front() else { continue };
+            let most = usize::try_from(destination.recipients_max).unwrap_or(usize::MAX);
+            if group.recipients.len() > most {
+                let rest = group.recipients.split_off(most);
+                let rest = crate::destination::Group { slot: group.slot, recipients: rest };
+                destination.ready.push_front(rest);
+            }
+            destination.in_flight = destination.in_flight.saturating_add(1);
+            self.begin(number, group.slot, group.recipients, actions);
+            self.join_try_ring(number);
+        }
+    }
+
+    fn begin(&mut self, number: u32, slot: u32, recipients: Vec<u32>, actions: &mut Actions) {
+        let id = BatchId(self.last_batch.wrapping_add(1));
+        self.last_batch = id.0;
+        if let Some(active) = self.active.get_mut(&slot) {
+            active.ready = active.ready.saturating_sub(recipients.len());
+            active.in_flight = active.in_flight.saturating_add(recipients.len());
+            let all_open =
+                recipients.iter().all(|&one| active.state(one).is_some_and(State::is_open));
+            assert!(all_open, "nothing is tried after its end");
+            if let Some(batch) = batch(active, id, slot, &recipients) {
+                actions.push(Action::Try(Box::new(batch)));
+            }
+        }
+        let flight = Flight { slot, destination: number, recipients, began_ms: self.now_ms };
+        self.flights.insert(id, flight);
+    }
+
+    /// A batch is over.
+    pub(super) fn outcome(
+        &mut self,
+        id: BatchId,
+        results: Vec<(u32, Outcome)>,
+        actions: &mut Actions,
+    ) {
+        let Some(flight) = self.land(id) else { return };
+        let Some(mut active) = self.active.remove(&flight.slot) else { return };
+        let mut results: BTreeMap<u32, Outcome> = results.into_iter().collect();
+        let mut has_answered = false;
+        let mut down = None;
+        let mut told = Telling::default();
+        for &index in &flight.recipients {
+            let outcome = results.remove(&index).unwrap_or_else(not_named);
+            match &outcome {
+                Outcome::Later { scope: Scope::Destination, trouble } => {
+                    down = Some(trouble.clone())
+                }
+                Outcome::Later { scope: Scope::Recipient, .. }
+                | Outcome::Delivered { .. }
+                | Outcome::Relayed { .. }
+                | Outcome::Never(_) => has_answered = true,
+            }
+            let (stat, trouble, state) = judged(&active, index, outcome);
+            self.set_state(&mut active, index, state);
+            told.add(index, stat, trouble);
+        }
+        let took_ms = self.now_ms.saturating_sub(flight.began_ms);
+        for (indexes, stat, trouble) in told.0 {
+            actions.push(self.to(&active, &indexes, stat, &trouble, took_ms));
+        }
+        active.in_flight = active.in_flight.saturating_sub(flight.recipients.len());
+        active.is_dirty = true;
+        active.has_tried = true;
+        self.active.insert(flight.slot, active);
+        if !self.mark_if_idle(flight.slot) {
+            self.note_now_or_late(flight.slot, actions);
+        }
+        match (has_answered, down) {
+            (true, _) => self.answered_again(flight.destination, actions),
+            (false, Some(trouble)) => self.down(flight.destination, trouble.cleaned(), actions),
+            (false, None) => {}
+        }
+        self.join_try_ring(flight.destination);
+        self.join_load_ring(flight.destination);
+        self.destinations.tidy(flight.destination);
+    }
+
+    /// The process that had these batches is gone.
+    pub(super) fn link_down(
+        &mut self,
+        batches: &[BatchId],
+        has_crashed: bool,
+        actions: &mut Actions,
+    ) {
+        let mut crashed: Vec<u32> = Vec::new();
+        for &id in batches {
+            let Some(flight) = self.land(id) else { continue };
+            if let Some(active) = self.active.get_mut(&flight.slot) {
+                active.in_flight = active.in_flight.saturating_sub(flight.recipients.len());
+                active.is_soon = true;
+                crashed.push(flight.slot);
+            }
+            self.mark_if_idle(flight.slot);
+            self.join_try_ring(flight.destination);
+            self.join_load_ring(flight.destination);
+            self.destinations.tidy(flight.destination);
+        }
+        crashed.sort_unstable();
+        crashed.dedup();
+        for slot in crashed.into_iter().filter(|_| has_crashed) {
+            self.count_crash(slot, actions);
+        }
+    }
+
+    /// A message whose delivery crashes again and again must not take the others with it.
+    fn count_crash(&mut self, slot: u32, actions: &mut Actions) {
+        let Some(active) = self.active.get_mut(&slot) else { return };
+        active.is_dirty = true;
+        active.note.crashes = active.note.crashes.saturating_add(1);
+        if active.note.crashes >= CRASHES_MAX && !active.is_held() {
+            let reason: &[u8] = b"its delivery crashed repeatedly";
+            active.note.hold = Hold::Held(reason.into());
+            let event = Event::Held { id: active.envelope.id, reason: reason.into() };
+            actions.push(Action::log(event));
+            self.withdraw(slot);
+        }
+    }
+
+    /// Takes back what is ready of a message.
+    pub(super) fn withdraw(&mut self, slot: u32) {
+        let Some(active) = self.active.get_mut(&slot) else { return };
+        active.ready = 0;
+        let open: Vec<u32> = active.open().collect();
+        for index in open {
+            let Some(one) = self.active.get(&slot).and_then(|active| active.recipient(index))
+            else {
+                continue;
+            };
+            let number = self.destinations.find(&one.route, &self.rules.mailers);
+            if let Some(destination) = self.destinations.of_mut(number) {
+                destination.ready.retain(|group| group.slot != slot);
+            }
+            self.destinations.tidy(number);
+            self.join_load_ring(number);
+        }
+        self.mark_if_idle(slot);
+    }
+
+    fn land(&mut self, id: BatchId) -> Option<Flight> {
+        let flight = self.flights.remove(&id)?;
+        if let Some(destination) = self.destinations.of_mut(flight.destination) {
+            destination.in_flight = destination.in_flight.saturating_sub(1);
+        }
+        Some(flight)
+    }
+
+    fn answered_again(&mut self, number: u32, actions: &mut Actions) {
+        let Some(destination) = self.destinations.of_mut(number) else { return };
+        let (mailer, was_down) = (destination.mailer, destination.answered());
+        if was_down {
+            let host = destination.name().into();
+            actions.push(Action::log(Event::DestinationUp { mailer, host }));
+        }
+    }
+
+    /// Takes a destination down, and back from it what was ready.
+    fn down(&mut self, number: u32, trouble: Trouble, actions: &mut Actions) {
+        let Some(destination) = self.destinations.of_mut(number) else { return };
+        if destination.is_down() {
+            return;
+        }
+        destination.failures = destination.failures.saturating_add(1);
+        let pause_ms = pause_ms(&self.rules.retry, destination.failures, &mut self.dice);
+        actions.push(Action::log(Event::DestinationDown {
+            mailer: destination.mailer,
+            host: destination.name().into(),
+            pause_ms,
+            text: trouble.text.clone(),
+        }));
+        let groups = core::mem::take(&mut destination.ready);
+        let until_ms = self.now_ms.saturating_add(pause_ms);
+        self.destinations.set_down(number, until_ms, Box::new(trouble.clone()));
+        for group in groups {
+            let Some(mut active) = self.active.remove(&group.slot) else { continue };
+            for &index in &group.recipients {
+                self.set_state(&mut active, index, State::Later(trouble.clone()));
+            }
+            active.ready = active.ready.saturating_sub(group.recipients.len());
+            self.active.insert(group.slot, active);
+            self.mark_if_idle(group.slot);
+        }
+    }
+
+    /// Sets the state of a recipient and books its end, if that is one.
+    pub(super) fn set_state(&mut self, active: &mut Active, index: u32, state: State) {
+        let place = usize::try_from(index).ok().and_then(|index| active.note.states.get_mut(index));
+        let Some(place) = place else { return };
+        assert!(!place.is_end(), "a recipient ends once");
+        self.ledger.end(&state);
+        *place = state;
+    }
+
+    /// A `to=` line.
+    pub(super) fn to(
+        &self,
+        active: &Active,
+        indexes: &[u32],
+        stat: Stat,
+        trouble: &Trouble,
+        took_ms: u64,
+    ) -> Action {
+        let envelope = &active.envelope;
+        let recipients = || indexes.iter().filter_map(|&index| active.recipient(index));
+        let mailer = recipients().next().map(|one| one.route.mailer);
+        Action::log(Event::To(To {
+            id: envelope.id,
+            to: recipients().map(|one| one.address.clone()).collect(),
+            user: envelope.origin.user.clone(),
+            uid: envelope.origin.uid,
+            delay_s: self.now_ms.wrapping_div(1000).saturating_sub(envelope.created_s),
+            xdelay_ms: took_ms,
+            mailer: mailer.unwrap_or(crate::Recipient::UNROUTED),
+            size_bytes: envelope.size_bytes,
+            recipients: u32::try_from(active.note.states.len()).unwrap_or(u32::MAX),
+            tries: active.note.tries,
+            host: trouble.host.clone(),
+            status: trouble.status,
+            stat,
+            text: trouble.text.clone(),
+        }))
+    }
+}
+
+/// Recipients that had the same answer, for one `to=` line each.
+#[derive(Default)]
+struct Telling(Vec<(Vec<u32>, Stat, Trouble)>);
+
+impl Telling {
+    fn add(&mut self, index: u32, stat: Stat, trouble: Trouble) {
+        match self.0.last_mut() {
+            Some((indexes, last_stat, last)) if *last_stat == stat && *last == trouble => {
+                indexes.push(index);
+            }
+            Some(_) | None => self.0.push((alloc::vec![index], stat, trouble)),
+        }
+    }
+}
+
+/// What an outcome makes of a recipient, and what the log says of it.
+fn judged(active: &Active, index: u32, outcome: Outcome) -> (Stat, Trouble, State) {
+    let wants = active.recipient(index).is_some_and(|one| one.notify.wants_success())
+        && !active.sender(index).is_empty();
+    let sent = |host: Box<[u8]>, text: Box<[u8]>, is_owed: bool| {
+        let said = Trouble { status: Status(2, 0, 0), text, host, voice: Voice::Smtp }.cleaned();
+        let receipt = is_owed.then(|| Receipt { host: said.host.clone(), text: said.text.clone() });
+        (said, receipt)
+    };
+    match outcome {
+        Outcome::Delivered { host, text } => {
+            let (said, receipt) = sent(host, text, wants);
+            (Stat::Sent, said, State::Delivered(receipt))
+        }
+        Outcome::Relayed { host, text, reports } => {
+            let (said, receipt) = sent(host, text, wants && !reports);
+            (Stat::Sent, said, State::Relayed(receipt))
+        }
+        Outcome::Later { trouble, .. } => {
+            let trouble = trouble.cleaned();
+            (Stat::Deferred, trouble.clone(), State::Later(trouble))
+        }
+        Outcome::Never(trouble) => {
+            let trouble = trouble.cleaned();
+            (Stat::Failed, trouble.clone(), State::Failed(trouble))
+        }
+    }
+}
+
+fn not_named() -> Outcome {
+    let trouble = Trouble::ours(Status(4, 3, 0), b"delivery said nothing of this recipient");
+    Outcome::Later { trouble, scope: Scope::Recipient }
+}
+
+fn batch(active: &Active, id: BatchId, slot: u32, indexes: &[u32]) -> Option<Batch> {
+    let &first = indexes.first()?;
+    let route = &active.recipient(first)?.route;
+    let envelope = &active.envelope;
+    let recipient = |&index: &u32| {
+        let one = active.recipient(index)?;
+        Some(BatchRecipient {
+            index,
+            address: one.address.clone(),
+            user: one.route.user.clone(),
+            notify: one.notify,
+            original: one.original.clone(),
+        })
+    };
+    Some(Batch {
+        id,
+        slot,
+        message: envelope.id,
+        mailer: route.mailer,
+        host: route.host.clone(),
+        sender: active.sender(first).into(),
+        recipients: indexes.iter().filter_map(recipient).collect(),
+        size_bytes: envelope.size_bytes,
+        body: envelope.body,
+        is_utf8: envelope.is_utf8,
+        ret: envelope.ret,
+        envelope_id: envelope.envelope_id.clone(),
+        created_s: envelope.created_s,
+    })
+}
