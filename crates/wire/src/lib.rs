@@ -4,3 +4,7 @@
 #![warn(clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 extern crate alloc;
+
+pub mod queue_id;
+
+pub use queue_id::QueueId;
