@@ -15,7 +15,8 @@ mod pool;
 pub mod resolve;
 mod session;
 
-pub use pool::{Ourselves, Relay};
+pub use mx::Ourselves;
+pub use pool::Relay;
 pub use resolve::{Answer, Lookup, Query, QueryKind};
 
 use bytes::Bytes;
