@@ -25,7 +25,7 @@ use tokio::time::Instant;
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// How long a failure is remembered.
-const MEMORY: Duration = Duration::from_secs(60);
+const MEMORY: Duration = Duration::from_mins(1);
 
 /// So many failures are remembered; when there are more, all are forgotten.
 const REMEMBERED_MAX: usize = 4096;
@@ -66,13 +66,14 @@ impl Unreachable {
     /// In sendmail's words.
     pub(crate) fn trouble(&self) -> Trouble {
         let name = self.hop.name.escape_ascii();
-        let text = match self.error.kind() {
-            io::ErrorKind::ConnectionRefused => format!("Connection refused by {name}"),
-            io::ErrorKind::TimedOut => format!("Connection timed out with {name}"),
-            _ => {
-                let words = self.error.to_string();
-                format!("{name}: {}", words.split(" (os error").next().unwrap_or_default())
-            }
+        let kind = self.error.kind();
+        let text = if kind == io::ErrorKind::ConnectionRefused {
+            format!("Connection refused by {name}")
+        } else if kind == io::ErrorKind::TimedOut {
+            format!("Connection timed out with {name}")
+        } else {
+            let words = self.error.to_string();
+            format!("{name}: {}", words.split(" (os error").next().unwrap_or_default())
         };
         let trouble = Trouble::ours(Status(4, 4, 1), text.as_bytes());
         Trouble { host: self.hop.name.clone(), ..trouble }.cleaned()

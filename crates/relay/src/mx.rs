@@ -150,10 +150,10 @@ pub fn parse_hosts(host: &[u8], default_port: u16) -> Result<Vec<Target>, Nowher
         while !rest.is_empty() {
             let (written, after) = split_member(rest).ok_or_else(bad)?;
             rest = after;
-            if let Some(port) = port_of(written) {
+            if is_number(written) {
                 // A port belongs to the host before it: `host:25` and `[host]:25`.
                 let target = targets.last_mut().filter(|_| !is_start(member, written));
-                target.ok_or_else(bad)?.port = port.ok_or_else(bad)?;
+                target.ok_or_else(bad)?.port = port_of(written).ok_or_else(bad)?;
             } else if !written.is_empty() {
                 targets.push(Target {
                     host: parse_host(written).ok_or_else(bad)?,
@@ -187,13 +187,14 @@ fn split_member(list: &[u8]) -> Option<(&[u8], &[u8])> {
     }
 }
 
-/// A member that is all digits is a port; the inner `None` is one that is none.
-fn port_of(written: &[u8]) -> Option<Option<u16>> {
-    let is_number = !written.is_empty() && written.iter().all(u8::is_ascii_digit);
-    is_number.then(|| {
-        let text = std::str::from_utf8(written).ok()?;
-        text.parse().ok().filter(|&port: &u16| port != 0)
-    })
+/// A member that is all digits is a port.
+fn is_number(written: &[u8]) -> bool {
+    !written.is_empty() && written.iter().all(u8::is_ascii_digit)
+}
+
+fn port_of(written: &[u8]) -> Option<u16> {
+    let text = std::str::from_utf8(written).ok()?;
+    text.parse().ok().filter(|&port| port != 0)
 }
 
 fn parse_host(written: &[u8]) -> Option<Host> {
@@ -270,15 +271,11 @@ pub fn is_forbidden(address: IpAddr) -> bool {
 /// The IPv4 address that a translated or compatible IPv6 address leads to (RFC 4291, 2.5.5.1;
 /// RFC 6052): the loopback address has more than one coat.
 fn embedded_ipv4(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [a, b, c, d, e, f, high, low] = address.segments();
-    let is_compatible = [a, b, c, d, e, f] == [0; 6];
-    let is_translated = [a, b, c, d, e, f] == [0x64, 0xff9b, 0, 0, 0, 0];
-    if !is_compatible && !is_translated {
-        return None;
-    }
-    let [one, two] = high.to_be_bytes();
-    let [three, four] = low.to_be_bytes();
-    Some(Ipv4Addr::new(one, two, three, four))
+    const COMPATIBLE: [u8; 12] = [0; 12];
+    const TRANSLATED: [u8; 12] = [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0];
+    let octets = address.octets();
+    let (prefix, inner) = octets.split_last_chunk::<4>()?;
+    (prefix == COMPATIBLE || prefix == TRANSLATED).then(|| Ipv4Addr::from(*inner))
 }
 
 /// Finds where mail for the host of a route goes.
@@ -306,12 +303,10 @@ pub async fn find(
         };
         match found {
             Ok(found) => hops.extend(found),
-            Err(new) => {
-                let is_worse = matches!(new, Nowhere::Unanswered { .. });
-                if trouble.is_none() || is_worse {
-                    trouble = Some(new);
-                }
+            Err(new) if trouble.is_none() || matches!(new, Nowhere::Unanswered { .. }) => {
+                trouble = Some(new);
             }
+            Err(_) => {}
         }
         if hops.len() >= HOPS_MAX {
             break;
@@ -359,11 +354,11 @@ async fn exchangers_of(
         }
         match hops_of(&host, port, ourselves, lookup).await {
             Ok(found) => hops.extend(found.into_iter().map(|hop| (preference, hop))),
-            Err(back @ Nowhere::PointsBack { .. }) => {
+            Err(Nowhere::PointsBack { host, .. }) => {
                 // An address of ours is the same as a name of ours: equals are no better.
                 cut = Some(preference);
                 hops.retain(|&(other, _)| other < preference);
-                trouble = Some(renamed(back, domain));
+                trouble = Some(Nowhere::PointsBack { domain: shown(domain), host });
             }
             Err(new) if trouble.is_none() || matches!(new, Nowhere::Unanswered { .. }) => {
                 trouble = Some(new);
@@ -376,13 +371,6 @@ async fn exchangers_of(
         return Err(trouble.unwrap_or_else(|| Nowhere::NoAddress(shown(domain))));
     }
     Ok(hops.into_iter().map(|(_, hop)| hop).collect())
-}
-
-fn renamed(back: Nowhere, domain: &[u8]) -> Nowhere {
-    match back {
-        Nowhere::PointsBack { host, .. } => Nowhere::PointsBack { domain: shown(domain), host },
-        other => other,
-    }
 }
 
 /// The addresses of one host: both families, IPv6 first (who races them is `connect`).
@@ -406,10 +394,8 @@ async fn hops_of(
         }
     }
     if addresses.is_empty() {
-        return Err(trouble.unwrap_or_else(|| match is_known {
-            true => Nowhere::NoAddress(shown(host)),
-            false => Nowhere::Unknown(shown(host)),
-        }));
+        let absent = if is_known { Nowhere::NoAddress } else { Nowhere::Unknown };
+        return Err(trouble.unwrap_or_else(|| absent(shown(host))));
     }
     let trusts = |address: IpAddr| ourselves.trusts(address);
     if let Some(own) = addresses.iter().find(|&&own| ourselves.has_address(own) && !trusts(own)) {

@@ -54,12 +54,15 @@ impl Terms {
 #[derive(Clone)]
 pub struct Relay(Rc<Office>);
 
+/// A host of a route, in lower case, and its port.
+type Key = (Box<[u8]>, u16);
+
 struct Office {
     terms: RefCell<Rc<Terms>>,
     lookup: Rc<dyn Lookup>,
     report: Rc<dyn Fn(Report)>,
     failures: Failures,
-    destinations: RefCell<HashMap<(Box<[u8]>, u16), Rc<Destination>>>,
+    destinations: RefCell<HashMap<Key, Rc<Destination>>>,
     jobs: Cell<usize>,
     is_closing: Cell<bool>,
 }
@@ -178,7 +181,7 @@ impl Office {
 
 /// A host of a route with its port.
 struct Destination {
-    key: (Box<[u8]>, u16),
+    key: Key,
     line: RefCell<VecDeque<Ticket>>,
     /// Wakes an idle connection.
     bell: Notify,
@@ -226,7 +229,7 @@ impl Drop for Presence {
 }
 
 impl Destination {
-    fn new(key: (Box<[u8]>, u16)) -> Self {
+    fn new(key: Key) -> Self {
         Self {
             key,
             line: RefCell::default(),

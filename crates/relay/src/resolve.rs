@@ -228,41 +228,12 @@ fn question(query: &Query) -> Option<(Name, RecordType)> {
 
 /// The records of the kind that was asked for.
 fn answered(kind: QueryKind, answers: &[Record]) -> Answer {
-    let data = || answers.iter().map(|record| &record.data);
     let records = match kind {
-        QueryKind::Mx => {
-            let read = |data: &RData| match data {
-                RData::MX(mx) => Some((mx.preference, text_of(&mx.exchange))),
-                _ => None,
-            };
-            Records::Mx(data().filter_map(read).take(RECORDS_MAX).collect())
-        }
-        QueryKind::A | QueryKind::Aaaa => {
-            let read = |data: &RData| match (kind, data) {
-                (QueryKind::A, RData::A(address)) => Some(IpAddr::V4(address.0)),
-                (QueryKind::Aaaa, RData::AAAA(address)) => Some(IpAddr::V6(address.0)),
-                _ => None,
-            };
-            Records::Addresses(data().filter_map(read).take(RECORDS_MAX).collect())
-        }
-        QueryKind::Ptr => {
-            let read = |data: &RData| match data {
-                RData::PTR(name) => Some(text_of(&name.0)),
-                _ => None,
-            };
-            Records::Names(data().filter_map(read).take(RECORDS_MAX).collect())
-        }
-        QueryKind::Txt => {
-            let read = |data: &RData| match data {
-                RData::TXT(text) => {
-                    let mut whole = text.txt_data.concat();
-                    whole.truncate(TEXT_BYTES_MAX);
-                    Some(whole.into())
-                }
-                _ => None,
-            };
-            Records::Texts(data().filter_map(read).take(RECORDS_MAX).collect())
-        }
+        QueryKind::Mx => Records::Mx(read(answers, exchanger)),
+        QueryKind::A => Records::Addresses(read(answers, ipv4)),
+        QueryKind::Aaaa => Records::Addresses(read(answers, ipv6)),
+        QueryKind::Ptr => Records::Names(read(answers, pointer)),
+        QueryKind::Txt => Records::Texts(read(answers, text)),
     };
     let is_empty = match &records {
         Records::Mx(list) => list.is_empty(),
@@ -270,6 +241,37 @@ fn answered(kind: QueryKind, answers: &[Record]) -> Answer {
         Records::Names(list) | Records::Texts(list) => list.is_empty(),
     };
     if is_empty { Answer::NoData } else { Answer::Found(records) }
+}
+
+fn read<T>(answers: &[Record], one: fn(&RData) -> Option<T>) -> Vec<T> {
+    answers.iter().filter_map(|record| one(&record.data)).take(RECORDS_MAX).collect()
+}
+
+fn exchanger(data: &RData) -> Option<(u16, Box<[u8]>)> {
+    let RData::MX(mx) = data else { return None };
+    Some((mx.preference, text_of(&mx.exchange)))
+}
+
+fn ipv4(data: &RData) -> Option<IpAddr> {
+    let RData::A(address) = data else { return None };
+    Some(IpAddr::V4(address.0))
+}
+
+fn ipv6(data: &RData) -> Option<IpAddr> {
+    let RData::AAAA(address) = data else { return None };
+    Some(IpAddr::V6(address.0))
+}
+
+fn pointer(data: &RData) -> Option<Box<[u8]>> {
+    let RData::PTR(name) = data else { return None };
+    Some(text_of(&name.0))
+}
+
+fn text(data: &RData) -> Option<Box<[u8]>> {
+    let RData::TXT(text) = data else { return None };
+    let mut whole = text.txt_data.concat();
+    whole.truncate(TEXT_BYTES_MAX);
+    Some(whole.into())
 }
 
 /// A name as text without the dot at its end; the root is no octets.

@@ -80,9 +80,9 @@ fn make_own(folder: &Folder) -> Result<(Vec<u8>, OwnedFd), Errno> {
     let file = rustix::fs::openat(folder, &*own_name, flags, mode)?;
     let process = rustix::process::getpid().as_raw_nonzero();
     let text = [process.to_string().as_bytes(), MARK].concat();
-    let made = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
+    let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
         .and_then(|()| write_all(&file, &text));
-    if let Err(error) = made {
+    if let Err(error) = locked {
         rustix::fs::unlinkat(folder, &*own_name, AtFlags::empty()).unwrap_or_default();
         return Err(error);
     }
@@ -105,8 +105,8 @@ fn break_stale(folder: &Folder, name: &[u8], clock: &OwnedFd) -> bool {
     let is_free = rustix::fs::flock(&found, FlockOperation::NonBlockingLockExclusive).is_ok();
     let is_dead = is_free && is_marked(&found);
     // Both times are of the file system's own clock.
-    let is_old = ours.st_mtime.saturating_sub(theirs.st_mtime) > STALE_S;
-    if !is_dead && !(is_old && is_free) {
+    let is_old = is_free && ours.st_mtime.saturating_sub(theirs.st_mtime) > STALE_S;
+    if !is_dead && !is_old {
         return false;
     }
     let named = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);

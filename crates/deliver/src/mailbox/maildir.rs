@@ -49,7 +49,7 @@ pub(super) fn deliver(
             let unique = unique_name(now, round * OPEN_FILES_MAX + index, &host);
             drafts.push(unique.and_then(|unique| maildir.write(unique, job, &mut text)));
         }
-        results.extend(drafts.into_iter().map(|draft| maildir.publish(draft?)));
+        results.extend(drafts.into_iter().map(|draft| maildir.publish(&draft?)));
     }
     // The names of those that went well; if this fails, nobody knows which are there.
     if results.iter().any(Result::is_ok) {
@@ -112,10 +112,10 @@ impl Maildir {
     }
 
     /// Makes a draft durable and gives it its name in `new`.
-    fn publish(&self, draft: Draft) -> Result<(), Trouble> {
-        let published = rustix::fs::fsync(&draft.file).and_then(|()| self.name(&draft));
+    fn publish(&self, draft: &Draft) -> Result<(), Trouble> {
+        let published = rustix::fs::fsync(&draft.file).and_then(|()| self.name(draft));
         if published.is_err() {
-            self.drop_draft(&draft);
+            self.drop_draft(draft);
         }
         published.map_err(|error| Trouble::system(&self.new.path_of(&draft.name), error))
     }

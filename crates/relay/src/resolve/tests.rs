@@ -11,8 +11,11 @@ fn in_runtime<T>(future: impl Future<Output = T>) -> T {
     runtime.block_on(future)
 }
 
+/// A type and the octets of a record.
+type Data = (u16, Vec<u8>);
+
 /// Answers one question after the other: the code of the answer, then its records.
-async fn serve(socket: UdpSocket, replies: Vec<(u8, Vec<(u16, Vec<u8>)>)>) {
+async fn serve(socket: UdpSocket, replies: Vec<(u8, Vec<Data>)>) {
     let mut packet = [0; 512];
     for (code, records) in replies {
         let (length, peer) = socket.recv_from(&mut packet).await.unwrap();
@@ -39,7 +42,7 @@ async fn serve(socket: UdpSocket, replies: Vec<(u8, Vec<(u16, Vec<u8>)>)>) {
     }
 }
 
-fn asked(name: &str, kind: QueryKind, code: u8, records: Vec<(u16, Vec<u8>)>) -> Answer {
+fn asked(name: &str, kind: QueryKind, code: u8, records: Vec<Data>) -> Answer {
     in_runtime(async {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let servers = vec![socket.local_addr().unwrap()];

@@ -1,0 +1,409 @@
+//! Deliveries to servers of all kinds, over real sockets.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may stop where something is wrong"
+)]
+
+mod server;
+
+use policy::{MailerId, Settings};
+use queue::{Batch, BatchId, BatchRecipient, BodyKind, Notify, Outcome, Scope, Status};
+use relay::{Answer, Body, Job, Lookup, Ourselves, Query, Relay, Report};
+use server::{Deed, Fault, Server};
+use std::cell::RefCell;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use tokio::sync::Notify as Bell;
+
+/// No DNS: literals alone are asked for.
+struct NoNames;
+
+impl Lookup for NoNames {
+    fn lookup(&self, _query: Query) -> Pin<Box<dyn Future<Output = Answer> + '_>> {
+        Box::pin(std::future::ready(Answer::NoSuchName))
+    }
+}
+
+/// A relay and what it reports.
+struct Office {
+    relay: Relay,
+    reports: Rc<RefCell<Vec<Report>>>,
+    bell: Rc<Bell>,
+}
+
+impl Office {
+    fn new() -> Self {
+        let reports: Rc<RefCell<Vec<Report>>> = Rc::default();
+        let bell = Rc::new(Bell::new());
+        let mut settings = Settings::default();
+        settings.timeouts.connect_s = 1;
+        settings.timeouts.greeting_s = 1;
+        settings.timeouts.reply_s = 1;
+        settings.timeouts.data_s = 1;
+        settings.timeouts.dot_s = 1;
+        settings.timeouts.idle_s = 2;
+        let (sink, ring) = (Rc::clone(&reports), Rc::clone(&bell));
+        let report = Rc::new(move |report| {
+            sink.borrow_mut().push(report);
+            ring.notify_one();
+        });
+        let relay = Relay::new(&settings, Ourselves::default(), Rc::new(NoNames), report);
+        Self { relay, reports, bell }
+    }
+
+    /// Waits for so many reports, and gives them in the order of their batches.
+    async fn reports(&self, count: usize) -> Vec<Report> {
+        while self.reports.borrow().len() < count {
+            let bell = self.bell.notified();
+            tokio::time::timeout(Duration::from_secs(15), bell).await.expect_report();
+        }
+        let mut reports = self.reports.borrow().clone();
+        assert_eq!(reports.len(), count);
+        assert_eq!(self.relay.jobs(), 0);
+        reports.sort_by_key(|report| report.batch);
+        reports
+    }
+
+    async fn one(&self, job: Job) -> Vec<Outcome> {
+        self.relay.submit(job);
+        let mut reports = self.reports(1).await;
+        reports.pop().unwrap().results.into_iter().map(|(_, outcome)| outcome).collect()
+    }
+}
+
+trait ExpectReport {
+    fn expect_report(self);
+}
+
+impl<E: std::fmt::Debug> ExpectReport for Result<(), E> {
+    fn expect_report(self) {
+        assert!(self.is_ok(), "no report came");
+    }
+}
+
+fn job(address: SocketAddr, number: u64, recipients: &[&str]) -> Job {
+    let recipients = recipients.iter().enumerate().map(|(index, user)| BatchRecipient {
+        index: u32::try_from(index).unwrap() + 10,
+        address: user.as_bytes().into(),
+        user: user.as_bytes().into(),
+        notify: Notify::default(),
+        original: None,
+    });
+    let text: &[u8] = b"Subject: x\r\n\r\n.dot\r\n";
+    let batch = Batch {
+        id: BatchId(number),
+        slot: 1,
+        message: wire_id(number),
+        mailer: MailerId(0),
+        host: format!("[{}]:{}", address.ip(), address.port()).into_bytes().into(),
+        sender: b"a@b.example"[..].into(),
+        recipients: recipients.collect(),
+        size_bytes: u64::try_from(text.len()).unwrap(),
+        body: BodyKind::SevenBit,
+        is_utf8: false,
+        ret: None,
+        envelope_id: None,
+        created_s: 0,
+    };
+    Job { batch, port: 25, connections_max: 1, body: Body::Bytes(text.into()) }
+}
+
+fn wire_id(number: u64) -> wire::QueueId {
+    wire::QueueId::from_u64(number)
+}
+
+fn in_house<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, future)
+}
+
+fn status(outcome: &Outcome) -> (Status, Option<Scope>) {
+    match outcome {
+        Outcome::Later { trouble, scope } => (trouble.status, Some(*scope)),
+        Outcome::Never(trouble) => (trouble.status, None),
+        Outcome::Relayed { .. } | Outcome::Delivered { .. } => (Status(2, 0, 0), None),
+    }
+}
+
+fn is_relayed(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Relayed { .. })
+}
+
+fn fault(phase: &'static str, nth: usize, deed: Deed) -> Fault {
+    Fault { phase, nth, deed }
+}
+
+#[test]
+fn a_message_arrives_as_it_is() {
+    in_house(async {
+        let (server, address) = Server::start(&[]).await;
+        let outcomes = Office::new().one(job(address, 1, &["c@d.example", "e@d.example"])).await;
+        assert!(outcomes.iter().all(is_relayed), "{outcomes:?}");
+        let received = server.received.borrow();
+        assert_eq!(received.len(), 1);
+        assert!(received[0].mail.starts_with("<a@b.example>"), "{}", received[0].mail);
+        assert_eq!(received[0].rcpt, ["<c@d.example>", "<e@d.example>"]);
+        assert_eq!(received[0].body, b"Subject: x\r\n\r\n.dot\r\n");
+    });
+}
+
+#[test]
+fn a_large_message_comes_from_its_file() {
+    in_house(async {
+        let (server, address) = Server::start(&[]).await;
+        let line = b".0123456789012345678901234567890123456789012345678901234567890123\r\n";
+        let text: Vec<u8> = line.iter().copied().cycle().take(line.len() * 30_000).collect();
+        let path = std::env::temp_dir().join(format!("relay-test-{}", std::process::id()));
+        std::fs::write(&path, [b"xx", &text[..]].concat()).unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let size = u64::try_from(text.len()).unwrap();
+        let mut job = job(address, 1, &["c@d.example"]);
+        job.batch.size_bytes = size;
+        job.body = Body::File { file, start: 2, size };
+        let outcomes = Office::new().one(job).await;
+        assert!(is_relayed(&outcomes[0]), "{outcomes:?}");
+        assert!(server.received.borrow()[0].body == text);
+    });
+}
+
+#[test]
+fn many_messages_use_one_connection() {
+    in_house(async {
+        let (server, address) = Server::start(&[]).await;
+        let office = Office::new();
+        for number in 0..200 {
+            office.relay.submit(job(address, number, &["c@d.example"]));
+        }
+        let reports = office.reports(200).await;
+        assert!(reports.iter().all(|report| is_relayed(&report.results[0].1)));
+        assert!(reports.iter().all(|report| report.results[0].0 == 10));
+        assert_eq!(server.received.borrow().len(), 200);
+        assert_eq!(server.connections.get(), 1);
+    });
+}
+
+#[test]
+fn connections_are_as_many_as_allowed() {
+    in_house(async {
+        let (server, address) = Server::start(&[]).await;
+        let office = Office::new();
+        for number in 0..50 {
+            let job = job(address, number, &["c@d.example"]);
+            office.relay.submit(Job { connections_max: 3, ..job });
+        }
+        office.reports(50).await;
+        assert_eq!(server.connections.get(), 3);
+        assert_eq!(server.received.borrow().len(), 50);
+    });
+}
+
+#[test]
+fn recipients_have_answers_of_their_own() {
+    in_house(async {
+        let (server, address) = Server::start(&[]).await;
+        let job = job(address, 1, &["good@d", "bad@d", "slow@d", "fine@d"]);
+        let outcomes = Office::new().one(job).await;
+        assert!(is_relayed(&outcomes[0]) && is_relayed(&outcomes[3]));
+        assert_eq!(status(&outcomes[1]), (Status(5, 1, 1), None));
+        assert_eq!(status(&outcomes[2]), (Status(4, 2, 0), Some(Scope::Recipient)));
+        assert_eq!(server.received.borrow()[0].rcpt, ["<good@d>", "<fine@d>"]);
+    });
+}
+
+#[test]
+fn after_a_transaction_without_recipients_the_connection_is_good_for_the_next() {
+    in_house(async {
+        let (server, address) = Server::start(&[]).await;
+        let office = Office::new();
+        office.relay.submit(job(address, 1, &["bad@d"]));
+        office.relay.submit(job(address, 2, &["good@d"]));
+        let reports = office.reports(2).await;
+        assert_eq!(status(&reports[0].results[0].1), (Status(5, 1, 1), None));
+        assert!(is_relayed(&reports[1].results[0].1));
+        assert_eq!(server.received.borrow().len(), 1);
+    });
+}
+
+#[test]
+fn a_no_at_each_phase_is_for_now_or_for_good() {
+    for (phase, class) in
+        [("MAIL", 4), ("MAIL", 5), ("DATA", 4), ("DATA", 5), ("dot", 4), ("dot", 5)]
+    {
+        let text = if class == 4 { "450 4.7.9 no" } else { "550 5.7.9 no" };
+        in_house(async {
+            let (server, address) = Server::start(&[fault(phase, 1, Deed::Say(text))]).await;
+            let office = Office::new();
+            office.relay.submit(job(address, 1, &["c@d"]));
+            office.relay.submit(job(address, 2, &["c@d"]));
+            let reports = office.reports(2).await;
+            let found = status(&reports[0].results[0].1).0;
+            assert_eq!(found, Status(class, 7, 9), "{phase}");
+            assert!(is_relayed(&reports[1].results[0].1), "{phase} {reports:?}");
+            assert_eq!(server.received.borrow().len(), 1);
+        });
+    }
+}
+
+#[test]
+fn a_host_that_does_not_let_us_in_is_trouble_of_the_destination() {
+    for (phase, text) in
+        [("connect", "421 4.3.2 later"), ("connect", "450 later"), ("connect", "554 5.7.1 no")]
+    {
+        in_house(async {
+            let (_server, address) = Server::start(&[fault(phase, 0, Deed::Say(text))]).await;
+            let outcomes = Office::new().one(job(address, 1, &["c@d"])).await;
+            let (found, scope) = status(&outcomes[0]);
+            assert!(found.0 == 5 || scope == Some(Scope::Destination), "{outcomes:?}");
+        });
+    }
+}
+
+#[test]
+fn a_connection_lost_at_any_phase_is_for_now_and_never_twice() {
+    for phase in ["connect", "EHLO", "MAIL", "RCPT", "DATA", "dot"] {
+        for deed in [Deed::Drop, Deed::Say("421 4.3.2 going down")] {
+            in_house(async {
+                let (server, address) = Server::start(&[fault(phase, 0, deed)]).await;
+                let outcomes = Office::new().one(job(address, 1, &["c@d"])).await;
+                assert!(matches!(outcomes[0], Outcome::Later { .. }), "{phase} {outcomes:?}");
+                assert!(server.received.borrow().len() <= 1, "{phase}");
+            });
+        }
+    }
+}
+
+#[test]
+fn a_server_that_closes_between_messages_gets_a_fresh_connection() {
+    in_house(async {
+        let (server, address) = Server::start(&[fault("after", 0, Deed::Drop)]).await;
+        let office = Office::new();
+        for number in 0..10 {
+            office.relay.submit(job(address, number, &["c@d"]));
+        }
+        let reports = office.reports(10).await;
+        assert!(reports.iter().all(|report| is_relayed(&report.results[0].1)), "{reports:?}");
+        assert_eq!(server.received.borrow().len(), 10);
+        assert_eq!(server.connections.get(), 10);
+    });
+}
+
+#[test]
+fn a_used_connection_that_says_421_to_mail_is_replaced() {
+    in_house(async {
+        let faults = [fault("MAIL", 2, Deed::Say("421 4.4.2 too long idle"))];
+        let (server, address) = Server::start(&faults).await;
+        let office = Office::new();
+        office.relay.submit(job(address, 1, &["c@d"]));
+        office.reports(1).await;
+        office.relay.submit(job(address, 2, &["c@d"]));
+        let reports = office.reports(2).await;
+        assert!(is_relayed(&reports[1].results[0].1), "{reports:?}");
+        assert_eq!(server.connections.get(), 2);
+        assert_eq!(server.received.borrow().len(), 2);
+    });
+}
+
+#[test]
+fn after_the_dot_nothing_is_tried_again_by_itself() {
+    in_house(async {
+        let (server, address) = Server::start(&[fault("dot", 2, Deed::Drop)]).await;
+        let office = Office::new();
+        office.relay.submit(job(address, 1, &["c@d"]));
+        office.relay.submit(job(address, 2, &["c@d"]));
+        let reports = office.reports(2).await;
+        assert!(matches!(reports[1].results[0].1, Outcome::Later { .. }));
+        assert_eq!(server.received.borrow().len(), 2);
+    });
+}
+
+#[test]
+fn a_silent_or_slow_or_endless_server_costs_its_timeout() {
+    for phase in ["connect", "EHLO", "MAIL", "RCPT", "DATA", "dot"] {
+        for deed in [Deed::Silence, Deed::Dribble, Deed::Flood] {
+            in_house(async {
+                let (_server, address) = Server::start(&[fault(phase, 0, deed)]).await;
+                let before = Instant::now();
+                let outcomes = Office::new().one(job(address, 1, &["c@d"])).await;
+                assert!(
+                    matches!(outcomes[0], Outcome::Later { .. }),
+                    "{phase} {deed:?} {outcomes:?}"
+                );
+                assert!(before.elapsed() < Duration::from_secs(4), "{phase} {deed:?}");
+            });
+        }
+    }
+}
+
+#[test]
+fn hostile_replies_end_the_connection_and_lose_nothing() {
+    let replies: [&'static [u8]; 6] = [
+        b"\0\0\0\r\n",
+        b"hello\r\n",
+        b"999 x\r\n",
+        b"250\n250 x\r\n",
+        b"25\r\n",
+        b"250-a\r\n550 b\r\n",
+    ];
+    for phase in ["connect", "MAIL", "dot"] {
+        for reply in replies {
+            in_house(async {
+                let faults = [fault(phase, 1, Deed::Raw(reply)), fault(phase, 2, Deed::Drop)];
+                let (_server, address) = Server::start(&faults).await;
+                let outcomes = Office::new().one(job(address, 1, &["c@d"])).await;
+                assert!(!outcomes.is_empty(), "{phase} {reply:?}");
+            });
+        }
+    }
+}
+
+#[test]
+fn nobody_there_is_trouble_of_the_destination_for_all_that_wait() {
+    in_house(async {
+        let address = {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            listener.local_addr().unwrap()
+        };
+        let office = Office::new();
+        for number in 0..5 {
+            office.relay.submit(job(address, number, &["c@d"]));
+        }
+        for report in office.reports(5).await {
+            let expected = (Status(4, 4, 1), Some(Scope::Destination));
+            assert_eq!(status(&report.results[0].1), expected);
+        }
+    });
+}
+
+#[test]
+fn an_idle_connection_says_quit() {
+    in_house(async {
+        let (server, address) = Server::start(&[]).await;
+        let office = Office::new();
+        office.one(job(address, 1, &["c@d"])).await;
+        assert!(!server.verbs.borrow().contains(&"QUIT".to_owned()));
+        office.relay.close();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(server.verbs.borrow().contains(&"QUIT".to_owned()));
+        office.relay.submit(job(address, 2, &["c@d"]));
+        let reports = office.reports(2).await;
+        assert!(matches!(reports[1].results[0].1, Outcome::Later { .. }));
+    });
+}
+
+#[test]
+fn an_unknown_host_and_a_bad_one_are_for_good() {
+    in_house(async {
+        for host in ["nowhere.example", "[oh"] {
+            let mut job = job("127.0.0.1:1".parse().unwrap(), 1, &["c@d"]);
+            job.batch.host = host.as_bytes().into();
+            let outcomes = Office::new().one(job).await;
+            assert_eq!(status(&outcomes[0]), (Status(5, 1, 2), None));
+        }
+    });
+}
