@@ -472,7 +472,11 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 200,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
     #[test]
     fn on_every_day_each_recipient_ends_once(script in prop::collection::vec(any::<u8>(), 0..1500)) {
         let mut world = World::new(script);

@@ -151,6 +151,7 @@ impl Scheduler {
     pub(super) fn make_ready(&mut self, slot: u32, indexes: &[u32], actions: &mut Actions) {
         let Some(mut active) = self.active.remove(&slot) else { return };
         let mut groups: BTreeMap<(u32, Option<u32>), Vec<u32>> = BTreeMap::new();
+        let was_dirty = core::mem::replace(&mut active.is_dirty, false);
         for &index in indexes {
             if let Some(inquiry) = active.inquiry(index, self.rules.mark) {
                 let address = active.recipient(index).map(|one| one.address.clone());
@@ -173,7 +174,13 @@ impl Scheduler {
             }
             self.join_try_ring(number);
         }
+        let has_ended_some = active.is_dirty;
+        active.is_dirty |= was_dirty;
+        let is_idle = active.is_idle();
         self.active.insert(slot, active);
+        if has_ended_some && !is_idle {
+            self.note_now_or_late(slot, actions);
+        }
     }
 
     /// The destination at which a recipient can be made ready, if there is one.
