@@ -1,21 +1,29 @@
 //! Maildir (D. J. Bernstein): a message is a file that is written and synced in `tmp`, then gets
 //! its name in `new`. Readers need no lock.
 //!
-//! A batch is written first and synced afterwards: once the write-back of all files has begun, the
-//! first sync makes the journal commit that serves the others. Then all get their names, and one
-//! sync of `new` makes the names durable. Only then is anything reported.
+//! A batch is written first and synced afterwards. A sync of one file costs a flush of the disk's own
+//! memory, whatever else was flushed just before; so where many files wait and the file system is one
+//! whose `syncfs` is known to do all that `fsync` does, one call serves them all. Then all get
+//! their names, and one sync of `new` makes the names durable. Only then is anything reported.
 
 use super::Moment;
 use super::folder::Folder;
 use crate::body::{UnixText, write_delivery_fields};
-use crate::{Body, Job, Trouble};
-use rustix::fs::{Advice, AtFlags, Mode, OFlags, RenameFlags};
+use crate::{Job, Trouble};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use rustix::rand::GetRandomFlags;
 use std::os::fd::OwnedFd;
 
 /// So many files are open at once.
 const OPEN_FILES_MAX: usize = 64;
+
+/// From so many files on, one sync of the file system is better than one each: it writes what
+/// others have waiting, too.
+const SYNC_TOGETHER_MIN: usize = 8;
+
+/// ext4, XFS and btrfs (linux/magic.h): others, such as FUSE, may not pass the call on.
+const SYNC_TOGETHER: [u64; 3] = [0xef53, 0x5846_5342, 0x9123_683e];
 
 /// A file of a large body is written in pieces of about so many octets.
 const WRITE_BYTES: usize = 256 * 1024;
@@ -49,7 +57,8 @@ pub(super) fn deliver(
             let unique = unique_name(now, round * OPEN_FILES_MAX + index, &host);
             drafts.push(unique.and_then(|unique| maildir.write(unique, job, &mut text)));
         }
-        results.extend(drafts.into_iter().map(|draft| maildir.publish(&draft?)));
+        let is_durable = sync_together(&drafts);
+        results.extend(drafts.into_iter().map(|draft| maildir.publish(&draft?, is_durable)));
     }
     // The names of those that went well; if this fails, nobody knows which are there.
     if results.iter().any(Result::is_ok) {
@@ -103,17 +112,13 @@ impl Maildir {
             Ok(())
         })?;
         lines.finish(text);
-        write_all(&draft.file, text).map_err(|error| Trouble::system(&path(), error))?;
-        // Starts the write-back without waiting for it; a file system that cannot loses only time.
-        if matches!(job.body, Body::Bytes(_)) {
-            rustix::fs::fadvise(&draft.file, 0, None, Advice::DontNeed).unwrap_or_default();
-        }
-        Ok(())
+        write_all(&draft.file, text).map_err(|error| Trouble::system(&path(), error))
     }
 
-    /// Makes a draft durable and gives it its name in `new`.
-    fn publish(&self, draft: &Draft) -> Result<(), Trouble> {
-        let published = rustix::fs::fsync(&draft.file).and_then(|()| self.name(draft));
+    /// Makes a draft durable, if it is not yet, and gives it its name in `new`.
+    fn publish(&self, draft: &Draft, is_durable: bool) -> Result<(), Trouble> {
+        let synced = if is_durable { Ok(()) } else { rustix::fs::fsync(&draft.file) };
+        let published = synced.and_then(|()| self.name(draft));
         if published.is_err() {
             self.drop_draft(draft);
         }
@@ -139,6 +144,19 @@ impl Maildir {
     fn drop_draft(&self, draft: &Draft) {
         rustix::fs::unlinkat(&self.tmp, &*draft.name, AtFlags::empty()).unwrap_or_default();
     }
+}
+
+/// Makes all drafts durable at once, if that is worth it; false: it was not done.
+///
+/// The first draft was opened first, so an error of any write since then is seen through it.
+fn sync_together(drafts: &[Result<Draft, Trouble>]) -> bool {
+    if drafts.len() < SYNC_TOGETHER_MIN {
+        return false;
+    }
+    let Some(Ok(first)) = drafts.first() else { return false };
+    let kind = rustix::fs::fstatfs(&first.file).map(|system| u64::try_from(system.f_type));
+    let is_known = matches!(kind, Ok(Ok(kind)) if SYNC_TOGETHER.contains(&kind));
+    is_known && rustix::fs::syncfs(&first.file).is_ok()
 }
 
 /// A name that no other delivery uses: time, process, number in the batch, chance, host.
