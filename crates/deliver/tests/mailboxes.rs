@@ -46,7 +46,7 @@ fn status(outcome: &Outcome) -> Status {
     }
 }
 
-fn text(outcome: &Outcome) -> String {
+fn text_of(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Later { trouble, .. } | Outcome::Never(trouble) => {
             String::from_utf8_lossy(&trouble.text).into_owned()
@@ -155,7 +155,11 @@ fn what_is_no_plain_file_is_no_mailbox() {
     for name in ["link", "dangling", "hard", "folder", "pipe", "socket"] {
         let outcome = mbox_in(folder.path()).deliver(NOW, &job(name.as_bytes(), b"x\r\n"));
         assert_eq!(status(&outcome), Status(4, 2, 0), "{name}");
-        assert!(text(&outcome).ends_with(&format!("{name}: irregular file")), "{}", text(&outcome));
+        assert!(
+            text_of(&outcome).ends_with(&format!("{name}: irregular file")),
+            "{}",
+            text_of(&outcome)
+        );
     }
     assert_eq!(fs::read_to_string(at("victim")).unwrap(), "mine");
     assert!(!at("nowhere").exists());
@@ -175,7 +179,7 @@ fn a_maildir_through_a_link_of_the_user_works_and_a_file_does_not() {
     fs::write(at("eve"), "").unwrap();
     let outcome = boxes.deliver(NOW, &job(b"eve", b"x\r\n"));
     assert_eq!(status(&outcome), Status(4, 2, 0));
-    assert!(text(&outcome).ends_with("eve: irregular file"), "{}", text(&outcome));
+    assert!(text_of(&outcome).ends_with("eve: irregular file"), "{}", text_of(&outcome));
     symlink("nowhere", at("dangling")).unwrap();
     let outcome = boxes.deliver(NOW, &job(b"dangling", b"x\r\n"));
     assert_eq!(status(&outcome), Status(4, 2, 0));
@@ -225,7 +229,7 @@ fn a_lock_of_others_is_waited_for_and_a_stale_one_is_broken() {
     fs::write(&lock, "1\n").unwrap();
     let outcome = mbox_in(folder.path()).deliver(NOW, &job(b"bob", b"x\r\n"));
     assert_eq!(status(&outcome), Status(4, 2, 0));
-    assert!(text(&outcome).ends_with("bob: mailbox locked"));
+    assert!(text_of(&outcome).ends_with("bob: mailbox locked"));
     let old = std::time::SystemTime::now() - Duration::from_secs(400);
     fs::File::options().write(true).open(&lock).unwrap().set_modified(old).unwrap();
     assert_eq!(status(&mbox_in(folder.path()).deliver(NOW, &super_small())), Status(2, 0, 0));
@@ -313,15 +317,85 @@ fn in_another_process() {
         let outcomes = mbox_in(folder).deliver_batch(NOW, &jobs);
         let found: Vec<Status> = outcomes.iter().map(status).collect();
         assert_eq!(found, [Status(2, 0, 0), Status(4, 2, 2), Status(4, 2, 2)]);
-        assert!(text(&outcomes[1]).ends_with("bob: File too large"));
+        assert!(text_of(&outcomes[1]).ends_with("bob: File too large"));
         let outcomes = maildir_in(folder).deliver_batch(NOW, &[job(b"dir", &[b'x'; 3000])]);
         assert_eq!(status(&outcomes[0]), Status(4, 2, 2));
         return;
     }
+    if std::env::var_os("DELIVER_TEST_FULL").is_some() {
+        into_a_full_disk(folder);
+        return;
+    }
     let boxes = mbox_in(folder).with_lock_wait(Duration::from_secs(20));
-    for round in 0..20 {
+    let is_endless = std::env::var_os("DELIVER_TEST_ENDLESS").is_some();
+    for round in 0..if is_endless { usize::MAX } else { 20 } {
         let line = format!("{}-{round}\r\n", std::process::id()).repeat(200).into_bytes();
         assert_eq!(status(&boxes.deliver(NOW, &job(b"bob", &line))), Status(2, 0, 0));
+    }
+}
+
+/// Fills a small file system with mail: some goes in, the rest is for later, nothing is torn.
+fn into_a_full_disk(folder: &Path) {
+    let text = b"0123456789\r\n".repeat(1000);
+    for boxes in [mbox_in(folder), maildir_in(folder)] {
+        let name = if folder.join("bob").exists() { b"dir" } else { b"bob" };
+        let jobs: Vec<Job<'_>> = (0..40).map(|_| job(name, &text)).collect();
+        let outcomes = boxes.deliver_batch(NOW, &jobs);
+        let refused: Vec<&Outcome> =
+            outcomes.iter().filter(|outcome| status(outcome).0 != 2).collect();
+        assert!(!refused.is_empty());
+        for outcome in refused {
+            assert_eq!(status(outcome), Status(4, 3, 1));
+            assert!(text_of(outcome).ends_with(": No space left on device"));
+        }
+        if name == b"bob" {
+            let delivered = outcomes.iter().filter(|outcome| status(outcome).0 == 2).count();
+            let mailbox = fs::read_to_string(folder.join("bob")).unwrap();
+            assert_eq!(mailbox.matches("Return-Path").count(), delivered);
+            assert!(delivered > 0 && mailbox.ends_with("0123456789\n\n"));
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_is_for_later_and_tears_nothing() {
+    if !rustix::process::geteuid().is_root() {
+        return; // a file system of its own is mounted
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let status = Command::new("unshare")
+        .args(["-m", "sh", "-c"])
+        .arg("mount -t tmpfs -o size=200k tmpfs \"$DELIVER_TEST_FOLDER\" || exit 0; exec \"$0\" \"$@\"")
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "in_another_process", "--nocapture"])
+        .env("DELIVER_TEST_FOLDER", folder.path())
+        .env("DELIVER_TEST_FULL", "1")
+        .status();
+    assert!(status.is_ok_and(|status| status.success()));
+}
+
+#[test]
+fn deliveries_that_are_killed_leave_nothing_torn_behind_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bob");
+    for round in 0..30_u64 {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "in_another_process"]).stdout(std::process::Stdio::null());
+        command.env("DELIVER_TEST_FOLDER", folder.path()).env("DELIVER_TEST_ENDLESS", "1");
+        let mut writer = command.spawn().unwrap();
+        let before = fs::metadata(&path).map_or(0, |stat| stat.len());
+        while fs::metadata(&path).map_or(0, |stat| stat.len()) <= before {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_micros(round * 137));
+        writer.kill().unwrap();
+        writer.wait().unwrap();
+        assert_eq!(status(&mbox_in(folder.path()).deliver(NOW, &super_small())), Status(2, 0, 0));
+    }
+    let text = fs::read_to_string(&path).unwrap();
+    for message in text.split("From a@b.example ").skip(1) {
+        let lines: Vec<&str> = message.lines().skip(3).collect();
+        assert!(lines.len() == 201 || lines == ["small", ""], "{message}");
     }
 }
 
@@ -393,11 +467,11 @@ fn a_mailbox_of_somebody_else_is_left_alone() {
     fs::write(&path, "").unwrap();
     std::os::unix::fs::chown(&path, Some(65_534), None).unwrap();
     let outcome = mbox_in(folder.path()).deliver(NOW, &super_small());
-    assert!(text(&outcome).ends_with("bob: wrong ownership (65534)"), "{}", text(&outcome));
+    assert!(text_of(&outcome).ends_with("bob: wrong ownership (65534)"), "{}", text_of(&outcome));
     fs::create_dir(folder.path().join("dir")).unwrap();
     std::os::unix::fs::chown(folder.path().join("dir"), Some(65_534), None).unwrap();
     let outcome = maildir_in(folder.path()).deliver(NOW, &job(b"dir", b"x\r\n"));
-    assert!(text(&outcome).ends_with("dir: wrong ownership (65534)"), "{}", text(&outcome));
+    assert!(text_of(&outcome).ends_with("dir: wrong ownership (65534)"), "{}", text_of(&outcome));
     assert_eq!(fs::read(&path).unwrap(), b"");
 }
 
