@@ -6,6 +6,17 @@ use crate::recipient::{Recipient, State};
 use crate::schedule::Inquiry;
 use alloc::{boxed::Box, vec::Vec};
 
+/// What came of a round, which says when the next one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Round {
+    /// Nothing was tried: what could be, waits for its destination.
+    Untried,
+    /// Something was tried.
+    Tried,
+    /// A delivery process ended in it: nobody's fault but ours, the next round comes soon.
+    Broken,
+}
+
 /// A message in memory.
 #[derive(Debug)]
 pub(crate) struct Active {
@@ -21,10 +32,8 @@ pub(crate) struct Active {
     pub(crate) is_dirty: bool,
     /// Whether a note is to be written at a set time.
     pub(crate) has_late_note: bool,
-    /// Whether something was tried in this round.
-    pub(crate) has_tried: bool,
-    /// Whether the next round is to come soon: nobody's fault but ours.
-    pub(crate) is_soon: bool,
+    /// What this round has been so far.
+    pub(crate) round: Round,
     /// About how much memory it takes.
     pub(crate) size_bytes: usize,
 }
@@ -47,8 +56,7 @@ impl Active {
             in_flight: 0,
             is_dirty: false,
             has_late_note: false,
-            has_tried: false,
-            is_soon: false,
+            round: Round::Untried,
             size_bytes,
         }
     }

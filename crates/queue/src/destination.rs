@@ -310,8 +310,8 @@ impl Destinations {
                 destination.health = Health::Probing { trouble };
                 true
             }
-            other => {
-                destination.health = other;
+            health @ (Health::Up | Health::Down { .. } | Health::Probing { .. }) => {
+                destination.health = health;
                 false
             }
         }

@@ -41,9 +41,4 @@ pub use report::{
 pub use schedule::{
     ACTIVE_BYTES_MAX, ACTIVE_MAX, Action, Actions, Input, Inquiry, Outlook, Scheduler, Traffic,
 };
-
-/// The number of a message.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
-pub struct QueueId(pub u64);
+pub use wire::QueueId;

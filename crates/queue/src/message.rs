@@ -112,7 +112,7 @@ impl Envelope {
             return Err(RecordError::TooMuch);
         }
         out.push(VERSION);
-        put_number(out, self.id.0);
+        put_number(out, self.id.as_u64());
         put_number(out, self.created_s);
         out.push(match self.purpose {
             Purpose::Mail => 0,
@@ -159,7 +159,7 @@ impl Envelope {
     }
 
     fn decode_1(reader: &mut Reader<'_>) -> Result<Self, RecordError> {
-        let id = QueueId(reader.number()?);
+        let id = QueueId::from_u64(reader.number()?);
         let created_s = reader.number()?;
         let purpose = match reader.octet()? {
             0 => Purpose::Mail,
@@ -170,13 +170,13 @@ impl Envelope {
         let sender = reader.octets(ADDRESS_BYTES_MAX)?;
         let size_bytes = reader.number()?;
         let bits = reader.octet()?;
-        let ret = match bits & 12 {
+        let ret = match bits & 0b1100 {
             0 => None,
-            4 => Some(Return::Full),
-            8 => Some(Return::Headers),
+            0b0100 => Some(Return::Full),
+            0b1000 => Some(Return::Headers),
             _ => return Err(RecordError::Value),
         };
-        if bits & !15 != 0 {
+        if bits & !0b1111 != 0 {
             return Err(RecordError::Value);
         }
         let envelope_id = reader.optional(FACT_BYTES_MAX)?;

@@ -60,7 +60,7 @@ impl Notify {
     }
 
     fn from_octet(octet: u8) -> Result<Self, RecordError> {
-        if octet == 1 || octet & !14 == 0 { Ok(Self(octet)) } else { Err(RecordError::Value) }
+        if octet == 1 || octet & !0b1110 == 0 { Ok(Self(octet)) } else { Err(RecordError::Value) }
     }
 }
 

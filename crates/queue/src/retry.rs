@@ -47,11 +47,11 @@ mod tests {
         ) {
             let retry = Retry { first_s, longest_s, ..Retry::default() };
             let pause = pause_ms(&retry, failures, &mut Dice::new(seed));
-            let exponent = i32::try_from(failures.saturating_sub(1).min(40)).unwrap();
-            let plain = (f64::from(first_s) * 2_f64.powi(exponent)).min(longest_s.into()) * 1000.0;
-            let pause = pause as f64;
-            prop_assert!(pause >= (plain * 7.0 / 8.0 - 8.0).max(1000.0), "{} of {}", pause, plain);
-            prop_assert!(pause <= (plain * 9.0 / 8.0 + 8.0).max(1000.0), "{} of {}", pause, plain);
+            let doubled = u128::from(first_s) << failures.saturating_sub(1).min(40);
+            let plain = doubled.min(longest_s.into()).saturating_mul(1000);
+            let eighth = plain >> 3;
+            prop_assert!(u128::from(pause) >= plain.saturating_sub(eighth).max(1000), "{} of {}", pause, plain);
+            prop_assert!(u128::from(pause) <= plain.saturating_add(eighth).max(1000), "{} of {}", pause, plain);
         }
     }
 

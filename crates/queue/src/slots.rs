@@ -314,7 +314,7 @@ mod tests {
                     (3, _) => prop_assert_eq!(slots.take_first(&mut line), model.pop_front()),
                     _ => {}
                 }
-                prop_assert_eq!(line.length as usize, model.len());
+                prop_assert_eq!(usize::try_from(line.length).unwrap(), model.len());
             }
         }
     }

@@ -62,7 +62,7 @@ fn expand(address: &[u8], dice: &mut Dice) -> Expansion {
     for &member in members {
         match route(member) {
             Ok(route) => {
-                expansion.recipients.push(policy::Recipient { address: member.into(), route })
+                expansion.recipients.push(policy::Recipient { address: member.into(), route });
             }
             Err(refusal) => {
                 expansion.refused.push(RefusedMember { address: member.into(), refusal });
@@ -164,21 +164,21 @@ impl World {
                 for line in &report.lines {
                     if report.kind != ReportKind::Delay {
                         let is_failure = line.fate == Fate::Failed;
-                        let key = (report.id.0, line.address.to_vec(), is_failure);
+                        let key = (report.id.as_u64(), line.address.to_vec(), is_failure);
                         *self.reported.entry(key).or_default() += 1;
                         if is_failure {
-                            self.end(report.id.0, &line.address, "bounced");
+                            self.end(report.id.as_u64(), &line.address, "bounced");
                         }
                     }
                 }
                 if report.kind == ReportKind::Delay && *report.to == *report.sender {
-                    *self.warned.entry(report.id.0).or_default() += 1;
+                    *self.warned.entry(report.id.as_u64()).or_default() += 1;
                 }
-                let purpose = self.purposes[&report.id.0];
+                let purpose = self.purposes[&report.id.as_u64()];
                 assert_ne!(purpose, Purpose::DoubleBounce, "a double bounce is never reported");
                 assert!(purpose == Purpose::Mail || report.kind == ReportKind::DoubleBounce);
                 let mark = mailers_mark(&settings().mailers);
-                let envelope = report.envelope(QueueId(0), 100, mark);
+                let envelope = report.envelope(QueueId::from_u64(0), 100, mark);
                 assert!(envelope.sender.is_empty());
                 self.store(envelope);
             }
@@ -191,9 +191,9 @@ impl World {
         match event {
             Event::Dropped { id, to, by } => {
                 if *by == DropReason::DoubleBounce {
-                    assert_eq!(self.purposes[&id.0], Purpose::DoubleBounce);
+                    assert_eq!(self.purposes[&id.as_u64()], Purpose::DoubleBounce);
                 }
-                self.end(id.0, to, "dropped");
+                self.end(id.as_u64(), to, "dropped");
             }
             Event::To(to) => {
                 let end = match to.stat {
@@ -203,10 +203,14 @@ impl World {
                     Stat::Deferred | Stat::Failed => return,
                 };
                 for one in &to.to {
-                    self.end(to.id.0, one, end);
+                    self.end(to.id.as_u64(), one, end);
                 }
             }
-            _ => {}
+            Event::Held { .. }
+            | Event::Released { .. }
+            | Event::Reported { .. }
+            | Event::DestinationDown { .. }
+            | Event::DestinationUp { .. } => {}
         }
     }
 
@@ -222,7 +226,7 @@ impl World {
             assert!(batch.recipients.len() <= 2);
         }
         for one in &batch.recipients {
-            let key = (batch.message.0, one.address.to_vec());
+            let key = (batch.message.as_u64(), one.address.to_vec());
             assert!(!self.ends.contains_key(&key), "tried after its end: {key:?}");
         }
         self.batches.push(batch);
@@ -231,9 +235,9 @@ impl World {
     /// Puts a message into the spool; it arrives with the next steps.
     fn store(&mut self, mut envelope: Envelope) {
         self.last_id += 1;
-        envelope.id = QueueId(self.last_id);
+        envelope.id = QueueId::from_u64(self.last_id);
         self.purposes.insert(self.last_id, envelope.purpose);
-        let slot = (0..)
+        let slot = (0..u32::MAX)
             .find(|slot| !self.spool.contains_key(slot) && !self.arrivals.contains(slot))
             .unwrap();
         let recipients = envelope.recipients.iter().map(|one| one.address.to_vec()).collect();
@@ -262,7 +266,7 @@ impl World {
         let sender: &[u8] = [&b"u8"[..], b"", b"r8", b"e1"][self.dice.throw(4)];
         let quarantine = (self.dice.throw(10) == 0).then(|| b"test"[..].into());
         self.store(Envelope {
-            id: QueueId(0),
+            id: QueueId::from_u64(0),
             created_s: self.now_ms / 1000,
             purpose: Purpose::Mail,
             sender: sender.into(),
@@ -373,7 +377,7 @@ impl World {
     fn queue_dies(&mut self) {
         for batch in std::mem::take(&mut self.batches) {
             for one in batch.recipients {
-                self.unsure.insert((batch.message.0, one.address.to_vec()));
+                self.unsure.insert((batch.message.as_u64(), one.address.to_vec()));
             }
         }
         self.loads.clear();
@@ -434,7 +438,8 @@ impl World {
                 self.step(Input::Release { slot });
             }
             if self.loads.is_empty() {
-                let at_ms = self.wake_ms.take().expect("something is queued and nobody wakes us");
+                let at_ms = self.wake_ms.take();
+                let at_ms = at_ms.unwrap_or_else(|| panic!("queued, and nobody wakes us"));
                 assert!(at_ms >= self.now_ms);
                 self.now_ms = at_ms;
                 self.step(Input::Tick);

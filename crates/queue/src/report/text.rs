@@ -17,7 +17,7 @@ const TEXT_SHOWN_MAX: usize = 900;
 
 /// Appends the report.
 pub(super) fn write(report: &Report, id: QueueId, original: &[u8], out: &mut Vec<u8>) {
-    let boundary = format!("{:016X}.{}/{}", id.0, report.at_s, text(&report.reporter, 255));
+    let boundary = format!("{id}.{}/{}", report.at_s, text(&report.reporter, 255));
     header(report, id, &boundary, out);
     line(out, &[b"This is a MIME-encapsulated message"]);
     next_part(out, &boundary);
@@ -28,7 +28,7 @@ pub(super) fn write(report: &Report, id: QueueId, original: &[u8], out: &mut Vec
     line(out, &[]);
     for_programs(report, out);
     next_part(out, &boundary);
-    returned(report, original, out);
+    returned(report, original, &boundary, out);
     line(out, &[]);
     line(out, &[b"--", boundary.as_bytes(), b"--"]);
 }
@@ -37,10 +37,10 @@ fn header(report: &Report, id: QueueId, boundary: &str, out: &mut Vec<u8>) {
     let host = text(&report.reporter, 255);
     let at = date(report.at_s);
     line(out, &[b"Received: from localhost (localhost)"]);
-    line(out, &[b"\tby ", host.as_bytes(), format!(" id {:016X}; {at}", id.0).as_bytes()]);
+    line(out, &[b"\tby ", host.as_bytes(), format!(" id {id}; {at}").as_bytes()]);
     line(out, &[b"Date: ", at.as_bytes()]);
     line(out, &[b"From: Mail Delivery Subsystem <MAILER-DAEMON@", host.as_bytes(), b">"]);
-    line(out, &[format!("Message-Id: <{}.{:016X}@{host}>", report.at_s, id.0).as_bytes()]);
+    line(out, &[format!("Message-Id: <{}.{id}@{host}>", report.at_s).as_bytes()]);
     line(out, &[b"To: <", &cleaned(&report.to, ADDRESS_SHOWN_MAX), b">"]);
     line(out, &[b"MIME-Version: 1.0"]);
     line(out, &[b"Content-Type: multipart/report; report-type=delivery-status;"]);
@@ -68,6 +68,9 @@ fn header(report: &Report, id: QueueId, boundary: &str, out: &mut Vec<u8>) {
     line(out, &[]);
 }
 
+/// Words over a list of recipients, and which fates stand under them.
+type Heading = (&'static [u8], fn(Fate) -> bool);
+
 /// The part that people read.
 fn for_people(report: &Report, out: &mut Vec<u8>) {
     if report.kind == ReportKind::Delay {
@@ -79,7 +82,7 @@ fn for_people(report: &Report, out: &mut Vec<u8>) {
     }
     line(out, &[b"The original message was received at ", date(report.created_s).as_bytes()]);
     line(out, &[b"from ", &source(report)]);
-    let headings: [(&[u8], fn(Fate) -> bool); 3] = [
+    let headings: [Heading; 3] = [
         (b"The following addresses had permanent fatal errors", |fate| fate == Fate::Failed),
         (b"The following addresses had transient non-fatal errors", |fate| fate == Fate::Delayed),
         (b"The following addresses had successful delivery notifications", |fate| {
@@ -147,7 +150,7 @@ fn transcript(one: &ReportLine, out: &mut Vec<u8>) {
         Fate::Delayed => line(out, &[b"<", &address, b">... Deferred: ", &said]),
         Fate::Delivered => line(out, &[b"<", &address, b">... Successfully delivered"]),
         Fate::Relayed => {
-            line(out, &[b"<", &address, b">... relayed; expect no further notifications"])
+            line(out, &[b"<", &address, b">... relayed; expect no further notifications"]);
         }
         Fate::Expanded => line(out, &[b"<", &address, b">... expanded to the members of a list"]),
     }
@@ -218,7 +221,7 @@ fn status_fields(report: &Report, one: &ReportLine, out: &mut Vec<u8>) {
 }
 
 /// The message that the report is about, or its header. Lone CR and NUL do not come through.
-fn returned(report: &Report, original: &[u8], out: &mut Vec<u8>) {
+fn returned(report: &Report, original: &[u8], boundary: &str, out: &mut Vec<u8>) {
     let eight = report.body == BodyKind::EightBit || report.is_utf8;
     let kind: &[u8] = match (report.returned, report.is_utf8) {
         (Return::Full, false) => b"message/rfc822",
@@ -237,6 +240,10 @@ fn returned(report: &Report, original: &[u8], out: &mut Vec<u8>) {
             one.strip_suffix(b"\n").map_or(one, |bare| bare.strip_suffix(b"\r").unwrap_or(bare));
         if bare.is_empty() && report.returned == Return::Headers {
             break;
+        }
+        // Whoever guesses our boundary must not end this part and go on as ours.
+        if bare.strip_prefix(b"--").is_some_and(|rest| rest.starts_with(boundary.as_bytes())) {
+            continue;
         }
         let is_clean = |&&octet: &&u8| !matches!(octet, b'\r' | 0) && (eight || octet.is_ascii());
         out.extend(bare.iter().filter(is_clean));

@@ -6,7 +6,7 @@
 //! note.
 
 use super::{Actions, Scheduler};
-use crate::active::Active;
+use crate::active::{Active, Round};
 use crate::event::Stat;
 use crate::message::ADDRESS_BYTES_MAX;
 use crate::note::{ADDED_MAX, Added};
@@ -82,7 +82,7 @@ impl Scheduler {
             }
         }
         for member in refused {
-            self.add_refused(active, index, member, &heir, actions);
+            self.add_refused(active, index, &member, &heir, actions);
         }
         ready
     }
@@ -124,7 +124,7 @@ impl Scheduler {
         &mut self,
         active: &mut Active,
         parent: u32,
-        member: RefusedMember,
+        member: &RefusedMember,
         heir: &(Notify, Option<Box<[u8]>>),
         actions: &mut Actions,
     ) {
@@ -136,7 +136,7 @@ impl Scheduler {
         let (stat, state) = if is_final {
             (Stat::Failed, State::Failed(trouble.clone()))
         } else {
-            active.has_tried = true;
+            active.round = Round::Tried;
             (Stat::Deferred, State::Later(trouble.clone()))
         };
         if let Some(index) = self.add(active, parent, recipient, state) {

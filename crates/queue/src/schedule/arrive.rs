@@ -2,7 +2,7 @@
 //! made ready of it then.
 
 use super::{Action, Actions, Scheduler};
-use crate::active::{self, Active};
+use crate::active::{self, Active, Round};
 use crate::destination::{Destination, Group, MIXED};
 use crate::event::Stat;
 use crate::message::Envelope;
@@ -83,7 +83,7 @@ impl Scheduler {
         }
         self.loading = self.loading.saturating_sub(1);
         self.count_admitted(slot, false);
-        let mut note = fitted(&envelope, note);
+        let mut note = Box::new(fitted(&envelope, note));
         // The state that the row knows is the one the books were made with.
         let open = note.states.iter().filter(|state| !state.is_end()).count();
         self.correct_open(slot, open);
@@ -233,7 +233,7 @@ impl Scheduler {
         actions: &mut Actions,
     ) {
         active.is_dirty = true;
-        active.has_tried = true;
+        active.round = Round::Tried;
         let trouble = trouble.cleaned();
         let is_final = trouble.status.0 == 5;
         let stat = if is_final { Stat::Failed } else { Stat::Deferred };
@@ -294,9 +294,9 @@ impl Scheduler {
     }
 }
 
-fn fitted(envelope: &Envelope, note: Option<Box<Note>>) -> Box<Note> {
+fn fitted(envelope: &Envelope, note: Option<Box<Note>>) -> Note {
     let note = note.map_or_else(|| Note::new(envelope), |note| *note);
-    Box::new(note.fitted(envelope))
+    note.fitted(envelope)
 }
 
 /// Whether nothing is owed any more: not a try, not a report.

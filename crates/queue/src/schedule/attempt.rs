@@ -5,7 +5,7 @@
 //! is the probe. As long as it fails, the pauses grow.
 
 use super::{Action, Actions, Flight, Scheduler};
-use crate::active::Active;
+use crate::active::{Active, Round};
 use crate::batch::{Batch, BatchId, BatchRecipient};
 use crate::event::{Event, Stat, To};
 use crate::note::Hold;
@@ -86,7 +86,7 @@ impl Scheduler {
             let outcome = results.remove(&index).unwrap_or_else(not_named);
             match &outcome {
                 Outcome::Later { scope: Scope::Destination, trouble } => {
-                    down = Some(trouble.clone())
+                    down = Some(trouble.clone());
                 }
                 Outcome::Later { scope: Scope::Recipient, .. }
                 | Outcome::Delivered { .. }
@@ -103,14 +103,14 @@ impl Scheduler {
         }
         active.in_flight = active.in_flight.saturating_sub(flight.recipients.len());
         active.is_dirty = true;
-        active.has_tried = true;
+        active.round = Round::Tried;
         self.active.insert(flight.slot, active);
         if !self.mark_if_idle(flight.slot) {
             self.note_now_or_late(flight.slot, actions);
         }
         match (has_answered, down) {
             (true, _) => self.answered_again(flight.destination, actions),
-            (false, Some(trouble)) => self.down(flight.destination, trouble.cleaned(), actions),
+            (false, Some(trouble)) => self.down(flight.destination, &trouble.cleaned(), actions),
             (false, None) => {}
         }
         self.join_try_ring(flight.destination);
@@ -130,7 +130,7 @@ impl Scheduler {
             let Some(flight) = self.land(id) else { continue };
             if let Some(active) = self.active.get_mut(&flight.slot) {
                 active.in_flight = active.in_flight.saturating_sub(flight.recipients.len());
-                active.is_soon = true;
+                active.round = Round::Broken;
                 crashed.push(flight.slot);
             }
             self.mark_if_idle(flight.slot);
@@ -197,7 +197,7 @@ impl Scheduler {
     }
 
     /// Takes a destination down, and back from it what was ready.
-    fn down(&mut self, number: u32, trouble: Trouble, actions: &mut Actions) {
+    fn down(&mut self, number: u32, trouble: &Trouble, actions: &mut Actions) {
         let Some(destination) = self.destinations.of_mut(number) else { return };
         if destination.is_down() {
             return;

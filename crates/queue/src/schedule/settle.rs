@@ -5,7 +5,7 @@
 //! so that each failure is told once, and failures of one round in one report.
 
 use super::{Action, Actions, Scheduler};
-use crate::active::Active;
+use crate::active::{Active, Round};
 use crate::destination::{Destination, MIXED};
 use crate::event::{Event, Stat};
 use crate::message::{Purpose, Return};
@@ -123,11 +123,11 @@ impl Scheduler {
         let is_held = active.is_held();
         let is_blocked =
             home != MIXED && self.destinations.of(home).and_then(Destination::blocked_by).is_some();
-        if active.has_tried && !is_held {
+        if active.round == Round::Tried && !is_held {
             active.note.tries = active.note.tries.saturating_add(1);
             active.is_dirty = true;
         }
-        let pause_ms = if active.is_soon {
+        let pause_ms = if active.round == Round::Broken {
             self.dice.throw(SOON_MS).saturating_add(1000)
         } else {
             pause_ms(&self.rules.retry, active.note.tries.max(1), &mut self.dice)

@@ -10,7 +10,7 @@ fn report(kind: ReportKind, fate: Fate, trouble: Trouble) -> Report {
         to: b"alice@example.org"[..].into(),
         reporter: b"mail.example.test"[..].into(),
         at_s: 1_795_245_000,
-        id: QueueId(7),
+        id: QueueId::from_u64(7),
         created_s: 1_795_230_000,
         sender: b"alice@example.org"[..].into(),
         envelope_id: Some(b"a+2Bb+0Ac"[..].into()),
@@ -44,7 +44,7 @@ fn smtp(text: &[u8]) -> Trouble {
 
 fn written(report: &Report, original: &[u8]) -> String {
     let mut out = Vec::new();
-    report.write(QueueId(0x1234), original, &mut out);
+    report.write(QueueId::new(1_795_245_000, 4660), original, &mut out);
     String::from_utf8(out).unwrap()
 }
 
@@ -54,20 +54,20 @@ fn a_bounce_reads_like_sendmails() {
     let text = written(&report, b"From: alice\r\nSubject: one\r\n\r\nsecret\r\n");
     let expected = "\
 Received: from localhost (localhost)\r
-\tby mail.example.test id 0000000000001234; Sat, 21 Nov 2026 07:10:00 +0000\r
+\tby mail.example.test id 05P87A00004660; Sat, 21 Nov 2026 07:10:00 +0000\r
 Date: Sat, 21 Nov 2026 07:10:00 +0000\r
 From: Mail Delivery Subsystem <MAILER-DAEMON@mail.example.test>\r
-Message-Id: <1795245000.0000000000001234@mail.example.test>\r
+Message-Id: <1795245000.05P87A00004660@mail.example.test>\r
 To: <alice@example.org>\r
 MIME-Version: 1.0\r
 Content-Type: multipart/report; report-type=delivery-status;\r
-\tboundary=\"0000000000001234.1795245000/mail.example.test\"\r
+\tboundary=\"05P87A00004660.1795245000/mail.example.test\"\r
 Subject: Returned mail: see transcript for details\r
 Auto-Submitted: auto-generated (failure)\r
 \r
 This is a MIME-encapsulated message\r
 \r
---0000000000001234.1795245000/mail.example.test\r
+--05P87A00004660.1795245000/mail.example.test\r
 \r
 The original message was received at Sat, 21 Nov 2026 03:00:00 +0000\r
 from client.example [192.0.2.1]\r
@@ -82,7 +82,7 @@ from client.example [192.0.2.1]\r
 <<< 550 5.1.1 no such person\r
 554 5.1.1 <bob@remote.test>... 550 5.1.1 no such person\r
 \r
---0000000000001234.1795245000/mail.example.test\r
+--05P87A00004660.1795245000/mail.example.test\r
 Content-Type: message/delivery-status\r
 \r
 Original-Envelope-Id: a+b c\r
@@ -98,13 +98,13 @@ Remote-MTA: DNS; mx1.remote.test\r
 Diagnostic-Code: SMTP; 550 5.1.1 no such person\r
 Last-Attempt-Date: Sat, 21 Nov 2026 07:10:00 +0000\r
 \r
---0000000000001234.1795245000/mail.example.test\r
+--05P87A00004660.1795245000/mail.example.test\r
 Content-Type: text/rfc822-headers\r
 \r
 From: alice\r
 Subject: one\r
 \r
---0000000000001234.1795245000/mail.example.test--\r
+--05P87A00004660.1795245000/mail.example.test--\r
 ";
     assert_eq!(text, expected);
 }
@@ -146,6 +146,17 @@ fn the_body_comes_back_only_when_it_may() {
 }
 
 #[test]
+fn a_returned_message_cannot_end_its_part() {
+    let mut report = report(ReportKind::Failure, Fate::Failed, smtp(b"550 no"));
+    report.returned = Return::Full;
+    let boundary = "--05P87A00004660.1795245000/mail.example.test";
+    let original = format!("Subject: x\r\n\r\n{boundary}--\r\nfree\r\n");
+    let text = written(&report, original.as_bytes());
+    assert_eq!(text.matches(&format!("\r\n{boundary}")).count(), 4);
+    assert!(text.contains("free"));
+}
+
+#[test]
 fn dates_of_all_kinds_of_years_are_right() {
     for (seconds, expected) in [
         (0, "Thu, 1 Jan 1970 00:00:00 +0000"),
@@ -169,11 +180,12 @@ proptest! {
         report.lines[0].address = address.into();
         report.lines[0].original = Some(orcpt.into());
         let mut out = Vec::new();
-        report.write(QueueId(1), &original, &mut out);
+        report.write(QueueId::from_u64(1), &original, &mut out);
         let lines: Vec<&[u8]> = out.split(|&octet| octet == b'\n').collect();
         prop_assert!(lines.iter().all(|line| line.is_empty() || line.ends_with(b"\r")));
         prop_assert!(!out.iter().any(|&octet| octet == 0 || octet == 0x1b && original.is_empty()));
-        let boundaries = lines.iter().filter(|line| line.starts_with(b"--0000000000000001.")).count();
+        let opening = format!("--{}.", QueueId::from_u64(1));
+        let boundaries = lines.iter().filter(|line| line.starts_with(opening.as_bytes())).count();
         prop_assert_eq!(boundaries, 4);
         prop_assert_eq!(lines.iter().filter(|line| line.starts_with(b"Action: ")).count(), 1);
     }

@@ -1,0 +1,201 @@
+//! Envelopes and notes as the spool keeps them: what is written is read again, and whatever else
+//! is read is an error, never a panic.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
+
+use policy::{MailerId, Route};
+use proptest::{collection::vec, option, prelude::*};
+use queue::{
+    ADDRESS_BYTES_MAX, Added, BodyKind, DropReason, Envelope, Hold, Note, Notify, Origin, Purpose,
+    QueueId, Receipt, Recipient, RecordError, Return, State, Status, Trouble, Voice,
+};
+
+fn octets() -> impl Strategy<Value = Box<[u8]>> {
+    vec(any::<u8>(), 0..40).prop_map(Into::into)
+}
+
+fn notify() -> impl Strategy<Value = Notify> {
+    let some =
+        vec(prop::sample::select(vec![Notify::SUCCESS, Notify::FAILURE, Notify::DELAY]), 0..3);
+    let some = some.prop_map(|all| all.into_iter().fold(Notify::UNSET, Notify::and));
+    prop_oneof![Just(Notify::NEVER), some]
+}
+
+fn recipient() -> impl Strategy<Value = Recipient> {
+    (octets(), any::<u8>(), octets(), octets(), any::<bool>(), notify(), option::of(octets()))
+        .prop_map(|(address, mailer, host, user, expands, notify, original)| Recipient {
+            address,
+            route: Route { mailer: MailerId(mailer), host, user, expands },
+            notify,
+            original,
+        })
+}
+
+fn origin() -> impl Strategy<Value = Origin> {
+    let facts = (octets(), octets(), octets(), octets(), octets());
+    (facts, option::of(any::<u32>()), any::<u8>()).prop_map(|(facts, uid, daemon)| Origin {
+        client_name: facts.0,
+        client_address: facts.1,
+        hello: facts.2,
+        protocol: facts.3,
+        user: facts.4,
+        uid,
+        daemon,
+    })
+}
+
+fn envelope() -> impl Strategy<Value = Envelope> {
+    let purpose = prop::sample::select(vec![Purpose::Mail, Purpose::Report, Purpose::DoubleBounce]);
+    let body = prop::sample::select(vec![BodyKind::SevenBit, BodyKind::EightBit]);
+    let ret = option::of(prop::sample::select(vec![Return::Full, Return::Headers]));
+    let numbers = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u32>(), any::<bool>());
+    let texts = (octets(), option::of(octets()), option::of(octets()));
+    (numbers, texts, purpose, body, ret, origin(), vec(recipient(), 0..5)).prop_map(
+        |(numbers, texts, purpose, body, ret, origin, recipients)| Envelope {
+            id: QueueId::from_u64(numbers.0),
+            created_s: numbers.1,
+            purpose,
+            sender: texts.0,
+            recipients,
+            size_bytes: numbers.2,
+            body,
+            is_utf8: numbers.4,
+            ret,
+            envelope_id: texts.1,
+            origin,
+            quarantine: texts.2,
+            mailers_mark: numbers.3,
+        },
+    )
+}
+
+fn trouble() -> impl Strategy<Value = Trouble> {
+    let voice = prop::sample::select(vec![Voice::Smtp, Voice::Local]);
+    ((any::<u8>(), any::<u16>(), any::<u16>()), octets(), octets(), voice).prop_map(
+        |(status, text, host, voice)| Trouble {
+            status: Status(status.0, status.1, status.2),
+            text,
+            host,
+            voice,
+        },
+    )
+}
+
+fn receipt() -> impl Strategy<Value = Option<Receipt>> {
+    option::of((octets(), octets()).prop_map(|(host, text)| Receipt { host, text }))
+}
+
+fn state() -> impl Strategy<Value = State> {
+    let reasons = vec![DropReason::DoubleBounce, DropReason::NoPostmaster, DropReason::NotWanted];
+    prop_oneof![
+        Just(State::Waiting),
+        trouble().prop_map(State::Later),
+        trouble().prop_map(State::Failed),
+        receipt().prop_map(State::Delivered),
+        receipt().prop_map(State::Relayed),
+        (option::of(octets()), receipt())
+            .prop_map(|(owner, receipt)| State::Expanded { owner, receipt }),
+        Just(State::Bounced),
+        prop::sample::select(reasons).prop_map(State::Dropped),
+        Just(State::Discarded),
+    ]
+}
+
+fn note() -> impl Strategy<Value = Note> {
+    let added = (any::<u32>(), any::<u32>(), recipient())
+        .prop_map(|(parent, mailers_mark, recipient)| Added { parent, mailers_mark, recipient });
+    let hold =
+        prop_oneof![Just(Hold::AsAccepted), Just(Hold::Released), octets().prop_map(Hold::Held)];
+    let numbers = (any::<u32>(), any::<u64>(), any::<bool>(), any::<u8>());
+    (vec(state(), 0..6), vec(added, 0..4), numbers, hold).prop_map(
+        |(states, added, numbers, hold)| Note {
+            states,
+            added,
+            tries: numbers.0,
+            next_try_s: numbers.1,
+            is_warned: numbers.2,
+            crashes: numbers.3,
+            hold,
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn an_envelope_comes_back_as_it_was(envelope in envelope()) {
+        let mut record = Vec::new();
+        envelope.encode(&mut record).unwrap();
+        prop_assert_eq!(Envelope::decode(&record), Ok(envelope));
+    }
+
+    #[test]
+    fn a_note_comes_back_as_it_was(note in note()) {
+        let mut record = Vec::new();
+        note.encode(&mut record);
+        prop_assert_eq!(Note::decode(&record), Ok(note));
+    }
+
+    #[test]
+    fn any_octets_are_a_record_or_an_error(octets: Vec<u8>) {
+        let mut record = vec![1];
+        record.extend_from_slice(&octets);
+        for octets in [&octets, &record] {
+            drop((Envelope::decode(octets), Note::decode(octets)));
+        }
+    }
+
+    #[test]
+    fn a_damaged_record_is_a_record_or_an_error(
+        envelope in envelope(), note in note(), at: prop::sample::Index, octet: u8,
+    ) {
+        let mut record = Vec::new();
+        envelope.encode(&mut record).unwrap();
+        let place = at.index(record.len());
+        record[place] = octet;
+        drop(Envelope::decode(&record));
+        prop_assert!(Envelope::decode(&record[..place]).is_err());
+        record.clear();
+        note.encode(&mut record);
+        let place = at.index(record.len());
+        record[place] = octet;
+        drop(Note::decode(&record));
+        prop_assert!(Note::decode(&record[..place]).is_err());
+    }
+}
+
+/// Version 1 as it was written first: it is read for ever.
+#[test]
+fn the_first_version_is_still_read() {
+    let envelope =
+        b"\x01\x05\xac\x02\x00\x03a@b\x90\x03\x07\x00\x02mx\x00\x02hi\x04SMTP\x00\x00\x02\
+        \x00\xff\x01\x01\x03c@d\x00\x01d\x03c@d\x08\x00";
+    let envelope = Envelope::decode(envelope).unwrap();
+    assert_eq!((envelope.id, envelope.created_s), (QueueId::from_u64(5), 300));
+    assert_eq!((&*envelope.sender, envelope.size_bytes), (&b"a@b"[..], 400));
+    assert_eq!((envelope.body, envelope.is_utf8), (BodyKind::EightBit, true));
+    assert_eq!((envelope.ret, envelope.mailers_mark), (Some(Return::Full), 255));
+    assert_eq!(envelope.recipients[0].notify, Notify::FAILURE);
+    let note = Note::decode(b"\x01\x02\x00\x01\x00\x00\x00\x02\x00\x01\x04\x02\x01\x00\x02no\x00")
+        .unwrap();
+    assert_eq!((note.tries, note.is_warned), (2, true));
+    assert_eq!(
+        note.states[1],
+        State::Later(Trouble {
+            status: Status(4, 2, 1),
+            text: b"no"[..].into(),
+            host: Box::default(),
+            voice: Voice::Smtp,
+        })
+    );
+}
+
+#[test]
+fn an_envelope_that_could_not_be_read_back_is_not_written() {
+    let mut envelope = Envelope::decode(
+        b"\x01\x05\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+    )
+    .unwrap();
+    envelope.sender = vec![b'a'; ADDRESS_BYTES_MAX + 1].into();
+    let mut record = Vec::new();
+    assert_eq!(envelope.encode(&mut record), Err(RecordError::TooMuch));
+    assert!(record.is_empty());
+}
