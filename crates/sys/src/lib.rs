@@ -1,1 +1,38 @@
-//! The operating system behind safe functions: the only crate with unsafe, fork and exec.
+//! The operating system behind safe functions: the only crate with `unsafe`, fork and exec.
+//!
+//! Every function here does one thing of the kernel's and checks its result. What a process may do
+//! is decided by tables elsewhere; here stands how the kernel is told ([`confine`]).
+#![allow(unsafe_code, reason = "this is the room for it; every block says why it is sound")]
+
+pub mod clock;
+pub mod confine;
+pub mod cpu;
+pub mod deed;
+pub mod disk;
+pub mod fd;
+pub mod poll;
+pub mod signal;
+pub mod socket;
+pub mod spawn;
+pub mod user;
+
+use std::io;
+
+/// The name of this system, as the kernel has it.
+#[must_use]
+pub fn host_name() -> Vec<u8> {
+    rustix::system::uname().nodename().to_bytes().to_vec()
+}
+
+/// Sixteen octets of the kernel's randomness, as a number.
+///
+/// # Errors
+/// The kernel has none to give.
+pub fn random_u128() -> io::Result<u128> {
+    let mut octets = [0_u8; 16];
+    let count = rustix::rand::getrandom(&mut octets, rustix::rand::GetRandomFlags::empty())?;
+    if count < octets.len() {
+        return Err(io::Error::other("too little randomness"));
+    }
+    Ok(u128::from_le_bytes(octets))
+}

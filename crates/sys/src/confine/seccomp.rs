@@ -1,0 +1,114 @@
+//! The filter of system calls: an allow-list; everything else gets EPERM, a foreign architecture dies.
+//!
+//! Some calls are looked into: memory is never made executable, sockets have their families, threads are no
+//! processes, a signal goes to ourselves or nowhere.
+
+use super::calls::{self, Calls};
+use nix::libc;
+use seccompiler::{
+    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen as Len, SeccompCmpOp as Op,
+    SeccompCondition as Condition, SeccompFilter, SeccompRule as Rule, TargetArch, apply_filter,
+};
+use std::collections::BTreeMap;
+use std::io;
+
+type Rules = BTreeMap<libc::c_long, Vec<Rule>>;
+
+/// Restricts this process, and every thread it will start, to the base and these groups.
+pub(super) fn restrict(groups: &[Calls]) -> io::Result<()> {
+    let rules = rules(groups).map_err(io::Error::other)?;
+    let refused = SeccompAction::Errno(libc::EPERM.cast_unsigned());
+    // clone3 hides its flags behind a pointer, where no filter can look. "No such call" makes the C library
+    // use clone. Of two filters the stricter answer counts, so this one stands by itself.
+    let no_such_call = SeccompAction::Errno(libc::ENOSYS.cast_unsigned());
+    let clone3 = Rules::from([(libc::SYS_clone3, Vec::new())]);
+    apply(clone3, SeccompAction::Allow, no_such_call).map_err(io::Error::other)?;
+    apply(rules, refused, SeccompAction::Allow).map_err(io::Error::other)
+}
+
+fn apply(
+    rules: Rules,
+    others: SeccompAction,
+    these: SeccompAction,
+) -> Result<(), seccompiler::Error> {
+    let architecture = TargetArch::try_from(std::env::consts::ARCH)?;
+    let filter = SeccompFilter::new(rules, others, these, architecture)?;
+    let program: BpfProgram = filter.try_into()?;
+    apply_filter(&program)
+}
+
+fn rules(groups: &[Calls]) -> Result<Rules, BackendError> {
+    let mut rules = Rules::new();
+    allow(&mut rules, calls::BASE);
+    allow(&mut rules, calls::BASE_OLDER);
+    // Both are needed: the first filter turns it into "no such call".
+    allow(&mut rules, &[libc::SYS_clone3]);
+    base_looked_into(&mut rules)?;
+    for group in groups {
+        match group {
+            Calls::Threads => {
+                let thread = flag(libc::CLONE_THREAD);
+                rules.insert(libc::SYS_clone, vec![rule(0, Op::MaskedEq(thread), thread)?]);
+            }
+            Calls::Accept => allow(&mut rules, calls::ACCEPT),
+            Calls::SocketInet => {
+                allow(&mut rules, calls::SOCKET_INET);
+                let families = [libc::AF_INET, libc::AF_INET6].map(flag);
+                let families = families.map(|family| rule(0, Op::Eq, family));
+                let families = families.into_iter().collect::<Result<_, _>>()?;
+                rules.insert(libc::SYS_socket, families);
+            }
+            Calls::FilesRead => {
+                allow(&mut rules, calls::FILES_READ);
+                allow(&mut rules, calls::FILES_READ_OLDER);
+                let writing = libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC;
+                let reads = rule(2, Op::MaskedEq(flag(writing)), 0)?;
+                rules.entry(libc::SYS_openat).or_insert_with(|| vec![reads]);
+            }
+            Calls::FilesWrite => {
+                allow(&mut rules, calls::FILES_WRITE);
+                allow(&mut rules, calls::FILES_WRITE_OLDER);
+            }
+        }
+    }
+    Ok(rules)
+}
+
+/// Calls of the base that are allowed with some arguments only.
+fn base_looked_into(rules: &mut Rules) -> Result<(), BackendError> {
+    let executable = flag(libc::PROT_EXEC);
+    let plain = rule(2, Op::MaskedEq(executable), 0)?;
+    rules.insert(libc::SYS_mmap, vec![plain.clone()]);
+    rules.insert(libc::SYS_mprotect, vec![plain]);
+    // fstat of a descriptor, in its newer clothes: no path is looked at.
+    let empty = flag(libc::AT_EMPTY_PATH);
+    rules.insert(libc::SYS_newfstatat, vec![rule(3, Op::MaskedEq(empty), empty)?]);
+    rules.insert(libc::SYS_statx, vec![rule(2, Op::MaskedEq(empty), empty)?]);
+    rules.insert(libc::SYS_ioctl, vec![rule(1, Op::Eq, FIONBIO)?]);
+    let ourselves = u64::from(std::process::id());
+    rules.insert(libc::SYS_tgkill, vec![rule(0, Op::Eq, ourselves)?]);
+    // Names of threads and of memory areas, which the C library gives.
+    let names = [flag(libc::PR_SET_NAME), flag(libc::PR_SET_VMA)];
+    let names = names.map(|name| rule(0, Op::Eq, name)).into_iter().collect::<Result<_, _>>()?;
+    rules.insert(libc::SYS_prctl, names);
+    Ok(())
+}
+
+/// `ioctl` to make a descriptor nonblocking.
+const FIONBIO: u64 = 0x5421;
+
+fn allow(rules: &mut Rules, numbers: &[libc::c_long]) {
+    for &number in numbers {
+        // No conditions: whatever stood there before is wider now.
+        rules.insert(number, Vec::new());
+    }
+}
+
+fn rule(argument: u8, operator: Op, value: u64) -> Result<Rule, BackendError> {
+    Rule::new(vec![Condition::new(argument, Len::Dword, operator, value)?])
+}
+
+/// A flag of the C library as a filter's operand: its 32 bits, no sign.
+fn flag(bits: libc::c_int) -> u64 {
+    u64::from(bits.cast_unsigned())
+}
