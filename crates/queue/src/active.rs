@@ -40,14 +40,11 @@ pub(crate) struct Active {
 
 impl Active {
     pub(crate) fn new(envelope: Box<Envelope>, note: Box<Note>) -> Self {
-        let text = |recipient: &Recipient| {
-            recipient.address.len().saturating_add(recipient.route.user.len()).saturating_add(160)
-        };
         let size_bytes = envelope
             .recipients
             .iter()
             .chain(note.added.iter().map(|added| &added.recipient))
-            .fold(512_usize, |sum, recipient| sum.saturating_add(text(recipient)));
+            .fold(512_usize, |sum, recipient| sum.saturating_add(memory_bytes(recipient)));
         Self {
             envelope,
             note,
@@ -125,6 +122,11 @@ impl Active {
     pub(crate) fn is_held(&self) -> bool {
         is_held(&self.envelope, &self.note)
     }
+}
+
+/// About how much memory a recipient takes.
+pub(crate) fn memory_bytes(recipient: &Recipient) -> usize {
+    recipient.address.len().saturating_add(recipient.route.user.len()).saturating_add(160)
 }
 
 /// Recipient number `index` of a message.

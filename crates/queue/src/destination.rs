@@ -281,6 +281,13 @@ impl Destinations {
         }
     }
 
+    /// Forgets all that is ready.
+    pub(crate) fn drop_ready(&mut self) {
+        for destination in self.table.iter_mut().flatten() {
+            destination.ready.clear();
+        }
+    }
+
     /// Octets of memory that they take, without what is ready.
     pub(crate) fn memory_bytes(&self) -> usize {
         let keys: usize = self.iter().map(|one| one.key.len().saturating_mul(2)).sum();

@@ -9,7 +9,7 @@
 //! again when it is due. Messages that are due wait in line at their destination, and are loaded
 //! destination by destination in turn, as the window of active messages allows.
 
-use crate::active::Active;
+use crate::active::{Active, Round};
 use crate::destination::Destinations;
 use crate::message::{Envelope, mailers_mark};
 use crate::note::Note;
@@ -138,12 +138,13 @@ pub enum Input {
 /// What is to be done. All actions of one step are one commit to the spool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Read envelope and note of this message: [`Input::Loaded`] or [`Input::Unreadable`].
+    /// Read envelope and note of this message: [`Input::Loaded`] or [`Input::Unreadable`]. Always
+    /// to be answered.
     Load {
         /// Which.
         slot: u32,
     },
-    /// Ask the policy: [`Input::Answered`].
+    /// Ask the policy: [`Input::Answered`]. Always to be answered: if the policy dies, ask the next.
     Inquire {
         /// The message.
         slot: u32,
@@ -169,7 +170,7 @@ pub enum Action {
         slot: u32,
     },
     /// Store this report as a new message, in the same commit as the note or the end of the
-    /// message it is about.
+    /// message it is about, which comes later in the same step: that message can still be read.
     Report(Box<Report>),
     /// Write this to the log.
     Log(Box<Event>),
@@ -270,6 +271,8 @@ pub struct Scheduler {
     flights: BTreeMap<BatchId, Flight>,
     last_batch: u64,
     room: u32,
+    /// Batches that the last delivery process to end took with it.
+    lost_batches: u64,
     /// Destinations whose lines may be read from, in turn.
     load_ring: VecDeque<u32>,
     /// Destinations that have something ready, in turn.
@@ -301,6 +304,7 @@ impl Scheduler {
             flights: BTreeMap::new(),
             last_batch: 0,
             room: ROOM_FIRST,
+            lost_batches: 0,
             load_ring: VecDeque::new(),
             try_ring: VecDeque::new(),
             idle: Vec::new(),
@@ -412,9 +416,23 @@ impl Scheduler {
         self.ask_to_be_woken(actions);
     }
 
+    /// Takes a new configuration. Where the list of mailers is another, what is ready goes back,
+    /// to be routed again.
     fn adopt(&mut self, settings: &Settings) {
+        let mark = self.rules.mark;
         self.rules = Rules::new(settings);
         self.destinations.adopt(&self.rules.mailers);
+        if mark != self.rules.mark {
+            self.destinations.drop_ready();
+            for (&slot, active) in &mut self.active {
+                if core::mem::take(&mut active.ready) > 0 {
+                    active.round = Round::Broken;
+                }
+                if active.is_idle() {
+                    self.idle.push(slot);
+                }
+            }
+        }
     }
 
     fn ask_to_be_woken(&mut self, actions: &mut Actions) {

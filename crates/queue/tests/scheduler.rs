@@ -603,3 +603,73 @@ fn a_waiting_message_takes_at_most_56_octets() {
     assert_eq!(scheduler.queued(), 1_000_000);
     assert_eq!(scheduler.traffic().count(), 1000);
 }
+
+#[test]
+fn another_list_of_mailers_sends_what_is_ready_back_to_be_routed() {
+    let mut desk = Desk::new();
+    for _ in 0..20 {
+        desk.send(&["bob@far"]);
+    }
+    let mut changed = settings();
+    changed.mailers[0].name = b"smtp8"[..].into();
+    desk.step(Input::Settings(Box::new(changed)));
+    assert_eq!(desk.end_all(&delivered()), 5, "what ran goes on");
+    assert!(desk.batches.is_empty());
+    desk.pass(60);
+    assert_eq!(desk.inquiries.len(), 15);
+    assert!(desk.inquiries.iter().all(|(_, _, inquiry)| *inquiry == Inquiry::Route));
+}
+
+#[test]
+fn after_a_crash_with_many_batches_they_come_back_one_by_one() {
+    let mut desk = Desk::new();
+    desk.step(Input::Room { batches: 1000 });
+    for user in 0..500 {
+        desk.send(&[&format!("user{user}")]);
+    }
+    let batches = std::mem::take(&mut desk.batches).iter().map(|batch| batch.id).collect();
+    desk.step(Input::LinkDown { batches, has_crashed: true });
+    let mut most = 0;
+    for _ in 0..600 {
+        desk.pass(1);
+        most = most.max(desk.end_all(&delivered()));
+    }
+    assert!(desk.spool.is_empty());
+    assert!(most < 10, "{most} in one second");
+}
+
+#[test]
+fn a_list_that_cannot_be_read_now_is_asked_for_again() {
+    let mut desk = Desk::new();
+    let slot = desk.send(&["list"]);
+    for _ in 0..2 {
+        let (_, recipient, _) = desk.inquiries.remove(0);
+        let later = Some(b"aliases are being built"[..].into());
+        let expansion = Box::new(Expansion { later, ..Expansion::default() });
+        desk.step(Input::Answered { slot, recipient, expansion });
+        desk.pass(1000);
+    }
+    assert_eq!(desk.inquiries.len(), 1);
+    assert!(desk.reports.is_empty());
+}
+
+#[test]
+fn with_a_million_waiting_a_step_stays_short() {
+    // Counted, not timed: no step works off more than its share of what is due at once.
+    let mut scheduler = Scheduler::new(&settings(), 1);
+    let mut actions = Vec::new();
+    for slot in 0..20_000 {
+        let envelope = envelope("alice@here", &[&format!("bob@h{slot}")]);
+        let mut note = Note::new(&envelope);
+        note.next_try_s = START_MS / 1000 + 10;
+        let (envelope, note) = (Box::new(envelope), Some(Box::new(note)));
+        scheduler.step(START_MS, Input::Recovered { slot, envelope, note }, &mut actions);
+    }
+    actions.clear();
+    scheduler.step(START_MS + 10_000, Input::Tick, &mut actions);
+    let loads = actions.iter().filter(|action| matches!(action, Action::Load { .. })).count();
+    assert_eq!(loads, 256);
+    assert!(actions.contains(&Action::Wake { at_ms: START_MS + 10_000 }), "the rest at once");
+    let lined = (0..20_000).filter(|&slot| scheduler.outlook(slot) == Some(Outlook::Lined)).count();
+    assert_eq!(lined, 1024 - 256);
+}

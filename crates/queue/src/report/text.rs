@@ -103,7 +103,7 @@ fn for_people(report: &Report, out: &mut Vec<u8>) {
     line(out, &[]);
     line(out, &[b"   ----- Transcript of session follows -----"]);
     for one in &report.lines {
-        transcript(one, out);
+        transcript(report, one, out);
     }
     if report.kind == ReportKind::Delay {
         let late = duration(report.at_s.saturating_sub(report.created_s));
@@ -129,7 +129,7 @@ fn person_line(one: &ReportLine, out: &mut Vec<u8>) {
     }
 }
 
-fn transcript(one: &ReportLine, out: &mut Vec<u8>) {
+fn transcript(report: &Report, one: &ReportLine, out: &mut Vec<u8>) {
     let address = cleaned(&one.address, ADDRESS_SHOWN_MAX);
     let said = cleaned(&one.trouble.text, TEXT_SHOWN_MAX);
     if !one.trouble.host.is_empty() && one.trouble.voice == Voice::Smtp {
@@ -143,7 +143,8 @@ fn transcript(one: &ReportLine, out: &mut Vec<u8>) {
     match one.fate {
         Fate::Failed if one.trouble.status.0 == 4 => {
             line(out, &[b"<", &address, b">... Deferred: ", &said]);
-            line(out, &[b"Message could not be delivered in time"]);
+            let age = duration(report.give_up_s.into());
+            line(out, &[b"Message could not be delivered for ", age.as_bytes()]);
             line(out, &[b"Message will be deleted from queue"]);
         }
         Fate::Failed => line(out, &[b"554 ", status.as_bytes(), b" <", &address, b">... ", &said]),

@@ -6,7 +6,7 @@
 //! note.
 
 use super::{Actions, Scheduler};
-use crate::active::{Active, Round};
+use crate::active::{Active, Round, memory_bytes};
 use crate::event::Stat;
 use crate::message::ADDRESS_BYTES_MAX;
 use crate::note::{ADDED_MAX, Added};
@@ -152,6 +152,9 @@ impl Scheduler {
         state: State,
     ) -> Option<u32> {
         let index = u32::try_from(active.note.states.len()).ok()?;
+        let size_bytes = memory_bytes(&recipient);
+        active.size_bytes = active.size_bytes.saturating_add(size_bytes);
+        self.active_bytes = self.active_bytes.saturating_add(size_bytes);
         active.note.added.push(Added { parent, mailers_mark: self.rules.mark, recipient });
         active.note.states.push(state);
         self.ledger.accept(1);

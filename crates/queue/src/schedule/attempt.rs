@@ -125,6 +125,7 @@ impl Scheduler {
         has_crashed: bool,
         actions: &mut Actions,
     ) {
+        self.lost_batches = u64::try_from(batches.len()).unwrap_or(u64::MAX);
         let mut crashed: Vec<u32> = Vec::new();
         for &id in batches {
             let Some(flight) = self.land(id) else { continue };

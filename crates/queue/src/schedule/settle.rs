@@ -21,12 +21,13 @@ use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 const REPORT_LINES_MAX: usize = 500;
 
 /// A message with more recipients than this does not write a note for each outcome, ...
-const SMALL_NOTE_MAX: usize = 64;
+const SMALL_NOTE_MAX: usize = 200;
 
 /// ... but one for all outcomes of this long, in ms.
 const LATE_NOTE_MS: u64 = 250;
 
-/// The longest pause after a delivery process ended, in ms; the shortest is 1 s.
+/// The longest pause after a delivery process ended, in ms, if it had few batches; the shortest is
+/// 1 s. With many batches it is 1 s a batch, so that the one that kills is soon alone.
 const SOON_MS: u64 = 30_000;
 
 impl Action {
@@ -127,11 +128,7 @@ impl Scheduler {
             active.note.tries = active.note.tries.saturating_add(1);
             active.is_dirty = true;
         }
-        let pause_ms = if active.round == Round::Broken {
-            self.dice.throw(SOON_MS).saturating_add(1000)
-        } else {
-            pause_ms(&self.rules.retry, active.note.tries.max(1), &mut self.dice)
-        };
+        let pause_ms = self.pause_after(&active);
         let next_s = self.now_ms.saturating_add(pause_ms).wrapping_div(1000);
         let give_up_s = active.envelope.created_s.saturating_add(self.rules.retry.give_up_s.into());
         let next_s = next_s.min(give_up_s.max(u64::from(self.now_s()).saturating_add(1)));
@@ -146,6 +143,24 @@ impl Scheduler {
             let at_s = u32::try_from(next_s).unwrap_or(u32::MAX);
             self.slots.set_timer(slot, Phase::Waiting, at_s);
         }
+    }
+
+    /// How long a message waits after a round, in ms.
+    fn pause_after(&mut self, active: &Active) -> u64 {
+        let retry = &self.rules.retry;
+        let failures = match active.round {
+            Round::Broken => {
+                let span_ms = self.lost_batches.saturating_mul(1000).max(SOON_MS);
+                return self.dice.throw(span_ms).saturating_add(1000);
+            }
+            Round::Tried => active.note.tries.max(1),
+            // As many as its age makes likely: several destinations were down all the time.
+            Round::Untried => {
+                let pauses = self.age_s(active).checked_div(retry.first_s.into()).unwrap_or(0);
+                pauses.checked_ilog2().map_or(1, |doublings| doublings.saturating_add(1))
+            }
+        };
+        pause_ms(retry, failures, &mut self.dice)
     }
 
     /// The operator throws away what has not ended.
