@@ -43,6 +43,8 @@ pub struct Settings {
     pub logging: Logging,
     /// Address of double bounces; empty: dropped (and logged).
     pub postmaster: Box<[u8]>,
+    /// System users (below 1000, root among them) whose mail may be delivered as them.
+    pub system_recipients: Vec<Box<[u8]>>,
     /// The name servers that are asked; empty: those of the system.
     pub name_servers: Vec<SocketAddr>,
     /// Addresses as next hop that DNS must not lead to unless they are here.
@@ -141,6 +143,7 @@ impl Default for Settings {
             },
             logging: Logging { to: LogTo::Stdout, level: 9, is_json: false },
             postmaster: b"postmaster"[..].into(),
+            system_recipients: Vec::new(),
             name_servers: Vec::new(),
             trusted_next_hops: Vec::new(),
         }
