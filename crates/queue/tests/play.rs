@@ -301,8 +301,7 @@ impl World {
         } else if let Some((slot, recipient, address, inquiry)) = self.inquiries.pop() {
             let expansion = match inquiry {
                 Inquiry::Expand(_) => expand(&address, &mut self.dice),
-                Inquiry::Route => panic!("the mailers did not change"),
-                Inquiry::RouteAndExpand => match route(&address) {
+                Inquiry::Route | Inquiry::RouteAndExpand => match route(&address) {
                     Ok(route) if route.expands => expand(&address, &mut self.dice),
                     Ok(route) => Expansion {
                         recipients: vec![policy::Recipient { address: address.into(), route }],
@@ -393,6 +392,15 @@ impl World {
         }
     }
 
+    /// The configuration is read again, with other names for the mailers.
+    fn reload(&mut self) {
+        let mut changed = settings();
+        if self.dice.throw(2) == 0 {
+            changed.mailers[3].name = b"thrown"[..].into();
+        }
+        self.step(Input::Settings(Box::new(changed)));
+    }
+
     fn operate(&mut self) {
         let Some(&slot) = self.spool.keys().nth(self.dice.throw(4)) else { return };
         match self.dice.throw(5) {
@@ -419,6 +427,7 @@ impl World {
             }
             13 if self.dice.throw(3) == 0 => self.delivery_dies(),
             14 if self.dice.throw(3) == 0 => self.queue_dies(),
+            15 if self.dice.throw(4) == 0 => self.reload(),
             15 => self.operate(),
             _ => self.now_ms += 1000,
         }

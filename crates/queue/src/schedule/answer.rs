@@ -72,10 +72,10 @@ impl Scheduler {
         self.set_state(active, index, State::Expanded { owner, receipt });
         active.is_dirty = true;
         let mut ready = Vec::new();
-        let mut visited = visited(active, self.rules.mark);
+        let mut visited = Visited::new(active, self.rules.mark);
         for member in recipients {
             let route = Route { expands: false, ..member.route };
-            if visited.insert(key(&route)) {
+            if visited.insert(&member.address, &route) {
                 let (notify, original) = heir.clone();
                 let recipient = Recipient { address: member.address, route, notify, original };
                 ready.extend(self.add(active, index, recipient, State::Waiting));
@@ -165,19 +165,37 @@ impl Scheduler {
 /// What makes two recipients the same: mailer, host, user.
 type Key = (MailerId, Box<[u8]>, Box<[u8]>);
 
-fn key(route: &Route) -> Key {
-    (route.mailer, route.host.clone(), route.user.clone())
+/// Everybody who is a recipient in his own right.
+struct Visited {
+    routes: BTreeSet<Key>,
+    /// Addresses of those that were routed among other mailers, whose routes say nothing now.
+    addresses: BTreeSet<Box<[u8]>>,
 }
 
-/// Everybody who is a recipient in his own right.
-fn visited(active: &Active, mark: u32) -> BTreeSet<Key> {
-    (0_u32..)
-        .zip(&active.note.states)
-        .filter(|(_, state)| !matches!(state, State::Expanded { .. }))
-        .filter(|&(index, _)| active.inquiry(index, mark).is_none())
-        .filter_map(|(index, _)| active.recipient(index))
-        .map(|one| key(&one.route))
-        .collect()
+impl Visited {
+    fn new(active: &Active, mark: u32) -> Self {
+        let mut visited = Self { routes: BTreeSet::new(), addresses: BTreeSet::new() };
+        for (index, state) in (0_u32..).zip(&active.note.states) {
+            let Some(one) = active.recipient(index) else { continue };
+            if matches!(state, State::Expanded { .. }) || one.route.expands {
+                continue;
+            }
+            match active.inquiry(index, mark) {
+                None => visited.routes.insert(key(&one.route)),
+                Some(_) => visited.addresses.insert(one.address.clone()),
+            };
+        }
+        visited
+    }
+
+    /// Whether a member is new; it is not the second time.
+    fn insert(&mut self, address: &[u8], route: &Route) -> bool {
+        !self.addresses.contains(address) && self.routes.insert(key(route))
+    }
+}
+
+fn key(route: &Route) -> Key {
+    (route.mailer, route.host.clone(), route.user.clone())
 }
 
 fn refused(refusal: &Refusal) -> Trouble {
