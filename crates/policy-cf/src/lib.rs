@@ -4,3 +4,7 @@
 #![warn(clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 extern crate alloc;
+
+pub mod world;
+
+pub use world::{Answer, Exchanger, MapHandle, MapSpec, OpenFailure, UserEntry, World};
