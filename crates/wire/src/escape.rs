@@ -1,0 +1,100 @@
+//! What a peer sent, made safe to show: in log lines, in replies, on terminals.
+//!
+//! Only printable ASCII is shown as it is. Anything else becomes a backslash and three octal digits, so that nobody can
+//! end a line, forge a second one, or speak to a terminal. sendmail strips the eighth bit instead and so sends 0x8A back as
+//! a line feed; we never do.
+
+use alloc::vec::Vec;
+use core::fmt::{self, Write as _};
+
+/// Appends `text` with everything but printable ASCII escaped.
+pub fn printable(text: &[u8], out: &mut Vec<u8>) {
+    out.reserve(text.len());
+    for &octet in text {
+        put(octet, |shown| out.push(shown));
+    }
+}
+
+/// Appends at most `max` octets of the escaped `text`; an escape is never cut in two.
+pub fn printable_within(text: &[u8], max: usize, out: &mut Vec<u8>) {
+    let end = out.len().saturating_add(max);
+    for &octet in text {
+        let needed = if is_printable(octet) { 1 } else { 4 };
+        if out.len().saturating_add(needed) > end {
+            return;
+        }
+        put(octet, |shown| out.push(shown));
+    }
+}
+
+/// `text` for `format!`, with everything but printable ASCII escaped.
+#[must_use]
+pub fn text(text: &[u8]) -> Text<'_> {
+    Text(text)
+}
+
+/// See [`text`].
+#[derive(Debug, Clone, Copy)]
+pub struct Text<'a>(&'a [u8]);
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut result = Ok(());
+        for &octet in self.0 {
+            put(octet, |shown| result = result.and_then(|()| f.write_char(char::from(shown))));
+        }
+        result
+    }
+}
+
+/// Whether an octet is shown as it is: space to tilde.
+#[must_use]
+pub const fn is_printable(octet: u8) -> bool {
+    matches!(octet, b' '..=b'~')
+}
+
+fn put(octet: u8, mut show: impl FnMut(u8)) {
+    if is_printable(octet) {
+        show(octet);
+        return;
+    }
+    show(b'\\');
+    for shift in [6, 3, 0] {
+        show(b'0'.wrapping_add((octet >> shift) & 7));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::string::ToString as _;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_line_cannot_be_ended_from_inside() {
+        assert_eq!(text(b"a\r\nb\x8a\0~").to_string(), "a\\015\\012b\\212\\000~");
+    }
+
+    #[test]
+    fn an_escape_is_never_cut() {
+        let mut out = b"x".to_vec();
+        printable_within(b"ab\ncd", 5, &mut out);
+        assert_eq!(out, b"xab");
+    }
+
+    proptest! {
+        #[test]
+        fn only_printable_ascii_comes_out(bytes: Vec<u8>, max in 0usize..40) {
+            let mut out = Vec::new();
+            printable(&bytes, &mut out);
+            prop_assert!(out.iter().all(|&octet| is_printable(octet)));
+            prop_assert_eq!(format!("{}", text(&bytes)).into_bytes(), out.clone());
+            let mut within = Vec::new();
+            printable_within(&bytes, max, &mut within);
+            prop_assert!(within.len() <= max && out.starts_with(&within));
+        }
+    }
+}
