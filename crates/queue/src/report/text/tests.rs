@@ -1,3 +1,5 @@
+//! Reports as text: the whole of one, the parts of others, and whatever strangers say.
+
 use super::*;
 use crate::{Origin, Status, Trouble};
 use alloc::vec;
