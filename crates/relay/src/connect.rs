@@ -139,7 +139,9 @@ impl<'f> Race<'f> {
         if Instant::now() >= self.until {
             self.hops.clear();
         }
-        let Some(hop) = self.hops.pop_front() else { return false };
+        let Some(hop) = self.hops.pop_front() else {
+            return false;
+        };
         *started = Some(hop.clone());
         let timeout = self.timeout;
         running.push(Box::pin(async move {

@@ -9,6 +9,7 @@
 //! for more, and says QUIT. So a busy destination costs a transaction a message and nothing else.
 #![forbid(unsafe_code)]
 
+mod client;
 mod connect;
 pub mod mx;
 mod pool;

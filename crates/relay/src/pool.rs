@@ -317,17 +317,14 @@ impl Presence {
             last = match race.next().await {
                 None => break,
                 Some(Err(unreachable)) => unreachable.trouble(),
-                Some(Ok((hop, stream))) => {
-                    let address = hop.address;
-                    match Connection::open(hop, stream, terms).await {
-                        Ok(connection) => return Ok(connection),
-                        Err(trouble) => {
-                            self.office.failures.remember(address);
-                            refusals += 1;
-                            trouble
-                        }
+                Some(Ok((hop, stream))) => match Connection::open(&hop, stream, terms).await {
+                    Ok(connection) => return Ok(connection),
+                    Err(trouble) => {
+                        self.office.failures.remember(hop.address);
+                        refusals += 1;
+                        trouble
                     }
-                }
+                },
             };
         }
         if last.status.0 == 5 {
@@ -353,7 +350,7 @@ impl Presence {
                 connection.quit();
                 return;
             }
-            let Some(job) = ticket.job.as_mut() else { continue };
+            let Some(job) = &ticket.job else { continue };
             match connection.transact(job).await {
                 Finish::Kept(results) => ticket.report(results),
                 Finish::Closed(results) => {

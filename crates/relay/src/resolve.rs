@@ -162,7 +162,9 @@ impl Resolver {
 
     /// Answers a question. What is no question is about a name that does not exist.
     pub async fn answer(&self, query: &Query) -> Answer {
-        let Some((name, record_type)) = question(query) else { return Answer::NoSuchName };
+        let Some((name, record_type)) = question(query) else {
+            return Answer::NoSuchName;
+        };
         let asked = async {
             match self.open.acquire().await {
                 Ok(_place) => self.inner.lookup(name, record_type).await,
@@ -258,7 +260,9 @@ fn ipv4(data: &RData) -> Option<IpAddr> {
 }
 
 fn ipv6(data: &RData) -> Option<IpAddr> {
-    let RData::AAAA(address) = data else { return None };
+    let RData::AAAA(address) = data else {
+        return None;
+    };
     Some(IpAddr::V6(address.0))
 }
 

@@ -93,6 +93,15 @@ impl Server {
         faults.iter().find(|f| f.phase == phase && (f.nth == *count || f.nth == 0)).map(|f| f.deed)
     }
 
+    /// Whether the next reply of the phase is a no.
+    fn will_refuse(&self, phase: &str) -> bool {
+        let count = self.counts.borrow().get(phase).copied().unwrap_or(0) + 1;
+        self.faults.borrow().iter().any(|fault| {
+            let is_now = fault.phase == phase && (fault.nth == count || fault.nth == 0);
+            is_now && matches!(fault.deed, Deed::Say(text) if text.starts_with(['4', '5']))
+        })
+    }
+
     /// Replies nicely or as the script says; false: the conversation is over.
     async fn reply(&self, phase: &str, nice: &str, stream: &mut BufReader<TcpStream>) -> bool {
         let deed = self.deed(phase).unwrap_or(Deed::Raw(b""));
@@ -104,12 +113,12 @@ impl Server {
             }
             Deed::Drop => false,
             Deed::Silence => {
-                tokio::time::sleep(Duration::from_secs(60)).await;
+                tokio::time::sleep(Duration::from_mins(1)).await;
                 false
             }
             Deed::Raw(octets) => {
                 drop(stream.write_all(octets).await);
-                tokio::time::sleep(Duration::from_secs(60)).await;
+                tokio::time::sleep(Duration::from_mins(1)).await;
                 false
             }
             Deed::Dribble => {
@@ -123,6 +132,35 @@ impl Server {
                 false
             }
         }
+    }
+
+    /// What a nice server says, and what it remembers.
+    fn nice(&self, verb: &str, text: &str, mail: &mut String, rcpt: &mut Vec<String>) -> String {
+        let fixed = match verb {
+            "EHLO" => {
+                let lines = self.extensions.get().iter().map(|name| format!("250-{name}\r\n"));
+                return format!("250-test\r\n{}250 HELP", lines.collect::<String>());
+            }
+            "MAIL" => {
+                let sender = if self.will_refuse("MAIL") { "" } else { &text[10..] };
+                sender.clone_into(mail);
+                rcpt.clear();
+                "250 2.1.0 sender ok"
+            }
+            "RCPT" if mail.is_empty() => "503 5.5.1 no sender",
+            "RCPT" if text.contains("bad") => "550 5.1.1 no such user",
+            "RCPT" if text.contains("slow") => "451 4.2.0 come back",
+            "RCPT" => {
+                rcpt.push(text[8..].to_owned());
+                "250 2.1.5 recipient ok"
+            }
+            "DATA" if rcpt.is_empty() => "503 5.5.1 no recipient",
+            "DATA" => "354 go on",
+            "HELO" | "RSET" => "250 2.0.0 ok",
+            "QUIT" => "221 2.0.0 bye",
+            _ => "500 5.5.1 what",
+        };
+        fixed.to_owned()
     }
 
     async fn converse(&self, stream: TcpStream, connection: usize) {
@@ -142,63 +180,17 @@ impl Server {
             let text = String::from_utf8_lossy(&line).trim_end().to_owned();
             let verb = text.split(' ').next().unwrap_or_default().to_ascii_uppercase();
             self.verbs.borrow_mut().push(verb.clone());
-            let accepted = self.faults.borrow().iter().all(|f| f.phase != verb);
-            let nice = match &*verb {
-                "EHLO" => {
-                    let mut reply = "250-test".to_owned();
-                    for extension in self.extensions.get() {
-                        reply.push_str("\r\n250-");
-                        reply.push_str(extension);
-                    }
-                    reply + "\r\n250 HELP"
-                }
-                "HELO" | "LHLO" => "250 test".to_owned(),
-                "MAIL" => {
-                    mail = text[10..].to_owned();
-                    rcpt.clear();
-                    "250 2.1.0 sender ok".to_owned()
-                }
-                "RCPT" => {
-                    if text.contains("bad") {
-                        "550 5.1.1 no such user".to_owned()
-                    } else if text.contains("slow") {
-                        "451 4.2.0 come back".to_owned()
-                    } else {
-                        rcpt.push(text[8..].to_owned());
-                        "250 2.1.5 recipient ok".to_owned()
-                    }
-                }
-                "DATA" if rcpt.is_empty() => "503 5.5.1 no recipient".to_owned(),
-                "DATA" => "354 go on".to_owned(),
-                "RSET" => "250 2.0.0 reset".to_owned(),
-                "QUIT" => "221 2.0.0 bye".to_owned(),
-                _ => "500 5.5.1 what".to_owned(),
-            };
-            let _ = accepted;
-            let starts_body = verb == "DATA" && nice.starts_with("354") && {
-                let faults = self.faults.borrow();
-                let count = self.counts.borrow().get("DATA").copied().unwrap_or(0) + 1;
-                !faults.iter().any(|f| {
-                    f.phase == "DATA"
-                        && (f.nth == count || f.nth == 0)
-                        && matches!(f.deed, Deed::Say(text) if !text.starts_with("354"))
-                })
-            };
+            let nice = self.nice(&verb, &text, &mut mail, &mut rcpt);
+            let starts_body = nice.starts_with("354") && !self.will_refuse("DATA");
             if !self.reply(&verb, &nice, &mut stream).await || verb == "QUIT" {
                 return;
             }
             if starts_body {
-                let Some(body) = read_body(&mut stream).await else { return };
-                let whole = Received { connection, mail: mail.clone(), rcpt: rcpt.clone(), body };
-                let is_refused = {
-                    let count = self.counts.borrow().get("dot").copied().unwrap_or(0) + 1;
-                    let faults = self.faults.borrow();
-                    faults.iter().any(|f| {
-                        f.phase == "dot"
-                            && (f.nth == count || f.nth == 0)
-                            && matches!(f.deed, Deed::Say(text) if !text.starts_with('2'))
-                    })
+                let Some(body) = read_body(&mut stream).await else {
+                    return;
                 };
+                let whole = Received { connection, mail: mail.clone(), rcpt: rcpt.clone(), body };
+                let is_refused = self.will_refuse("dot");
                 if !is_refused {
                     self.received.borrow_mut().push(whole);
                 }
