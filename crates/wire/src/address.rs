@@ -57,13 +57,34 @@ struct Reader {
     /// What stands outside brackets; of white space one space is kept.
     plain: Vec<u8>,
     /// What stands inside brackets, once there are some.
-    angle: Option<Vec<u8>>,
-    comment_depth: usize,
-    is_quoted: bool,
+    angle: Vec<u8>,
+    place: Place,
+    inside: Inside,
     is_escaped: bool,
-    is_in_angle: bool,
     is_in_literal: bool,
     is_in_group: bool,
+}
+
+/// Where we are in an address.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Place {
+    /// Before any bracket.
+    #[default]
+    Plain,
+    /// Behind `<`.
+    Angle,
+    /// Behind `>`.
+    Behind,
+}
+
+/// What text means there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Inside {
+    #[default]
+    Words,
+    Quotes,
+    /// How deep.
+    Comment(usize),
 }
 
 impl Reader {
@@ -72,67 +93,77 @@ impl Reader {
         if octet.is_ascii_control() {
             return Err(ListFault::Character);
         }
-        if self.is_escaped {
-            self.is_escaped = false;
-            return if self.comment_depth > 0 { Ok(()) } else { self.put(octet) };
+        if self.is_escaped || octet == b'\\' {
+            let result = match self.inside {
+                Inside::Comment(_) => Ok(()),
+                Inside::Words | Inside::Quotes => self.put(octet),
+            };
+            self.is_escaped = !self.is_escaped;
+            return result;
         }
-        if octet == b'\\' {
-            self.is_escaped = true;
-            return if self.comment_depth > 0 { Ok(()) } else { self.put(octet) };
-        }
-        if self.comment_depth > 0 {
-            return self.comment(octet);
-        }
-        if self.is_quoted {
-            self.is_quoted = octet != b'"';
-            return self.put(octet);
-        }
-        match octet {
-            b'(' => self.comment(octet),
-            b')' => Err(ListFault::Unbalanced),
-            b'"' => {
-                self.is_quoted = true;
+        match self.inside {
+            Inside::Comment(depth) => self.comment(octet, depth),
+            Inside::Quotes => {
+                if octet == b'"' {
+                    self.inside = Inside::Words;
+                }
                 self.put(octet)
             }
-            b'[' | b']' => {
+            Inside::Words => self.word(octet),
+        }
+    }
+
+    fn comment(&mut self, octet: u8, depth: usize) -> Result<(), ListFault> {
+        self.inside = match (octet, depth) {
+            (b'(', COMMENT_DEPTH_MAX..) => return Err(ListFault::TooMuch),
+            (b'(', depth) => Inside::Comment(depth.saturating_add(1)),
+            (b')', 0 | 1) => Inside::Words,
+            (b')', depth) => Inside::Comment(depth.saturating_sub(1)),
+            (_, depth) => Inside::Comment(depth),
+        };
+        Ok(())
+    }
+
+    fn word(&mut self, octet: u8) -> Result<(), ListFault> {
+        match (octet, self.place) {
+            (b'(', _) => {
+                self.inside = Inside::Comment(1);
+                Ok(())
+            }
+            (b')', _) => Err(ListFault::Unbalanced),
+            (b'"', _) => {
+                self.inside = Inside::Quotes;
+                self.put(octet)
+            }
+            (b'[' | b']', _) => {
                 self.is_in_literal = octet == b'[';
                 self.put(octet)
             }
-            b'>' if self.is_in_angle => {
-                self.is_in_angle = false;
+            (b'>', Place::Angle) => {
+                self.place = Place::Behind;
                 Ok(())
             }
-            _ if self.is_in_angle => self.put(octet),
-            b'<' if self.angle.is_none() => {
-                self.angle = Some(Vec::new());
-                self.is_in_angle = true;
+            (_, Place::Angle) => self.put(octet),
+            (b'<', Place::Plain) => {
+                self.place = Place::Angle;
                 Ok(())
             }
-            b'<' | b'>' => Err(ListFault::Unbalanced),
-            b',' => self.emit(),
-            b':' if !self.is_in_literal => self.group(),
-            b';' => {
+            (b'<' | b'>', _) => Err(ListFault::Unbalanced),
+            (b',', _) => self.emit(),
+            (b':', _) if !self.is_in_literal => self.group(),
+            (b';', _) => {
                 if !core::mem::take(&mut self.is_in_group) {
                     return Err(ListFault::Unbalanced);
                 }
                 self.emit()
             }
-            _ => self.put(octet),
+            (_, Place::Plain | Place::Behind) => self.put(octet),
         }
-    }
-
-    fn comment(&mut self, octet: u8) -> Result<(), ListFault> {
-        self.comment_depth = match octet {
-            b'(' => self.comment_depth.saturating_add(1),
-            b')' => self.comment_depth.saturating_sub(1),
-            _ => self.comment_depth,
-        };
-        if self.comment_depth > COMMENT_DEPTH_MAX { Err(ListFault::TooMuch) } else { Ok(()) }
     }
 
     /// A colon: what stood before it was the group's name.
     fn group(&mut self) -> Result<(), ListFault> {
-        if self.is_in_group || self.angle.is_some() {
+        if self.is_in_group || self.place != Place::Plain {
             return Err(ListFault::Unbalanced);
         }
         self.is_in_group = true;
@@ -141,14 +172,14 @@ impl Reader {
     }
 
     fn put(&mut self, octet: u8) -> Result<(), ListFault> {
-        let is_outside = !self.is_in_angle && self.angle.is_some();
-        if is_outside {
-            // A name may stand behind the brackets only if it is white space.
-            return if octet == b' ' { Ok(()) } else { Err(ListFault::Junk) };
-        }
-        let text = self.angle.as_mut().unwrap_or(&mut self.plain);
-        let is_again = octet == b' ' && !self.is_quoted && matches!(text.last(), None | Some(b' '));
-        if !is_again || self.is_escaped {
+        let text = match self.place {
+            Place::Plain => &mut self.plain,
+            Place::Angle => &mut self.angle,
+            // Only white space and comments may stand behind the brackets.
+            Place::Behind => return if octet == b' ' { Ok(()) } else { Err(ListFault::Junk) },
+        };
+        let is_plain = self.inside == Inside::Words && !self.is_escaped;
+        if !(is_plain && octet == b' ' && matches!(text.last(), None | Some(b' '))) {
             text.push(octet);
         }
         if text.len() > ADDRESS_BYTES_MAX { Err(ListFault::TooMuch) } else { Ok(()) }
@@ -156,9 +187,10 @@ impl Reader {
 
     fn emit(&mut self) -> Result<(), ListFault> {
         let plain = core::mem::take(&mut self.plain);
-        match self.angle.take() {
-            Some(angle) => self.push(without_route(&tight(&angle))),
-            None => words(&tight(&plain)).into_iter().try_for_each(|word| self.push(word)),
+        let angle = core::mem::take(&mut self.angle);
+        match core::mem::take(&mut self.place) {
+            Place::Plain => words(&tight(&plain)).into_iter().try_for_each(|word| self.push(word)),
+            Place::Angle | Place::Behind => self.push(without_route(&tight(&angle))),
         }
     }
 
@@ -174,11 +206,10 @@ impl Reader {
     }
 
     fn finish(mut self) -> Result<Vec<Box<[u8]>>, ListFault> {
-        let is_open = self.is_quoted
+        let is_open = self.inside != Inside::Words
             || self.is_escaped
-            || self.is_in_angle
-            || self.is_in_group
-            || self.comment_depth > 0;
+            || self.place == Place::Angle
+            || self.is_in_group;
         if is_open {
             return Err(ListFault::Unbalanced);
         }

@@ -66,14 +66,16 @@ pub fn check(text: &[u8]) -> Result<(), DomainFault> {
             [] => return Err(DomainFault::Empty),
             [b'-', ..] => return Err(DomainFault::Character),
             label if label.len() > LABEL_BYTES_MAX => return Err(DomainFault::TooLong),
-            label if !label.iter().all(is_label_octet) => return Err(DomainFault::Character),
+            label if !label.iter().copied().all(is_label_octet) => {
+                return Err(DomainFault::Character);
+            }
             _ => {}
         }
     }
     Ok(())
 }
 
-fn is_label_octet(octet: &u8) -> bool {
+fn is_label_octet(octet: u8) -> bool {
     octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_') || !octet.is_ascii()
 }
 

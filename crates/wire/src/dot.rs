@@ -26,7 +26,7 @@ pub enum TextFault {
     BareCr,
     /// An LF without a CR before it.
     BareLf,
-    /// A line above the limit.
+    /// A line above the limit, its end included.
     LongLine,
 }
 
@@ -145,6 +145,7 @@ impl TextReader {
             if matches!(next, b'.' | b'\r' | b'\n') {
                 break;
             }
+            self.grow(2);
             self.line_bytes = 0;
             done = done.saturating_add(2);
         }
@@ -229,7 +230,6 @@ impl TextReader {
 
     fn grow(&mut self, octets: usize) {
         self.line_bytes = self.line_bytes.saturating_add(octets);
-        // The line end counts, and is found later.
         if self.line_bytes > self.line_bytes_max {
             self.fail(TextFault::LongLine);
         }

@@ -244,7 +244,9 @@ mod tests {
 
         #[test]
         fn any_octets_are_a_parameter_or_not(text: Vec<u8>) {
-            let _ = is_original_recipient(&text);
+            if is_original_recipient(&text) {
+                prop_assert!(text.contains(&b';'));
+            }
             if is_envelope_id(&text) {
                 prop_assert!(decode_xtext(&text).is_some());
             }

@@ -38,7 +38,7 @@ impl FrameReader {
     ///
     /// # Errors
     /// [`Oversize`]: the peer announces more than the limit; the stream cannot be used any more.
-    pub fn next(&mut self) -> Result<Option<&[u8]>, Oversize> {
+    pub fn next_frame(&mut self) -> Result<Option<&[u8]>, Oversize> {
         let rest = self.held.get(self.given..).unwrap_or_default();
         let Some((prefix, rest)) = rest.split_first_chunk::<PREFIX>() else {
             return Ok(None);
@@ -70,7 +70,9 @@ pub fn write_frame(parts: &[&[u8]], out: &mut Vec<u8>) -> Result<(), Oversize> {
     let prefix = u32::try_from(length).map_err(|_| Oversize)?;
     out.reserve(length.saturating_add(PREFIX));
     out.extend_from_slice(&prefix.to_le_bytes());
-    parts.iter().for_each(|part| out.extend_from_slice(part));
+    for part in parts {
+        out.extend_from_slice(part);
+    }
     Ok(())
 }
 
@@ -97,7 +99,7 @@ mod tests {
 
     fn read_all(reader: &mut FrameReader) -> Vec<Vec<u8>> {
         let mut frames = Vec::new();
-        while let Some(frame) = reader.next().unwrap() {
+        while let Some(frame) = reader.next_frame().unwrap() {
             frames.push(frame.to_vec());
         }
         frames
@@ -107,7 +109,7 @@ mod tests {
     fn a_length_above_the_limit_is_refused_before_its_octets_come() {
         let mut reader = FrameReader::new(10);
         reader.push(&[11, 0, 0, 0]);
-        assert_eq!(reader.next(), Err(Oversize));
+        assert_eq!(reader.next_frame(), Err(Oversize));
     }
 
     proptest! {

@@ -117,8 +117,7 @@ impl LineReader {
 fn whole(line: &[u8]) -> Line<'_> {
     match line {
         [text @ .., b'\r', b'\n'] => Line::Whole { text, end: LineEnd::CrLf },
-        [text @ .., b'\n'] => Line::Whole { text, end: LineEnd::BareLf },
-        text => Line::Whole { text, end: LineEnd::BareLf },
+        [text @ .., b'\n'] | text => Line::Whole { text, end: LineEnd::BareLf },
     }
 }
 

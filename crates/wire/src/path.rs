@@ -98,7 +98,7 @@ impl<'a> Path<'a> {
             _ => address.iter().position(|&octet| octet == b'@').unwrap_or(address.len()),
         };
         let (local, rest) = address.split_at_checked(end).ok_or(PathFault::Quotes)?;
-        let is_word = matches!(local, [b'"', ..]) || local.iter().all(is_local_octet);
+        let is_word = matches!(local, [b'"', ..]) || local.iter().copied().all(is_local_octet);
         if local.is_empty() || !is_word {
             return Err(PathFault::Local);
         }
@@ -199,8 +199,8 @@ fn route_end(route: &[u8]) -> Option<usize> {
 
 /// An octet of a local part without quotes: atext and dots. A quirk: dots may stand anywhere (`a..b`, `a.`), as Japanese
 /// mobile carriers gave them out.
-fn is_local_octet(octet: &u8) -> bool {
-    octet.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(octet) || !octet.is_ascii()
+fn is_local_octet(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&octet) || !octet.is_ascii()
 }
 
 impl fmt::Display for PathFault {

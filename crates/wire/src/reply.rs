@@ -3,7 +3,7 @@
 //! Reading believes nobody: three digits, a bounded line, a bounded number of lines, one code throughout; and what is kept
 //! of the text is printable ASCII, so that it can stand in a log, a report or a reply of ours.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, vec, vec::Vec};
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -34,9 +34,7 @@ impl Reply {
     /// A reply of one line.
     #[must_use]
     pub fn new(code: u16, status: Option<Status>, text: &[u8]) -> Self {
-        let mut lines = Vec::with_capacity(1);
-        lines.push(text.into());
-        Self { code, status, lines }
+        Self { code, status, lines: vec![text.into()] }
     }
 
     /// 2yz: done.
@@ -96,8 +94,9 @@ pub fn write_line(
 
 fn digits(value: u16, out: &mut Vec<u8>) {
     let mut is_leading = true;
-    for unit in [10_000, 1000, 100, 10, 1] {
-        let digit = u8::try_from(value / unit % 10).unwrap_or(0);
+    for unit in [10_000_u16, 1000, 100, 10, 1] {
+        let digit = value.checked_div(unit).unwrap_or(0) % 10;
+        let digit = u8::try_from(digit).unwrap_or(0);
         is_leading = is_leading && digit == 0 && unit != 1;
         if !is_leading {
             out.push(b'0'.wrapping_add(digit));
@@ -236,7 +235,6 @@ fn cleaned(text: &[u8]) -> Box<[u8]> {
 #[cfg(test)]
 mod tests {
     use alloc::string::ToString as _;
-    use alloc::vec;
 
     use proptest::prelude::*;
 

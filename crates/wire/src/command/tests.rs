@@ -1,22 +1,22 @@
 //! Lines as clients, testers and attackers send them.
 
+use alloc::vec::Vec;
+
 use proptest::prelude::*;
 
 use super::*;
 use crate::dsn::{Notify, Ret};
 
 fn mail(line: &str) -> Result<Mail<'_>, Fault<'_>> {
-    Command::parse(line.as_bytes()).map(|command| match command {
-        Command::Mail(mail) => mail,
-        other => panic!("{other:?}"),
-    })
+    let command = Command::parse(line.as_bytes())?;
+    let Command::Mail(mail) = command else { panic!("{command:?}") };
+    Ok(mail)
 }
 
 fn rcpt(line: &str) -> Result<Rcpt<'_>, Fault<'_>> {
-    Command::parse(line.as_bytes()).map(|command| match command {
-        Command::Rcpt(rcpt) => rcpt,
-        other => panic!("{other:?}"),
-    })
+    let command = Command::parse(line.as_bytes())?;
+    let Command::Rcpt(rcpt) = command else { panic!("{command:?}") };
+    Ok(rcpt)
 }
 
 #[test]
@@ -159,14 +159,12 @@ fn other_commands_have_their_faults() {
 proptest! {
     #[test]
     fn any_line_is_a_command_or_a_fault(line: Vec<u8>) {
-        let _ = Command::parse(&line);
+        drop(Command::parse(&line));
     }
 
     #[test]
     fn lines_that_look_like_commands_are_too(verb in "(MAIL FROM:|RCPT TO:|EHLO|BDAT|AUTH|VRFY) ?", rest in "[<>@a-z\"\\\\ =;+A-Z0-9.,:-]{0,60}") {
         let line = [verb.as_bytes(), rest.as_bytes()].concat();
-        let _ = Command::parse(&line);
+        drop(Command::parse(&line));
     }
 }
-
-use alloc::vec::Vec;

@@ -93,7 +93,10 @@ mod tests {
 
     use super::*;
 
-    fn read(message: &[u8]) -> (Vec<(&[u8], Vec<u8>)>, &[u8]) {
+    /// Names with unfolded values, and the rest.
+    type Read<'a> = (Vec<(&'a [u8], Vec<u8>)>, &'a [u8]);
+
+    fn read(message: &[u8]) -> Read<'_> {
         let mut fields = Fields::new(message);
         let mut all = Vec::new();
         for field in fields.by_ref() {
