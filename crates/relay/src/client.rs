@@ -528,3 +528,6 @@ fn write_notify(notify: Notify, out: &mut Vec<u8>) {
     let words: Vec<&[u8]> = wishes.iter().filter(|(is_set, _)| *is_set).map(|(_, w)| *w).collect();
     out.extend_from_slice(&words.join(&b","[..]));
 }
+
+#[cfg(test)]
+mod tests;

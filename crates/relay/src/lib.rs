@@ -1,5 +1,5 @@
-//! Delivery over the network: where a domain's mail goes, connections and their reuse; drives
-//! `smtp::client`.
+//! Delivery over the network: where a domain's mail goes, connections and their reuse, and what is
+//! said over them.
 //!
 //! Runs in one task set on a current-thread runtime, in a cage that can open no file: names are
 //! asked of the `resolver` role ([`Lookup`]), bodies come as octets or as descriptors.

@@ -1,3 +1,5 @@
+//! The text of a message, piece by piece and by the slow and obvious reading.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Routes to hops, with a table in place of DNS.
+
 use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;

@@ -1,3 +1,5 @@
+//! Questions and answers, with a small DNS server of our own.
+
 use super::*;
 use proptest::prelude::*;
 use tokio::net::UdpSocket;

@@ -38,6 +38,10 @@ struct Office {
 
 impl Office {
     fn new() -> Self {
+        Self::with(Rc::new(NoNames))
+    }
+
+    fn with(lookup: Rc<dyn Lookup>) -> Self {
         let reports: Rc<RefCell<Vec<Report>>> = Rc::default();
         let bell = Rc::new(Bell::new());
         let mut settings = Settings::default();
@@ -52,7 +56,7 @@ impl Office {
             sink.borrow_mut().push(report);
             ring.notify_one();
         });
-        let relay = Relay::new(&settings, Ourselves::default(), Rc::new(NoNames), report);
+        let relay = Relay::new(&settings, Ourselves::default(), lookup, report);
         Self { relay, reports, bell }
     }
 
@@ -423,5 +427,51 @@ fn an_unknown_host_and_a_bad_one_are_for_good() {
             let outcomes = Office::new().one(job).await;
             assert_eq!(status(&outcomes[0]), (Status(5, 1, 2), None));
         }
+    });
+}
+
+/// A resolver with a bug.
+struct Broken;
+
+impl Lookup for Broken {
+    fn lookup(&self, _query: Query) -> Pin<Box<dyn Future<Output = Answer> + '_>> {
+        panic!("a bug, for the test")
+    }
+}
+
+#[test]
+fn a_bug_ends_one_connection_and_its_jobs_are_for_later() {
+    in_house(async {
+        let (server, address) = Server::start(&[]).await;
+        let office = Office::with(Rc::new(Broken));
+        let mut named = job(address, 1, &["c@d"]);
+        named.batch.host = b"name.example"[..].into();
+        office.relay.submit(named);
+        office.relay.submit(job(address, 2, &["c@d"]));
+        let reports = office.reports(2).await;
+        assert_eq!(status(&reports[0].results[0].1), (Status(4, 3, 0), Some(Scope::Recipient)));
+        assert!(is_relayed(&reports[1].results[0].1));
+        assert_eq!(server.received.borrow().len(), 1);
+    });
+}
+
+#[test]
+fn a_message_that_cannot_be_read_is_never_ended_with_a_dot() {
+    in_house(async {
+        let (server, address) = Server::start(&[]).await;
+        let office = Office::new();
+        let mut short = job(address, 1, &["c@d"]);
+        let path = std::env::temp_dir().join(format!("relay-short-{}", std::process::id()));
+        std::fs::write(&path, b"Subject: x\r\n").unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        short.body = Body::File { file, start: 0, size: 1000 };
+        office.relay.submit(short);
+        office.relay.submit(job(address, 2, &["c@d"]));
+        let reports = office.reports(2).await;
+        assert_eq!(status(&reports[0].results[0].1).0, Status(4, 3, 0));
+        assert!(is_relayed(&reports[1].results[0].1));
+        assert_eq!(server.received.borrow().len(), 1);
+        assert_eq!(server.connections.get(), 2);
     });
 }
