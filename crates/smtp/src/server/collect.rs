@@ -1,0 +1,464 @@
+//! DATA, BDAT, and the end of a message: checks, the store, the promise.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr};
+
+use policy::{Ask, Origin, Resolved, Verdict};
+use wire::QueueId;
+use wire::command::Chunk;
+use wire::dot::{TextFault, TextReader};
+use wire::escape::text;
+use wire::header::Received;
+
+use super::answer::Asked;
+use super::body::{Additions, BodyFault, Collecting, Opening, Skip};
+use super::event::{Event, FromLine};
+use super::outbox::{Body, Codes, Deadline, Message, Outbox, Request};
+use super::transaction::{Chunks, Transaction};
+use super::{Moment, NotStored, Questions, Session, State};
+
+impl Session {
+    pub(super) fn data(&mut self, moment: &Moment, out: &mut Outbox) {
+        match self.cannot_begin() {
+            Some((codes, words)) => self.refuse_command(codes, words, out),
+            None if self.has_chunks() => {
+                self.refuse_command((503, (5, 5, 1)), "DATA not allowed after BDAT", out);
+            }
+            None => self.begin(Opening::Dotted, moment, out),
+        }
+    }
+
+    /// Whatever is wrong with a BDAT, its octets are data and never commands.
+    pub(super) fn bdat(&mut self, chunk: Chunk, moment: &Moment, out: &mut Outbox) {
+        let refused = match self.transaction.as_deref() {
+            Some(Transaction { chunks: Chunks::Failed, .. }) => {
+                Some(((503, (5, 5, 1)), "BDAT failed before; use RSET"))
+            }
+            _ => self.cannot_begin(),
+        };
+        if let Some((codes, words)) = refused {
+            self.state = State::Skipping(Box::new(Skip { left: chunk.size_bytes, codes, words }));
+            self.collect_deadline(moment, moment.now.unix_s, out);
+            self.skip(&[], out);
+            return;
+        }
+        if self.has_chunks() {
+            let collecting = self.transaction.as_mut().and_then(|transaction| {
+                match core::mem::replace(&mut transaction.chunks, Chunks::None) {
+                    Chunks::Some(collecting) => Some(collecting),
+                    Chunks::None | Chunks::Failed => None,
+                }
+            });
+            if let Some(collecting) = collecting {
+                self.go_on(collecting, chunk, moment, out);
+            }
+        } else {
+            self.begin(Opening::Chunk(chunk), moment, out);
+        }
+    }
+
+    fn cannot_begin(&self) -> Option<(Codes, &'static str)> {
+        match &self.transaction {
+            None => Some(((503, (5, 0, 0)), "Need MAIL command")),
+            Some(transaction) if transaction.recipients.is_empty() => {
+                Some(((503, (5, 0, 0)), "Need RCPT (recipient)"))
+            }
+            Some(_) => None,
+        }
+    }
+
+    fn has_chunks(&self) -> bool {
+        let chunks = self.transaction.as_ref().map(|transaction| &transaction.chunks);
+        !matches!(chunks, None | Some(Chunks::None))
+    }
+
+    fn begin(&mut self, opening: Opening, moment: &Moment, out: &mut Outbox) {
+        if self.terms.questions.has(Questions::DATA) {
+            self.ask(Ask::Data, Asked::Data(opening), out);
+        } else {
+            self.open_body(opening, moment, out);
+        }
+    }
+
+    pub(super) fn data_judged(
+        &mut self,
+        opening: Opening,
+        verdict: Verdict,
+        moment: &Moment,
+        out: &mut Outbox,
+    ) {
+        match (verdict, opening) {
+            (Verdict::Refuse(refusal), Opening::Dotted) => {
+                self.reset();
+                self.turn_down(&refusal, b"", out);
+            }
+            // The chunk comes whatever we say.
+            (Verdict::Refuse(refusal), Opening::Chunk(chunk)) => {
+                let mut collecting = self.collecting(opening, moment);
+                collecting.refusal = Some(refusal);
+                self.go_on(Box::new(collecting), chunk, moment, out);
+            }
+            (verdict, opening) => {
+                self.mark(&verdict);
+                self.open_body(opening, moment, out);
+            }
+        }
+    }
+
+    fn open_body(&mut self, opening: Opening, moment: &Moment, out: &mut Outbox) {
+        let collecting = Box::new(self.collecting(opening, moment));
+        match opening {
+            Opening::Dotted => {
+                out.say_plain(354, true, format_args!("End data with <CR><LF>.<CR><LF>"));
+                self.collect_deadline(moment, collecting.began_s, out);
+                self.state = State::Body(collecting);
+            }
+            Opening::Chunk(chunk) => self.go_on(collecting, chunk, moment, out),
+        }
+    }
+
+    fn collecting(&self, opening: Opening, moment: &Moment) -> Collecting {
+        let line_max = self.terms.settings.limits.text_line_bytes_max;
+        let line_max = usize::try_from(line_max).unwrap_or(usize::MAX);
+        let reader = match opening {
+            Opening::Dotted => TextReader::dotted(self.ends(), line_max),
+            Opening::Chunk(_) => TextReader::chunked(self.ends(), line_max),
+        };
+        Collecting::new(reader, self.received(moment), moment.now.unix_s)
+    }
+
+    /// Our Received field.
+    fn received(&self, moment: &Moment) -> Vec<u8> {
+        let mut field = Vec::with_capacity(512);
+        let Some(transaction) = &self.transaction else { return field };
+        let (name, address, is_forged): (&[u8], IpAddr, bool) = match &self.facts.origin {
+            Origin::Client { peer, name, resolved, .. } => {
+                (name, peer.ip().to_canonical(), *resolved == Resolved::Forged)
+            }
+            Origin::User { .. } | Origin::Ourselves => {
+                (b"localhost", Ipv4Addr::LOCALHOST.into(), false)
+            }
+        };
+        let recipient = match transaction.recipients.as_slice() {
+            [only] => Some(&*only.address),
+            _ => None,
+        };
+        let received = Received {
+            hello: &self.facts.hello,
+            client_name: name,
+            client_address: address,
+            is_forged,
+            by: &self.terms.settings.host_name,
+            protocol: self.protocol(transaction.is_utf8),
+            id: transaction.id,
+            recipient,
+            date: moment.now,
+        };
+        received.write(&mut field);
+        field
+    }
+
+    fn protocol(&self, is_utf8: bool) -> &'static str {
+        match (self.facts.is_esmtp, is_utf8) {
+            (true, true) => "UTF8SMTP",
+            (true, false) => "ESMTP",
+            (false, _) => "SMTP",
+        }
+    }
+
+    fn go_on(
+        &mut self,
+        mut collecting: Box<Collecting>,
+        chunk: Chunk,
+        moment: &Moment,
+        out: &mut Outbox,
+    ) {
+        let additions = self.additions(moment);
+        collecting.expect(chunk, additions.as_ref(), &self.terms.settings.limits, out);
+        self.collect_deadline(moment, collecting.began_s, out);
+        self.advance(collecting, out);
+    }
+
+    /// Takes octets of the message. Returns how many.
+    pub(super) fn body(&mut self, rest: &[u8], moment: &Moment, out: &mut Outbox) -> usize {
+        let State::Body(mut collecting) = core::mem::replace(&mut self.state, State::Closed) else {
+            return rest.len();
+        };
+        let age_s = moment.now.unix_s.saturating_sub(collecting.began_s);
+        if age_s > u64::from(self.terms.settings.timeouts.message_s) {
+            self.state = State::Body(collecting);
+            self.timeout(out);
+            return rest.len();
+        }
+        let additions = self.additions(moment);
+        let taken = collecting.take(rest, additions.as_ref(), &self.terms.settings.limits, out);
+        self.collect_deadline(moment, collecting.began_s, out);
+        self.advance(collecting, out);
+        taken
+    }
+
+    /// The timer: for the next piece, and never longer than for the whole.
+    fn collect_deadline(&self, moment: &Moment, began_s: u64, out: &mut Outbox) {
+        let timeouts = &self.terms.settings.timeouts;
+        let age_s = u32::try_from(moment.now.unix_s.saturating_sub(began_s)).unwrap_or(u32::MAX);
+        let left_s = timeouts.message_s.saturating_sub(age_s).max(1);
+        out.deadline = Deadline::In(timeouts.data_block_s.min(left_s));
+    }
+
+    /// What a submission server adds where it is missing (RFC 6409, 8).
+    fn additions(&self, moment: &Moment) -> Option<Additions<'_>> {
+        let listener = self.terms.settings.listeners.get(usize::from(self.facts.daemon));
+        let transaction = self.transaction.as_ref()?;
+        listener.filter(|listener| listener.is_submission)?;
+        Some(Additions {
+            now: moment.now,
+            id: transaction.id,
+            host: &self.terms.settings.host_name,
+            sender: &transaction.sender,
+        })
+    }
+
+    /// What comes next for a message: a question, a file, its end, or more of it.
+    fn advance(&mut self, collecting: Box<Collecting>, out: &mut Outbox) {
+        let limits = &self.terms.settings.limits;
+        let head = collecting.head.head();
+        let is_head_over = head.end.is_some() || (collecting.is_at_end && collecting.is_last());
+        let is_good = collecting.fault(limits).is_none();
+        let wants = self.terms.questions.has(Questions::END_OF_HEADER);
+        if is_good && wants && is_head_over && !collecting.is_header_judged {
+            let ask = Ask::EndOfHeader { fields: head.fields, size_bytes: head.bytes };
+            return self.ask(ask, Asked::EndOfHeader(collecting), out);
+        }
+        if is_good && collecting.needs_file() {
+            out.request = Some(Request::OpenLarge);
+            out.deadline = Deadline::Off;
+            self.state = State::Opening(collecting);
+        } else if !collecting.is_at_end {
+            self.state = State::Body(collecting);
+        } else if collecting.is_last() {
+            self.end(collecting, out);
+        } else {
+            self.chunk_end(collecting, out);
+        }
+    }
+
+    pub(super) fn header_judged(
+        &mut self,
+        mut collecting: Box<Collecting>,
+        verdict: Verdict,
+        moment: &Moment,
+        out: &mut Outbox,
+    ) {
+        collecting.is_header_judged = true;
+        self.mark(&verdict);
+        if let Verdict::Refuse(refusal) = verdict {
+            collecting.refusal = Some(refusal);
+            collecting.forget(out);
+        }
+        self.collect_deadline(moment, collecting.began_s, out);
+        self.advance(collecting, out);
+    }
+
+    pub(super) fn large_ready(&mut self, out: &mut Outbox) {
+        let state = core::mem::replace(&mut self.state, State::Closed);
+        let State::Opening(mut collecting) = state else {
+            self.state = state;
+            return self.out_of_step(out);
+        };
+        if self.is_stopping && !collecting.is_at_end {
+            return self.shut(out);
+        }
+        collecting.move_to_file(out);
+        out.deadline = Deadline::In(self.terms.settings.timeouts.data_block_s);
+        self.advance(collecting, out);
+    }
+
+    fn chunk_end(&mut self, collecting: Box<Collecting>, out: &mut Outbox) {
+        if let Some(fault) = collecting.fault(&self.terms.settings.limits) {
+            self.say_fault(&fault, out);
+            if let Some(transaction) = &mut self.transaction {
+                transaction.chunks = Chunks::Failed;
+            }
+        } else {
+            out.say((250, (2, 0, 0)), format_args!("{} octets received", collecting.size_bytes));
+            if let Some(transaction) = &mut self.transaction {
+                transaction.chunks = Chunks::Some(collecting);
+            }
+        }
+        if !self.is_over() {
+            self.listen(out);
+        }
+    }
+
+    /// The whole message is here.
+    fn end(&mut self, collecting: Box<Collecting>, out: &mut Outbox) {
+        if let Some(fault) = collecting.fault(&self.terms.settings.limits) {
+            self.say_fault(&fault, out);
+            self.reset();
+            if !self.is_over() {
+                self.listen(out);
+            }
+        } else if self.terms.questions.has(Questions::END_OF_MESSAGE) {
+            let ask = Ask::EndOfMessage { size_bytes: collecting.size_bytes };
+            self.ask(ask, Asked::EndOfMessage(collecting), out);
+        } else {
+            self.store(collecting, out);
+        }
+    }
+
+    pub(super) fn message_judged(
+        &mut self,
+        mut collecting: Box<Collecting>,
+        verdict: Verdict,
+        out: &mut Outbox,
+    ) {
+        self.mark(&verdict);
+        if let Verdict::Refuse(refusal) = verdict {
+            collecting.forget(out);
+            self.reset();
+            self.turn_down(&refusal, b"", out);
+        } else {
+            self.store(collecting, out);
+        }
+    }
+
+    fn store(&mut self, collecting: Box<Collecting>, out: &mut Outbox) {
+        let Some(transaction) = self.transaction.take() else {
+            return self.out_of_step(out);
+        };
+        let protocol = self.protocol(transaction.is_utf8);
+        let Collecting { head, buffer, size_bytes, is_large, .. } = *collecting;
+        let head = head.into_head();
+        let line = FromLine {
+            id: transaction.id,
+            sender: transaction.sender.clone(),
+            size_bytes,
+            recipients: transaction.recipients.len(),
+            message_id: head.message_id.clone(),
+            body: transaction.body_kind,
+            protocol,
+        };
+        let message = Message {
+            id: transaction.id,
+            began: transaction.began,
+            sender: transaction.sender,
+            recipients: transaction.recipients,
+            body: if is_large { Body::Large } else { Body::Inline(buffer) },
+            size_bytes,
+            body_kind: transaction.body_kind,
+            is_utf8: transaction.is_utf8,
+            ret: transaction.ret,
+            envelope_id: transaction.envelope_id,
+            head,
+            hello: self.facts.hello.clone(),
+            protocol,
+            discard: transaction.discard,
+            quarantine: transaction.quarantine,
+        };
+        out.request = Some(Request::Store(Box::new(message)));
+        out.deadline = Deadline::Off;
+        self.state = State::Storing(Box::new(line));
+    }
+
+    pub(super) fn stored(&mut self, id: QueueId, out: &mut Outbox) {
+        let state = core::mem::replace(&mut self.state, State::Command);
+        let State::Storing(line) = state else {
+            self.state = state;
+            return self.out_of_step(out);
+        };
+        self.counts.messages = self.counts.messages.saturating_add(1);
+        out.events.push(Event::From(line));
+        Self::promise(id, out);
+        self.listen(out);
+    }
+
+    /// The promise. Nothing else writes it, and only [`super::Input::Stored`] leads here.
+    fn promise(id: QueueId, out: &mut Outbox) {
+        out.say((250, (2, 0, 0)), format_args!("{id} Message accepted for delivery"));
+    }
+
+    pub(super) fn not_stored(&mut self, why: NotStored, out: &mut Outbox) {
+        match core::mem::replace(&mut self.state, State::Command) {
+            State::Storing(line) => {
+                let text = b"Message not stored"[..].into();
+                out.events.push(Event::Noted { id: Some(line.id), text });
+                self.say_fault(&BodyFault::NotStored(why), out);
+                self.listen(out);
+            }
+            State::Opening(mut collecting) => {
+                collecting.trouble = Some(why);
+                collecting.forget(out);
+                out.deadline = Deadline::In(self.terms.settings.timeouts.data_block_s);
+                self.advance(collecting, out);
+            }
+            state => {
+                self.state = state;
+                self.out_of_step(out);
+            }
+        }
+    }
+
+    /// Throws octets of a chunk away. Returns how many.
+    pub(super) fn skip(&mut self, rest: &[u8], out: &mut Outbox) -> usize {
+        let State::Skipping(skip) = &mut self.state else { return rest.len() };
+        let most = usize::try_from(skip.left).unwrap_or(usize::MAX);
+        let taken = rest.len().min(most);
+        skip.left = skip.left.saturating_sub(u64::try_from(taken).unwrap_or(u64::MAX));
+        if skip.left == 0 {
+            let (codes, words) = (skip.codes, skip.words);
+            self.listen(out);
+            if !self.is_over() {
+                self.refuse_command(codes, words, out);
+            }
+        }
+        taken
+    }
+
+    fn say_fault(&mut self, fault: &BodyFault, out: &mut Outbox) {
+        let limits = self.terms.settings.limits;
+        let id = self.message();
+        let bare = |text: &'static str, out: &mut Outbox| {
+            out.events.push(Event::BareEnd { id, text });
+            out.say((550, (5, 6, 0)), format_args!("{text}"));
+        };
+        match fault {
+            BodyFault::Text(TextFault::BareCr) => {
+                bare("Bare carriage return (CR) not allowed", out)
+            }
+            BodyFault::Text(TextFault::BareLf) => bare("Bare linefeed (LF) not allowed", out),
+            BodyFault::Text(TextFault::LongLine) => {
+                let most = limits.text_line_bytes_max;
+                out.say((554, (5, 6, 0)), format_args!("Line too long ({most} max)"));
+            }
+            BodyFault::HeaderTooLarge => {
+                let most = limits.header_bytes_max;
+                out.say((552, (5, 6, 0)), format_args!("Headers too large ({most} max)"));
+            }
+            BodyFault::TooManyHops => {
+                let most = limits.hops_max;
+                let host = text(&self.terms.settings.host_name);
+                out.say((554, (5, 4, 6)), format_args!("{host} Too many hops ({most} max)"));
+            }
+            BodyFault::TooLarge => {
+                let most = limits.message_bytes_max;
+                out.say(
+                    (552, (5, 2, 3)),
+                    format_args!("Message exceeds maximum fixed size ({most})"),
+                );
+            }
+            BodyFault::Refused(refusal) => {
+                self.refused(refusal, b"", out);
+                if refusal.closes {
+                    self.close(out);
+                }
+            }
+            BodyFault::NotStored(NotStored::Full) => {
+                out.say((452, (4, 4, 5)), format_args!("Insufficient disk space; try again later"));
+            }
+            BodyFault::NotStored(NotStored::Trouble) => {
+                out.say((451, (4, 3, 0)), format_args!("Message not stored; try again later"));
+            }
+        }
+    }
+}
