@@ -43,3 +43,85 @@ pub fn writing_group(path: &Path) -> io::Result<Option<u32>> {
     let facts = fs::metadata(path)?;
     Ok((facts.mode() & 0o020 != 0).then_some(facts.gid()))
 }
+
+/// What direct I/O wants: addresses, lengths and places that are multiples of this.
+pub const BLOCK_BYTES: usize = 4096;
+
+#[repr(C, align(4096))]
+#[derive(Clone, Copy)]
+struct Block([u8; BLOCK_BYTES]);
+
+/// Octets that begin at a block's border, for direct I/O. Grows by whole blocks, and gives no memory back.
+#[derive(Default)]
+pub struct AlignedBuffer {
+    blocks: Vec<Block>,
+    length: usize,
+}
+
+impl std::fmt::Debug for AlignedBuffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AlignedBuffer").field("length", &self.length).finish_non_exhaustive()
+    }
+}
+
+impl AlignedBuffer {
+    /// Octets in it.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether nothing is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Forgets what is in it.
+    pub fn clear(&mut self) {
+        self.length = 0;
+    }
+
+    /// Appends octets.
+    pub fn extend_from_slice(&mut self, octets: &[u8]) {
+        let end = self.length.saturating_add(octets.len());
+        self.blocks.resize(end.div_ceil(BLOCK_BYTES), Block([0; BLOCK_BYTES]));
+        let start = self.length;
+        if let Some(place) = self.whole_mut().get_mut(start..end) {
+            place.copy_from_slice(octets);
+        }
+        self.length = end;
+    }
+
+    /// Fills up with zeros to the next block's border.
+    pub fn pad(&mut self) {
+        let missing = self.length.next_multiple_of(BLOCK_BYTES).saturating_sub(self.length);
+        self.extend_from_slice([0; BLOCK_BYTES].get(..missing).unwrap_or_default());
+    }
+
+    /// What is in it.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        // SAFETY: a Block is 4096 octets without padding, and all blocks are initialised.
+        let whole = unsafe {
+            std::slice::from_raw_parts(
+                self.blocks.as_ptr().cast::<u8>(),
+                self.blocks.len().saturating_mul(BLOCK_BYTES),
+            )
+        };
+        whole.get(..self.length).unwrap_or_default()
+    }
+
+    /// What is in it, to be changed in place.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        let length = self.length;
+        self.whole_mut().get_mut(..length).unwrap_or_default()
+    }
+
+    fn whole_mut(&mut self) -> &mut [u8] {
+        let length = self.blocks.len().saturating_mul(BLOCK_BYTES);
+        // SAFETY: a Block is 4096 octets without padding, all blocks are initialised, any octet is
+        // valid in them, and the borrow of self keeps everybody else away.
+        unsafe { std::slice::from_raw_parts_mut(self.blocks.as_mut_ptr().cast::<u8>(), length) }
+    }
+}

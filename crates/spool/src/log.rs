@@ -1,0 +1,482 @@
+//! The log: what the caller's thread does between the commits.
+
+use crate::batch::{Batch, Effect};
+use crate::disk::{Disk, RealDisk};
+use crate::index::{Index, Place, Row, Segments};
+use crate::record::{BLOCK_BYTES, Header, Kind, RECORD_HEADER_BYTES, large_name, segment_name};
+use crate::recover;
+use crate::shard::{Bell, Ended, Job, Report, Worker};
+use crate::{
+    Body, Completion, Error, Event, Large, LargeToken, Opened, OpenedBody, QueueId, Recovered,
+    Refused, Room, Slot, Spool, Statistics,
+};
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+
+/// How a log is laid out and kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Octets of a segment.
+    pub segment_bytes: u64,
+    /// Shards, each with a thread. A spool keeps the number it was made with or grows.
+    pub shards: usize,
+    /// Free octets below which there is no room.
+    pub free_bytes_min: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let shards = sys::cpu::count().clamp(1, 2);
+        Self { segment_bytes: 64 * 1024 * 1024, shards, free_bytes_min: 64 * 1024 * 1024 }
+    }
+}
+
+/// One shard, as the caller's thread sees it.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) open: Batch,
+    spare: Option<Batch>,
+    is_busy: bool,
+    /// The segment that is written, or was last written; 0: none yet.
+    pub(crate) segment: u32,
+    offset: u64,
+    sequence: u64,
+    pub(crate) segments: Segments,
+    worker: Worker,
+}
+
+/// The segment log.
+pub struct Log {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) options: Options,
+    spool: u64,
+    pub(crate) shards: Vec<Shard>,
+    pub(crate) index: Index,
+    reports: Receiver<Report>,
+    bell: Bell,
+    failed: Vec<Completion>,
+    /// Notes that are not yet durable: the newest of each message.
+    notes: HashMap<Slot, Vec<u8>>,
+    pub(crate) readers: HashMap<(usize, u32), File>,
+    next_large: u64,
+    pub(crate) room: Room,
+    is_broken: bool,
+    pub(crate) events: Vec<Event>,
+    written_bytes: u64,
+    syncs: u64,
+    lock: Option<File>,
+}
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Log").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Log {
+    /// Opens the spool in a folder, and finds what is there.
+    ///
+    /// # Errors
+    /// Somebody else has it, its format is unknown, or the disk can't be read.
+    pub fn open(folder: OwnedFd, options: Options) -> Result<(Self, Vec<Recovered>), Error> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let lock = rustix::fs::openat(&folder, "lock", flags, Mode::RUSR | Mode::WUSR)
+            .map_err(|error| Error::System("the lock", error.into()))?;
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| Error::Locked)?;
+        let (mut log, recovered) = Self::open_on(Arc::new(RealDisk::new(folder)), options)?;
+        log.lock = Some(lock.into());
+        Ok((log, recovered))
+    }
+
+    /// The same on another kind of disk; nobody is kept out.
+    ///
+    /// # Errors
+    /// As [`Log::open`].
+    pub fn open_on(disk: Arc<dyn Disk>, options: Options) -> Result<(Self, Vec<Recovered>), Error> {
+        let found = recover::recover(&*disk, options.shards)?;
+        let bell = Bell::new().map_err(|error| Error::System("a bell", error))?;
+        let (sender, reports) = channel();
+        let mut shards = Vec::new();
+        for (number, shard) in found.shards.into_iter().enumerate() {
+            let disk = Arc::clone(&disk);
+            let (sender, bell) = (sender.clone(), bell.clone());
+            let worker =
+                Worker::start(number, found.spool, options.segment_bytes, disk, sender, bell)
+                    .map_err(|error| Error::System("a thread", error))?;
+            shards.push(Shard {
+                open: Batch::default(),
+                spare: Some(Batch::default()),
+                is_busy: false,
+                segment: shard.last_segment,
+                // A new segment is begun: the tail of the old one may be torn.
+                offset: options.segment_bytes,
+                sequence: shard.last_sequence,
+                segments: shard.segments,
+                worker,
+            });
+        }
+        let recovered = found.index.list(0, usize::MAX);
+        let recovered = recovered.into_iter().map(|(id, slot)| Recovered { id, slot }).collect();
+        let mut log = Self {
+            disk,
+            options,
+            spool: found.spool,
+            shards,
+            index: found.index,
+            reports,
+            bell,
+            failed: Vec::new(),
+            notes: HashMap::new(),
+            readers: HashMap::new(),
+            next_large: 0,
+            room: Room::Enough,
+            is_broken: false,
+            events: found.events,
+            written_bytes: 0,
+            syncs: 0,
+            lock: None,
+        };
+        log.housekeeping();
+        Ok((log, recovered))
+    }
+
+    /// The shard of a message. Messages of one shard that are appended between two commits become durable together.
+    #[must_use]
+    pub fn shard_of(&self, id: QueueId) -> usize {
+        shard_of(id.as_u64(), self.shards.len())
+    }
+
+    pub(crate) fn shard_mut(&mut self, id: u64) -> Result<&mut Shard, Refused> {
+        if self.is_broken {
+            return Err(Refused::Broken);
+        }
+        let number = shard_of(id, self.shards.len());
+        self.shards.get_mut(number).ok_or(Refused::Broken)
+    }
+
+    /// Applies what followed from a job.
+    fn report(&mut self, report: Report, out: &mut Vec<Completion>) {
+        let Report { shard: number, job, ended } = report;
+        let Job { mut batch, segment, offset, .. } = job;
+        let effects = std::mem::take(&mut batch.effects);
+        self.syncs = self.syncs.saturating_add(1);
+        let length = u64::try_from(batch.buffer.len()).unwrap_or(u64::MAX);
+        if let Some(shard) = self.shards.get_mut(number) {
+            batch.buffer.clear();
+            batch.large.clear();
+            shard.spare = Some(batch);
+            shard.is_busy = false;
+        }
+        match ended {
+            Ended::Durable => {
+                self.written_bytes = self.written_bytes.saturating_add(length);
+                for effect in effects {
+                    self.apply(number, segment, offset, &effect, out);
+                }
+            }
+            Ended::Full => {
+                self.room = Room::Low;
+                self.events.push(Event("the disk is full: nothing was written".into()));
+                if let Some(shard) = self.shards.get_mut(number) {
+                    shard.segment = shard.segment.saturating_sub(1);
+                    shard.offset = self.options.segment_bytes;
+                }
+                self.give_back(effects, Refused::Full, out);
+            }
+            Ended::Failed(error) => {
+                self.is_broken = true;
+                self.events.push(Event(format!("the disk failed: {error}")));
+                self.give_back(effects, Refused::Broken, out);
+                let open: Vec<_> =
+                    self.shards.iter_mut().map(|s| std::mem::take(&mut s.open)).collect();
+                for batch in open {
+                    self.give_back(batch.effects, Refused::Broken, out);
+                }
+            }
+        }
+    }
+
+    /// Messages of a batch that is not durable are refused; ends and notes are put again, because a full disk
+    /// must not make the past come back.
+    fn give_back(&mut self, effects: Vec<Effect>, why: Refused, out: &mut Vec<Completion>) {
+        for effect in effects {
+            match effect {
+                Effect::Stored { ticket, slot, .. } => {
+                    self.index.remove(slot);
+                    out.push(Completion { ticket, result: Err(why) });
+                }
+                Effect::Ended { row, is_large } => {
+                    if let Ok(shard) = self.shard_mut(row.id) {
+                        shard.open.put(Kind::Done, 0, row.id, &[]).ok();
+                        shard.open.effects.push(Effect::Ended { row, is_large });
+                    }
+                }
+                Effect::Noted { slot, id, .. } => {
+                    let Some(note) = self.notes.get(&slot).cloned() else { continue };
+                    if self.index.get(slot).is_some_and(|row| row.id == id) {
+                        self.note(slot, &note).ok();
+                    }
+                }
+                // It stays where it was.
+                Effect::Moved { .. } => {}
+            }
+        }
+    }
+
+    fn apply(
+        &mut self,
+        number: usize,
+        segment: u32,
+        offset: u64,
+        effect: &Effect,
+        out: &mut Vec<Completion>,
+    ) {
+        let absolute = |place: Place| Place {
+            segment,
+            offset: place.offset.saturating_add(u32::try_from(offset).unwrap_or(u32::MAX)),
+            length: place.length,
+        };
+        let Some(shard) = self.shards.get_mut(number) else { return };
+        match *effect {
+            Effect::Stored { ticket, slot, id, at } => {
+                if let Some(row) = self.index.get_mut(slot).filter(|row| row.id == id) {
+                    row.message = absolute(at);
+                    shard.segments.born(row.message);
+                }
+                out.push(Completion { ticket, result: Ok(slot) });
+            }
+            Effect::Moved { slot, id, at } => {
+                if let Some(row) = self.index.get_mut(slot).filter(|row| row.id == id) {
+                    shard.segments.died(row.message);
+                    shard.segments.copies.entry(id).or_default().push(row.message.segment);
+                    row.message = absolute(at);
+                    shard.segments.born(row.message);
+                }
+            }
+            Effect::Noted { slot, id, at } => {
+                self.notes.remove(&slot);
+                if let Some(row) = self.index.get_mut(slot).filter(|row| row.id == id) {
+                    shard.segments.died(row.note);
+                    row.note = absolute(at);
+                    shard.segments.born(row.note);
+                }
+            }
+            Effect::Ended { row, is_large } => {
+                shard.segments.died(row.message);
+                shard.segments.died(row.note);
+                shard.segments.buried(row.id, row.message.segment, segment);
+                if is_large {
+                    // Left behind, it is removed at the next start.
+                    drop(self.disk.remove(&large_name(row.id)));
+                }
+            }
+        }
+    }
+
+    /// Reads a record and checks that it is what it should be.
+    pub(crate) fn read(&mut self, id: u64, place: Place) -> Result<(Header, Vec<u8>), Error> {
+        let number = shard_of(id, self.shards.len());
+        let key = (number, place.segment);
+        if !self.readers.contains_key(&key) {
+            let shard = u32::try_from(number).unwrap_or(u32::MAX);
+            let name = segment_name(shard, place.segment);
+            let file = self.disk.open(&name).map_err(|error| Error::System("a segment", error))?;
+            self.readers.insert(key, file);
+        }
+        let file = self.readers.get(&key).ok_or(Error::Damaged)?;
+        let length = usize::try_from(place.length).map_err(|_| Error::Damaged)?;
+        let mut octets = vec![0; RECORD_HEADER_BYTES.saturating_add(length)];
+        file.read_exact_at(&mut octets, u64::from(place.offset))
+            .map_err(|error| Error::System("a segment", error))?;
+        let payload = octets.split_off(RECORD_HEADER_BYTES);
+        let header = Header::decode(&octets).ok_or(Error::Damaged)?;
+        if header.id == id && header.fits(&payload) {
+            Ok((header, payload))
+        } else {
+            Err(Error::Damaged)
+        }
+    }
+}
+
+/// The shard of an id.
+pub(crate) fn shard_of(id: u64, shards: usize) -> usize {
+    let count = u64::try_from(shards).unwrap_or(1).max(1);
+    usize::try_from(id % count).unwrap_or(0)
+}
+
+impl Spool for Log {
+    fn begin_large(&mut self) -> Result<Large, Error> {
+        self.next_large = self.next_large.saturating_add(1);
+        let token = LargeToken(self.next_large);
+        let system = |error| Error::System("a large body", error);
+        let made = self.disk.create(&unfinished_name(&token), 0).map_err(system)?;
+        Ok(Large { file: made.file.into(), token })
+    }
+
+    fn abandon(&mut self, token: LargeToken) {
+        // Left behind, it is removed at the next start.
+        drop(self.disk.remove(&unfinished_name(&token)));
+    }
+
+    fn append(
+        &mut self,
+        ticket: u64,
+        id: QueueId,
+        envelope: &[u8],
+        body: Body<'_>,
+    ) -> Result<(), Refused> {
+        let id = id.as_u64();
+        if self.room == Room::Low {
+            return Err(Refused::Full);
+        }
+        let extra = u32::try_from(envelope.len()).map_err(|_| Refused::TooLarge)?;
+        let batch = &mut self.shard_mut(id)?.open;
+        let at = match &body {
+            Body::Inline(text) => batch.put(Kind::Message, extra, id, &[envelope, text])?,
+            Body::Large(token, size) => {
+                let at = batch.put(Kind::Large, extra, id, &[envelope, &size.to_le_bytes()])?;
+                batch.large.push((unfinished_name(token), id));
+                at
+            }
+        };
+        let row = Row { id, ..Row::default() };
+        let slot = self.index.insert(row).ok_or(Refused::Full)?;
+        self.shard_mut(id)?.open.effects.push(Effect::Stored { ticket, slot, id, at });
+        Ok(())
+    }
+
+    fn note(&mut self, slot: Slot, note: &[u8]) -> Result<(), Refused> {
+        let Some(id) = self.index.get(slot).map(|row| row.id) else { return Ok(()) };
+        let batch = &mut self.shard_mut(id)?.open;
+        let at = batch.put(Kind::Note, 0, id, &[note])?;
+        batch.effects.push(Effect::Noted { slot, id, at });
+        self.notes.insert(slot, note.to_vec());
+        Ok(())
+    }
+
+    fn remove(&mut self, slot: Slot) -> Result<(), Refused> {
+        let Some(row) = self.index.get(slot).copied() else { return Ok(()) };
+        let is_large =
+            self.read(row.id, row.message).is_ok_and(|(head, _)| head.kind == Kind::Large);
+        let batch = &mut self.shard_mut(row.id)?.open;
+        batch.put(Kind::Done, 0, row.id, &[])?;
+        batch.effects.push(Effect::Ended { row, is_large });
+        self.notes.remove(&slot);
+        self.index.remove(slot);
+        Ok(())
+    }
+
+    fn commit(&mut self) {
+        if self.is_broken {
+            return;
+        }
+        let segment_bytes = self.options.segment_bytes;
+        for shard in &mut self.shards {
+            if shard.is_busy || shard.open.is_empty() {
+                continue;
+            }
+            let Some(spare) = shard.spare.take() else { continue };
+            let mut batch = std::mem::replace(&mut shard.open, spare);
+            let padded = batch.buffer.len().next_multiple_of(BLOCK_BYTES);
+            let length = u64::try_from(padded).unwrap_or(u64::MAX);
+            let is_new = shard.offset.saturating_add(length) > segment_bytes;
+            if is_new {
+                shard.segment = shard.segment.saturating_add(1);
+                shard.offset = u64::try_from(BLOCK_BYTES).unwrap_or(0);
+                shard.segments.holdings.entry(shard.segment).or_default();
+            }
+            shard.sequence = shard.sequence.saturating_add(1);
+            batch.seal(shard.sequence, self.spool, shard.segment);
+            let job = Job { batch, segment: shard.segment, offset: shard.offset, is_new };
+            shard.offset = shard.offset.saturating_add(length);
+            shard.is_busy = true;
+            if !shard.worker.give(job) {
+                self.is_broken = true;
+            }
+        }
+    }
+
+    fn completed(&mut self, out: &mut Vec<Completion>) {
+        self.bell.hush();
+        out.append(&mut self.failed);
+        while let Ok(report) = self.reports.try_recv() {
+            self.report(report, out);
+        }
+    }
+
+    fn wake(&self) -> BorrowedFd<'_> {
+        self.bell.descriptor().as_fd()
+    }
+
+    fn open(&mut self, slot: Slot) -> Result<Opened, Error> {
+        let row = *self.index.get(slot).ok_or(Error::Damaged)?;
+        let (header, mut payload) = self.read(row.id, row.message)?;
+        let envelope_bytes = usize::try_from(header.extra).map_err(|_| Error::Damaged)?;
+        if envelope_bytes > payload.len() {
+            return Err(Error::Damaged);
+        }
+        let rest = payload.split_off(envelope_bytes);
+        let note = match self.notes.get(&slot) {
+            Some(note) => Some(note.clone()),
+            None if row.note.segment != 0 => Some(self.read(row.id, row.note)?.1),
+            None => None,
+        };
+        let body = if header.kind == Kind::Large {
+            let size = rest.first_chunk::<8>().map(|octets| u64::from_le_bytes(*octets));
+            let file = self.disk.open(&large_name(row.id));
+            let file = file.map_err(|error| Error::System("a large body", error))?;
+            OpenedBody::Large(file, size.ok_or(Error::Damaged)?)
+        } else {
+            OpenedBody::Inline(rest)
+        };
+        Ok(Opened { envelope: payload, note, body })
+    }
+
+    fn room(&self) -> Room {
+        self.room
+    }
+
+    fn housekeeping(&mut self) {
+        self.look_at_room();
+        self.free_segments();
+        self.compact();
+    }
+
+    fn events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    fn find(&self, id: QueueId) -> Option<Slot> {
+        let found = self.index.iter().find(|(_, row)| row.id == id.as_u64());
+        found.filter(|(_, row)| row.message.segment != 0).map(|(slot, _)| slot)
+    }
+
+    fn list(&self, after: u64, count_max: usize) -> Vec<(QueueId, Slot)> {
+        self.index.list(after, count_max)
+    }
+
+    fn statistics(&self) -> Statistics {
+        let segments = self.shards.iter().map(|shard| shard.segments.holdings.len()).sum::<usize>();
+        Statistics {
+            messages: self.index.used(),
+            segments: u64::try_from(segments).unwrap_or(u64::MAX),
+            written_bytes: self.written_bytes,
+            syncs: self.syncs,
+        }
+    }
+
+    fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+}
+
+/// The name of a large body that is not committed.
+fn unfinished_name(token: &LargeToken) -> String {
+    format!("large/new-{}", token.0)
+}
