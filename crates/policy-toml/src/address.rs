@@ -27,7 +27,7 @@ pub(crate) enum Fault {
     Domain,
     /// A control character, a blank, or a quotation that does not end.
     Character,
-    /// It asks us to send on: `a%b@us`, `b!a@us`, `@us:a@b`.
+    /// It asks us to send on: `a@b@us`, `@us:a@b`.
     Route,
 }
 
@@ -38,6 +38,8 @@ pub(crate) struct Parts {
     pub(crate) local: Vec<u8>,
     /// The domain in lower case without a dot at its end; `None`: there is none.
     pub(crate) domain: Option<Vec<u8>>,
+    /// Whether the local part asks whoever has the domain to send on: `a%b`, `b!a`, `"a@b"`.
+    pub(crate) is_routed: bool,
 }
 
 /// Reads an address without angle brackets.
@@ -58,9 +60,7 @@ pub(crate) fn read(address: &[u8]) -> Result<Parts, Fault> {
     if local.len() > LOCAL_PART_BYTES_MAX {
         return Err(Fault::TooLong);
     }
-    if local.iter().any(|octet| matches!(octet, b'%' | b'!' | b'@' | b':')) {
-        return Err(Fault::Route);
-    }
+    let is_routed = local.iter().any(|octet| matches!(octet, b'%' | b'!' | b'@' | b':'));
     if !is_quoted && local.iter().any(|octet| b"<>()[],;\\\" ".contains(octet)) {
         return Err(Fault::Character);
     }
@@ -68,7 +68,7 @@ pub(crate) fn read(address: &[u8]) -> Result<Parts, Fault> {
         Some(domain) => Some(read_domain(domain)?),
         None => None,
     };
-    Ok(Parts { local, domain })
+    Ok(Parts { local, domain, is_routed })
 }
 
 /// The at-sign between local part and domain: the last one outside of quotation; there must not be two.
@@ -148,6 +148,10 @@ pub(crate) fn next_hop(text: &str) -> Option<Vec<u8>> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Some(format!("[{address}]").into_bytes());
     }
+    let inner = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    if let Some(address) = inner.and_then(|inner| inner.parse::<IpAddr>().ok()) {
+        return Some(format!("[{address}]").into_bytes());
+    }
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) => (host, Some(port.parse::<u16>().ok().filter(|&port| port > 0)?)),
         None => (text, None),
@@ -186,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn every_trick_to_be_sent_on_is_refused() {
+    fn every_trick_to_be_sent_on_is_seen() {
         for trick in [
             &b"a%other.example@us"[..],
             b"other.example!a@us",
@@ -195,7 +199,9 @@ mod tests {
             b"@us:a@other.example",
             b"\"a%other\"@us",
         ] {
-            assert_eq!(read(trick), Err(Fault::Route), "{}", String::from_utf8_lossy(trick));
+            let is_trick =
+                read(trick).map_or_else(|fault| fault == Fault::Route, |parts| parts.is_routed);
+            assert!(is_trick, "{}", String::from_utf8_lossy(trick));
         }
     }
 
@@ -218,6 +224,8 @@ mod tests {
         assert_eq!(next_hop("[mx.example.org]").unwrap(), b"[mx.example.org]");
         assert_eq!(next_hop("mx.example.org:0"), None);
         assert_eq!(next_hop("a b"), None);
+        assert_eq!(next_hop("[::1]").unwrap(), b"[::1]");
+        assert_eq!(next_hop("[192.0.2.1]").unwrap(), b"[192.0.2.1]");
     }
 
     proptest::proptest! {

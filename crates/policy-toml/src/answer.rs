@@ -10,6 +10,9 @@ use policy::{
 use std::fmt;
 use wire::escape;
 
+/// Whose mail is always taken.
+pub(crate) const POSTMASTER: &[u8] = b"postmaster";
+
 /// What separates a user from a detail: `anna+lists`.
 const DETAIL: u8 = b'+';
 
@@ -65,6 +68,9 @@ impl TomlPolicy {
 
     /// A local name: an alias, a user, or unknown.
     fn local(&self, address: &[u8], parts: &Parts) -> Place {
+        if parts.is_routed {
+            return Place::Nowhere(faulty(address, Fault::Route));
+        }
         let folded = parts.local.to_ascii_lowercase();
         let user = folded.split(|&octet| octet == DETAIL).next().unwrap_or_default().to_vec();
         for name in [&folded, &user] {
@@ -85,18 +91,33 @@ impl TomlPolicy {
         if is_known {
             return Place::Local { user, is_alias: false };
         }
+        if user == POSTMASTER {
+            let leads_somewhere = !matches!(self.place(&self.postmaster()), Place::Nowhere(_));
+            if leads_somewhere {
+                return Place::Local { user, is_alias: true };
+            }
+        }
         Place::Nowhere(refusal(550, (5, 1, 1), address, b"User unknown", b"local_users"))
     }
 
-    /// MAIL FROM: the address must be one.
-    fn sender(&self, address: &[u8]) -> Verdict {
-        if address.is_empty() {
-            return Verdict::accept();
+    /// Who reads the postmaster's mail where nobody has that name: whom the file names, else `root`, as the aliases
+    /// that come with sendmail have it. A server takes mail for its postmaster (RFC 5321, 4.5.1).
+    pub(crate) fn postmaster(&self) -> Vec<u8> {
+        let wanted = &self.meaning.settings.postmaster;
+        match address::read(wanted) {
+            Ok(parts) if !self.is_own_postmaster(&parts) => wanted.to_vec(),
+            Ok(_) | Err(_) => b"root".to_vec(),
         }
-        match address::read(address) {
-            Ok(_) | Err(Fault::Route) => Verdict::accept(),
-            Err(fault) => Verdict::Refuse(faulty(address, fault)),
-        }
+    }
+
+    /// Whether this is the name that [`Self::postmaster`] is to find somebody for.
+    fn is_own_postmaster(&self, parts: &Parts) -> bool {
+        let user = parts.local.split(|&octet| octet == DETAIL).next().unwrap_or_default();
+        user.eq_ignore_ascii_case(POSTMASTER)
+            && parts.domain.as_ref().is_none_or(|domain| match self.meaning.routes.get(domain) {
+                Some(way) => *way == Way::Local,
+                None => self.meaning.all_is_local || self.meaning.local_domains.contains(domain),
+            })
     }
 
     /// RCPT TO: local names for everybody, other hosts for those who may.
@@ -114,7 +135,9 @@ impl TomlPolicy {
 
     /// By the client's address or the recipient's domain: never by what the client says of itself.
     fn may_relay(&self, question: &Question, address: &[u8]) -> bool {
-        let domain = address::read(address).ok().and_then(|parts| parts.domain);
+        // The server behind may obey what the local part asks: strangers can't say `a%elsewhere@relayed`.
+        let plain = address::read(address).ok().filter(|parts| !parts.is_routed);
+        let domain = plain.and_then(|parts| parts.domain);
         if domain.is_some_and(|domain| self.meaning.relay_domains.contains(&domain)) {
             return true;
         }
@@ -168,7 +191,7 @@ impl Policy for TomlPolicy {
 
     fn judge(&self, question: &Question) -> Verdict {
         match &question.ask {
-            Ask::Sender { address, .. } => self.sender(address),
+            Ask::Sender { address, .. } => sender(address),
             Ask::Recipient { address } => self.recipient(question, address),
             Ask::Verify { argument } => self.verify(argument),
             Ask::Expand { argument } => self.expn(argument),
@@ -194,6 +217,17 @@ impl Policy for TomlPolicy {
 
     fn expand(&self, address: &[u8], route: &Route) -> Expansion {
         self.expansion(address, route)
+    }
+}
+
+/// MAIL FROM: the address must be one.
+fn sender(address: &[u8]) -> Verdict {
+    if address.is_empty() {
+        return Verdict::accept();
+    }
+    match address::read(address) {
+        Ok(_) => Verdict::accept(),
+        Err(fault) => Verdict::Refuse(faulty(address, fault)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who stands behind a name: aliases of aliases, each name once, as deep as there are names, not without end.
 
-use crate::answer::{TomlPolicy, is_mailbox_name, local_route, refusal};
+use crate::answer::{POSTMASTER, TomlPolicy, is_mailbox_name, local_route, refusal};
 use crate::tables::Target;
 use policy::{Expansion, Policy, Recipient, Refusal, RefusedMember, Route};
 use std::collections::BTreeSet;
@@ -18,6 +18,9 @@ impl TomlPolicy {
         while let Some(name) = waiting.pop() {
             let targets = match self.tables.alias(&name) {
                 Ok(Some(targets)) => targets,
+                Ok(None) if name == POSTMASTER && !self.is_user(&name) => {
+                    vec![Target::Address(self.postmaster())]
+                }
                 // The alias went away since the address was accepted: it is a user, or nobody.
                 Ok(None) => vec![Target::Mailbox(name.clone())],
                 Err(why) => {
@@ -27,18 +30,25 @@ impl TomlPolicy {
             };
             for target in targets {
                 if visited.len() >= VISITED_MAX {
-                    refuse(&mut expansion, address, b"too many names behind this one");
+                    refuse(&mut expansion, (5, 3, 5), address, b"too many names behind this one");
                     return expansion;
                 }
-                self.member(target, &mut expansion, &mut visited, &mut waiting);
+                self.member(&name, target, &mut expansion, &mut visited, &mut waiting);
             }
+        }
+        // A ring of names without anybody in it: the sender hears of it, the message does not just vanish.
+        if expansion.recipients.is_empty() && expansion.refused.is_empty() {
+            let text = b"aliasing/forwarding loop broken";
+            refuse(&mut expansion, (5, 4, 6), address, text);
         }
         expansion.owner = self.owner(&route.user);
         expansion
     }
 
+    /// One member of the list that `name` stands for.
     fn member(
         &self,
+        name: &[u8],
         target: Target,
         expansion: &mut Expansion,
         visited: &mut BTreeSet<Vec<u8>>,
@@ -49,8 +59,9 @@ impl TomlPolicy {
                 Ok(route) if route.expands => {
                     if visited.insert(route.user.to_vec()) {
                         waiting.push(route.user.to_vec());
-                    } else if self.is_user(&route.user) {
-                        // `anna: anna, archive`: the name within its own list is the mailbox.
+                    } else if *route.user == *name && self.is_user(name) {
+                        // `anna: anna, archive`: the name within its own list is the mailbox. Named twice by other
+                        // lists it is not: where anna's mail goes is for her own line to say.
                         self.mailbox(route.user.to_vec(), expansion, visited);
                     }
                 }
@@ -66,9 +77,14 @@ impl TomlPolicy {
                     .push(RefusedMember { address: address.into_boxed_slice(), refusal }),
             },
             Target::Mailbox(name) => self.mailbox(name, expansion, visited),
-            Target::Error(text) => refuse(expansion, b"", &text),
+            Target::Error(text) => refuse(expansion, (5, 3, 5), name, &text),
             Target::Other(text) => {
-                refuse(expansion, &text, b"programs, files and lists are not delivered to");
+                refuse(
+                    expansion,
+                    (5, 3, 5),
+                    &text,
+                    b"programs, files and lists are not delivered to",
+                );
             }
         }
     }
@@ -106,7 +122,7 @@ impl TomlPolicy {
     }
 }
 
-fn refuse(expansion: &mut Expansion, address: &[u8], text: &[u8]) {
-    let refusal = Refusal::new(550, (5, 3, 5), text, b"aliases");
+fn refuse(expansion: &mut Expansion, status: (u8, u16, u16), address: &[u8], text: &[u8]) {
+    let refusal = Refusal::new(550, status, text, b"aliases");
     expansion.refused.push(RefusedMember { address: address.into(), refusal });
 }

@@ -2,7 +2,7 @@
 //! only the first thing.
 
 use crate::problem::{Problem, Problems};
-use crate::written::{At, Delivery, Listen, LocalUsers, Written};
+use crate::written::{Delivery, Listen, LocalUsers, Written};
 use crate::{SystemFacts, address};
 use policy::settings::{Listener, LogTo, Network, Paths};
 use policy::{LmtpPlace, MailboxPlace, Mailer, MailerId, Settings, Transport};
@@ -107,7 +107,7 @@ impl Judge {
         values.iter().filter_map(|value| self.read(value, help, &read)).collect()
     }
 
-    fn path(&mut self, value: &At<String>, default: &str) -> Box<[u8]> {
+    fn path(&mut self, value: Option<&toml::Spanned<String>>, default: &str) -> Box<[u8]> {
         let Some(value) = value else { return default.as_bytes().into() };
         let absolute = |text: &str| text.starts_with('/').then(|| text.as_bytes().into());
         self.read(value, "an absolute path", absolute).unwrap_or_default()
@@ -131,7 +131,7 @@ pub(crate) fn judge(
         }
     }
     settings.listeners = listeners(&mut judge, written, system);
-    numbers(&mut settings, written);
+    numbers(&mut judge, &mut settings, written);
     settings.paths = places(&mut judge, written, system);
     settings.logging.level = written.log.level.unwrap_or(9);
     settings.logging.is_json = written.log.json;
@@ -276,21 +276,20 @@ fn listeners(judge: &mut Judge, written: &Written, system: &SystemFacts) -> Vec<
 fn command_line(judge: &mut Judge, system: &SystemFacts) -> Vec<Listener> {
     let mut listeners = Vec::new();
     for text in &system.listen {
-        match text.parse() {
-            Ok(address) => {
-                listeners.push(Listener { address, name: b"MTA"[..].into(), is_submission: false })
-            }
-            Err(_) => {
-                let help = "ADDR:PORT, like 127.0.0.1:2525 or [::1]:2525";
-                judge.wrong(0..0, format!("--listen {text}: no address with a port"), help);
-            }
+        if let Ok(address) = text.parse() {
+            let name = b"MTA"[..].into();
+            listeners.push(Listener { address, name, is_submission: false });
+        } else {
+            let help = "ADDR:PORT, like 127.0.0.1:2525 or [::1]:2525";
+            judge.wrong(0..0, format!("--listen {text}: no address with a port"), help);
         }
     }
     listeners
 }
 
 fn mailers(judge: &mut Judge, written: &Written) -> Vec<Mailer> {
-    let at_once = written.limits.connections_per_destination_max.unwrap_or(CONNECTIONS_MAX).max(1);
+    let at_once = written.limits.connections_per_destination_max.as_ref();
+    let at_once = at_once.map_or(CONNECTIONS_MAX, |value| *value.get_ref()).max(1);
     let local = local_transport(judge, written);
     let mailer = |name: &[u8], transport| Mailer {
         name: name.into(),
@@ -302,7 +301,7 @@ fn mailers(judge: &mut Judge, written: &Written) -> Vec<Mailer> {
 }
 
 fn local_transport(judge: &mut Judge, written: &Written) -> Transport {
-    let help = "\"mbox\", \"maildir\" or { lmtp = \"HOST:PORT\" }";
+    let help = "\"mbox\", \"maildir\" or { lmtp = \"ADDRESS:PORT\" }";
     let is_any = written
         .local_users
         .as_ref()
@@ -317,11 +316,15 @@ fn local_transport(judge: &mut Judge, written: &Written) -> Transport {
         None => default,
     };
     let spool = MailboxPlace::Spool(b"/var/mail"[..].into());
-    let Some(delivery) = &written.delivery else { return Transport::Mbox(place(spool)) };
-    if is_any && !folder.is_some_and(|path| path.starts_with('/')) {
-        let help = "mailbox = \"/a/folder\": names that are no users have no homes";
-        judge.wrong(delivery.span(), "local_users = \"any\" without a folder".into(), help);
+    let is_lmtp =
+        written.delivery.as_ref().is_some_and(|way| matches!(way.get_ref(), Delivery::Lmtp(_)));
+    let has_folder = folder.is_some_and(|path| path.starts_with('/'));
+    if let Some(users) = written.local_users.as_ref().filter(|_| is_any && !is_lmtp && !has_folder)
+    {
+        let help = "mailbox = \"/a/folder\" too: names that are no users have no homes";
+        judge.wrong(users.span(), "local_users = \"any\" without a folder".into(), help);
     }
+    let Some(delivery) = &written.delivery else { return Transport::Mbox(place(spool)) };
     match delivery.get_ref() {
         Delivery::Word(word) if word == "mbox" => Transport::Mbox(place(spool)),
         Delivery::Word(word) if word == "maildir" => {
@@ -331,63 +334,86 @@ fn local_transport(judge: &mut Judge, written: &Written) -> Transport {
             judge.wrong(delivery.span(), format!("{word:?} is no way of delivery"), help);
             Transport::Error
         }
-        Delivery::Lmtp(table) => match table.lmtp.parse() {
-            Ok(address) => Transport::Lmtp(LmtpPlace::Tcp(address)),
-            Err(_) => {
-                let what = format!("{:?} is no address with a port", table.lmtp);
-                judge.wrong(delivery.span(), what, "lmtp = \"127.0.0.1:24\"");
+        Delivery::Lmtp(table) => lmtp_place(&table.lmtp).map_or_else(
+            || {
+                let what = format!("{:?} is no place of an LMTP server", table.lmtp);
+                judge.wrong(
+                    delivery.span(),
+                    what,
+                    "lmtp = \"127.0.0.1:24\" or \"unix:/absolute/path\"",
+                );
                 Transport::Error
-            }
-        },
+            },
+            Transport::Lmtp,
+        ),
     }
 }
 
-/// Numbers that the file names; the others stay as they are.
-fn numbers(settings: &mut Settings, written: &Written) {
+/// `ADDRESS:PORT` or `unix:/PATH`.
+fn lmtp_place(text: &str) -> Option<LmtpPlace> {
+    match text.strip_prefix("unix:") {
+        Some(path) => path.starts_with('/').then(|| LmtpPlace::Unix(path.as_bytes().into())),
+        None => text.parse().ok().map(LmtpPlace::Tcp),
+    }
+}
+
+/// Numbers that the file names, each within its bounds; the others stay as they are.
+fn numbers(judge: &mut Judge, settings: &mut Settings, written: &Written) {
     macro_rules! take {
-        ($to:expr, $from:expr, $($field:ident),*) => {
-            $(if let Some(value) = $from.$field { $to.$field = value; })*
+        ($to:expr, $from:expr, $($field:ident $least:literal to $most:expr;)*) => {
+            $(if let Some(value) = &$from.$field {
+                if ($least..=$most).contains(value.get_ref()) {
+                    $to.$field = *value.get_ref();
+                } else {
+                    let what = format!("{} is out of bounds", value.get_ref());
+                    judge.wrong(value.span(), what, &format!("{} to {}", $least, $most));
+                }
+            })*
         };
     }
-    take!(
-        settings.limits,
-        written.limits,
-        message_bytes_max,
-        recipients_max,
-        header_bytes_max,
-        hops_max,
-        command_bytes_max,
-        text_line_bytes_max,
-        bad_commands_max,
-        bad_recipients_max,
-        messages_max,
-        sessions_max,
-        sessions_per_client_max,
-        queued_max,
-        free_bytes_min
+    take!(settings.limits, written.limits,
+        message_bytes_max 1024 to u64::MAX;
+        // A frame between two roles holds a thousand.
+        recipients_max 1 to 1000;
+        header_bytes_max 1024 to 1_048_576;
+        hops_max 1 to 1000;
+        // RFC 5321, 4.5.3.1.4 and 4.5.3.1.6: this much must be taken.
+        command_bytes_max 512 to 65_536;
+        text_line_bytes_max 1000 to 1_048_576;
+        bad_commands_max 1 to u32::MAX;
+        bad_recipients_max 1 to u32::MAX;
+        messages_max 1 to u32::MAX;
+        sessions_max 1 to 1_000_000;
+        sessions_per_client_max 1 to 1_000_000;
+        queued_max 1 to u32::MAX;
+        free_bytes_min 0 to u64::MAX;
     );
-    take!(
-        settings.timeouts,
-        written.timeouts,
-        command_s,
-        data_block_s,
-        message_s,
-        connect_s,
-        greeting_s,
-        reply_s,
-        data_s,
-        dot_s,
-        idle_s
+    take!(settings.timeouts, written.timeouts,
+        command_s 1 to 86_400;
+        data_block_s 1 to 86_400;
+        message_s 1 to 86_400;
+        connect_s 1 to 86_400;
+        greeting_s 1 to 86_400;
+        reply_s 1 to 86_400;
+        data_s 1 to 86_400;
+        dot_s 1 to 86_400;
+        idle_s 0 to 86_400;
     );
-    take!(settings.retry, written.queue, first_s, longest_s, give_up_s, warn_s);
+    take!(settings.retry, written.queue,
+        first_s 1 to 31_536_000;
+        longest_s 1 to 31_536_000;
+        give_up_s 1 to 31_536_000;
+        warn_s 0 to 31_536_000;
+    );
 }
 
 fn places(judge: &mut Judge, written: &Written, system: &SystemFacts) -> Paths {
     let below = |name: &str| system.data.as_ref().map(|data| data.join(name));
     let octets = |path: PathBuf| path.into_os_string().into_encoded_bytes().into();
     Paths {
-        spool: below("spool").map_or_else(|| judge.path(&written.paths.spool, SPOOL), octets),
-        run: below("run").map_or_else(|| judge.path(&written.paths.run, RUN), octets),
+        spool: below("spool")
+            .map_or_else(|| judge.path(written.paths.spool.as_ref(), SPOOL), octets),
+        run: below("run").map_or_else(|| judge.path(written.paths.run.as_ref(), RUN), octets),
         read: Vec::new(),
     }
 }
