@@ -1,2 +1,151 @@
 //! The processes: who runs as whom, who may talk to whom, and the loops that feed the machines.
+//!
+//! [`serve`] is master; [`run_role`] is every other process, which is the same binary executed again;
+//! [`client`] is what commands use to talk to a running server.
 #![forbid(unsafe_code)]
+
+mod cage;
+pub mod client;
+mod conversation;
+mod date;
+pub mod drop;
+mod edge;
+pub mod edges;
+pub mod ids;
+mod life;
+pub mod link;
+pub mod log;
+mod port;
+pub mod request;
+pub mod roles;
+mod start;
+mod submission;
+mod tables;
+
+mod role {
+    //! One file a role.
+    pub(crate) mod control;
+    pub(crate) mod deliver;
+    pub(crate) mod master;
+    pub(crate) mod policy;
+    pub(crate) mod queue;
+    pub(crate) mod relay;
+    pub(crate) mod resolver;
+    pub(crate) mod smtpd;
+}
+
+use policy::Settings;
+use role::master::StartError;
+use roles::Role;
+use start::{Inheritance, LIFE_DESCRIPTOR};
+use std::ffi::OsStr;
+use std::fs::File;
+
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// `EX_CONFIG` of sysexits.h: the configuration is wrong.
+pub const EX_CONFIG: u8 = 78;
+
+/// `EX_OSERR` of sysexits.h: the system refused something.
+pub const EX_OSERR: u8 = 71;
+
+/// `EX_IOERR` of sysexits.h: the disk failed.
+pub const EX_IOERR: u8 = 74;
+
+/// How to serve.
+#[derive(Debug, Clone, Default)]
+pub struct Serve {
+    /// The configuration file; `None`: no file, everything in one folder.
+    pub config: Option<PathBuf>,
+    /// The folder of all state; `None`: as the configuration says.
+    pub data: Option<PathBuf>,
+    /// Addresses in place of the configuration's.
+    pub listen: Vec<String>,
+    /// Called once, when everybody is ready.
+    pub announce: Option<fn(&Settings)>,
+}
+
+impl Serve {
+    fn is_root(&self) -> bool {
+        sys::user::effective_uid() == 0
+    }
+
+    /// The configuration file, open, and its name.
+    fn configuration(&self) -> Result<Option<(Box<[u8]>, OwnedFd)>, StartError> {
+        let Some(path) = &self.config else { return Ok(None) };
+        let file = File::open(path)
+            .map_err(|error| StartError::Configuration(format!("{}: {error}", path.display())))?;
+        Ok(Some((path_octets(path).into(), file.into())))
+    }
+}
+
+/// Serves until a signal says stop; the exit code of the whole.
+///
+/// # Errors
+/// What kept the server from starting, in words, and the exit code (sysexits.h).
+pub fn serve(options: Serve) -> Result<ExitCode, (String, u8)> {
+    role::master::run(options).map_err(|error| match error {
+        StartError::Configuration(text) => (text, EX_CONFIG),
+        StartError::System(text) => (text, EX_OSERR),
+    })
+}
+
+/// Runs a role: what master starts. Not for users.
+///
+/// # Errors
+/// In words, why the role ended.
+pub fn run_role(name: &str) -> Result<ExitCode, String> {
+    let role = Role::from_name(name).ok_or("there is no such role")?;
+    let life = sys::fd::inherited(LIFE_DESCRIPTOR)
+        .map_err(|_| "roles are started by `ironpost serve`, not by hand".to_owned())?;
+    let inheritance = Inheritance::gather(role, life).map_err(|error| error.to_string())?;
+    let ended = match role {
+        Role::Master => return Err("master is `ironpost serve`".into()),
+        Role::Policy => role::policy::run(inheritance),
+        Role::Queue => role::queue::run(inheritance),
+        Role::Resolver => role::resolver::run(inheritance),
+        Role::Relay => role::relay::run(inheritance),
+        Role::Control => role::control::run(inheritance),
+        Role::Smtpd => role::smtpd::run(inheritance),
+        Role::Deliver => role::deliver::run(inheritance),
+    };
+    match ended {
+        Ok(code) => Ok(code),
+        // Master is gone, or ended us: nothing to say.
+        Err(link::LinkError::Closed) => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(format!("{name}: {error}")),
+    }
+}
+
+/// Says of a configuration what is risky in it; empty: nothing.
+///
+/// # Errors
+/// What is wrong in it, ready to print.
+pub fn check(name: &str, text: &[u8], color: bool) -> Result<String, String> {
+    tables::check(name, text, color)
+}
+
+/// Now, as the Date field writes it.
+#[must_use]
+pub fn now() -> wire::date::Date {
+    date::now()
+}
+
+/// A moment as `mailq` shows it, in local time.
+#[must_use]
+pub fn listing_time(unix_s: u64) -> String {
+    date::listing(unix_s)
+}
+
+/// A path as octets.
+fn path_octets(path: &Path) -> &[u8] {
+    path.as_os_str().as_bytes()
+}
+
+/// Octets as a path.
+fn path_of(octets: &[u8]) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(octets))
+}

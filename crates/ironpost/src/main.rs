@@ -1,3 +1,76 @@
-//! The commands.
+//! The commands: one binary, chosen by the name it is called by or by a subcommand.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod check;
+mod flags;
+mod mailq;
+mod place;
+mod printer;
+mod privileges;
+mod sendmail;
+mod serve;
+
+use flags::{Command, Flags};
+use printer::Printer;
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// sysexits.h, as far as the commands say it.
+mod exit {
+    /// Wrong use of a command.
+    pub(crate) const USAGE: u8 = 64;
+    /// The input is wrong.
+    pub(crate) const DATAERR: u8 = 65;
+    /// Something needed is not there.
+    pub(crate) const UNAVAILABLE: u8 = 69;
+    /// An inner error.
+    pub(crate) const SOFTWARE: u8 = 70;
+    /// The input can't be read.
+    pub(crate) const IOERR: u8 = 74;
+    /// Not now; try again.
+    pub(crate) const TEMPFAIL: u8 = 75;
+    /// The user may not.
+    pub(crate) const NOPERM: u8 = 77;
+    /// The configuration is wrong.
+    pub(crate) const CONFIG: u8 = 78;
+}
+
+fn main() -> ExitCode {
+    let mut words = std::env::args_os();
+    let called = words.next().unwrap_or_default();
+    let name = Path::new(&called).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let words: Vec<OsString> = words.collect();
+    let mut printer = Printer::default();
+    match name.as_str() {
+        "sendmail" => sendmail::run(&words, &place::Place::of_this_system(), &mut printer),
+        "mailq" => mailq::run(&place::Place::of_this_system(), false, &mut printer),
+        _ => by_subcommand(&words, &mut printer),
+    }
+}
+
+fn by_subcommand(words: &[OsString], printer: &mut Printer) -> ExitCode {
+    // Roles are started by master with fixed words: no flags are read for them.
+    if let [first, role] = words
+        && first == "role"
+    {
+        return match daemon::run_role(&role.to_string_lossy()) {
+            Ok(code) => code,
+            Err(text) => printer.fail("ironpost", &text, exit::SOFTWARE),
+        };
+    }
+    let flags = match Flags::read(words) {
+        Ok(flags) => flags,
+        Err(error) => return printer.usage(&error),
+    };
+    match flags.command {
+        Command::Serve(serve) => serve::run(serve, printer),
+        Command::Check(check) => check::run(&check, printer),
+        Command::Queue(queue) => mailq::order(&queue, printer),
+        Command::Mailq(place) => mailq::run(&place.into(), false, printer),
+        Command::Privileges(privileges) => privileges::run(&privileges, printer),
+        Command::Sendmail(sendmail) => {
+            sendmail::run(&sendmail.words, &sendmail.place.into(), printer)
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Builds the cage of a role from its row of the table, and proves it by deed.
+
+use crate::edges::Proof;
+use crate::link::LinkError;
+use crate::roles::{Deed, Role};
+use crate::start::Inheritance;
+use policy::{MailboxPlace, Settings, Transport};
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+use sys::confine::{Cage, Grant, Identity, Limits};
+
+/// All deeds, in the order of the report.
+const DEEDS: [Deed; 4] = [Deed::OpenPasswd, Deed::Socket, Deed::Execve, Deed::Kill];
+
+/// Enters the cage of the role. What this kernel can't give, in words; empty: nothing.
+///
+/// # Errors
+/// The cage can't be built: the role must not work.
+pub(crate) fn enter(inheritance: &Inheritance) -> Result<String, LinkError> {
+    enter_with(inheritance, &[])
+}
+
+/// The same, with folders that are open already and may be written below.
+pub(crate) fn enter_with(
+    inheritance: &Inheritance,
+    folders: &[BorrowedFd<'_>],
+) -> Result<String, LinkError> {
+    let duty = inheritance.role.duty();
+    let mut grants: Vec<Grant<'_>> =
+        folders.iter().map(|&folder| Grant::WriteBelow(folder)).collect();
+    let paths = paths(inheritance);
+    for (path, writes) in &paths {
+        grants.push(if *writes { Grant::WritePath(path) } else { Grant::ReadPath(path) });
+    }
+    let identity = inheritance.identity.as_ref().map(|identity| Identity {
+        uid: identity.uid,
+        gid: identity.gid,
+        groups: identity.groups.clone(),
+    });
+    let cage = Cage {
+        name: duty.name,
+        identity,
+        limits: Limits { descriptors: duty.descriptors_max, memory_bytes: duty.memory_bytes_max },
+        grants,
+        calls: duty.calls,
+    };
+    let entered = cage.enter().map_err(|error| LinkError::System(std::io::Error::other(error)))?;
+    Ok(entered.weaker())
+}
+
+/// The paths a role may use, and whether it may write there.
+fn paths(inheritance: &Inheritance) -> Vec<(PathBuf, bool)> {
+    let settings = &inheritance.settings;
+    match inheritance.role {
+        Role::Policy => {
+            let own = settings.paths.read.iter().map(|path| (crate::path_of(path), false));
+            let users = ["/etc/passwd", "/etc/group", "/etc/nsswitch.conf"];
+            own.chain(users.iter().map(|path| (PathBuf::from(path), false))).collect()
+        }
+        Role::Deliver => mailbox_paths(settings, inheritance),
+        Role::Master | Role::Smtpd | Role::Resolver | Role::Queue | Role::Relay | Role::Control => {
+            Vec::new()
+        }
+    }
+}
+
+/// The folders of the mailboxes that a child may write.
+fn mailbox_paths(settings: &Settings, inheritance: &Inheritance) -> Vec<(PathBuf, bool)> {
+    let home = inheritance.identity.as_ref().map(|identity| identity.home.as_ref());
+    let mut paths = Vec::new();
+    for mailer in &settings.mailers {
+        let (Transport::Maildir(place) | Transport::Mbox(place)) = &mailer.transport else {
+            continue;
+        };
+        match place {
+            MailboxPlace::Folder(folder) | MailboxPlace::Spool(folder) => {
+                paths.push((crate::path_of(folder), true));
+            }
+            MailboxPlace::Home(_) => {
+                if let Some(home) = home.filter(|home| !home.is_empty()) {
+                    paths.push((crate::path_of(home), true));
+                }
+            }
+        }
+    }
+    paths
+}
+
+/// Tries each deed, and lists what is open.
+pub(crate) fn prove(role: Role, index: u8, edges: Vec<Role>, with_deeds: bool) -> Proof {
+    let tried = if with_deeds { DEEDS.as_slice() } else { &[] };
+    let deeds = tried.iter().map(|&deed| (deed, sys::deed::attempt(deed).is_ok())).collect();
+    let descriptors = sys::deed::descriptors();
+    let descriptors = descriptors.into_iter().map(|(number, kind)| (number, kind.into())).collect();
+    Proof { role, index, pid: std::process::id(), deeds, descriptors, edges }
+}

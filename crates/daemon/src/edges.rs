@@ -1,0 +1,364 @@
+//! Who may talk to whom, and what they may say: one list of edges, one enum a direction.
+//!
+//! What is not here does not exist. Every value is checked again by the role that receives it.
+
+use crate::roles::Role;
+use policy::{Expansion, Question, Refusal, Route, Settings, Verdict};
+use queue::{Batch, BatchId, Outcome};
+use serde::{Deserialize, Serialize};
+use wire::QueueId;
+
+/// Pairs of roles that have an edge. Master has one with everybody besides, for life and death.
+pub const EDGES: [(Role, Role); 7] = [
+    (Role::Smtpd, Role::Policy),
+    (Role::Smtpd, Role::Queue),
+    (Role::Control, Role::Queue),
+    (Role::Queue, Role::Policy),
+    (Role::Queue, Role::Relay),
+    (Role::Relay, Role::Resolver),
+    (Role::Queue, Role::Deliver),
+];
+
+/// The other ends of a role's edges, as the table has them.
+pub fn neighbours(role: Role) -> impl Iterator<Item = Role> {
+    EDGES.iter().filter_map(move |&(a, b)| {
+        if a == role {
+            Some(b)
+        } else if b == role {
+            Some(a)
+        } else {
+            None
+        }
+    })
+}
+
+/// Master to a role.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Order {
+    /// What the configuration says. At the start and at each reload.
+    Settings(Box<Settings>),
+    /// With a descriptor.
+    Grant(Grant),
+    /// All is there: enter the cage and work.
+    Go {
+        /// Which of its kind (smtpd 0, smtpd 1, …).
+        index: u8,
+        /// Whom to become; `None`: stay who the caller is.
+        identity: Option<Identity>,
+    },
+    /// Read the configuration: the file that came as [`Grant::Configuration`], or none.
+    Read(Reading),
+    /// The answer to [`News::ChildWanted`] where there is no child: why.
+    NoChild {
+        /// For whom.
+        user: Box<[u8]>,
+        /// In words.
+        why: Box<str>,
+    },
+    /// Try what the cage forbids, and report.
+    Prove {
+        /// Comes back in [`News::Proof`].
+        ticket: u32,
+        /// Whether deeds are tried, or only descriptors listed.
+        with_deeds: bool,
+    },
+    /// The answer to [`News::ProofWanted`].
+    Proofs {
+        /// Of the question.
+        ticket: u32,
+        /// One a process.
+        proofs: Vec<Proof>,
+    },
+    /// Finish what was promised, then end.
+    Stop,
+}
+
+/// A user to become.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// User number.
+    pub uid: u32,
+    /// Group number.
+    pub gid: u32,
+    /// Further groups: the mail spool's, for whom delivers there.
+    pub groups: Vec<u32>,
+    /// Home folder; empty for roles.
+    pub home: Box<[u8]>,
+}
+
+/// What the policy must know beside the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reading {
+    /// The folder of all state, if the command line names one.
+    pub data: Option<Box<[u8]>>,
+    /// Addresses of the command line that replace those of the file.
+    pub listen: Vec<Box<str>>,
+    /// The name of this system.
+    pub host_name: Box<[u8]>,
+    /// Whether the server runs as root.
+    pub is_root: bool,
+}
+
+/// What a descriptor is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Grant {
+    /// A listening socket: `Settings::listeners` of this number.
+    Listener(u8),
+    /// One end of an edge to this role.
+    Edge {
+        /// Who has the other end.
+        to: Role,
+        /// Which of its kind.
+        index: u8,
+    },
+    /// An edge to a delivery child of this user (empty: of the mailboxes without users).
+    Child {
+        /// The user's name.
+        user: Box<[u8]>,
+    },
+    /// The folder of the spool.
+    Spool,
+    /// The control socket, listening.
+    ControlSocket,
+    /// The configuration file, open for reading, and its name for messages.
+    Configuration {
+        /// Its name.
+        name: Box<[u8]>,
+    },
+    /// A connected socket of the system's log.
+    Log,
+    /// `/etc/resolv.conf`, open for reading.
+    NameServers,
+}
+
+/// A role to master.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum News {
+    /// In the cage and working.
+    Ready {
+        /// In words, what of the cage this kernel could not give; empty: nothing.
+        weaker: Box<str>,
+    },
+    /// The configuration is read (policy).
+    Settings(Box<Settings>),
+    /// The configuration is wrong (policy): the messages, ready to print.
+    Wrong(Box<str>),
+    /// The queue wants a delivery child for this user.
+    ChildWanted {
+        /// Empty: for mailboxes without users.
+        user: Box<[u8]>,
+    },
+    /// What the deeds came to.
+    Proof {
+        /// Of the order.
+        ticket: u32,
+        /// The report.
+        proof: Proof,
+    },
+    /// Control asks for the proofs of all.
+    ProofWanted {
+        /// Comes back in [`Order::Proofs`].
+        ticket: u32,
+        /// Whether deeds are tried, or only descriptors listed.
+        with_deeds: bool,
+    },
+    /// Control passes on a user's wish that the configuration be read again.
+    ReloadWanted,
+}
+
+/// What one process found out about its own cage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// Which role.
+    pub role: Role,
+    /// Which of its kind.
+    pub index: u8,
+    /// Its process id.
+    pub pid: u32,
+    /// Each deed and whether it succeeded.
+    pub deeds: Vec<(crate::roles::Deed, bool)>,
+    /// Open descriptors: number and kind.
+    pub descriptors: Vec<(i32, Box<str>)>,
+    /// Roles at the other ends of its edges.
+    pub edges: Vec<Role>,
+}
+
+/// smtpd or queue to policy.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum ToPolicy {
+    /// May this go on?
+    Judge(Question),
+    /// Where does this address go?
+    Route {
+        /// Without angle brackets.
+        address: Box<[u8]>,
+    },
+    /// Who stands behind this name?
+    Expand {
+        /// Without angle brackets.
+        address: Box<[u8]>,
+        /// What the policy said of it before.
+        route: Route,
+    },
+}
+
+/// Policy's answers, in the order of the questions of an edge.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum FromPolicy {
+    /// To [`ToPolicy::Judge`].
+    Verdict(Verdict),
+    /// To [`ToPolicy::Route`].
+    Route(Result<Route, Refusal>),
+    /// To [`ToPolicy::Expand`].
+    Expansion(Expansion),
+}
+
+/// smtpd or control to queue. The ids of envelopes come from the sender's own lane ([`crate::ids`]).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum ToQueue {
+    /// Make this durable. The tail is the body, unless a large one was begun under this ticket.
+    Commit {
+        /// Comes back in the answer.
+        ticket: u32,
+        /// Encoded [`Envelope`].
+        envelope: Box<[u8]>,
+        /// Octets of a large body; `None`: the tail is the body.
+        large_bytes: Option<u64>,
+    },
+    /// A body grows above what frames carry: a file is wanted.
+    BeginLarge {
+        /// The ticket of the commit that will follow.
+        ticket: u32,
+    },
+    /// The large body of this ticket will not be committed.
+    Abandon {
+        /// The ticket.
+        ticket: u32,
+    },
+    /// Lists the queue from this id on.
+    List {
+        /// Comes back in the answer.
+        ticket: u32,
+        /// Where to go on.
+        after: u64,
+    },
+    /// Tries everything now.
+    Flush,
+    /// Drops what is queued under this id (postmaster's order).
+    Remove {
+        /// Comes back in the answer.
+        ticket: u32,
+        /// Which.
+        id: QueueId,
+    },
+}
+
+/// Queue's answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum FromQueue {
+    /// The first frame: ids must be above this one.
+    Begin {
+        /// The greatest id of the lane that the queue has seen.
+        after: u64,
+    },
+    /// Durable: the promise may be given.
+    Stored {
+        /// Of the commit.
+        ticket: u32,
+        /// Under which id.
+        id: QueueId,
+    },
+    /// Not durable.
+    NotStored {
+        /// Of the commit.
+        ticket: u32,
+        /// Why.
+        why: NotStored,
+    },
+    /// With a descriptor to write the body into.
+    Large {
+        /// Of the request.
+        ticket: u32,
+    },
+    /// Whether there is room: sent when it changes.
+    Room(bool),
+    /// A part of the list; the last one is empty.
+    Listed {
+        /// Of the request.
+        ticket: u32,
+        /// In order of ids.
+        entries: Vec<Listed>,
+    },
+    /// Whether there was such a message.
+    Removed {
+        /// Of the request.
+        ticket: u32,
+        /// Whether.
+        was_there: bool,
+    },
+}
+
+/// Why something was not stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NotStored {
+    /// The disk or the queue is full.
+    Full,
+    /// Trouble of our own.
+    Trouble,
+}
+
+/// One message of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// Its id.
+    pub id: QueueId,
+    /// Octets of its body.
+    pub size_bytes: u64,
+    /// When it came, in seconds since 1970.
+    pub created_s: u64,
+    /// Whether it is being tried now.
+    pub is_active: bool,
+    /// The reverse-path.
+    pub sender: Box<[u8]>,
+    /// Why it is still here, in words.
+    pub status: Box<[u8]>,
+    /// Recipients that are not done.
+    pub recipients: Vec<Box<[u8]>>,
+}
+
+/// Queue to relay or to a delivery child: one transaction to try. The body is the tail, or a
+/// descriptor if it is large.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Try {
+    /// Whom it is for, and what else must be known.
+    pub batch: Batch,
+    /// Octets of a large body, which comes as a descriptor; `None`: the body is the tail.
+    pub large_bytes: Option<u64>,
+}
+
+/// Relay or a delivery child to queue: what came of a try.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Tried {
+    /// Of the try.
+    pub batch: BatchId,
+    /// Each recipient by its number within the message.
+    pub results: Vec<(u32, Outcome)>,
+}
+
+/// Relay to resolver.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Asked {
+    /// Comes back in the answer.
+    pub ticket: u32,
+    /// The question.
+    pub query: relay::Query,
+}
+
+/// Resolver to relay.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Resolved {
+    /// Of the question.
+    pub ticket: u32,
+    /// The answer.
+    pub answer: relay::Answer,
+}

@@ -1,0 +1,171 @@
+//! One line an event, in sendmail's form: to the system's log (RFC 3164, facility mail) or to standard output.
+//!
+//! A line never holds anything but printable ASCII: what a peer sent is escaped here, whoever wrote
+//! the line, so that nobody can forge a second one. A log that does not take the line now (full
+//! socket, reader gone) loses it: mail goes on.
+
+use policy::settings::{LogTo, Logging};
+use std::cell::RefCell;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+
+/// Octets of a line; what is longer is cut.
+const LINE_BYTES_MAX: usize = 2048;
+
+/// How grave a line is (RFC 3164, 4.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// A promise is at risk.
+    Critical = 2,
+    /// Something of ours does not work.
+    Error = 3,
+    /// Something may be wrong.
+    Warning = 4,
+    /// A refusal, or a change of state.
+    Notice = 5,
+    /// The usual.
+    Info = 6,
+}
+
+impl Severity {
+    fn number(self) -> u8 {
+        match self {
+            Self::Critical => 2,
+            Self::Error => 3,
+            Self::Warning => 4,
+            Self::Notice => 5,
+            Self::Info => 6,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Critical => "crit",
+            Self::Error => "err",
+            Self::Warning => "warning",
+            Self::Notice => "notice",
+            Self::Info => "info",
+        }
+    }
+}
+
+/// Where a role's lines go.
+#[derive(Debug)]
+pub struct Log {
+    out: Out,
+    tag: &'static str,
+    level: u8,
+    is_json: bool,
+    line: RefCell<Vec<u8>>,
+}
+
+#[derive(Debug)]
+enum Out {
+    Stdout,
+    Socket(OwnedFd),
+}
+
+/// Syslog's facility mail, times eight.
+const FACILITY_MAIL: u8 = 2 * 8;
+
+impl Log {
+    /// As the settings say; without a socket of the system's log, standard output serves.
+    #[must_use]
+    pub fn new(settings: &Logging, socket: Option<OwnedFd>) -> Self {
+        let out = match (settings.to, socket) {
+            (LogTo::Syslog, Some(socket)) => Out::Socket(socket),
+            (LogTo::Syslog, None) | (LogTo::Stdout, _) => Out::Stdout,
+        };
+        Self {
+            out,
+            tag: "sm-mta",
+            level: settings.level,
+            is_json: settings.is_json,
+            line: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// Whether lines of sendmail's `LogLevel` `level` are wanted.
+    #[must_use]
+    pub fn wants(&self, level: u8) -> bool {
+        self.level >= level
+    }
+
+    /// Writes a line. `id` is the queue id, without which the line is about no message.
+    pub fn line(&self, severity: Severity, id: Option<wire::QueueId>, text: &[u8]) {
+        let mut line = self.line.borrow_mut();
+        line.clear();
+        // Writing into memory does not fail.
+        let now = sys::clock::realtime_s();
+        let pid = std::process::id();
+        let written = match (&self.out, self.is_json) {
+            (Out::Socket(_), false) => write!(
+                line,
+                "<{}>{} {}[{pid}]: ",
+                FACILITY_MAIL.saturating_add(severity.number()),
+                wire::date::syslog(now),
+                self.tag
+            ),
+            (Out::Stdout, false) => write!(line, "{} {}[{pid}]: ", wire::date::iso(now), self.tag),
+            (Out::Socket(_), true) => {
+                write!(line, "<{}>{}: ", FACILITY_MAIL.saturating_add(severity.number()), self.tag)
+            }
+            (Out::Stdout, true) => Ok(()),
+        };
+        if written.is_err() {
+            return;
+        }
+        if self.is_json {
+            json(&mut line, severity, id, pid, now, text);
+        } else {
+            if let Some(id) = id {
+                line.extend_from_slice(id.to_string().as_bytes());
+                line.extend_from_slice(b": ");
+            }
+            wire::escape::printable(text, &mut line);
+        }
+        line.truncate(LINE_BYTES_MAX);
+        self.put(&mut line);
+    }
+
+    fn put(&self, line: &mut Vec<u8>) {
+        match &self.out {
+            Out::Stdout => {
+                line.push(b'\n');
+                let mut stdout = std::io::stdout().lock();
+                // The reader of our lines may be gone; mail goes on.
+                drop(stdout.write_all(line).and_then(|()| stdout.flush()));
+            }
+            Out::Socket(socket) => {
+                // A system log that is full or gone must not stop mail.
+                rustix::net::send(socket, line, rustix::net::SendFlags::NOSIGNAL).ok();
+            }
+        }
+    }
+}
+
+fn json(
+    line: &mut Vec<u8>,
+    severity: Severity,
+    id: Option<wire::QueueId>,
+    pid: u32,
+    now_s: u64,
+    text: &[u8],
+) {
+    let mut plain = Vec::with_capacity(text.len());
+    wire::escape::printable(text, &mut plain);
+    let quoted: String = String::from_utf8_lossy(&plain)
+        .chars()
+        .flat_map(|letter| match letter {
+            '"' | '\\' => vec!['\\', letter],
+            other => vec![other],
+        })
+        .collect();
+    let id = id.map(|id| format!(r#""id":"{id}","#)).unwrap_or_default();
+    let entry = format!(
+        r#"{{"time":"{}","severity":"{}","pid":{pid},{id}"text":"{quoted}"}}"#,
+        wire::date::iso(now_s),
+        severity.word()
+    );
+    line.extend_from_slice(entry.as_bytes());
+}

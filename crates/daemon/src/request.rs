@@ -1,0 +1,73 @@
+//! What a user's command may ask of a running server over the control socket, and the answers.
+
+use crate::edges::{Listed, Proof};
+use queue::Notify;
+use serde::{Deserialize, Serialize};
+use wire::QueueId;
+
+/// The name of the control socket in the folder of [`policy::settings::Paths::run`].
+pub const SOCKET_NAME: &str = "control";
+
+/// Octets of a body in one frame.
+pub const PIECE_BYTES_MAX: usize = 128 * 1024;
+
+/// A command's wish.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Request {
+    /// A message: its envelope. [`Request::Body`] frames and [`Request::End`] follow.
+    /// The user is taken from the kernel, not from here.
+    Submit(Submission),
+    /// The next piece of the body (the frame's tail), CR LF line ends.
+    Body,
+    /// The body is complete.
+    End,
+    /// Everything that is queued.
+    List,
+    /// Try everything now (operators).
+    Flush,
+    /// Drop a message (operators).
+    Remove(QueueId),
+    /// What each process may do; with deeds: tried (operators).
+    Privileges {
+        /// Whether the deeds are tried.
+        with_deeds: bool,
+    },
+    /// Read the configuration again (operators).
+    Reload,
+}
+
+/// The answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Answer {
+    /// The message is durable.
+    Stored(QueueId),
+    /// It is not, for now.
+    NotNow(Box<str>),
+    /// It never will be; why.
+    Refused(Box<str>),
+    /// A part of the list; an empty one ends it.
+    Listed(Vec<Listed>),
+    /// Done as wished.
+    Done,
+    /// There is no such message.
+    NoSuch,
+    /// The processes.
+    Processes(Vec<Proof>),
+    /// The user may not.
+    NotPermitted,
+    /// That was no request at this point.
+    Confused,
+}
+
+/// The envelope of a local user's message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submission {
+    /// The login name, for Received fields and the log.
+    pub login: Box<[u8]>,
+    /// The reverse-path without angle brackets.
+    pub sender: Box<[u8]>,
+    /// The recipients without angle brackets.
+    pub recipients: Vec<Box<[u8]>>,
+    /// Which reports are wanted (`-N`).
+    pub notify: Notify,
+}

@@ -1,0 +1,200 @@
+//! `deliver`: one user's mailboxes, written as that user, in a cage that holds nothing else.
+//!
+//! Takes all tries that wait, puts those of one mailer into their mailboxes with one lock and one sync, and
+//! reports them only then. A child without work for a while ends; the queue asks for another one.
+
+use crate::cage;
+use crate::edges::{Grant, News, Order, Tried, Try};
+use crate::link::{Link, LinkError};
+use crate::start::Inheritance;
+use deliver::{Body, Job, Mailboxes, Moment};
+use policy::{MailerId, Settings, Transport};
+use queue::{Outcome, Scope, Status, Trouble};
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+
+/// How long a child without work lives.
+const IDLE_MS: u64 = 10_000;
+
+/// Tries that are delivered together.
+const TRIES_MAX: usize = 100;
+
+/// A try with its body.
+struct Parcel {
+    wish: Try,
+    body: ParcelBody,
+}
+
+enum ParcelBody {
+    Inline(Vec<u8>),
+    Large(File, u64),
+}
+
+/// The child's state.
+struct House {
+    settings: Settings,
+    home: Option<Box<[u8]>>,
+    offset_s: i32,
+    mailboxes: HashMap<MailerId, Mailboxes>,
+    queue: Link,
+    life: Link,
+}
+
+/// Works until the queue lets go, master says stop, or there is nothing to do.
+pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
+    let edge = inheritance.take(|grant| matches!(grant, Grant::Child { .. }));
+    let edge = edge.ok_or(LinkError::Garbled("no edge to the queue"))?;
+    // A cage has no time zone file.
+    let offset_s = crate::date::offset_s();
+    let weaker = cage::enter(&inheritance)?;
+    inheritance.ready(&weaker)?;
+    let identity = inheritance.identity;
+    let mut house = House {
+        home: identity.map(|identity| identity.home).filter(|home| !home.is_empty()),
+        settings: inheritance.settings,
+        offset_s,
+        mailboxes: HashMap::new(),
+        queue: Link::new(edge),
+        life: inheritance.life,
+    };
+    house.work()
+}
+
+impl House {
+    fn work(&mut self) -> Result<ExitCode, LinkError> {
+        loop {
+            if self.take_orders()? {
+                return Ok(ExitCode::SUCCESS);
+            }
+            let parcels = self.take_parcels()?;
+            let is_idle = parcels.is_empty();
+            self.deliver(parcels)?;
+            while !self.queue.flush()? {
+                sys::poll::writable(&self.queue)?;
+            }
+            self.life.flush()?;
+            if is_idle && !self.wait()? {
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
+    }
+
+    /// True: stop.
+    fn take_orders(&mut self) -> Result<bool, LinkError> {
+        while let Some((order, _)) = self.life.next::<Order>()? {
+            match order {
+                Order::Prove { ticket, with_deeds } => {
+                    let role = crate::roles::Role::Deliver;
+                    let proof = cage::prove(role, 0, vec![crate::roles::Role::Queue], with_deeds);
+                    self.life.send(&News::Proof { ticket, proof }, &[])?;
+                }
+                Order::Stop => return Ok(true),
+                Order::Settings(settings) => {
+                    self.settings = *settings;
+                    self.mailboxes.clear();
+                }
+                Order::Grant(_) => drop(self.life.descriptor()?),
+                Order::Go { .. }
+                | Order::Read(_)
+                | Order::NoChild { .. }
+                | Order::Proofs { .. } => {}
+            }
+        }
+        Ok(false)
+    }
+
+    fn take_parcels(&mut self) -> Result<Vec<Parcel>, LinkError> {
+        let mut parcels = Vec::new();
+        while parcels.len() < TRIES_MAX {
+            let Some((wish, tail)) = self.queue.next::<Try>()? else { break };
+            let body = match wish.large_bytes {
+                None => ParcelBody::Inline(tail.to_vec()),
+                Some(size) => ParcelBody::Large(self.queue.descriptor()?.into(), size),
+            };
+            parcels.push(Parcel { wish, body });
+        }
+        Ok(parcels)
+    }
+
+    /// Delivers, mailer by mailer, and reports each try when everything of its mailer is durable.
+    fn deliver(&mut self, parcels: Vec<Parcel>) -> Result<(), LinkError> {
+        let mut by_mailer: HashMap<MailerId, Vec<Parcel>> = HashMap::new();
+        for parcel in parcels {
+            by_mailer.entry(parcel.wish.batch.mailer).or_default().push(parcel);
+        }
+        for (mailer, parcels) in by_mailer {
+            let outcomes = self.deliver_by(mailer, &parcels);
+            let mut outcomes = outcomes.into_iter();
+            for parcel in &parcels {
+                let batch = &parcel.wish.batch;
+                let results = batch.recipients.iter().map(|recipient| {
+                    (recipient.index, outcomes.next().unwrap_or_else(|| later(b"not tried")))
+                });
+                let tried = Tried { batch: batch.id, results: results.collect() };
+                self.queue.send(&tried, &[])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An outcome for each recipient of each try, in order.
+    fn deliver_by(&mut self, mailer: MailerId, parcels: &[Parcel]) -> Vec<Outcome> {
+        let mut jobs = Vec::new();
+        for parcel in parcels {
+            let body = match &parcel.body {
+                ParcelBody::Inline(octets) => Body::Bytes(octets),
+                ParcelBody::Large(file, size) => Body::File { file, start: 0, size: *size },
+            };
+            for recipient in &parcel.wish.batch.recipients {
+                jobs.push(Job {
+                    sender: &parcel.wish.batch.sender,
+                    recipient: &recipient.address,
+                    user: &recipient.user,
+                    body,
+                });
+            }
+        }
+        let Some(transport) = self.transport(mailer) else {
+            return jobs.iter().map(|_| later(b"no mailer of ours")).collect();
+        };
+        if !self.mailboxes.contains_key(&mailer) {
+            match Mailboxes::open(&transport, self.home.as_deref(), &self.settings.host_name) {
+                Ok(mailboxes) => drop(self.mailboxes.insert(mailer, mailboxes)),
+                Err(trouble) => return jobs.iter().map(|_| trouble.clone().outcome()).collect(),
+            }
+        }
+        let now = Moment { unix_s: sys::clock::realtime_s(), offset_s: self.offset_s };
+        match self.mailboxes.get(&mailer) {
+            Some(mailboxes) => mailboxes.deliver_batch(now, &jobs),
+            None => jobs.iter().map(|_| later(b"no mailboxes")).collect(),
+        }
+    }
+
+    fn transport(&self, mailer: MailerId) -> Option<Transport> {
+        let mailer = self.settings.mailers.get(usize::from(mailer.0))?;
+        Some(mailer.transport.clone())
+    }
+
+    /// Waits for work or orders. False: there was none for long, or the queue let go.
+    fn wait(&mut self) -> Result<bool, LinkError> {
+        let watched = [(self.queue.as_fd(), false), (self.life.as_fd(), false)];
+        let ready = sys::poll::wait(&watched, Some(IDLE_MS))?;
+        if let [queue, life] = *ready {
+            if life {
+                self.life.fill()?;
+            }
+            if queue && self.queue.fill().is_err() {
+                return Ok(false);
+            }
+            return Ok(queue || life);
+        }
+        Ok(false)
+    }
+}
+
+fn later(why: &[u8]) -> Outcome {
+    let trouble = Trouble::ours(Status(4, 3, 0), why);
+    Outcome::Later { trouble, scope: Scope::Recipient }
+}

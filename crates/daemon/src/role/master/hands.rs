@@ -1,0 +1,176 @@
+//! What master opens and hands out: listeners, the spool's folder, the control socket, the log, users.
+//!
+//! Everything is opened by names that the typed settings hold, and nothing is read.
+
+use super::StartError;
+use crate::Serve;
+use crate::edges::{Grant, Identity};
+use crate::request::SOCKET_NAME;
+use crate::roles::Role;
+use policy::settings::{Listener, LogTo};
+use policy::{MailboxPlace, Settings, Transport};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// Users below this number are the system's own; mail is delivered as one of them only if the
+/// configuration names it.
+const FIRST_ORDINARY_UID: u32 = 1000;
+
+/// Open descriptors for the others.
+pub(super) struct Hands {
+    listeners: Vec<(Listener, OwnedFd)>,
+    spool: PathBuf,
+    control: OwnedFd,
+    wants_syslog: bool,
+}
+
+impl Hands {
+    /// Makes the folders, binds the sockets.
+    pub(super) fn open(options: &Serve, settings: &Settings) -> Result<Self, StartError> {
+        let spool = crate::path_of(&settings.paths.spool);
+        let run = crate::path_of(&settings.paths.run);
+        let is_root = options.is_root();
+        make_folder(&spool, 0o700, Role::Queue.uid().filter(|_| is_root))?;
+        make_folder(&spool.join("drop"), 0o1733, Role::Queue.uid().filter(|_| is_root))?;
+        make_folder(&run, 0o755, None)?;
+        for mailer in &settings.mailers {
+            if let Transport::Maildir(MailboxPlace::Folder(folder))
+            | Transport::Mbox(MailboxPlace::Folder(folder)) = &mailer.transport
+            {
+                make_folder(&crate::path_of(folder), 0o700, None)?;
+            }
+        }
+        let socket = run.join(SOCKET_NAME);
+        let control = sys::socket::listen_unix(&socket, 0o666)
+            .map_err(|error| StartError::System(format!("{}: {error}", socket.display())))?;
+        let mut hands = Self {
+            listeners: Vec::new(),
+            spool,
+            control,
+            wants_syslog: settings.logging.to == LogTo::Syslog,
+        };
+        hands.listen(&settings.listeners)?;
+        Ok(hands)
+    }
+
+    /// Binds what the settings name and is not bound yet; lets go of what they no longer name.
+    pub(super) fn listen(&mut self, wanted: &[Listener]) -> Result<(), StartError> {
+        let mut old = std::mem::take(&mut self.listeners);
+        for listener in wanted {
+            let known = old.iter().position(|(bound, _)| bound.address == listener.address);
+            let socket = if let Some(place) = known {
+                old.swap_remove(place).1
+            } else {
+                sys::socket::listen_tcp(listener.address).map_err(|error| {
+                    StartError::System(format!("cannot listen on {}: {error}", listener.address))
+                })?
+            };
+            self.listeners.push((listener.clone(), socket));
+        }
+        Ok(())
+    }
+
+    /// Whether the wanted listeners are those that are bound.
+    pub(super) fn listens_on(&self, wanted: &[Listener]) -> bool {
+        self.listeners.iter().map(|(listener, _)| listener).eq(wanted.iter())
+    }
+
+    /// The address that a listener really has: port 0 becomes a number.
+    pub(super) fn bound(&self) -> Vec<std::net::SocketAddr> {
+        let sockets = self.listeners.iter();
+        sockets.filter_map(|(_, socket)| sys::socket::local_address(socket.as_fd()).ok()).collect()
+    }
+
+    /// A new connection to the system's log, if lines go there and it is there.
+    pub(super) fn log_socket(&self) -> Option<OwnedFd> {
+        if self.wants_syslog { sys::socket::connect_syslog().ok() } else { None }
+    }
+
+    /// What this role gets at its start.
+    pub(super) fn for_role(&mut self, role: Role) -> io::Result<Vec<(Grant, OwnedFd)>> {
+        let mut grants = Vec::new();
+        if let Some(socket) = self.log_socket() {
+            grants.push((Grant::Log, socket));
+        }
+        match role {
+            Role::Smtpd => {
+                for (number, (_, socket)) in (0_u8..).zip(&self.listeners) {
+                    grants.push((Grant::Listener(number), socket.as_fd().try_clone_to_owned()?));
+                }
+            }
+            Role::Queue => grants.push((Grant::Spool, sys::disk::open_folder(&self.spool)?)),
+            Role::Control => {
+                grants.push((Grant::ControlSocket, self.control.as_fd().try_clone_to_owned()?));
+            }
+            Role::Resolver => {
+                // Without the file the settings' servers are asked, or nobody.
+                if let Ok(file) = std::fs::File::open("/etc/resolv.conf") {
+                    grants.push((Grant::NameServers, file.into()));
+                }
+            }
+            Role::Master | Role::Policy | Role::Relay | Role::Deliver => {}
+        }
+        Ok(grants)
+    }
+
+    /// As whom mail for this user is delivered. Looked up here and now in the user database, whatever the queue
+    /// may think. `None`: as who we are.
+    pub(super) fn identity_of(
+        &self,
+        user: &[u8],
+        settings: &Settings,
+        is_root: bool,
+    ) -> Result<Option<Identity>, String> {
+        if user.is_empty() {
+            return Ok(Role::Queue.uid().filter(|_| is_root).map(|uid| Identity {
+                uid,
+                gid: uid,
+                groups: Vec::new(),
+                home: Box::default(),
+            }));
+        }
+        let name = String::from_utf8_lossy(user);
+        let found = sys::user::by_name(&name).map_err(|error| error.to_string())?;
+        let found = found.ok_or("there is no such user")?;
+        let is_named = settings.system_recipients.iter().any(|named| **named == *user);
+        if found.uid < FIRST_ORDINARY_UID && !is_named {
+            return Err("a system user, and the configuration does not name it".into());
+        }
+        if !is_root && found.uid != sys::user::effective_uid() {
+            return Err("only root may deliver as another user".into());
+        }
+        let identity = Identity {
+            uid: found.uid,
+            gid: found.gid,
+            groups: mail_group(settings),
+            home: crate::path_octets(&found.home).into(),
+        };
+        Ok(is_root.then_some(identity))
+    }
+}
+
+/// The group that owns the mail spool, if it may write there: who delivers into `/var/mail` needs it for
+/// lock files, as Debian's delivery programs do.
+fn mail_group(settings: &Settings) -> Vec<u32> {
+    let folders = settings.mailers.iter().filter_map(|mailer| match &mailer.transport {
+        Transport::Mbox(MailboxPlace::Spool(folder))
+        | Transport::Maildir(MailboxPlace::Spool(folder)) => Some(folder),
+        Transport::Mbox(_)
+        | Transport::Maildir(_)
+        | Transport::Smtp { .. }
+        | Transport::Lmtp(_)
+        | Transport::Discard
+        | Transport::Error => None,
+    });
+    folders
+        .filter_map(|folder| sys::disk::writing_group(&crate::path_of(folder)).ok().flatten())
+        .collect()
+}
+
+/// Makes a folder, or takes it as it is; when root, its owner becomes the role that works in it.
+fn make_folder(path: &Path, mode: u32, owner: Option<u32>) -> Result<(), StartError> {
+    let shown = path.display();
+    sys::disk::make_folder(path, mode, owner)
+        .map_err(|error| StartError::System(format!("cannot make {shown}: {error}")))
+}

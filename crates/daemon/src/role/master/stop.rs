@@ -1,0 +1,72 @@
+//! The orderly end: first those who take mail in, then the queue with what it has out, then the rest.
+
+use super::Master;
+use crate::edges::Order;
+use crate::log::Severity;
+use crate::roles::Role;
+
+/// How long each part of the end may take.
+const STAGE_MS: u64 = 10_000;
+
+/// Whether the end has begun.
+pub(super) enum Phase {
+    /// It has not.
+    Running,
+    /// The numbered stage runs until this moment.
+    Stopping { stage: usize, until_ms: u64 },
+}
+
+/// Who is told to stop in which stage.
+const STAGES: [&[Role]; 3] = [
+    &[Role::Smtpd, Role::Control],
+    &[Role::Queue],
+    &[Role::Relay, Role::Deliver, Role::Resolver, Role::Policy],
+];
+
+impl Phase {
+    /// When the loop must look again.
+    pub(super) fn until_ms(&self) -> Option<u64> {
+        match self {
+            Self::Running => None,
+            Self::Stopping { until_ms, .. } => Some(*until_ms),
+        }
+    }
+}
+
+impl Master {
+    /// SIGTERM: begin the end, once.
+    pub(super) fn begin_stop(&mut self) {
+        if matches!(self.phase, Phase::Running) {
+            self.log.line(Severity::Info, None, b"stopping daemon, reason=signal");
+            self.enter_stage(0);
+        }
+    }
+
+    fn enter_stage(&mut self, stage: usize) {
+        let until_ms = sys::clock::monotonic_ms().saturating_add(STAGE_MS);
+        self.phase = Phase::Stopping { stage, until_ms };
+        let told = STAGES.get(stage).copied().unwrap_or_default();
+        for process in self.family.processes.iter_mut().filter(|p| told.contains(&p.role)) {
+            process.order(&Order::Stop);
+        }
+    }
+
+    /// Goes on to the next stage when this one's roles are gone or its time is over. True: all is over.
+    pub(super) fn step_stop(&mut self, now_ms: u64) -> bool {
+        let Phase::Stopping { stage, until_ms } = self.phase else { return false };
+        let Some(told) = STAGES.get(stage) else { return true };
+        let is_late = until_ms <= now_ms;
+        let mut left = false;
+        for process in self.family.processes.iter().filter(|p| told.contains(&p.role)) {
+            left = true;
+            if is_late {
+                process.kill();
+            }
+        }
+        if !left || is_late {
+            self.enter_stage(stage.saturating_add(1));
+            return stage.saturating_add(1) >= STAGES.len();
+        }
+        false
+    }
+}

@@ -1,0 +1,123 @@
+//! `policy`: reads the configuration in its cage and answers questions, a thread an edge.
+//!
+//! A rule set is plain synchronous code that may wait for a map, so threads fit it better than a
+//! loop. Each edge is answered in order, and all frames of one read are answered with one write.
+
+use crate::cage;
+use crate::edges::{FromPolicy, Grant, News, Order, ToPolicy};
+use crate::link::{Link, LinkError};
+use crate::start::Inheritance;
+use crate::tables;
+use policy::Policy;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// A policy that threads share.
+type Shared = Arc<dyn Policy + Send + Sync>;
+
+/// How long a replaced policy serves the sessions that began with it.
+const RETIREMENT_S: u64 = 600;
+
+/// Works until master says stop and all edges are closed.
+pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
+    let policy: Shared = match tables::load(&mut inheritance) {
+        Ok(policy) => policy,
+        Err(text) => {
+            inheritance.life.send(&News::Wrong(text.into()), &[])?;
+            inheritance.life.flush()?;
+            return Ok(ExitCode::from(crate::EX_CONFIG));
+        }
+    };
+    inheritance.settings = policy.settings().clone();
+    let weaker = cage::enter(&inheritance)?;
+    inheritance.life.send(&News::Settings(Box::new(policy.settings().clone())), &[])?;
+    inheritance.ready(&weaker)?;
+    let mut threads = Vec::new();
+    while let Some((grant, descriptor)) = inheritance.grants.pop_front() {
+        if matches!(grant, Grant::Edge { .. }) {
+            threads.push(answer_on(&policy, descriptor));
+        }
+    }
+    obey(inheritance, &policy, threads)
+}
+
+/// Takes new edges and proofs from master, until it says stop.
+fn obey(
+    mut inheritance: Inheritance,
+    policy: &Shared,
+    mut threads: Vec<JoinHandle<()>>,
+) -> Result<ExitCode, LinkError> {
+    loop {
+        while let Some((order, _)) = inheritance.life.next::<Order>()? {
+            match order {
+                Order::Grant(Grant::Edge { .. }) => {
+                    threads.push(answer_on(policy, inheritance.life.descriptor()?));
+                }
+                Order::Grant(_) => drop(inheritance.life.descriptor()?),
+                Order::Prove { ticket, with_deeds } => {
+                    let edges = crate::edges::neighbours(inheritance.role).collect();
+                    let proof = cage::prove(inheritance.role, inheritance.index, edges, with_deeds);
+                    inheritance.life.send(&News::Proof { ticket, proof }, &[])?;
+                }
+                Order::Stop => {
+                    retire(&mut threads);
+                    return Ok(ExitCode::SUCCESS);
+                }
+                Order::Settings(_)
+                | Order::Go { .. }
+                | Order::Read(_)
+                | Order::NoChild { .. }
+                | Order::Proofs { .. } => {}
+            }
+        }
+        inheritance.life.flush()?;
+        threads.retain(|thread| !thread.is_finished());
+        sys::poll::readable(&inheritance.life, None)?;
+        inheritance.life.fill()?;
+    }
+}
+
+/// Waits until the other ends have closed all edges: sessions that began with this policy end with it.
+fn retire(threads: &mut Vec<JoinHandle<()>>) {
+    let pause = Duration::from_millis(50);
+    for _ in 0..RETIREMENT_S.saturating_mul(20) {
+        threads.retain(|thread| !thread.is_finished());
+        if threads.is_empty() {
+            return;
+        }
+        std::thread::sleep(pause);
+    }
+}
+
+fn answer_on(policy: &Shared, descriptor: std::os::fd::OwnedFd) -> JoinHandle<()> {
+    let policy = Arc::clone(policy);
+    std::thread::spawn(move || {
+        // The end of an edge, whatever its reason, concerns this thread alone: the other end asks anew.
+        drop(answer_until_closed(&*policy, Link::new(descriptor)));
+    })
+}
+
+fn answer_until_closed(policy: &dyn Policy, mut link: Link) -> Result<(), LinkError> {
+    loop {
+        while let Some((question, _)) = link.next::<ToPolicy>()? {
+            let answer = answer(policy, &question);
+            link.send(&answer, &[])?;
+        }
+        while !link.flush()? {
+            sys::poll::writable(&link)?;
+        }
+        sys::poll::readable(&link, None)?;
+        link.fill()?;
+    }
+}
+
+/// One question, one answer.
+pub(crate) fn answer(policy: &dyn Policy, question: &ToPolicy) -> FromPolicy {
+    match question {
+        ToPolicy::Judge(question) => FromPolicy::Verdict(policy.judge(question)),
+        ToPolicy::Route { address } => FromPolicy::Route(policy.route(address)),
+        ToPolicy::Expand { address, route } => FromPolicy::Expansion(policy.expand(address, route)),
+    }
+}

@@ -1,0 +1,304 @@
+//! `queue`: owns the spool, decides with the scheduler what is tried when, and keeps every promise.
+//!
+//! One loop over all edges: read what is there, let the scheduler step, hand everything of this turn to the
+//! spool as one commit, write what is to be written. The spool's own threads do the waiting for the disk.
+//! A disk that fails ends the process: it starts again from what is durable.
+
+mod acts;
+mod carriers;
+mod intake;
+mod lines;
+mod listing;
+mod policy;
+
+use crate::cage;
+use crate::drop::DropFolder;
+use crate::edges::{Grant, News, Order};
+use crate::ids::{Ids, LANES, QUEUE_LANE};
+use crate::link::{Link, LinkError};
+use crate::log::{Log, Severity};
+use crate::roles::Role;
+use crate::start::Inheritance;
+use ::policy::Settings;
+use ::queue::{Action, Input, Scheduler};
+use carriers::Carriers;
+use intake::{Intake, Source};
+use policy::PolicyLine;
+use spool::Spool as _;
+use std::collections::{HashMap, HashSet};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// How long the end may wait for what is out.
+const FAREWELL_MS: u64 = 9_000;
+
+/// How often the drop folder is looked at, and the spool's room and segments are cared for.
+const HOUSEKEEPING_MS: u64 = 1_000;
+
+/// The queue's state.
+struct House {
+    settings: Settings,
+    log: Log,
+    spool: spool::Log,
+    scheduler: Scheduler,
+    actions: Vec<Action>,
+    intake: Intake,
+    carriers: Carriers,
+    policy: PolicyLine,
+    life: Link,
+    index: u8,
+    ids: Ids,
+    /// The greatest id of each lane.
+    lanes: [u64; LANES],
+    /// Small messages that have just come, until they are tried for the first time.
+    fresh: Fresh,
+    drops: Option<DropFolder>,
+    /// Files in the drop folder that are no messages: named once in the log.
+    refused_drops: HashSet<String>,
+    wake_at_ms: Option<u64>,
+    housekeeping_at_ms: u64,
+    stop_until_ms: Option<u64>,
+}
+
+/// Bodies kept in memory between the commit and the first try, so that they need not be read back.
+#[derive(Default)]
+struct Fresh {
+    bodies: HashMap<u32, Arc<[u8]>>,
+    octets: usize,
+}
+
+/// Octets of fresh bodies at most; what is more is read back from the spool.
+const FRESH_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+impl Fresh {
+    fn keep(&mut self, slot: u32, body: Arc<[u8]>) {
+        if self.octets.saturating_add(body.len()) <= FRESH_BYTES_MAX {
+            self.octets = self.octets.saturating_add(body.len());
+            self.bodies.insert(slot, body);
+        }
+    }
+
+    fn forget(&mut self, slot: u32) -> Option<Arc<[u8]>> {
+        let body = self.bodies.remove(&slot)?;
+        self.octets = self.octets.saturating_sub(body.len());
+        Some(body)
+    }
+}
+
+/// Works until master says stop, or the disk fails.
+pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
+    let log = inheritance.log();
+    let folder = inheritance.take(|grant| matches!(grant, Grant::Spool));
+    let folder = folder.ok_or(LinkError::Garbled("no spool"))?;
+    let weaker = cage::enter_with(&inheritance, &[folder.as_fd()])?;
+    inheritance.ready(&weaker)?;
+    let options = spool::Options {
+        free_bytes_min: inheritance.settings.limits.free_bytes_min,
+        ..spool::Options::default()
+    };
+    let drops = DropFolder::open(&folder).ok();
+    let (spool, recovered) = match spool::Log::open(folder, options) {
+        Ok(opened) => opened,
+        Err(error) => {
+            log.line(Severity::Critical, None, format!("the spool: {error}").as_bytes());
+            return Ok(ExitCode::from(crate::EX_IOERR));
+        }
+    };
+    let mut house = House::new(inheritance, log, spool, drops);
+    for message in recovered {
+        house.recovered(&message);
+    }
+    house.work()
+}
+
+impl House {
+    fn new(
+        inheritance: Inheritance,
+        log: Log,
+        spool: spool::Log,
+        drops: Option<DropFolder>,
+    ) -> Self {
+        let settings = inheritance.settings;
+        let mut house = Self {
+            scheduler: Scheduler::new(&settings, sys::clock::realtime_us()),
+            settings,
+            log,
+            spool,
+            actions: Vec::new(),
+            intake: Intake::default(),
+            carriers: Carriers::default(),
+            policy: PolicyLine::default(),
+            life: inheritance.life,
+            index: inheritance.index,
+            ids: Ids::new(QUEUE_LANE),
+            lanes: [0; LANES],
+            fresh: Fresh::default(),
+            drops,
+            refused_drops: HashSet::new(),
+            wake_at_ms: None,
+            housekeeping_at_ms: 0,
+            stop_until_ms: None,
+        };
+        for (grant, descriptor) in inheritance.grants {
+            house.granted(grant, descriptor);
+        }
+        house
+    }
+
+    /// The loop. One turn: what came, what follows from it, one commit, what goes out.
+    fn work(&mut self) -> Result<ExitCode, LinkError> {
+        loop {
+            let now_ms = sys::clock::realtime_ms();
+            self.take_orders()?;
+            self.take_in();
+            self.take_answers();
+            self.take_outcomes();
+            self.take_completions()?;
+            if self.wake_at_ms.is_some_and(|at| at <= now_ms) {
+                self.wake_at_ms = None;
+                self.step(Input::Tick);
+            }
+            self.keep_house(now_ms);
+            self.spool.commit();
+            self.flush();
+            if self.is_over(now_ms) {
+                return Ok(ExitCode::SUCCESS);
+            }
+            self.wait(now_ms)?;
+        }
+    }
+
+    /// One step of the scheduler, and all that it asks for.
+    fn step(&mut self, input: Input) {
+        let mut actions = std::mem::take(&mut self.actions);
+        self.scheduler.step(sys::clock::realtime_ms(), input, &mut actions);
+        self.act(&mut actions);
+        self.actions = actions;
+    }
+
+    fn recovered(&mut self, message: &spool::Recovered) {
+        self.saw_id(message.id.as_u64());
+        let Some((envelope, note)) = self.read(message.slot) else { return };
+        let slot = message.slot.into();
+        self.step(Input::Recovered { slot, envelope, note });
+    }
+
+    fn saw_id(&mut self, id: u64) {
+        if let Some(last) = self.lanes.get_mut(crate::ids::lane(id)) {
+            *last = (*last).max(id);
+        }
+    }
+
+    fn take_orders(&mut self) -> Result<(), LinkError> {
+        while let Some((order, _)) = self.life.next::<Order>()? {
+            match order {
+                Order::Grant(grant) => {
+                    let descriptor = self.life.descriptor()?;
+                    self.granted(grant, descriptor);
+                }
+                Order::Settings(settings) => {
+                    self.settings = *settings;
+                    self.step(Input::Settings(Box::new(self.settings.clone())));
+                }
+                Order::NoChild { user, why } => self.no_child(&user, &why),
+                Order::Prove { ticket, with_deeds } => {
+                    let edges = crate::edges::neighbours(Role::Queue).collect();
+                    let proof = cage::prove(Role::Queue, self.index, edges, with_deeds);
+                    self.life.send(&News::Proof { ticket, proof }, &[])?;
+                }
+                Order::Stop => {
+                    let until = sys::clock::realtime_ms().saturating_add(FAREWELL_MS);
+                    self.stop_until_ms = Some(until);
+                    self.step(Input::Room { batches: 0 });
+                }
+                Order::Go { .. } | Order::Read(_) | Order::Proofs { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn granted(&mut self, grant: Grant, descriptor: OwnedFd) {
+        match grant {
+            Grant::Edge { to: Role::Smtpd, index } => {
+                let after = self.lanes.get(usize::from(index)).copied().unwrap_or(0);
+                self.intake.add(Source::lane(index), descriptor, after);
+            }
+            Grant::Edge { to: Role::Control, .. } => {
+                let after = self.lanes.get(usize::from(crate::ids::CONTROL_LANE));
+                let lane = Source::lane(crate::ids::CONTROL_LANE);
+                self.intake.add(lane, descriptor, after.copied().unwrap_or(0));
+            }
+            Grant::Edge { to: Role::Relay, .. } => {
+                self.carriers.add_relay(descriptor);
+                self.tell_room();
+            }
+            Grant::Edge { to: Role::Policy, .. } => self.policy.connect(descriptor),
+            Grant::Child { user } => self.child_came(user, descriptor),
+            Grant::Edge { .. }
+            | Grant::Listener(_)
+            | Grant::Spool
+            | Grant::ControlSocket
+            | Grant::Configuration { .. }
+            | Grant::Log
+            | Grant::NameServers => {}
+        }
+    }
+
+    /// Tells the scheduler how much can be out at the same time.
+    fn tell_room(&mut self) {
+        if self.stop_until_ms.is_none() {
+            let batches = self.carriers.room();
+            self.step(Input::Room { batches });
+        }
+    }
+
+    fn keep_house(&mut self, now_ms: u64) {
+        if self.housekeeping_at_ms > now_ms {
+            return;
+        }
+        self.housekeeping_at_ms = now_ms.saturating_add(HOUSEKEEPING_MS);
+        self.spool.housekeeping();
+        for event in self.spool.events() {
+            self.log.line(Severity::Error, None, event.to_string().as_bytes());
+        }
+        let has_room = matches!(self.spool.room(), spool::Room::Enough)
+            && self.spool.statistics().messages < u64::from(self.settings.limits.queued_max);
+        self.intake.tell_room(has_room);
+        self.pick_up_drops();
+    }
+
+    fn is_over(&self, now_ms: u64) -> bool {
+        let Some(until) = self.stop_until_ms else { return false };
+        until <= now_ms || (self.intake.is_idle() && self.carriers.is_idle())
+    }
+
+    /// Writes what waits on all edges; who can't take it has ended, and is found by the next read.
+    fn flush(&mut self) {
+        drop(self.life.flush());
+        self.intake.flush();
+        self.carriers.flush();
+        self.policy.flush();
+    }
+
+    /// Waits for the next thing to happen, and reads what came.
+    fn wait(&mut self, now_ms: u64) -> Result<(), LinkError> {
+        let times = [self.wake_at_ms, Some(self.housekeeping_at_ms), self.stop_until_ms];
+        let next = times.into_iter().flatten().min().unwrap_or(now_ms);
+        let mut watched: Vec<(BorrowedFd<'_>, bool)> =
+            vec![(self.life.as_fd(), self.life.is_behind()), (self.spool.wake(), false)];
+        let links = self.intake.links().chain(self.carriers.links()).chain(self.policy.links());
+        watched.extend(links.map(|link| (link.as_fd(), link.is_behind())));
+        let ready = sys::poll::wait(&watched, Some(next.saturating_sub(now_ms)))?;
+        drop(watched);
+        let mut ready = ready.into_iter();
+        if ready.next() == Some(true) {
+            self.life.fill()?;
+        }
+        ready.next();
+        self.intake.fill(&mut ready);
+        self.carriers.fill(&mut ready);
+        self.policy.fill(&mut ready);
+        Ok(())
+    }
+}

@@ -1,0 +1,107 @@
+//! Does what the scheduler asks for. All actions of one step go into the same commit.
+
+use super::House;
+use crate::log::Severity;
+use ::queue::{Action, Envelope, Event, Input, Note, Report};
+use spool::Spool as _;
+
+impl House {
+    /// Does all actions, in order.
+    pub(super) fn act(&mut self, actions: &mut Vec<Action>) {
+        let mut answers = Vec::new();
+        for action in actions.drain(..) {
+            match action {
+                Action::Load { slot } => answers.push(self.loaded(slot)),
+                Action::Inquire { slot, recipient, address, inquiry } => {
+                    self.policy.inquire(slot, recipient, address, inquiry);
+                }
+                Action::Try(batch) => self.carry(*batch),
+                Action::Note { slot, record } => self.note(slot, &record),
+                Action::Remove { slot } => self.remove(slot),
+                Action::Report(report) => self.report(&report),
+                Action::Log(event) => self.log_event(&event),
+                Action::Wake { at_ms } => self.wake_at_ms = Some(at_ms),
+            }
+        }
+        for answer in answers {
+            self.step(answer);
+        }
+    }
+
+    /// Reads a message's envelope and newest note from the spool.
+    pub(super) fn read(&mut self, slot: spool::Slot) -> Option<(Box<Envelope>, Option<Box<Note>>)> {
+        let opened = match self.spool.open(slot) {
+            Ok(opened) => opened,
+            Err(error) => {
+                let text = format!("a message can't be read: {error}; put aside");
+                self.log.line(Severity::Critical, None, text.as_bytes());
+                return None;
+            }
+        };
+        let envelope = Envelope::decode(&opened.envelope).ok()?;
+        let note = match opened.note {
+            Some(record) => Some(Box::new(Note::decode(&record).ok()?)),
+            None => None,
+        };
+        Some((Box::new(envelope), note))
+    }
+
+    fn loaded(&mut self, slot: u32) -> Input {
+        match self.read(slot.into()) {
+            Some((envelope, note)) => Input::Loaded { slot, envelope, note },
+            None => Input::Unreadable { slot },
+        }
+    }
+
+    fn note(&mut self, slot: u32, record: &[u8]) {
+        if let Err(refused) = self.spool.note(slot.into(), record) {
+            // Not written: what was delivered may be delivered again after a crash, and nothing is lost.
+            self.log.line(Severity::Error, None, format!("no note: {refused}").as_bytes());
+        }
+    }
+
+    fn remove(&mut self, slot: u32) {
+        self.fresh.forget(slot);
+        if let Err(refused) = self.spool.remove(slot.into()) {
+            self.log.line(Severity::Error, None, format!("not removed: {refused}").as_bytes());
+        }
+    }
+
+    /// Writes a report on a message and stores it.
+    fn report(&mut self, report: &Report) {
+        let original = self.beginning(report.about.into(), report.original_bytes_max());
+        let id = self.mint();
+        let mut body = Vec::new();
+        report.write(id, &original, &mut body);
+        let size_bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
+        let envelope =
+            report.envelope(id, size_bytes, ::queue::mailers_mark(&self.settings.mailers));
+        self.store_report(Box::new(envelope), body);
+    }
+
+    /// The beginning of a message's body; nothing if it can't be read.
+    fn beginning(&mut self, slot: spool::Slot, octets_max: usize) -> Vec<u8> {
+        let Ok(opened) = self.spool.open(slot) else { return Vec::new() };
+        match opened.body {
+            spool::OpenedBody::Inline(body) => {
+                body.get(..octets_max.min(body.len())).unwrap_or_default().to_vec()
+            }
+            spool::OpenedBody::Large(file, size_bytes) => {
+                let wanted = u64::try_from(octets_max).unwrap_or(u64::MAX).min(size_bytes);
+                let mut beginning = vec![0; usize::try_from(wanted).unwrap_or(0)];
+                match std::os::unix::fs::FileExt::read_exact_at(&file, &mut beginning, 0) {
+                    Ok(()) => beginning,
+                    Err(_) => Vec::new(),
+                }
+            }
+        }
+    }
+
+    fn log_event(&mut self, event: &Event) {
+        let (severity, level) = super::lines::weight(event);
+        if self.log.wants(level) {
+            let (id, line) = super::lines::line(event, &self.settings);
+            self.log.line(severity, id, &line);
+        }
+    }
+}

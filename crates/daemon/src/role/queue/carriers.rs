@@ -1,0 +1,271 @@
+//! Who carries mail out: the relays, and delivery children, one a user, started when there is work.
+
+use super::House;
+use crate::edges::{News, Tried, Try};
+use crate::link::{Link, LinkError};
+use crate::log::Severity;
+use ::policy::{MailboxPlace, Transport};
+use ::queue::{Batch, BatchId, Input, Outcome, Scope, Status, Trouble};
+use spool::Spool as _;
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// Batches that one relay may have at the same time.
+const RELAY_BATCHES_MAX: u32 = 1000;
+
+/// Batches that delivery children may have together.
+const CHILD_BATCHES_MAX: u32 = 500;
+
+/// One process that carries mail out.
+struct Carrier {
+    /// `None`: a relay. Else the user whose mailboxes it writes.
+    user: Option<Box<[u8]>>,
+    /// `None`: wanted from master, not there yet.
+    link: Option<Link>,
+    /// Tries that wait for the child to come.
+    waiting: Vec<Parcel>,
+    batches: HashSet<BatchId>,
+    is_over: bool,
+}
+
+/// A try with its body.
+struct Parcel {
+    wish: Try,
+    body: ParcelBody,
+}
+
+enum ParcelBody {
+    Inline(Arc<[u8]>),
+    Large(File),
+}
+
+/// All carriers.
+#[derive(Default)]
+pub(super) struct Carriers {
+    carriers: Vec<Carrier>,
+    next_relay: usize,
+}
+
+impl Carriers {
+    pub(super) fn add_relay(&mut self, descriptor: OwnedFd) {
+        self.carriers.push(Carrier::new(None, Some(Link::new(descriptor))));
+    }
+
+    /// How many batches can be out at the same time.
+    pub(super) fn room(&self) -> u32 {
+        let relays = self.carriers.iter().filter(|carrier| carrier.user.is_none()).count();
+        let relays = u32::try_from(relays).unwrap_or(u32::MAX);
+        CHILD_BATCHES_MAX.saturating_add(RELAY_BATCHES_MAX.saturating_mul(relays))
+    }
+
+    /// Nothing is out.
+    pub(super) fn is_idle(&self) -> bool {
+        self.carriers.iter().all(|carrier| carrier.batches.is_empty())
+    }
+
+    pub(super) fn links(&self) -> impl Iterator<Item = &Link> {
+        self.carriers.iter().filter_map(|carrier| carrier.link.as_ref())
+    }
+
+    pub(super) fn fill(&mut self, ready: &mut impl Iterator<Item = bool>) {
+        for carrier in &mut self.carriers {
+            if let Some(link) = &mut carrier.link
+                && ready.next() == Some(true)
+                && link.fill().is_err()
+            {
+                carrier.is_over = true;
+            }
+        }
+    }
+
+    pub(super) fn flush(&mut self) {
+        for carrier in &mut self.carriers {
+            if let Some(link) = &mut carrier.link
+                && link.flush().is_err()
+            {
+                carrier.is_over = true;
+            }
+        }
+    }
+
+    /// The next relay in turn.
+    fn relay(&mut self) -> Option<&mut Carrier> {
+        let is_relay = |carrier: &Carrier| carrier.user.is_none() && !carrier.is_over;
+        let count = self.carriers.iter().filter(|carrier| is_relay(carrier)).count();
+        let turn = self.next_relay.checked_rem(count)?;
+        self.next_relay = turn.wrapping_add(1);
+        self.carriers.iter_mut().filter(|carrier| is_relay(carrier)).nth(turn)
+    }
+}
+
+impl Carrier {
+    fn new(user: Option<Box<[u8]>>, link: Option<Link>) -> Self {
+        Self { user, link, waiting: Vec::new(), batches: HashSet::new(), is_over: false }
+    }
+
+    /// Sends a try, or keeps it until the child is there.
+    fn take(&mut self, parcel: Parcel) {
+        self.batches.insert(parcel.wish.batch.id);
+        let Some(link) = &mut self.link else {
+            self.waiting.push(parcel);
+            return;
+        };
+        let sent = match parcel.body {
+            ParcelBody::Inline(body) => link.send(&parcel.wish, &body),
+            ParcelBody::Large(file) => link.send_with(&parcel.wish, &[], file.into()),
+        };
+        if sent.is_err() {
+            self.is_over = true;
+        }
+    }
+}
+
+impl House {
+    /// Gives a batch to who carries it.
+    pub(super) fn carry(&mut self, batch: Batch) {
+        let mailer = self.settings.mailers.get(usize::from(batch.mailer.0));
+        let user = match mailer.map(|mailer| &mailer.transport) {
+            Some(Transport::Smtp { .. } | Transport::Lmtp(_)) => None,
+            Some(Transport::Maildir(place) | Transport::Mbox(place)) => match place {
+                MailboxPlace::Folder(_) => Some(Box::default()),
+                MailboxPlace::Spool(_) | MailboxPlace::Home(_) => {
+                    // The scheduler makes a destination of each user: all recipients have the same.
+                    batch.recipients.first().map(|recipient| recipient.user.clone())
+                }
+            },
+            Some(Transport::Discard | Transport::Error) | None => {
+                self.come_back(&batch, b"no way to carry this");
+                return;
+            }
+        };
+        let Some(parcel) = self.parcel(batch.clone()) else {
+            self.come_back(&batch, b"the message can't be read now");
+            return;
+        };
+        match user {
+            None => match self.carriers.relay() {
+                Some(relay) => relay.take(parcel),
+                None => self.come_back(&batch, b"no relay is there now"),
+            },
+            Some(user) => self.carry_by_child(user, parcel),
+        }
+    }
+
+    fn carry_by_child(&mut self, user: Box<[u8]>, parcel: Parcel) {
+        let is_his =
+            |carrier: &&mut Carrier| carrier.user.as_ref() == Some(&user) && !carrier.is_over;
+        if let Some(child) = self.carriers.carriers.iter_mut().find(is_his) {
+            child.take(parcel);
+            return;
+        }
+        drop(self.life.send(&News::ChildWanted { user: user.clone() }, &[]));
+        let mut child = Carrier::new(Some(user), None);
+        child.take(parcel);
+        self.carriers.carriers.push(child);
+    }
+
+    /// A batch with its body, from memory or from the spool.
+    fn parcel(&mut self, batch: Batch) -> Option<Parcel> {
+        if let Some(body) = self.fresh.forget(batch.slot) {
+            let wish = Try { batch, large_bytes: None };
+            return Some(Parcel { wish, body: ParcelBody::Inline(body) });
+        }
+        let opened = self.spool.open(batch.slot.into()).ok()?;
+        let (large_bytes, body) = match opened.body {
+            spool::OpenedBody::Inline(body) => (None, ParcelBody::Inline(body.into())),
+            spool::OpenedBody::Large(file, size) => (Some(size), ParcelBody::Large(file)),
+        };
+        Some(Parcel { wish: Try { batch, large_bytes }, body })
+    }
+
+    /// A batch that could not even be tried.
+    fn come_back(&mut self, batch: &Batch, why: &[u8]) {
+        let trouble = Trouble::ours(Status(4, 3, 0), why);
+        let results = batch.recipients.iter().map(|recipient| {
+            let scope = Scope::Destination;
+            (recipient.index, Outcome::Later { trouble: trouble.clone(), scope })
+        });
+        let results = results.collect();
+        self.step(Input::Outcome { batch: batch.id, results });
+    }
+
+    /// The child that was wanted is there.
+    pub(super) fn child_came(&mut self, user: Box<[u8]>, descriptor: OwnedFd) {
+        let wanted =
+            |carrier: &&mut Carrier| carrier.user.as_ref() == Some(&user) && carrier.link.is_none();
+        if let Some(child) = self.carriers.carriers.iter_mut().find(wanted) {
+            child.link = Some(Link::new(descriptor));
+            for parcel in std::mem::take(&mut child.waiting) {
+                child.take(parcel);
+            }
+        }
+    }
+
+    /// There is no child for this user: his mail waits.
+    pub(super) fn no_child(&mut self, user: &[u8], why: &str) {
+        let place =
+            self.carriers.carriers.iter().position(|carrier| {
+                carrier.user.as_deref() == Some(user) && carrier.link.is_none()
+            });
+        let Some(place) = place else { return };
+        let child = self.carriers.carriers.swap_remove(place);
+        for parcel in child.waiting {
+            self.come_back(&parcel.wish.batch, why.as_bytes());
+        }
+    }
+
+    /// Takes the outcomes of all carriers to the scheduler, and buries carriers that have ended.
+    pub(super) fn take_outcomes(&mut self) {
+        for place in 0..self.carriers.carriers.len() {
+            loop {
+                match self.take_tried(place) {
+                    Ok(Some(tried)) => {
+                        self.step(Input::Outcome { batch: tried.batch, results: tried.results });
+                    }
+                    Ok(None) => break,
+                    Err(error) => {
+                        let text = format!("a carrier: {error}; cut");
+                        self.log.line(Severity::Critical, None, text.as_bytes());
+                        if let Some(carrier) = self.carriers.carriers.get_mut(place) {
+                            carrier.is_over = true;
+                        }
+                        break;
+                    }
+                }
+            }
+        }
+        self.bury_carriers();
+    }
+
+    /// One outcome; only of a batch that this carrier has.
+    fn take_tried(&mut self, place: usize) -> Result<Option<Tried>, LinkError> {
+        let Some(carrier) = self.carriers.carriers.get_mut(place) else { return Ok(None) };
+        let Some(link) = &mut carrier.link else { return Ok(None) };
+        let Some((tried, _)) = link.next::<Tried>()? else { return Ok(None) };
+        if !carrier.batches.remove(&tried.batch) {
+            return Err(LinkError::Garbled("an outcome of a batch it does not have"));
+        }
+        Ok(Some(tried))
+    }
+
+    fn bury_carriers(&mut self) {
+        let mut lost: HashMap<bool, Vec<BatchId>> = HashMap::new();
+        self.carriers.carriers.retain(|carrier| {
+            if carrier.is_over {
+                // A delivery child that ends with work in hand has crashed; a relay has many messages in
+                // hand, and none of them can be blamed.
+                let batches = lost.entry(carrier.user.is_some()).or_default();
+                batches.extend(carrier.batches.iter().copied());
+            }
+            !carrier.is_over
+        });
+        for (has_crashed, batches) in lost {
+            if !batches.is_empty() {
+                self.step(Input::LinkDown { batches, has_crashed });
+            }
+            self.tell_room();
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! sendmail's log lines of the queue: `to=`, `DSN:`, what destinations do.
+
+use crate::log::Severity;
+use ::policy::{Mailer, MailerId, Settings};
+use ::queue::{DropReason, Event, ReportKind, Stat, To};
+use std::io::Write;
+use wire::QueueId;
+
+/// How grave an event is, and from which `LogLevel` on it is written.
+pub(super) fn weight(event: &Event) -> (Severity, u8) {
+    match event {
+        Event::To(to) => match to.stat {
+            Stat::Sent | Stat::Discarded | Stat::Removed => (Severity::Info, 9),
+            Stat::Deferred => (Severity::Info, 8),
+            Stat::Failed => (Severity::Notice, 3),
+        },
+        Event::Held { .. } | Event::Released { .. } | Event::Reported { .. } => {
+            (Severity::Notice, 5)
+        }
+        Event::Dropped { .. } => (Severity::Notice, 3),
+        Event::DestinationDown { .. } | Event::DestinationUp { .. } => (Severity::Info, 9),
+    }
+}
+
+/// The line, and which message it is about.
+pub(super) fn line(event: &Event, settings: &Settings) -> (Option<QueueId>, Vec<u8>) {
+    let mut out = Vec::new();
+    let id = match event {
+        Event::To(to) => {
+            to_line(&mut out, to, settings);
+            Some(to.id)
+        }
+        Event::Held { id, reason } => {
+            put(&mut out, &[b"quarantine=", reason]);
+            Some(*id)
+        }
+        Event::Released { id } => {
+            put(&mut out, &[b"unquarantine"]);
+            Some(*id)
+        }
+        Event::Reported { id, kind, to, text } => {
+            let what: &[u8] = match kind {
+                ReportKind::Failure => b"DSN: ",
+                ReportKind::DoubleBounce => b"DSN: double bounce: ",
+                ReportKind::Delay => b"DSN: Warning: ",
+                ReportKind::Success => b"DSN: Return receipt: ",
+            };
+            put(&mut out, &[what, text, b"; to ", to]);
+            Some(*id)
+        }
+        Event::Dropped { id, to, by } => {
+            let why: &[u8] = match by {
+                DropReason::DoubleBounce => b"its report can't be delivered either",
+                DropReason::NoPostmaster => b"no postmaster is configured",
+                DropReason::NotWanted => b"the sender wants no report",
+            };
+            put(&mut out, &[b"to=<", to, b">, dropped: ", why]);
+            Some(*id)
+        }
+        Event::DestinationDown { mailer, host, pause_ms, text } => {
+            let pause = format!(": not before {} s: ", pause_ms / 1000);
+            put(&mut out, &[name(*mailer, settings), b" ", host, pause.as_bytes(), text]);
+            None
+        }
+        Event::DestinationUp { mailer, host } => {
+            put(&mut out, &[name(*mailer, settings), b" ", host, b": answers again"]);
+            None
+        }
+    };
+    (id, out)
+}
+
+/// sendmail's line on what came of recipients.
+fn to_line(out: &mut Vec<u8>, to: &To, settings: &Settings) {
+    out.extend_from_slice(b"to=");
+    for (number, address) in to.to.iter().enumerate() {
+        put(out, &[if number == 0 { b"<" } else { b",<" }, address, b">"]);
+    }
+    if let Some(uid) = to.uid {
+        let numbers = format!(" ({uid}/{uid})");
+        put(out, &[b", ctladdr=", &to.user, numbers.as_bytes()]);
+    }
+    let priority = priority(to);
+    let times = format!(", delay={}, xdelay={}", clock(to.delay_s), clock(to.xdelay_ms / 1000));
+    put(out, &[times.as_bytes(), b", mailer=", name(to.mailer, settings)]);
+    put(out, &[format!(", pri={priority}").as_bytes()]);
+    if !to.host.is_empty() {
+        put(out, &[b", relay=", &to.host]);
+    }
+    let status = format!(", dsn={}, stat=", to.status);
+    out.extend_from_slice(status.as_bytes());
+    match to.stat {
+        Stat::Sent if to.text.is_empty() => put(out, &[b"Sent"]),
+        Stat::Sent => put(out, &[b"Sent (", &to.text, b")"]),
+        Stat::Deferred => put(out, &[b"Deferred: ", &to.text]),
+        Stat::Failed => put(out, &[&to.text]),
+        Stat::Discarded => put(out, &[b"discarded"]),
+        Stat::Removed => put(out, &[b"removed by the operator"]),
+    }
+}
+
+/// sendmail's priority: size, 30000 a recipient, 90000 a try (the defaults of its factors).
+fn priority(to: &To) -> u64 {
+    let recipients = u64::from(to.recipients).saturating_mul(30_000);
+    let tries = u64::from(to.tries).saturating_mul(90_000);
+    to.size_bytes.saturating_add(recipients).saturating_add(tries)
+}
+
+/// `[d+]hh:mm:ss`.
+fn clock(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let time = format!("{:02}:{:02}:{:02}", rest / 3600, rest % 3600 / 60, rest % 60);
+    if days > 0 { format!("{days}+{time}") } else { time }
+}
+
+fn name(mailer: MailerId, settings: &Settings) -> &[u8] {
+    let mailer: Option<&Mailer> = settings.mailers.get(usize::from(mailer.0));
+    mailer.map_or(b"unknown", |mailer| &mailer.name)
+}
+
+fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
+    for part in parts {
+        // Writing into memory does not fail.
+        drop(out.write_all(part));
+    }
+}

@@ -1,0 +1,117 @@
+//! What is queued, for `mailq`; and the drop folder, where `sendmail` leaves mail while nobody serves.
+
+use super::House;
+use crate::edges::Listed;
+use crate::log::Severity;
+use crate::request::Submission;
+use crate::submission;
+use ::queue::{Envelope, Note, State};
+use spool::Spool as _;
+
+/// Messages in one answer.
+const LISTED_MAX: usize = 200;
+
+/// Octets of all recipients in one answer.
+const LISTED_BYTES_MAX: usize = 256 * 1024;
+
+/// Files of the drop folder that are taken in one turn.
+const DROPS_MAX: usize = 100;
+
+impl House {
+    /// Messages with ids above `after`, in order of ids; not all, but at least one if there is one.
+    pub(super) fn listed(&mut self, after: u64) -> Vec<Listed> {
+        let mut entries = Vec::new();
+        let mut octets = 0_usize;
+        for (id, slot) in self.spool.list(after, LISTED_MAX) {
+            let Some((envelope, note)) = self.read(slot) else { continue };
+            let entry = listed(id, &envelope, note.as_deref());
+            octets = octets.saturating_add(entry.recipients.iter().map(|r| r.len()).sum());
+            if octets > LISTED_BYTES_MAX && !entries.is_empty() {
+                break;
+            }
+            entries.push(entry);
+        }
+        entries
+    }
+
+    /// Takes what lies in the drop folder.
+    pub(super) fn pick_up_drops(&mut self) {
+        if self.stop_until_ms.is_some() {
+            return;
+        }
+        let Some(folder) = &self.drops else { return };
+        let names = folder.names(DROPS_MAX).unwrap_or_default();
+        for name in names {
+            if self.intake.has_drop(&name) || self.refused_drops.contains(&name) {
+                continue;
+            }
+            if let Err(why) = self.pick_up(&name) {
+                let text = format!("drop/{name}: {why}; left there");
+                self.log.line(Severity::Warning, None, text.as_bytes());
+                if self.refused_drops.len() < DROPS_MAX {
+                    self.refused_drops.insert(name);
+                }
+            }
+        }
+    }
+
+    /// Takes one file. In words why not.
+    fn pick_up(&mut self, name: &str) -> Result<(), String> {
+        let folder = self.drops.as_ref().ok_or("no folder")?;
+        let left = folder.read(name).map_err(|error| error.to_string())?;
+        let left = left.ok_or("not a plain file of our size")?;
+        let (submission, text) = crate::drop::decode(&left.octets).ok_or("not a message")?;
+        if submission::fault(&submission).is_some() {
+            return Err("a faulty envelope".into());
+        }
+        self.take_drop(&left.name, left.uid, &submission, text);
+        Ok(())
+    }
+
+    fn take_drop(&mut self, name: &str, uid: u32, submission: &Submission, text: &[u8]) {
+        let id = self.mint();
+        let mut body = submission::received(&self.settings, uid, submission, id);
+        body.extend_from_slice(text);
+        let size_bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
+        let envelope = submission::envelope(id, uid, submission, size_bytes);
+        let line = submission::from_line(&envelope);
+        self.log.line(Severity::Info, Some(id), &line);
+        self.store_drop(name, Box::new(envelope), body);
+    }
+
+    /// The message of this file is durable in the spool.
+    pub(super) fn drop_is_done(&mut self, name: &str) {
+        let removed = self.drops.as_ref().map_or(Ok(()), |folder| folder.remove(name));
+        if let Err(error) = removed {
+            let text = format!("drop/{name}: {error}; it may be delivered twice");
+            self.log.line(Severity::Error, None, text.as_bytes());
+        }
+    }
+}
+
+fn listed(id: wire::QueueId, envelope: &Envelope, note: Option<&Note>) -> Listed {
+    let state = |number: usize| note.and_then(|note| note.states.get(number));
+    let mut status = Box::default();
+    let mut recipients = Vec::new();
+    let added = note.map(|note| note.added.as_slice()).unwrap_or_default();
+    let all = envelope.recipients.iter().chain(added.iter().map(|added| &added.recipient));
+    for (number, recipient) in all.enumerate() {
+        match state(number) {
+            Some(State::Later(trouble)) => {
+                status = trouble.text.clone();
+                recipients.push(recipient.address.clone());
+            }
+            Some(state) if !state.is_open() => {}
+            Some(_) | None => recipients.push(recipient.address.clone()),
+        }
+    }
+    Listed {
+        id,
+        size_bytes: envelope.size_bytes,
+        created_s: envelope.created_s,
+        is_active: false,
+        sender: envelope.sender.clone(),
+        status,
+        recipients,
+    }
+}

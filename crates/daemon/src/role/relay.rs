@@ -1,0 +1,190 @@
+//! `relay`: carries what the queue hands it to other servers.
+
+use crate::cage;
+use crate::edges::{Asked, Grant, News, Order, Resolved, Tried, Try};
+use crate::life::Life;
+use crate::link::LinkError;
+use crate::port::Port;
+use crate::roles::Role;
+use crate::start::Inheritance;
+use policy::{Settings, Transport};
+use relay::{Answer, Body, Job, Lookup, Ourselves, Query, Relay, Report};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::Future;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// How long transactions may take to their end when the server stops, in tenths of a second.
+const FAREWELL_TENTHS: u32 = 80;
+
+/// Works until master says stop.
+pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let weaker = cage::enter(&inheritance)?;
+    inheritance.ready(&weaker)?;
+    tokio::task::LocalSet::new().block_on(&runtime, work(inheritance))
+}
+
+async fn work(inheritance: Inheritance) -> Result<ExitCode, LinkError> {
+    let (role, index) = (inheritance.role, inheritance.index);
+    let mut settings = inheritance.settings;
+    let names = Rc::new(Names::default());
+    let queue: Rc<RefCell<Option<Port>>> = Rc::default();
+    let reports = Rc::clone(&queue);
+    let relay = Relay::new(
+        &settings,
+        ourselves(&settings),
+        Rc::<Names>::clone(&names),
+        Rc::new(move |report: Report| {
+            if let Some(port) = &*reports.borrow() {
+                let tried = Tried { batch: report.batch, results: report.results };
+                // A queue that died asks its successor to try again.
+                drop(port.send(&tried, &[]));
+            }
+        }),
+    );
+    let shared = Rc::new(RefCell::new(settings.clone()));
+    let granted = |grant: &Grant, descriptor: OwnedFd| match grant {
+        Grant::Edge { to: Role::Queue, .. } => {
+            *queue.borrow_mut() = Some(carry_for(descriptor, &relay, &shared));
+        }
+        Grant::Edge { to: Role::Resolver, .. } => names.connect(descriptor),
+        Grant::Edge { .. }
+        | Grant::Listener(_)
+        | Grant::Child { .. }
+        | Grant::Spool
+        | Grant::ControlSocket
+        | Grant::Configuration { .. }
+        | Grant::Log
+        | Grant::NameServers => {}
+    };
+    let mut life = Life::begin(inheritance.life);
+    for (grant, descriptor) in inheritance.grants {
+        granted(&grant, descriptor);
+    }
+    while let Some((order, descriptor)) = life.order().await {
+        match (order, descriptor) {
+            (Order::Grant(grant), Some(descriptor)) => granted(&grant, descriptor),
+            (Order::Settings(newer), _) => {
+                settings = *newer;
+                relay.configure(&settings, ourselves(&settings));
+                *shared.borrow_mut() = settings.clone();
+            }
+            (Order::Prove { ticket, with_deeds }, _) => {
+                let edges = crate::edges::neighbours(role).collect();
+                let proof = cage::prove(role, index, edges, with_deeds);
+                life.tell(&News::Proof { ticket, proof });
+            }
+            (Order::Stop, _) => break,
+            (
+                Order::Grant(_)
+                | Order::Go { .. }
+                | Order::Read(_)
+                | Order::NoChild { .. }
+                | Order::Proofs { .. },
+                _,
+            ) => {}
+        }
+    }
+    relay.close();
+    for _ in 0..FAREWELL_TENTHS {
+        if relay.jobs() == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Who we are, for the rules against sending to ourselves.
+fn ourselves(settings: &Settings) -> Ourselves {
+    let addresses: Vec<IpAddr> =
+        settings.listeners.iter().map(|listener| listener.address.ip()).collect();
+    Ourselves { names: Vec::new(), addresses, trusted: settings.trusted_next_hops.clone() }
+}
+
+/// Takes the queue's tries to the relay.
+fn carry_for(descriptor: OwnedFd, relay: &Relay, settings: &Rc<RefCell<Settings>>) -> Port {
+    let port = Port::new(descriptor);
+    let (reader, relay, settings) = (port.clone(), relay.clone(), Rc::clone(settings));
+    tokio::task::spawn_local(async move {
+        let result = reader.run(|link| {
+            while let Some((wish, tail)) = link.next::<Try>()? {
+                let body = match wish.large_bytes {
+                    None => Body::Bytes(tail.to_vec().into()),
+                    Some(size) => Body::File { file: link.descriptor()?.into(), start: 0, size },
+                };
+                let mailers = &settings.borrow().mailers;
+                let mailer = mailers.get(usize::from(wish.batch.mailer.0));
+                let port = match mailer.map(|mailer| &mailer.transport) {
+                    Some(Transport::Smtp { port }) => *port,
+                    Some(Transport::Lmtp(_)) => 24,
+                    Some(_) | None => return Err(LinkError::Garbled("no mailer of ours")),
+                };
+                let connections_max = mailer.map_or(1, |mailer| mailer.concurrency_max);
+                relay.submit(Job { batch: wish.batch, port, connections_max, body });
+            }
+            Ok(())
+        });
+        // The queue is gone: what is out ends by itself, and its successor tries again.
+        drop(result.await);
+    });
+    port
+}
+
+/// The edge to the resolver.
+#[derive(Default)]
+struct Names {
+    port: RefCell<Option<Port>>,
+    waiting: Rc<RefCell<HashMap<u32, oneshot::Sender<Answer>>>>,
+    next_ticket: Cell<u32>,
+}
+
+impl Names {
+    fn connect(&self, descriptor: OwnedFd) {
+        let port = Port::new(descriptor);
+        *self.port.borrow_mut() = Some(port.clone());
+        self.waiting.borrow_mut().clear();
+        let waiting = Rc::clone(&self.waiting);
+        tokio::task::spawn_local(async move {
+            let result = port.run(|link| {
+                while let Some((resolved, _)) = link.next::<Resolved>()? {
+                    let asker = waiting.borrow_mut().remove(&resolved.ticket);
+                    if let Some(asker) = asker {
+                        // Who asked may have given up.
+                        drop(asker.send(resolved.answer));
+                    }
+                }
+                Ok(())
+            });
+            drop(result.await);
+            waiting.borrow_mut().clear();
+        });
+    }
+
+    async fn ask(&self, query: Query) -> Option<Answer> {
+        let ticket = self.next_ticket.get().wrapping_add(1);
+        self.next_ticket.set(ticket);
+        let (sender, receiver) = oneshot::channel();
+        let port = self.port.borrow().clone()?;
+        port.send(&Asked { ticket, query }, &[]).ok()?;
+        self.waiting.borrow_mut().insert(ticket, sender);
+        receiver.await.ok()
+    }
+}
+
+impl Lookup for Names {
+    fn lookup(&self, query: Query) -> Pin<Box<dyn Future<Output = Answer> + '_>> {
+        Box::pin(async move {
+            let answer = self.ask(query).await;
+            answer.unwrap_or_else(|| Answer::Temporary(b"the resolver is not there"[..].into()))
+        })
+    }
+}

@@ -1,0 +1,329 @@
+//! One connection: octets in, octets out, and what the session asks of others in between.
+
+use super::{House, Place, lines};
+use crate::edge::{LargeBody, PolicyEdge};
+use crate::edges;
+use policy::{Origin, Refusal, Resolved, Settings, Verdict};
+use queue::{Envelope, Notify, Purpose, Return};
+use smtp::server::{Body, Deadline, Input, Message, Moment, NotStored, Outbox, Request, Session};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+use wire::command::BodyKind;
+use wire::dsn::Ret;
+
+/// How long a client may leave a reply unread.
+const UNREAD: Duration = Duration::from_secs(300);
+
+/// A connection and its session.
+struct Conversation {
+    place: Place,
+    session: Session,
+    out: Outbox,
+    /// Replies that are not sent yet.
+    replies: Vec<u8>,
+    /// Octets that were read and that the session did not want yet.
+    ahead: Vec<u8>,
+    large: Option<LargeBody>,
+    deadline: Option<Instant>,
+    /// The policy of this session: a reload does not change it.
+    policy: Option<PolicyEdge>,
+    terms: Arc<smtp::server::Terms>,
+}
+
+/// What a wait came to.
+enum Event {
+    Readable,
+    Stop,
+    Timeout,
+}
+
+/// Talks to one client until either has had enough.
+pub(super) async fn converse(place: Place, peer: SocketAddr, daemon: u8) {
+    let local = place.stream.local_addr().unwrap_or(peer);
+    let origin = Origin::Client { peer, local, name: Box::default(), resolved: Resolved::Fail };
+    let terms = Arc::clone(&place.house.terms.borrow());
+    let policy = place.house.policy.borrow().clone();
+    let mut conversation = Conversation {
+        session: Session::new(Arc::clone(&terms), daemon, origin),
+        place,
+        out: Outbox::default(),
+        replies: Vec::new(),
+        ahead: Vec::new(),
+        large: None,
+        deadline: None,
+        policy,
+        terms,
+    };
+    // A connection that breaks is the client's affair.
+    drop(conversation.work().await);
+}
+
+impl Conversation {
+    fn house(&self) -> &House {
+        &self.place.house
+    }
+
+    async fn work(&mut self) -> io::Result<()> {
+        self.step(Input::Open);
+        loop {
+            self.carry_out().await?;
+            if self.session.is_over() {
+                return self.send().await;
+            }
+            if !self.ahead.is_empty() && self.session.wants_bytes() {
+                let ahead = std::mem::take(&mut self.ahead);
+                self.feed(&ahead);
+                continue;
+            }
+            self.send().await?;
+            match self.wait().await? {
+                Event::Readable => self.read()?,
+                Event::Stop => self.step(Input::Shutdown),
+                Event::Timeout => self.step(Input::Timeout),
+            }
+        }
+    }
+
+    fn step(&mut self, input: Input<'_>) -> usize {
+        let house = &self.place.house;
+        let moment = Moment {
+            now: wire::date::Date { unix_s: sys::clock::realtime_s(), offset_s: house.offset_s },
+            fresh_id: house.ids.fresh(),
+        };
+        self.out.clear();
+        let taken = self.session.step(input, &moment, &mut self.out);
+        if taken.id {
+            house.ids.use_up(moment.fresh_id);
+        }
+        match self.out.deadline {
+            Deadline::Keep => {}
+            Deadline::In(seconds) => {
+                let pause = Duration::from_secs(u64::from(seconds));
+                self.deadline = Instant::now().checked_add(pause);
+            }
+            Deadline::Off => self.deadline = None,
+        }
+        self.replies.extend_from_slice(&self.out.bytes);
+        lines::write(&self.place.house, &self.session, &self.out.events);
+        if self.out.drops_large {
+            self.large = None;
+        }
+        taken.octets
+    }
+
+    /// Gives the session octets; what it does not want yet is kept.
+    fn feed(&mut self, octets: &[u8]) {
+        let taken = self.step(Input::Bytes(octets));
+        self.ahead.extend_from_slice(octets.get(taken..).unwrap_or_default());
+    }
+
+    /// Reads what is there into the buffer that all sessions share.
+    fn read(&mut self) -> io::Result<()> {
+        let house = std::rc::Rc::clone(&self.place.house);
+        let mut scratch = house.scratch.borrow_mut();
+        match self.place.stream.try_read(&mut scratch) {
+            Ok(0) => {
+                self.step(Input::Eof);
+                Ok(())
+            }
+            Ok(count) => {
+                self.feed(scratch.get(..count).unwrap_or_default());
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => {
+                self.step(Input::Eof);
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits for octets, the end of the server, or the end of the time.
+    async fn wait(&self) -> io::Result<Event> {
+        let house = self.house();
+        if house.is_stopping.get() {
+            return Ok(Event::Stop);
+        }
+        let mut readable = pin!(self.place.stream.readable());
+        let mut stop = pin!(house.stop.notified());
+        let event = poll_fn(|context| {
+            if stop.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Ok(Event::Stop));
+            }
+            readable.as_mut().poll(context).map(|ready| ready.map(|()| Event::Readable))
+        });
+        match self.deadline {
+            Some(deadline) => match timeout_at(deadline, event).await {
+                Ok(event) => event,
+                Err(_) => Ok(Event::Timeout),
+            },
+            None => event.await,
+        }
+    }
+
+    /// Sends all replies. A client that does not read them is not waited for without end.
+    async fn send(&mut self) -> io::Result<()> {
+        let mut sent = 0;
+        while let Some(rest) = self.replies.get(sent..).filter(|rest| !rest.is_empty()) {
+            match self.place.stream.try_write(rest) {
+                Ok(count) => sent = sent.saturating_add(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    tokio::time::timeout(UNREAD, self.place.stream.writable()).await??;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.replies.clear();
+        // An idle session holds no buffers.
+        self.replies.shrink_to(0);
+        self.ahead.shrink_to(0);
+        Ok(())
+    }
+
+    /// Does what the session asks for, until it asks for nothing.
+    async fn carry_out(&mut self) -> io::Result<()> {
+        loop {
+            if !self.out.body.is_empty() {
+                let written = self.large.as_mut().map(|large| large.write(&self.out.body));
+                if !matches!(written, Some(Ok(()))) {
+                    self.large = None;
+                }
+                self.out.body.clear();
+            }
+            match self.out.request.take() {
+                None => return Ok(()),
+                Some(Request::Ask(question)) => {
+                    let verdict = match &self.policy {
+                        Some(policy) => policy.judge(*question).await,
+                        None => None,
+                    };
+                    if verdict.is_none() {
+                        // It died: the next question goes to its successor.
+                        self.policy = self.house().policy.borrow().clone();
+                    }
+                    self.step(Input::Verdict(verdict.unwrap_or_else(no_policy)));
+                }
+                Some(Request::OpenLarge) => {
+                    let queue = self.house().queue.borrow().clone();
+                    let large = match queue {
+                        Some(queue) if queue.has_room() => queue.begin_large().await,
+                        Some(_) | None => None,
+                    };
+                    self.large = large;
+                    match self.large {
+                        Some(_) => self.step(Input::LargeReady),
+                        None => self.step(Input::NotStored(NotStored::Full)),
+                    };
+                }
+                Some(Request::Store(message)) => {
+                    let stored = self.store(*message).await;
+                    self.step(stored);
+                }
+            }
+        }
+    }
+
+    /// Has a message made durable. Only what the queue answers to this becomes `Stored`.
+    async fn store(&mut self, message: Message) -> Input<'static> {
+        let id = message.id;
+        if let Some(by) = &message.discard {
+            lines::discarded(self.house(), &message, by);
+            self.large = None;
+            return Input::Stored(id);
+        }
+        let envelope = self.envelope(&message);
+        let mut record = Vec::new();
+        if envelope.encode(&mut record).is_err() {
+            return Input::NotStored(NotStored::Trouble);
+        }
+        let queue = self.house().queue.borrow().clone();
+        let stored = match (queue, message.body, self.large.take()) {
+            (Some(queue), _, _) if !queue.has_room() => Err(edges::NotStored::Full),
+            (Some(queue), Body::Inline(body), _) => queue.commit(&record, &body).await,
+            (Some(_), Body::Large, Some(large)) if large.size_bytes() == message.size_bytes => {
+                large.commit(&record).await
+            }
+            (_, _, _) => Err(edges::NotStored::Trouble),
+        };
+        match stored {
+            Ok(id) => Input::Stored(id),
+            Err(edges::NotStored::Full) => Input::NotStored(NotStored::Full),
+            Err(edges::NotStored::Trouble) => Input::NotStored(NotStored::Trouble),
+        }
+    }
+
+    fn envelope(&self, message: &Message) -> Envelope {
+        let settings: &Settings = &self.terms.settings;
+        let recipients = message.recipients.iter().map(|recipient| queue::Recipient {
+            address: recipient.address.clone(),
+            route: recipient.route.clone(),
+            notify: notify(recipient.notify),
+            original: recipient.original.clone(),
+        });
+        let client_address = match self.session.origin() {
+            Origin::Client { peer, .. } => shown(peer.ip()),
+            Origin::User { .. } | Origin::Ourselves => Box::default(),
+        };
+        Envelope {
+            id: message.id,
+            created_s: message.began.unix_s,
+            purpose: Purpose::Mail,
+            sender: message.sender.clone(),
+            recipients: recipients.collect(),
+            size_bytes: message.size_bytes,
+            body: match message.body_kind {
+                Some(BodyKind::EightBit) => queue::BodyKind::EightBit,
+                Some(BodyKind::SevenBit) | None => queue::BodyKind::SevenBit,
+            },
+            is_utf8: message.is_utf8,
+            ret: message.ret.map(|ret| match ret {
+                Ret::Full => Return::Full,
+                Ret::Hdrs => Return::Headers,
+            }),
+            envelope_id: message.envelope_id.clone(),
+            origin: queue::Origin {
+                client_name: Box::default(),
+                client_address,
+                hello: message.hello.clone(),
+                protocol: message.protocol.as_bytes().into(),
+                user: Box::default(),
+                uid: None,
+                daemon: 0,
+            },
+            quarantine: message.quarantine.clone(),
+            mailers_mark: queue::mailers_mark(&settings.mailers),
+        }
+    }
+}
+
+/// What is said while there is no policy: not now.
+fn no_policy() -> Verdict {
+    Verdict::Refuse(Refusal::new(451, (4, 3, 2), b"Please try again later", b"policy"))
+}
+
+/// An address as envelopes and address literals have it.
+fn shown(address: std::net::IpAddr) -> Box<[u8]> {
+    match address.to_canonical() {
+        std::net::IpAddr::V4(address) => address.to_string().into_bytes().into(),
+        std::net::IpAddr::V6(address) => format!("IPv6:{address}").into_bytes().into(),
+    }
+}
+
+fn notify(notify: Option<wire::dsn::Notify>) -> Notify {
+    match notify {
+        None => Notify::UNSET,
+        Some(wire::dsn::Notify::Never) => Notify::NEVER,
+        Some(wire::dsn::Notify::On { success, failure, delay }) => {
+            let wanted =
+                [(success, Notify::SUCCESS), (failure, Notify::FAILURE), (delay, Notify::DELAY)];
+            let wanted = wanted.into_iter().filter(|(is_wanted, _)| *is_wanted);
+            wanted.fold(Notify::UNSET, |all, (_, one)| all.and(one))
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! `sendmail`, as programs call it: reads a message, finds its recipients, hands it in.
+//!
+//! No set-user-ID bit and no spool of its own: a running server takes the message over its control socket
+//! and says who we are by what the kernel tells it. While none runs, the message is left in the drop
+//! folder, durably.
+
+mod dialogue;
+mod flags;
+mod message;
+
+use crate::exit;
+use crate::mailq;
+use crate::place::Place;
+use crate::printer::Printer;
+use daemon::client::{Client, ClientError};
+use daemon::request::{Answer, Submission};
+use flags::{Flags, Mode};
+use std::ffi::OsString;
+use std::io::Read;
+use std::process::ExitCode;
+
+/// Octets of a message that are read.
+const MESSAGE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Does what the flags say; the exit code is one of sysexits.h.
+pub(crate) fn run(words: &[OsString], place: &Place, printer: &mut Printer) -> ExitCode {
+    let flags = match Flags::read(words) {
+        Ok(flags) => flags,
+        Err(text) => return printer.fail("sendmail", &text, exit::USAGE),
+    };
+    match flags.mode {
+        Mode::Deliver => deliver(&flags, place, printer),
+        Mode::Dialogue => dialogue::run(place, printer),
+        Mode::PrintQueue => mailq::run(place, false, printer),
+        Mode::RunQueue => run_queue(place, printer),
+    }
+}
+
+/// Reads the message from standard input and hands it in.
+fn deliver(flags: &Flags, place: &Place, printer: &mut Printer) -> ExitCode {
+    let mut text = Vec::new();
+    let mut input = std::io::stdin().lock().take(MESSAGE_BYTES_MAX.saturating_add(1));
+    if let Err(error) = input.read_to_end(&mut text) {
+        return printer.fail("sendmail", &error.to_string(), exit::IOERR);
+    }
+    if u64::try_from(text.len()).unwrap_or(u64::MAX) > MESSAGE_BYTES_MAX {
+        return printer.fail("sendmail", "the message is too large", exit::DATAERR);
+    }
+    let message = message::Message::read(&text, flags, &message::Caller::of_this_process());
+    let submission = Submission {
+        login: message.login.clone(),
+        sender: message.sender.clone(),
+        recipients: message.recipients.clone(),
+        notify: flags.notify,
+    };
+    if submission.recipients.is_empty() {
+        return printer.fail("sendmail", "no recipient addresses found", exit::USAGE);
+    }
+    hand_in(submission, &message.text, place, printer)
+}
+
+/// Gives a message to the server, or leaves it for the next one.
+fn hand_in(
+    submission: Submission,
+    text: &[u8],
+    place: &Place,
+    printer: &mut Printer,
+) -> ExitCode {
+    match take(submission, text, place) {
+        Taken::Yes(_) => ExitCode::SUCCESS,
+        Taken::NotNow(why) => printer.fail("sendmail", &why, exit::TEMPFAIL),
+        Taken::Never(why) => printer.fail("sendmail", &why, exit::DATAERR),
+    }
+}
+
+/// What became of a message that was handed in.
+pub(crate) enum Taken {
+    /// It is durable; the server's id, if a server took it.
+    Yes(Option<wire::QueueId>),
+    /// It is not taken now; why.
+    NotNow(String),
+    /// It never will be; why.
+    Never(String),
+}
+
+/// Hands a message to the server; without one, into the drop folder.
+pub(crate) fn take(submission: Submission, text: &[u8], place: &Place) -> Taken {
+    let answer = Client::connect(&place.run)
+        .and_then(|mut client| client.submit(submission.clone(), text));
+    match answer {
+        Ok(Answer::Stored(id)) => Taken::Yes(Some(id)),
+        Ok(Answer::Refused(why)) => Taken::Never(why.into()),
+        Ok(_) => Taken::NotNow("the server answered what was not asked".into()),
+        Err(ClientError::NoServer(why)) => {
+            let folder = place.spool.join(daemon::drop::FOLDER_NAME);
+            match daemon::drop::leave(&folder, &submission, text) {
+                Ok(()) => Taken::Yes(None),
+                Err(error) => Taken::NotNow(format!(
+                    "no server is running ({why}), and nothing can be left in {}: {error}",
+                    folder.display()
+                )),
+            }
+        }
+        Err(error) => Taken::NotNow(error.to_string()),
+    }
+}
+
+/// `-q`: has everything tried now.
+fn run_queue(place: &Place, printer: &mut Printer) -> ExitCode {
+    let request = daemon::request::Request::Flush;
+    match Client::connect(&place.run).and_then(|mut client| client.order(&request)) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(ClientError::NotPermitted) => {
+            let why = "You do not have permission to process the queue";
+            printer.fail("sendmail", why, exit::NOPERM)
+        }
+        Err(error) => printer.fail("sendmail", &error.to_string(), exit::UNAVAILABLE),
+    }
+}
