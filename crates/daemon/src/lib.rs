@@ -11,7 +11,7 @@ mod date;
 pub mod drop;
 mod edge;
 pub mod edges;
-pub mod ids;
+mod ids;
 mod life;
 pub mod link;
 pub mod log;
@@ -132,6 +132,12 @@ pub fn check(name: &str, text: &[u8], color: bool) -> Result<String, String> {
 #[must_use]
 pub fn now() -> wire::date::Date {
     date::now()
+}
+
+/// An id for a message that has none yet; the server that takes it gives it its own.
+#[must_use]
+pub fn fresh_id() -> wire::QueueId {
+    ids::Ids::new(ids::QUEUE_LANE).fresh()
 }
 
 /// A moment as `mailq` shows it, in local time.

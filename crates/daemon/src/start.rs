@@ -9,11 +9,11 @@ use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 
 /// The descriptor of the edge to master, in every role.
-pub const LIFE_DESCRIPTOR: i32 = 3;
+pub(crate) const LIFE_DESCRIPTOR: i32 = 3;
 
 /// What master handed over before [`Order::Go`].
 #[derive(Debug)]
-pub struct Inheritance {
+pub(crate) struct Inheritance {
     /// Which role this is.
     pub role: Role,
     /// Which of its kind.
@@ -35,7 +35,7 @@ impl Inheritance {
     ///
     /// # Errors
     /// Master is gone, or sent what is no order.
-    pub fn gather(role: Role, life: OwnedFd) -> Result<Self, LinkError> {
+    pub(crate) fn gather(role: Role, life: OwnedFd) -> Result<Self, LinkError> {
         let mut inheritance = Self {
             role,
             index: 0,
@@ -69,13 +69,13 @@ impl Inheritance {
     }
 
     /// Takes the first descriptor that `wanted` says yes to.
-    pub fn take(&mut self, wanted: impl Fn(&Grant) -> bool) -> Option<OwnedFd> {
+    pub(crate) fn take(&mut self, wanted: impl Fn(&Grant) -> bool) -> Option<OwnedFd> {
         let at = self.grants.iter().position(|(grant, _)| wanted(grant))?;
         self.grants.remove(at).map(|(_, descriptor)| descriptor)
     }
 
     /// The log as the settings say.
-    pub fn log(&mut self) -> Log {
+    pub(crate) fn log(&mut self) -> Log {
         let socket = self.take(|grant| matches!(grant, Grant::Log));
         Log::new(&self.settings.logging, socket)
     }
@@ -84,7 +84,7 @@ impl Inheritance {
     ///
     /// # Errors
     /// Master is gone.
-    pub fn ready(&mut self, weaker: &str) -> Result<(), LinkError> {
+    pub(crate) fn ready(&mut self, weaker: &str) -> Result<(), LinkError> {
         self.life.send(&News::Ready { weaker: weaker.into() }, &[])?;
         self.life.flush()?;
         Ok(())

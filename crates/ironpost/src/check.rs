@@ -11,7 +11,9 @@ pub(crate) fn run(flags: &CheckFlags, printer: &mut Printer) -> ExitCode {
     let name = flags.config.display().to_string();
     let text = match std::fs::read(&flags.config) {
         Ok(text) => text,
-        Err(error) => return printer.fail("ironpost check", &format!("{name}: {error}"), exit::CONFIG),
+        Err(error) => {
+            return printer.fail("ironpost check", &format!("{name}: {error}"), exit::CONFIG);
+        }
     };
     let color = std::io::stderr().is_terminal();
     match daemon::check(&name, &text, color) {

@@ -46,7 +46,8 @@ pub(crate) fn run(place: &Place, is_json: bool, printer: &mut Printer) -> ExitCo
     let mut each = |entry: &Listed| {
         count = count.saturating_add(1);
         // Writing into a string does not fail.
-        drop(if is_json { json(&mut out, entry) } else { columns(&mut out, entry) });
+        let written = if is_json { json(&mut out, entry) } else { columns(&mut out, entry) };
+        written.ok();
     };
     if let Err(error) = Client::connect(&place.run).and_then(|mut client| client.list(&mut each)) {
         return failed(&error, printer);

@@ -60,12 +60,7 @@ fn deliver(flags: &Flags, place: &Place, printer: &mut Printer) -> ExitCode {
 }
 
 /// Gives a message to the server, or leaves it for the next one.
-fn hand_in(
-    submission: Submission,
-    text: &[u8],
-    place: &Place,
-    printer: &mut Printer,
-) -> ExitCode {
+fn hand_in(submission: Submission, text: &[u8], place: &Place, printer: &mut Printer) -> ExitCode {
     match take(submission, text, place) {
         Taken::Yes(_) => ExitCode::SUCCESS,
         Taken::NotNow(why) => printer.fail("sendmail", &why, exit::TEMPFAIL),
@@ -85,8 +80,8 @@ pub(crate) enum Taken {
 
 /// Hands a message to the server; without one, into the drop folder.
 pub(crate) fn take(submission: Submission, text: &[u8], place: &Place) -> Taken {
-    let answer = Client::connect(&place.run)
-        .and_then(|mut client| client.submit(submission.clone(), text));
+    let answer =
+        Client::connect(&place.run).and_then(|mut client| client.submit(submission.clone(), text));
     match answer {
         Ok(Answer::Stored(id)) => Taken::Yes(Some(id)),
         Ok(Answer::Refused(why)) => Taken::Never(why.into()),

@@ -26,7 +26,9 @@ pub(crate) fn run(flags: ServeFlags, printer: &mut Printer) -> ExitCode {
     let is_zero = config.is_none();
     let data = match data.map(|folder| std::path::absolute(&folder)).transpose() {
         Ok(data) => data,
-        Err(error) => return printer.fail("ironpost", &error.to_string(), crate::exit::UNAVAILABLE),
+        Err(error) => {
+            return printer.fail("ironpost", &error.to_string(), crate::exit::UNAVAILABLE);
+        }
     };
     let announce: fn(&Settings) = if is_zero { announce_zero } else { announce };
     let options = Serve { config, data, listen: flags.listen, announce: Some(announce) };

@@ -159,7 +159,8 @@ mod tests {
 
     #[test]
     fn cron_and_php_are_understood() {
-        let flags = read(&["-FCronDaemon", "-i", "-odi", "-oem", "-oi", "-t", "-f", "a@b"]).unwrap();
+        let flags =
+            read(&["-FCronDaemon", "-i", "-odi", "-oem", "-oi", "-t", "-f", "a@b"]).unwrap();
         assert!(flags.from_header && flags.ignores_dots);
         assert_eq!(flags.sender.as_deref(), Some(&b"a@b"[..]));
         assert_eq!(flags.full_name.as_deref(), Some(&b"CronDaemon"[..]));

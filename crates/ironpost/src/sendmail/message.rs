@@ -2,7 +2,7 @@
 //! recipients from the header, the fields that must be there.
 
 use super::flags::Flags;
-use wire::header::{Field, addresses, fields};
+use wire::header::{Field, Fields};
 
 /// Who calls.
 #[derive(Debug, Clone)]
@@ -49,7 +49,7 @@ impl Message {
         }
         let (mut has_date, mut has_from, mut has_id) = (false, false, false);
         let mut kept = Vec::with_capacity(text.len().saturating_add(256));
-        for field in fields(head) {
+        for field in Fields::new(head) {
             let Field { name, value, whole } = field;
             let name = name.to_ascii_lowercase();
             has_date |= name == b"date";
@@ -120,16 +120,21 @@ fn head_end(text: &[u8]) -> usize {
 fn add(recipients: &mut Vec<Box<[u8]>>, list: &[u8]) {
     for address in addresses(list) {
         if !address.is_empty() && !recipients.iter().any(|known| **known == *address) {
-            recipients.push(address.into());
+            recipients.push(address);
         }
     }
+}
+
+/// The addresses of a list; one that can't be read as a list is taken as one address, and refused by name.
+fn addresses(list: &[u8]) -> Vec<Box<[u8]>> {
+    wire::address::list(list).unwrap_or_else(|_| vec![list.trim_ascii().into()])
 }
 
 /// `-f`, or who calls, at this system.
 fn sender(flags: &Flags, caller: &Caller) -> Vec<u8> {
     match &flags.sender {
         Some(sender) if sender.as_slice() == b"<>" || sender.is_empty() => Vec::new(),
-        Some(sender) => addresses(sender).into_iter().next().unwrap_or_default(),
+        Some(sender) => addresses(sender).into_iter().next().unwrap_or_default().into_vec(),
         None => [caller.login.as_slice(), b"@", &caller.host].concat(),
     }
 }
@@ -183,7 +188,8 @@ mod tests {
 
     #[test]
     fn bcc_is_a_recipient_and_not_a_field() {
-        let message = message("To: a@x\nBcc: b@x\nDate: d\nFrom: f\nMessage-ID: i\n\nhi\n", &["-t"]);
+        let message =
+            message("To: a@x\nBcc: b@x\nDate: d\nFrom: f\nMessage-ID: i\n\nhi\n", &["-t"]);
         assert_eq!(message.recipients, [b"a@x"[..].into(), b"b@x"[..].into()]);
         assert_eq!(
             message.text,

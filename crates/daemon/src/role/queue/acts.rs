@@ -70,7 +70,12 @@ impl House {
     /// Writes a report on a message and stores it.
     fn report(&mut self, report: &Report) {
         let original = self.beginning(report.about.into(), report.original_bytes_max());
-        let id = self.mint();
+        // In the shard of the message that it is about: durable together with what is noted there.
+        let shard = self.spool.shard_of(report.id);
+        let mut id = self.mint();
+        while self.spool.shard_of(id) != shard {
+            id = self.mint();
+        }
         let mut body = Vec::new();
         report.write(id, &original, &mut body);
         let size_bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);

@@ -84,8 +84,8 @@ impl Conversation {
             self.send().await?;
             match self.wait().await? {
                 Event::Readable => self.read()?,
-                Event::Stop => self.step(Input::Shutdown),
-                Event::Timeout => self.step(Input::Timeout),
+                Event::Stop => self.told(Input::Shutdown),
+                Event::Timeout => self.told(Input::Timeout),
             }
         }
     }
@@ -115,6 +115,11 @@ impl Conversation {
             self.large = None;
         }
         taken.octets
+    }
+
+    /// A step of an input that has no octets.
+    fn told(&mut self, input: Input<'_>) {
+        self.step(input);
     }
 
     /// Gives the session octets; what it does not want yet is kept.
@@ -205,7 +210,8 @@ impl Conversation {
                     };
                     if verdict.is_none() {
                         // It died: the next question goes to its successor.
-                        self.policy = self.house().policy.borrow().clone();
+                        let successor = self.house().policy.borrow().clone();
+                        self.policy = successor;
                     }
                     self.step(Input::Verdict(verdict.unwrap_or_else(no_policy)));
                 }
@@ -284,7 +290,7 @@ impl Conversation {
             is_utf8: message.is_utf8,
             ret: message.ret.map(|ret| match ret {
                 Ret::Full => Return::Full,
-                Ret::Hdrs => Return::Headers,
+                Ret::Headers => Return::Headers,
             }),
             envelope_id: message.envelope_id.clone(),
             origin: queue::Origin {
