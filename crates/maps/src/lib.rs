@@ -1,2 +1,4 @@
 //! Lookup tables, one file a class.
 #![forbid(unsafe_code)]
+
+pub mod bdb;

@@ -63,14 +63,23 @@ impl Problems {
         let kind = if problem.is_warning { "warning: " } else { "" };
         writeln!(out, "{}:{line}:{column}: {kind}{}", self.name, problem.what)?;
         let level = if problem.is_warning { Level::WARNING } else { Level::ERROR };
-        let end = problem.span.end.min(self.text.len());
-        let span = problem.span.start.min(end)..end;
+        let span = self.whole_characters(&problem.span);
         let snippet = Snippet::source(&self.text)
             .path(&self.name)
             .annotation(AnnotationKind::Primary.span(span).label(&problem.help));
         let report = [level.primary_title(&problem.what).element(snippet)];
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         writeln!(out, "{}", renderer.render(&report))
+    }
+
+    /// The span widened to whole characters of the text as it is shown: a renderer cuts there, and an octet that was not
+    /// UTF-8 is three octets now.
+    fn whole_characters(&self, span: &Range<usize>) -> Range<usize> {
+        let is_edge = |octet: &usize| self.text.is_char_boundary(*octet);
+        let length = self.text.len();
+        let start = (0..=span.start.min(length)).rev().find(is_edge).unwrap_or(0);
+        let end = (span.end.min(length).max(start)..=length).find(is_edge).unwrap_or(length);
+        start..end
     }
 
     /// Line and column of an octet, both from 1; columns are characters.

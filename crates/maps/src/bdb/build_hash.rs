@@ -1,0 +1,284 @@
+//! Hash files in the making.
+//!
+//! libdb starts with two buckets and adds one whenever a page overflows: the pairs of one old bucket are
+//! dealt out to it and the new one. To come to the same buckets (and so to the same order of pairs) the
+//! fill of each page is followed here, as if the pages were there.
+
+use super::Error;
+use super::build::{Head, IfThere, Image, Put, REFERENCE_BYTES, Sheet, Values};
+use super::hash::by_fnv;
+use super::page::{PAGE_HEAD, TYPE_HASH, checked_log2};
+
+const CHECK_WORD: &[u8] = b"%$sniglet^&\0";
+const DUPLICATES_REFERENCE_BYTES: usize = 8;
+
+/// All buckets.
+#[derive(Debug)]
+pub(super) struct Buckets {
+    page_bytes: usize,
+    buckets: Vec<Bucket>,
+    pairs: u32,
+}
+
+/// The pages of one bucket; the first is always there.
+type Bucket = Vec<Fill>;
+
+/// What is on one page.
+#[derive(Debug, Default)]
+struct Fill {
+    items: Vec<Item>,
+    used_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Item {
+    hash: u32,
+    key: Box<[u8]>,
+    values: Values,
+    bytes: usize,
+}
+
+impl Buckets {
+    pub(super) fn new(page_bytes: usize, count: u32) -> Self {
+        let count = usize::try_from(count).unwrap_or(2).max(2);
+        let buckets = (0..count).map(|_| vec![Fill::default()]).collect();
+        Self { page_bytes, buckets, pairs: 0 }
+    }
+
+    fn bucket_of(&self, hash: u32) -> usize {
+        let high_mask = self.buckets.len().next_power_of_two().saturating_sub(1);
+        let hash = usize::try_from(hash).unwrap_or(0);
+        let bucket = hash & high_mask;
+        if bucket >= self.buckets.len() { hash & (high_mask >> 1) } else { bucket }
+    }
+
+    /// Where a key is: page of the bucket, item of the page.
+    fn find(&self, bucket: usize, hash: u32, key: &[u8]) -> Option<(usize, usize)> {
+        self.buckets.get(bucket)?.iter().enumerate().find_map(|(page, fill)| {
+            let item = fill.items.iter().position(|item| item.hash == hash && *item.key == *key)?;
+            Some((page, item))
+        })
+    }
+
+    pub(super) fn values(&self, key: &[u8]) -> Option<&Values> {
+        let hash = by_fnv(key);
+        let bucket = self.bucket_of(hash);
+        let (page, item) = self.find(bucket, hash, key)?;
+        Some(&self.buckets.get(bucket)?.get(page)?.items.get(item)?.values)
+    }
+
+    fn take(&mut self, bucket: usize, (page, item): (usize, usize)) -> Option<Item> {
+        let fill = self.buckets.get_mut(bucket)?.get_mut(page)?;
+        if item >= fill.items.len() {
+            return None;
+        }
+        let item = fill.items.remove(item);
+        fill.used_bytes = fill.used_bytes.saturating_sub(item.bytes);
+        self.pairs = self.pairs.saturating_sub(1);
+        Some(item)
+    }
+
+    pub(super) fn remove(&mut self, key: &[u8]) -> bool {
+        let hash = by_fnv(key);
+        let bucket = self.bucket_of(hash);
+        self.find(bucket, hash, key).and_then(|place| self.take(bucket, place)).is_some()
+    }
+
+    pub(super) fn put(&mut self, key: &[u8], value: &[u8], if_there: IfThere) -> Put {
+        let hash = by_fnv(key);
+        let bucket = self.bucket_of(hash);
+        let Some(place) = self.find(bucket, hash, key) else {
+            self.add(
+                bucket,
+                Item { hash, key: key.into(), values: Values::One(value.into()), bytes: 0 },
+            );
+            return Put::Done;
+        };
+        if if_there == IfThere::Keep {
+            return Put::WasThere;
+        }
+        let page_bytes = self.page_bytes;
+        let Some(fill) = self.buckets.get_mut(bucket).and_then(|pages| pages.get_mut(place.0))
+        else {
+            return Put::Done;
+        };
+        let mut used_bytes = fill.used_bytes;
+        if let Some(item) = fill.items.get_mut(place.1) {
+            match if_there {
+                IfThere::Add => item.values.push(value.into()),
+                IfThere::Keep | IfThere::Replace => item.values = Values::One(value.into()),
+            }
+            let bytes = item.bytes_on_page(page_bytes);
+            used_bytes = used_bytes.saturating_sub(item.bytes).saturating_add(bytes);
+            if used_bytes <= page_bytes.saturating_sub(PAGE_HEAD) {
+                item.bytes = bytes;
+                fill.used_bytes = used_bytes;
+                return Put::Done;
+            }
+        }
+        // It has outgrown its page.
+        if let Some(item) = self.take(bucket, place) {
+            self.add(bucket, item);
+        }
+        Put::Done
+    }
+
+    /// Puts an item on the first page of its bucket with room; a new page makes the table grow.
+    fn add(&mut self, bucket: usize, mut item: Item) {
+        let page_bytes = self.page_bytes;
+        item.bytes = item.bytes_on_page(page_bytes);
+        self.pairs = self.pairs.saturating_add(1);
+        let room = page_bytes.saturating_sub(PAGE_HEAD);
+        let Some(pages) = self.buckets.get_mut(bucket) else { return };
+        let place =
+            pages.iter_mut().find(|fill| fill.used_bytes.saturating_add(item.bytes) <= room);
+        if let Some(fill) = place {
+            fill.put(item);
+        } else {
+            let mut fill = Fill::default();
+            fill.put(item);
+            pages.push(fill);
+            self.grow();
+        }
+    }
+
+    /// Adds one bucket and deals out the pairs of the one it comes from.
+    fn grow(&mut self) {
+        let new = self.buckets.len();
+        let old = new & (new.saturating_add(1).next_power_of_two().saturating_sub(1) >> 1);
+        let room = self.page_bytes.saturating_sub(PAGE_HEAD);
+        let pages = self.buckets.get_mut(old).map(std::mem::take).unwrap_or_default();
+        self.buckets.push(Vec::new());
+        let (mut stay, mut go) = (vec![Fill::default()], vec![Fill::default()]);
+        for mut fill in pages {
+            fill.items.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+            for item in fill.items {
+                let side = if self.bucket_of(item.hash) == new { &mut go } else { &mut stay };
+                if !side
+                    .last()
+                    .is_some_and(|fill| fill.used_bytes.saturating_add(item.bytes) <= room)
+                {
+                    side.push(Fill::default());
+                }
+                if let Some(fill) = side.last_mut() {
+                    fill.put(item);
+                }
+            }
+        }
+        if let Some(place) = self.buckets.get_mut(old) {
+            *place = stay;
+        }
+        if let Some(place) = self.buckets.last_mut() {
+            *place = go;
+        }
+    }
+
+    pub(super) fn lay_out(self, image: &mut Image) -> Result<(), Error> {
+        let count = u32::try_from(self.buckets.len())
+            .map_err(|_| Error::Unsupported("too many buckets"))?;
+        let allocated =
+            count.checked_next_power_of_two().ok_or(Error::Unsupported("too many buckets"))?;
+        for _ in 0..allocated {
+            image.allocate()?;
+        }
+        image.set_head(Head::Hash {
+            bucket_max: count.saturating_sub(1),
+            pairs: self.pairs,
+            check: by_fnv(CHECK_WORD),
+            groups: checked_log2(allocated),
+        });
+        let mut number = 0_u32;
+        for pages in self.buckets {
+            number = number.saturating_add(1);
+            let (mut at, mut previous) = (number, 0);
+            let mut pages = pages.into_iter().peekable();
+            while let Some(mut fill) = pages.next() {
+                fill.items.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+                let mut page = Sheet::new(self.page_bytes, TYPE_HASH, 0);
+                for item in &fill.items {
+                    page.push(&long_or_short(image, &item.key)?);
+                    page.push(&values_item(image, &item.values)?);
+                }
+                page.previous = previous;
+                page.next = if pages.peek().is_some() { image.allocate()? } else { 0 };
+                previous = at;
+                let next = page.next;
+                image.put(at, page);
+                at = next;
+            }
+        }
+        for unused in count..allocated {
+            image.put(unused.saturating_add(1), Sheet::new(self.page_bytes, TYPE_HASH, 0));
+        }
+        Ok(())
+    }
+}
+
+impl Fill {
+    fn put(&mut self, item: Item) {
+        self.used_bytes = self.used_bytes.saturating_add(item.bytes);
+        self.items.push(item);
+    }
+}
+
+impl Item {
+    /// What key and value take of a page, offsets included.
+    fn bytes_on_page(&self, page_bytes: usize) -> usize {
+        let value = match self.values.list() {
+            [one] => short_bytes(page_bytes, one.len()),
+            several => {
+                let row = row_bytes(several);
+                if is_big(page_bytes, row) {
+                    DUPLICATES_REFERENCE_BYTES
+                } else {
+                    row.saturating_add(1)
+                }
+            }
+        };
+        short_bytes(page_bytes, self.key.len()).saturating_add(value).saturating_add(4)
+    }
+}
+
+const fn is_big(page_bytes: usize, bytes: usize) -> bool {
+    bytes > page_bytes / 4
+}
+
+const fn short_bytes(page_bytes: usize, bytes: usize) -> usize {
+    if is_big(page_bytes, bytes) { REFERENCE_BYTES } else { bytes.saturating_add(1) }
+}
+
+fn row_bytes(values: &[Box<[u8]>]) -> usize {
+    values.iter().map(|value| value.len().saturating_add(4)).sum()
+}
+
+fn long_or_short(image: &mut Image, item: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut octets = Vec::with_capacity(item.len().saturating_add(1));
+    if is_big(image.page_bytes, item.len()) {
+        octets.extend_from_slice(&[3, 0, 0, 0]);
+        octets.extend_from_slice(&image.put_overflow(item)?.to_le_bytes());
+        octets.extend_from_slice(&u32::try_from(item.len()).unwrap_or(u32::MAX).to_le_bytes());
+    } else {
+        octets.push(1);
+        octets.extend_from_slice(item);
+    }
+    Ok(octets)
+}
+
+fn values_item(image: &mut Image, values: &Values) -> Result<Vec<u8>, Error> {
+    let several = match values.list() {
+        [one] => return long_or_short(image, one),
+        several => several,
+    };
+    if is_big(image.page_bytes, row_bytes(several)) {
+        let root = image.put_duplicates(several)?;
+        return Ok([[4, 0, 0, 0], root.to_le_bytes()].concat());
+    }
+    let mut octets = vec![2];
+    for value in several {
+        let size = u16::try_from(value.len()).unwrap_or(u16::MAX).to_le_bytes();
+        octets.extend_from_slice(&size);
+        octets.extend_from_slice(value);
+        octets.extend_from_slice(&size);
+    }
+    Ok(octets)
+}
