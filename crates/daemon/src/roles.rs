@@ -32,7 +32,8 @@ pub struct Duty {
     pub role: Role,
     /// Its name in `ps`, in logs and on the command line.
     pub name: &'static str,
-    /// Its user when master is root: [`FIRST_UID`] and this; `None`: decided by master.
+    /// Its user when master is root: [`FIRST_UID`] and this. Delivery children become the recipient instead, where there
+    /// is one; `None`: root itself.
     pub user: Option<u32>,
     /// Whose words it hears.
     pub sees: &'static str,
@@ -146,7 +147,7 @@ pub const TABLE: [Duty; 8] = [
     Duty {
         role: Role::Deliver,
         name: "deliver",
-        user: None,
+        user: Some(6),
         sees: "the messages of one user",
         network: "none",
         files: "the mailboxes of that user",
@@ -200,7 +201,7 @@ mod tests {
         let mut users: Vec<u32> = TABLE.iter().filter_map(|duty| duty.user).collect();
         users.sort_unstable();
         users.dedup();
-        assert_eq!(users.len(), 6);
+        assert_eq!(users.len(), 7);
     }
 
     #[test]

@@ -76,6 +76,7 @@ impl From<std::io::Error> for StartError {
 /// # Errors
 /// What kept the server from starting.
 pub(crate) fn run(options: Serve) -> Result<ExitCode, StartError> {
+    sys::fd::keep_from_children()?;
     let signals = Signals::block()?;
     let mut family = Family::new(options.is_root())?;
     let settings = first_policy(&options, &mut family)?;

@@ -38,7 +38,8 @@ impl Hands {
             if let Transport::Maildir(MailboxPlace::Folder(folder))
             | Transport::Mbox(MailboxPlace::Folder(folder)) = &mailer.transport
             {
-                make_folder(&crate::path_of(folder), 0o700, None)?;
+                let owner = Role::Deliver.uid().filter(|_| is_root);
+                make_folder(&crate::path_of(folder), 0o700, owner)?;
             }
         }
         let socket = run.join(SOCKET_NAME);
@@ -74,12 +75,6 @@ impl Hands {
     /// Whether the wanted listeners are those that are bound.
     pub(super) fn listens_on(&self, wanted: &[Listener]) -> bool {
         self.listeners.iter().map(|(listener, _)| listener).eq(wanted.iter())
-    }
-
-    /// The address that a listener really has: port 0 becomes a number.
-    pub(super) fn bound(&self) -> Vec<std::net::SocketAddr> {
-        let sockets = self.listeners.iter();
-        sockets.filter_map(|(_, socket)| sys::socket::local_address(socket.as_fd()).ok()).collect()
     }
 
     /// A new connection to the system's log, if lines go there and it is there.
@@ -123,7 +118,7 @@ impl Hands {
         is_root: bool,
     ) -> Result<Option<Identity>, String> {
         if user.is_empty() {
-            return Ok(Role::Queue.uid().filter(|_| is_root).map(|uid| Identity {
+            return Ok(Role::Deliver.uid().filter(|_| is_root).map(|uid| Identity {
                 uid,
                 gid: uid,
                 groups: Vec::new(),
