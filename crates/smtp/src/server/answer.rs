@@ -16,14 +16,19 @@ const MACROS_MAX: usize = 64;
 #[derive(Debug)]
 pub(super) enum Asked {
     Connect,
-    Hello { name: Box<[u8]>, is_esmtp: bool },
+    Hello {
+        name: Box<[u8]>,
+        is_esmtp: bool,
+    },
     Sender(Offer),
     Recipient(Candidate),
     Data(Opening),
     EndOfHeader(Box<Collecting>),
     EndOfMessage(Box<Collecting>),
-    Verify { argument: Box<[u8]> },
-    Expand { argument: Box<[u8]> },
+    /// VRFY or EXPN.
+    Lookup {
+        argument: Box<[u8]>,
+    },
 }
 
 impl Session {
@@ -43,13 +48,12 @@ impl Session {
                     self.listen(out);
                 }
             },
-            Asked::Sender(offer) => self.sender_judged(offer, verdict, moment, out),
+            Asked::Sender(offer) => self.sender_judged(offer, &verdict, moment, out),
             Asked::Recipient(candidate) => self.recipient_judged(candidate, verdict, out),
             Asked::Data(opening) => self.data_judged(opening, verdict, moment, out),
             Asked::EndOfHeader(collecting) => self.header_judged(collecting, verdict, moment, out),
             Asked::EndOfMessage(collecting) => self.message_judged(collecting, verdict, out),
-            Asked::Verify { argument } => self.looked_up(&argument, verdict, out),
-            Asked::Expand { argument } => self.looked_up(&argument, verdict, out),
+            Asked::Lookup { argument } => self.looked_up(&argument, verdict, out),
         }
     }
 

@@ -51,10 +51,11 @@ pub(super) struct Collecting {
     /// Octets of the message as it will be stored.
     pub(super) size_bytes: u64,
     pub(super) is_large: bool,
-    is_head_complete: bool,
-    pub(super) is_header_judged: bool,
+    pub(super) header: Header,
     /// Octets of the chunk that are still to come; `None`: DATA.
     chunk: Option<Chunk>,
+    /// Octets of the whole chunk.
+    pub(super) chunk_bytes: u64,
     /// The end of DATA or of the chunk was seen.
     pub(super) is_at_end: bool,
     pub(super) began_s: u64,
@@ -94,6 +95,17 @@ impl Additions<'_> {
     }
 }
 
+/// How far the header has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Header {
+    /// More of it is to come, or it will be refused.
+    Open,
+    /// It has ended, and what it lacked was added.
+    Complete,
+    /// The policy has seen it.
+    Judged,
+}
+
 /// What is wrong with a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum BodyFault {
@@ -115,9 +127,9 @@ impl Collecting {
             size_bytes: u64::try_from(prefix.len()).unwrap_or(u64::MAX),
             buffer: prefix,
             is_large: false,
-            is_head_complete: false,
-            is_header_judged: false,
+            header: Header::Open,
             chunk: None,
+            chunk_bytes: 0,
             is_at_end: false,
             began_s,
             refusal: None,
@@ -134,6 +146,7 @@ impl Collecting {
         out: &mut Outbox,
     ) {
         self.chunk = Some(chunk);
+        self.chunk_bytes = chunk.size_bytes;
         self.is_at_end = false;
         if chunk.size_bytes == 0 {
             self.take(&[], additions, limits, out);
@@ -181,7 +194,7 @@ impl Collecting {
             self.text_bytes.saturating_add(u64::try_from(added.len()).unwrap_or(u64::MAX));
         self.size_bytes =
             self.size_bytes.saturating_add(u64::try_from(added.len()).unwrap_or(u64::MAX));
-        if !self.is_head_complete {
+        if self.header == Header::Open {
             self.head.read(added);
             let is_over = self.head.head().end.is_some() || (self.is_at_end && self.is_last());
             if is_over && self.fault(limits).is_none() {
@@ -196,7 +209,7 @@ impl Collecting {
 
     /// Puts in what the header lacks: our fields, and the empty line if there is none.
     fn complete_head(&mut self, additions: Option<&Additions<'_>>) {
-        self.is_head_complete = true;
+        self.header = Header::Complete;
         let mut inserted = Vec::new();
         if let Some(additions) = additions {
             additions.write(self.head.head(), &mut inserted);
@@ -234,6 +247,11 @@ impl Collecting {
         } else {
             self.trouble.map(BodyFault::NotStored)
         }
+    }
+
+    /// Whether the policy has seen the header.
+    pub(super) fn is_header_judged(&self) -> bool {
+        self.header == Header::Judged
     }
 
     /// Whether it is too large for memory, and not in a file yet.

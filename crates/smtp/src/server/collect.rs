@@ -12,7 +12,7 @@ use wire::escape::text;
 use wire::header::Received;
 
 use super::answer::Asked;
-use super::body::{Additions, BodyFault, Collecting, Opening, Skip};
+use super::body::{Additions, BodyFault, Collecting, Header, Opening, Skip};
 use super::event::{Event, FromLine};
 use super::outbox::{Body, Codes, Deadline, Message, Outbox, Request};
 use super::transaction::{Chunks, Transaction};
@@ -182,7 +182,8 @@ impl Session {
 
     /// Takes octets of the message. Returns how many.
     pub(super) fn body(&mut self, rest: &[u8], moment: &Moment, out: &mut Outbox) -> usize {
-        let State::Body(mut collecting) = core::mem::replace(&mut self.state, State::Closed) else {
+        let State::Body(mut collecting) = core::mem::replace(&mut self.state, State::Command)
+        else {
             return rest.len();
         };
         let age_s = moment.now.unix_s.saturating_sub(collecting.began_s);
@@ -226,7 +227,7 @@ impl Session {
         let is_head_over = head.end.is_some() || (collecting.is_at_end && collecting.is_last());
         let is_good = collecting.fault(limits).is_none();
         let wants = self.terms.questions.has(Questions::END_OF_HEADER);
-        if is_good && wants && is_head_over && !collecting.is_header_judged {
+        if is_good && wants && is_head_over && !collecting.is_header_judged() {
             let ask = Ask::EndOfHeader { fields: head.fields, size_bytes: head.bytes };
             return self.ask(ask, Asked::EndOfHeader(collecting), out);
         }
@@ -250,7 +251,7 @@ impl Session {
         moment: &Moment,
         out: &mut Outbox,
     ) {
-        collecting.is_header_judged = true;
+        collecting.header = Header::Judged;
         self.mark(&verdict);
         if let Verdict::Refuse(refusal) = verdict {
             collecting.refusal = Some(refusal);
@@ -261,7 +262,7 @@ impl Session {
     }
 
     pub(super) fn large_ready(&mut self, out: &mut Outbox) {
-        let state = core::mem::replace(&mut self.state, State::Closed);
+        let state = core::mem::replace(&mut self.state, State::Command);
         let State::Opening(mut collecting) = state else {
             self.state = state;
             return self.out_of_step(out);
@@ -281,7 +282,7 @@ impl Session {
                 transaction.chunks = Chunks::Failed;
             }
         } else {
-            out.say((250, (2, 0, 0)), format_args!("{} octets received", collecting.size_bytes));
+            out.say((250, (2, 0, 0)), format_args!("{} octets received", collecting.chunk_bytes));
             if let Some(transaction) = &mut self.transaction {
                 transaction.chunks = Chunks::Some(collecting);
             }
@@ -392,7 +393,12 @@ impl Session {
                 out.deadline = Deadline::In(self.terms.settings.timeouts.data_block_s);
                 self.advance(collecting, out);
             }
-            state => {
+            state @ (State::Fresh
+            | State::Command
+            | State::Asked(_)
+            | State::Body(_)
+            | State::Skipping(_)
+            | State::Closed) => {
                 self.state = state;
                 self.out_of_step(out);
             }
@@ -424,7 +430,7 @@ impl Session {
         };
         match fault {
             BodyFault::Text(TextFault::BareCr) => {
-                bare("Bare carriage return (CR) not allowed", out)
+                bare("Bare carriage return (CR) not allowed", out);
             }
             BodyFault::Text(TextFault::BareLf) => bare("Bare linefeed (LF) not allowed", out),
             BodyFault::Text(TextFault::LongLine) => {

@@ -11,9 +11,9 @@ pub const SAID_BYTES_MAX: usize = 200;
 /// Something worth a line. What a client said is raw here: escape it before it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The message is complete (`from=`, sendmail's LogLevel 5). Comes with its `Stored`, or when it was lost or refused.
+    /// The message is complete (`from=`, sendmail's log level 5). Comes with its `Stored`, or when it was lost or refused.
     From(Box<FromLine>),
-    /// Somebody was refused by the policy (`ruleset=`, LogLevel 4).
+    /// Somebody was refused by the policy (`ruleset=`, level 4).
     Refused(Box<Refused>),
     /// A reply other than of the policy that a log reader wants to see: the message's name and the text
     /// (`Too many recipients`, `User unknown`).
@@ -23,7 +23,7 @@ pub enum Event {
         /// What was said.
         text: Box<[u8]>,
     },
-    /// VRFY, EXPN or ETRN (LogLevel 6).
+    /// VRFY, EXPN or ETRN (level 6).
     Looked {
         /// The verb, in upper case.
         verb: &'static str,
@@ -32,49 +32,49 @@ pub enum Event {
         /// Whether the answer was no.
         is_rejected: bool,
     },
-    /// A command that only probes send (`"debug" command from`, LogLevel 1).
+    /// A command that only probes send (`"debug" command from`, level 1).
     Probe {
         /// The verb, in lower case.
         verb: &'static str,
     },
-    /// A command of another protocol (`probable open proxy: command=`, LogLevel 6).
+    /// A command of another protocol (`probable open proxy: command=`, level 6).
     Foreign {
         /// The line.
         line: Box<[u8]>,
     },
-    /// Too many of one kind of command (`possible SMTP attack: command=, count=`, LogLevel 6).
+    /// Too many of one kind of command (`possible SMTP attack: command=, count=`, level 6).
     Attack {
         /// Which.
         command: &'static str,
         /// How many.
         count: u32,
     },
-    /// Too many refused recipients (`Possible SMTP RCPT flood`, LogLevel 6).
+    /// Too many refused recipients (`Possible SMTP RCPT flood`, level 6).
     RecipientFlood,
-    /// A command line above the limit (`SMTP violation, input too long`, LogLevel 2).
+    /// A command line above the limit (`SMTP violation, input too long`, level 2).
     CommandTooLong,
-    /// A lone CR or LF in a message or a command (LogLevel 2).
+    /// A lone CR or LF in a message or a command (level 2).
     BareEnd {
         /// The message.
         id: Option<QueueId>,
         /// `Bare linefeed (LF) not allowed` and the like.
         text: &'static str,
     },
-    /// The client is gone in the middle (`lost input channel from … after`, LogLevel 2).
+    /// The client is gone in the middle (`lost input channel from … after`, level 2).
     Lost {
         /// The message.
         id: Option<QueueId>,
         /// The stage: a verb in lower case.
         stage: &'static str,
     },
-    /// The client was too slow (`timeout waiting for input from … during`, LogLevel 2).
+    /// The client was too slow (`timeout waiting for input from … during`, level 2).
     TimedOut {
         /// The message.
         id: Option<QueueId>,
         /// The stage, in sendmail's words.
         stage: &'static str,
     },
-    /// The client never asked for anything (`did not issue MAIL/EXPN/VRFY/ETRN`, LogLevel 6).
+    /// The client never asked for anything (`did not issue MAIL/EXPN/VRFY/ETRN`, level 6).
     Silent,
     /// An answer that does not fit what was asked: a bug of the driver's. The session ended with 421.
     OutOfStep,

@@ -141,7 +141,7 @@ fn value_fault(parameter: Parameter, value: &[u8], out: &mut Outbox) {
             out.say((501, (5, 5, 4)), format_args!("Bad argument \"{value}\"  to NOTIFY"));
         }
         Parameter::Ret => {
-            out.say((501, (5, 5, 2)), format_args!("Bad argument \"{value}\" to RET"))
+            out.say((501, (5, 5, 2)), format_args!("Bad argument \"{value}\" to RET"));
         }
         Parameter::Envid | Parameter::Orcpt | Parameter::Auth => {
             let name = parameter.name();

@@ -103,11 +103,11 @@ impl Session {
     pub(super) fn sender_judged(
         &mut self,
         offer: Offer,
-        verdict: Verdict,
+        verdict: &Verdict,
         moment: &Moment,
         out: &mut Outbox,
     ) {
-        if let Verdict::Refuse(refusal) = &verdict {
+        if let Verdict::Refuse(refusal) = verdict {
             return self.turn_down(refusal, &offer.shown, out);
         }
         out.say((250, (2, 1, 0)), format_args!("{}... Sender ok", fault::shown(&offer.shown)));
@@ -124,7 +124,7 @@ impl Session {
             quarantine: None,
             chunks: Chunks::None,
         }));
-        self.mark(&verdict);
+        self.mark(verdict);
         self.listen(out);
     }
 
@@ -227,7 +227,7 @@ impl Session {
             return out.say((252, (2, 5, 2)), format_args!("{words}"));
         }
         let argument: Box<[u8]> = argument.into();
-        self.ask(Ask::Verify { argument: argument.clone() }, Asked::Verify { argument }, out);
+        self.ask(Ask::Verify { argument: argument.clone() }, Asked::Lookup { argument }, out);
     }
 
     pub(super) fn expn(&mut self, argument: &[u8], out: &mut Outbox) {
@@ -240,7 +240,7 @@ impl Session {
             return out.say((502, (5, 7, 0)), format_args!("{words}"));
         }
         let argument: Box<[u8]> = argument.into();
-        self.ask(Ask::Expand { argument: argument.clone() }, Asked::Expand { argument }, out);
+        self.ask(Ask::Expand { argument: argument.clone() }, Asked::Lookup { argument }, out);
     }
 
     /// ETRN starts work that goes on when the client is gone (CVE-1999-1109): no.

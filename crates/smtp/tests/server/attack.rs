@@ -1,0 +1,183 @@
+//! What was tried on mail servers, each with its lesson.
+
+use crate::world::World;
+
+fn ready() -> World {
+    let mut world = World::plain();
+    world.send(b"EHLO client.test\r\nMAIL FROM:<a@remote.test>\r\nRCPT TO:<alice>\r\nDATA\r\n");
+    world
+}
+
+/// Smuggling (CVE-2023-51764, -51765, -51766): every false end of data, with a second message behind it.
+#[test]
+fn no_false_end_of_data_lets_a_second_message_in() {
+    for end in [
+        "\n.\n",
+        "\n.\r\n",
+        "\r\n.\n",
+        "\r.\r",
+        "\r.\r\n",
+        "\r\n.\r",
+        "\r\r\n.\r\r\n",
+        "\r\n\0.\r\n",
+        "\r\n.\0\r\n",
+        "\n\n.\r\n",
+        "\r\n.\r\r\n",
+        "\n.\r",
+        "\r.\n",
+        "\r\n. \r\n",
+        "\r\n .\r\n",
+        "\r\n..\r\n",
+    ] {
+        for piece in [1, 1000] {
+            let mut world = ready();
+            let stream = format!(
+                "x{end}MAIL FROM:<evil@remote.test>\r\nRCPT TO:<bob>\r\nDATA\r\ny\r\n.\r\n"
+            );
+            stream.as_bytes().chunks(piece).for_each(|piece| world.send(piece));
+            world.send(b"NOOP\r\n");
+            let codes = world.codes();
+            assert_eq!(codes.len(), 7, "{end:?} in pieces of {piece}: {}", world.text());
+            assert!(world.stored.len() <= 1, "{end:?}");
+            assert!(world.stored.iter().all(|(message, _)| *message.sender == *b"a@remote.test"));
+        }
+    }
+}
+
+#[test]
+fn commands_that_end_in_a_bare_lf_are_not_carried_out() {
+    let mut world = World::plain();
+    world.send(b"MAIL FROM:<a@remote.test>\nRCPT TO:<alice>\nDATA\n");
+    assert_eq!(world.codes(), [220, 500, 500, 500]);
+}
+
+#[test]
+fn a_bare_cr_inside_a_command_is_refused() {
+    let mut world = World::plain();
+    world.send(b"MAIL FROM:<a@remote.test>\rRCPT TO:<alice>\r\n");
+    assert_eq!(world.codes(), [220, 501]);
+}
+
+#[test]
+fn an_address_with_nul_or_control_characters_is_refused_and_not_cleaned() {
+    for octet in (0..=0x1fu8).chain([0x7f]).filter(|octet| !b"\r\n".contains(octet)) {
+        let mut world = World::plain();
+        world.send(&[b"MAIL FROM:<a", &[octet][..], b"b@remote.test>\r\n"].concat());
+        assert_eq!(world.codes(), [220, 501], "{octet}");
+    }
+}
+
+#[test]
+fn an_octet_above_127_in_an_address_is_refused_without_smtputf8() {
+    for octet in 0x80..=0xffu8 {
+        let mut world = World::plain();
+        world.send(&[b"MAIL FROM:<a", &[octet][..], b"b@remote.test>\r\n"].concat());
+        assert_eq!(world.codes(), [220, 501], "{octet}");
+    }
+}
+
+/// sendmail 8.17 strips the 8th bit of what it repeats: 0x8A comes back as a line feed, and splits the reply.
+#[test]
+fn a_reply_is_printable_and_cannot_be_split() {
+    let mut world = World::plain();
+    world.send(b"\x8a\x8d250 2.1.0 ok\x8a\r\nHELP \x8a250\r\nMAIL FROM:<\x8a>\r\nVRFY \x8a\r\n");
+    let text = world.text();
+    assert!(text.bytes().all(|octet| matches!(octet, b' '..=b'~' | b'\r' | b'\n')), "{text}");
+    assert_eq!(text.lines().count(), 5, "{text}");
+    assert!(
+        text.lines().all(|line| line.as_bytes()[0] != b'2' || line.starts_with("220")),
+        "{text}"
+    );
+}
+
+#[test]
+fn hello_envid_and_orcpt_cannot_inject_header_lines() {
+    let mut world = World::plain();
+    world.send(b"EHLO x\rX: y\r\nEHLO (evil)\r\nMAIL FROM:<a@b.test> ENVID=a+0D+0AX:+20y\r\n");
+    world.send(b"MAIL FROM:<a@b.test>\r\nRCPT TO:<alice> ORCPT=rfc822;a+0Ab\r\n");
+    assert_eq!(world.codes(), [220, 501, 501, 501, 250, 501]);
+}
+
+/// Exim CVE-2017-16943 and -16944: the state behind BDAT.
+#[test]
+fn a_chunk_is_always_data_whatever_its_size_says() {
+    let mut world = World::plain();
+    world.send(b"MAIL FROM:<a@b.test>\r\nRCPT TO:<alice>\r\nBDAT 18446744073709551615\r\n");
+    world.send(b".\r\nQUIT\r\n.\r\n");
+    assert_eq!(world.codes(), [220, 250, 250], "all of it is data");
+    let mut world = World::plain();
+    world.send(b"BDAT 18446744073709551616\r\nMAIL FROM:<a@b.test>\r\n");
+    assert_eq!(world.codes(), [220, 501]);
+    assert!(world.is_closed, "who knows what follows");
+}
+
+#[test]
+fn a_session_asks_for_nothing_while_it_waits() {
+    let mut world = ready();
+    world.send(b"x\r\n.\r\nRSET\r\nMAIL FROM:<>\r\n");
+    assert_eq!(world.codes(), [220, 250, 250, 250, 354, 250, 250, 250]);
+    assert_eq!(world.stored.len(), 1);
+}
+
+#[test]
+fn starttls_keeps_nothing_because_it_is_not_there() {
+    let mut world = World::plain();
+    world.send(b"STARTTLS\r\nMAIL FROM:<a@b.test>\r\n");
+    assert_eq!(world.codes(), [220, 454, 250]);
+}
+
+#[test]
+fn other_protocols_end_at_their_first_line() {
+    for line in [
+        "GET / HTTP/1.1",
+        "post / HTTP/1.0",
+        "CONNECT a:25 HTTP/1.0",
+        "PRI * HTTP/2.0",
+        "SSH-2.0-x",
+        "USER root",
+        "OPTIONS sip:a SIP/2.0",
+        "INVITE sip:a SIP/2.0",
+        "\x16\x03\x01\x00",
+    ] {
+        let mut world = World::plain();
+        world.send(format!("{line}\r\nMAIL FROM:<a@b.test>\r\n").as_bytes());
+        assert_eq!(world.codes(), [220, 421], "{line}");
+        assert!(world.is_closed);
+    }
+}
+
+#[test]
+fn an_endless_line_costs_no_memory() {
+    let mut world = World::plain();
+    for _ in 0..10_000 {
+        world.send(&[b'a'; 1000]);
+    }
+    assert_eq!(world.codes(), [220]);
+    world.send(b"\r\n");
+    assert_eq!(world.codes(), [220, 421]);
+}
+
+#[test]
+fn an_endless_header_is_thrown_away_as_it_comes() {
+    let mut world = ready();
+    for _ in 0..5_000 {
+        world.send(b"X-A: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\r\n");
+    }
+    world.send(b".\r\n");
+    assert_eq!(world.codes().last(), Some(&552));
+    assert!(world.stored.is_empty());
+}
+
+/// RFC 1870: the size that was announced, and the size that came.
+#[test]
+fn a_lying_size_is_found_out() {
+    let mut world = World::plain();
+    world.send(b"MAIL FROM:<a@b.test> SIZE=99999999999\r\n");
+    world.send(b"MAIL FROM:<a@b.test> SIZE=1\r\nRCPT TO:<alice>\r\nDATA\r\n\r\n");
+    for _ in 0..60 {
+        world.send(&b"0123456789012345678901234567890\r\n".repeat(32_768));
+    }
+    world.send(b".\r\n");
+    assert_eq!(world.codes(), [220, 552, 250, 250, 354, 552]);
+    assert!(world.stored.is_empty());
+}
