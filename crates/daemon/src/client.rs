@@ -60,7 +60,7 @@ impl Client {
 
     fn answer(&mut self) -> Result<Answer, ClientError> {
         loop {
-            if let Some((answer, _)) = self.link.next::<Answer>()? {
+            if let Some((answer, _)) = self.link.receive::<Answer>()? {
                 return match answer {
                     Answer::NotPermitted => Err(ClientError::NotPermitted),
                     Answer::NotNow(why) => Err(ClientError::NotNow(why)),
@@ -114,7 +114,14 @@ impl Client {
             match self.answer()? {
                 Answer::Listed(entries) if entries.is_empty() => return Ok(()),
                 Answer::Listed(entries) => entries.iter().for_each(&mut each),
-                other => return Err(confused(&other)),
+                Answer::Stored(_)
+                | Answer::NotNow(_)
+                | Answer::Refused(_)
+                | Answer::Done
+                | Answer::NoSuch
+                | Answer::Processes(_)
+                | Answer::NotPermitted
+                | Answer::Confused => return Err(ClientError::Confused),
             }
         }
     }
@@ -125,10 +132,8 @@ impl Client {
     /// There is no answer, or the user may not.
     pub fn privileges(&mut self, with_deeds: bool) -> Result<Vec<Proof>, ClientError> {
         self.send(&Request::Privileges { with_deeds }, &[])?;
-        match self.answer()? {
-            Answer::Processes(proofs) => Ok(proofs),
-            other => Err(confused(&other)),
-        }
+        let Answer::Processes(proofs) = self.answer()? else { return Err(ClientError::Confused) };
+        Ok(proofs)
     }
 
     /// Asks for anything that is answered by `Done` or `NoSuch`. Whether it was done.
@@ -140,12 +145,13 @@ impl Client {
         match self.answer()? {
             Answer::Done => Ok(true),
             Answer::NoSuch => Ok(false),
-            other => Err(confused(&other)),
+            Answer::Stored(_)
+            | Answer::NotNow(_)
+            | Answer::Refused(_)
+            | Answer::Listed(_)
+            | Answer::Processes(_)
+            | Answer::NotPermitted
+            | Answer::Confused => Err(ClientError::Confused),
         }
     }
-}
-
-/// An answer to something else.
-fn confused(_answer: &Answer) -> ClientError {
-    ClientError::Confused
 }

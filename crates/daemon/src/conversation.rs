@@ -31,9 +31,9 @@ impl Conversation {
     ///
     /// # Errors
     /// The peer is gone, or sent what is no frame.
-    pub(crate) async fn next<T: DeserializeOwned>(&mut self) -> Result<(T, Vec<u8>), LinkError> {
+    pub(crate) async fn receive<T: DeserializeOwned>(&mut self) -> Result<(T, Vec<u8>), LinkError> {
         loop {
-            if let Some((value, tail)) = self.link.next()? {
+            if let Some((value, tail)) = self.link.receive()? {
                 return Ok((value, tail.to_vec()));
             }
             self.ready.readable().await?;

@@ -44,13 +44,10 @@ pub fn leave(folder: &Path, submission: &Submission, text: &[u8]) -> io::Result<
     }
     // The folder can't be opened for reading by everybody, so its name entry is made durable by a sync of
     // the file system when that fails.
-    match File::open(folder).and_then(|folder| folder.sync_all()) {
-        Ok(()) => Ok(()),
-        Err(_) => {
-            rustix::fs::sync();
-            Ok(())
-        }
+    if File::open(folder).and_then(|folder| folder.sync_all()).is_err() {
+        rustix::fs::sync();
     }
+    Ok(())
 }
 
 fn write(path: &Path, octets: &[u8]) -> io::Result<()> {

@@ -69,17 +69,21 @@ pub struct Serve {
 }
 
 impl Serve {
-    fn is_root(&self) -> bool {
-        sys::user::effective_uid() == 0
-    }
-
     /// The configuration file, open, and its name.
-    fn configuration(&self) -> Result<Option<(Box<[u8]>, OwnedFd)>, StartError> {
+    fn configuration(&self) -> Result<Option<NamedFile>, StartError> {
         let Some(path) = &self.config else { return Ok(None) };
         let file = File::open(path)
             .map_err(|error| StartError::Configuration(format!("{}: {error}", path.display())))?;
         Ok(Some((path_octets(path).into(), file.into())))
     }
+}
+
+/// An open file and its name.
+type NamedFile = (Box<[u8]>, OwnedFd);
+
+/// Whether the server is root's.
+fn is_root() -> bool {
+    sys::user::effective_uid() == 0
 }
 
 /// Serves until a signal says stop; the exit code of the whole.

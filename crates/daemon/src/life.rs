@@ -19,7 +19,7 @@ impl Life {
         let reader = port.clone();
         tokio::task::spawn_local(async move {
             let result = reader.run(|link| {
-                while let Some((order, _)) = link.next::<Order>()? {
+                while let Some((order, _)) = link.receive::<Order>()? {
                     let descriptor = match order {
                         Order::Grant(_) => Some(link.descriptor()?),
                         Order::Settings(_)

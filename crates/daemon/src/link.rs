@@ -219,14 +219,15 @@ impl Link {
     ///
     /// # Errors
     /// [`LinkError::Garbled`]: this end must give the link up.
-    pub fn next<T: DeserializeOwned>(&mut self) -> Result<Option<(T, &[u8])>, LinkError> {
+    pub fn receive<T: DeserializeOwned>(&mut self) -> Result<Option<(T, &[u8])>, LinkError> {
         let waiting = self.inbound.get(self.taken..self.filled).unwrap_or_default();
         let Some((lengths, rest)) = waiting.split_first_chunk::<LENGTHS_BYTES>() else {
             return Ok(None);
         };
-        let [a, b, c, d, e, f, g, h] = *lengths;
-        let body_bytes = size(u32::from_le_bytes([a, b, c, d]))?;
-        let head_bytes = size(u32::from_le_bytes([e, f, g, h]))?;
+        let (body, head) = lengths.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
+        let body_bytes = size(u32::from_le_bytes(*body))?;
+        let head = head.first_chunk::<4>().copied().unwrap_or_default();
+        let head_bytes = size(u32::from_le_bytes(head))?;
         if body_bytes > FRAME_BYTES_MAX || head_bytes > body_bytes {
             return Err(LinkError::Garbled("lengths out of bounds"));
         }

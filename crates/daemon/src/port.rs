@@ -83,7 +83,7 @@ impl Port {
     }
 
     /// Moves frames until the link is over; `arrived` is called with the link when it has been filled,
-    /// and takes the frames out with [`Link::next`].
+    /// and takes the frames out with [`Link::receive`].
     ///
     /// # Errors
     /// Why the link is over. Not an error: [`Port::close`] was called.

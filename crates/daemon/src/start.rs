@@ -46,7 +46,7 @@ impl Inheritance {
             grants: VecDeque::new(),
         };
         loop {
-            while let Some((order, _)) = inheritance.life.next::<Order>()? {
+            while let Some((order, _)) = inheritance.life.receive::<Order>()? {
                 match order {
                     Order::Settings(settings) => inheritance.settings = *settings,
                     Order::Read(reading) => inheritance.reading = Some(reading),

@@ -66,7 +66,8 @@ pub(crate) fn check(name: &str, text: &[u8], color: bool) -> Result<String, Stri
     if let Some(path) = &meaning.aliases {
         let (_, faults) = read_aliases(path)?;
         for fault in faults {
-            said.push_str(&format!("\n{fault}"));
+            said.push('\n');
+            said.push_str(&fault);
         }
     }
     Ok(said.trim().to_owned())

@@ -39,7 +39,7 @@ impl PolicyEdge {
         let (reader, answered) = (port.clone(), Rc::clone(&waiting));
         tokio::task::spawn_local(async move {
             let result = reader.run(|link| {
-                while let Some((answer, _)) = link.next::<FromPolicy>()? {
+                while let Some((answer, _)) = link.receive::<FromPolicy>()? {
                     let asker = answered.borrow_mut().pop_front();
                     let asker = asker.ok_or(LinkError::Garbled("an answer without a question"))?;
                     // A session that has ended meanwhile wants no answer.

@@ -60,7 +60,7 @@ impl QueueEdge {
         let reader = Rc::clone(&inner);
         tokio::task::spawn_local(async move {
             let result = reader.port.run(|link| {
-                while let Some((answer, _)) = link.next::<FromQueue>()? {
+                while let Some((answer, _)) = link.receive::<FromQueue>()? {
                     let (ticket, reply) = match answer {
                         FromQueue::Stored { ticket, id } => (ticket, Reply::Stored(id)),
                         FromQueue::NotStored { ticket, why } => (ticket, Reply::NotStored(why)),

@@ -28,7 +28,7 @@ use tokio::sync::oneshot;
 const COMMANDS_MAX: usize = 1000;
 
 /// How long a command may be silent.
-const SILENCE: Duration = Duration::from_secs(300);
+const SILENCE: Duration = Duration::from_mins(5);
 
 /// How long the others have to prove their cages.
 const PROOFS: Duration = Duration::from_secs(10);
@@ -136,7 +136,7 @@ async fn converse(house: &Rc<House>, connection: OwnedFd) -> Result<(), LinkErro
     let uid = sys::socket::peer_uid(&connection)?;
     let mut conversation = Conversation::new(connection)?;
     loop {
-        let (request, _) = conversation.next::<Request>().await?;
+        let (request, _) = conversation.receive::<Request>().await?;
         let may_order = uid == 0 || uid == house.operator;
         let answer = match request {
             Request::Submit(submission) => house.submit(&mut conversation, uid, submission).await?,
@@ -192,7 +192,7 @@ impl House {
         let mut size_bytes = 0_u64;
         let mut refusal = submission::fault(&submission);
         loop {
-            let (request, piece) = conversation.next::<Request>().await?;
+            let (request, piece) = conversation.receive::<Request>().await?;
             match request {
                 Request::Body => {}
                 Request::End => break,
@@ -302,13 +302,11 @@ impl House {
         if self.life.send(&News::ProofWanted { ticket, with_deeds }, &[]).is_err() {
             return not_now();
         }
-        match tokio::time::timeout(PROOFS, receiver).await {
-            Ok(Ok(proofs)) => Answer::Processes(proofs),
-            Ok(Err(_)) | Err(_) => {
-                self.proofs.borrow_mut().remove(&ticket);
-                Answer::NotNow("the processes did not answer".into())
-            }
+        if let Ok(Ok(proofs)) = tokio::time::timeout(PROOFS, receiver).await {
+            return Answer::Processes(proofs);
         }
+        self.proofs.borrow_mut().remove(&ticket);
+        Answer::NotNow("the processes did not answer".into())
     }
 }
 

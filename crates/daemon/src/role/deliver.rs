@@ -83,7 +83,7 @@ impl House {
 
     /// True: stop.
     fn take_orders(&mut self) -> Result<bool, LinkError> {
-        while let Some((order, _)) = self.life.next::<Order>()? {
+        while let Some((order, _)) = self.life.receive::<Order>()? {
             match order {
                 Order::Prove { ticket, with_deeds } => {
                     let role = crate::roles::Role::Deliver;
@@ -108,7 +108,7 @@ impl House {
     fn take_parcels(&mut self) -> Result<Vec<Parcel>, LinkError> {
         let mut parcels = Vec::new();
         while parcels.len() < TRIES_MAX {
-            let Some((wish, tail)) = self.queue.next::<Try>()? else { break };
+            let Some((wish, tail)) = self.queue.receive::<Try>()? else { break };
             let body = match wish.large_bytes {
                 None => ParcelBody::Inline(tail.to_vec()),
                 Some(size) => ParcelBody::Large(self.queue.descriptor()?.into(), size),

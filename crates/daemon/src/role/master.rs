@@ -78,9 +78,9 @@ impl From<std::io::Error> for StartError {
 pub(crate) fn run(options: Serve) -> Result<ExitCode, StartError> {
     sys::fd::keep_from_children()?;
     let signals = Signals::block()?;
-    let mut family = Family::new(options.is_root())?;
+    let mut family = Family::new(crate::is_root())?;
     let settings = first_policy(&options, &mut family)?;
-    let mut hands = Hands::open(&options, &settings)?;
+    let mut hands = Hands::open(&settings)?;
     let log = Log::new(&settings.logging, hands.log_socket());
     let mut master = {
         family.start_rest(&settings, &mut hands)?;
@@ -109,7 +109,7 @@ fn first_policy(options: &Serve, family: &mut Family) -> Result<Settings, StartE
         let Some(policy) = family.processes.first_mut() else {
             return Err(StartError::System("the policy is gone".into()));
         };
-        while let Some((news, _)) = policy.link.next::<News>()? {
+        while let Some((news, _)) = policy.link.receive::<News>()? {
             match news {
                 News::Settings(read) => settings = Some(*read),
                 News::Wrong(text) => return Err(StartError::Configuration(text.into())),
@@ -139,7 +139,7 @@ fn reading(options: &Serve) -> Reading {
         data: options.data.as_deref().map(|data| crate::path_octets(data).into()),
         listen: options.listen.iter().map(|address| address.as_str().into()).collect(),
         host_name: sys::host_name().into(),
-        is_root: options.is_root(),
+        is_root: crate::is_root(),
     }
 }
 
@@ -189,9 +189,8 @@ impl Master {
     /// Takes the news of all children.
     fn read_news(&mut self) {
         for place in 0..self.family.processes.len() {
-            loop {
-                let Some(process) = self.family.processes.get_mut(place) else { break };
-                let news = match process.link.next::<News>() {
+            while let Some(process) = self.family.processes.get_mut(place) {
+                let news = match process.link.receive::<News>() {
                     Ok(Some((news, _))) => news,
                     Ok(None) => break,
                     Err(error) => {
@@ -221,7 +220,7 @@ impl Master {
             News::ChildWanted { user } => self.child_wanted(place, &user),
             News::Proof { ticket, proof } => self.proof(ticket, proof),
             News::ProofWanted { ticket, with_deeds } => {
-                self.proof_wanted(place, ticket, with_deeds)
+                self.proof_wanted(place, ticket, with_deeds);
             }
             News::ReloadWanted => self.reload(),
         }
@@ -242,7 +241,7 @@ impl Master {
         if !is_queue || !matches!(self.phase, Phase::Running) {
             return;
         }
-        if let Err(why) = self.family.start_child(user, &self.settings, &mut self.hands) {
+        if let Err(why) = self.family.start_child(user, &self.settings) {
             let text = format!("no delivery for {}: {why}", String::from_utf8_lossy(user));
             self.log.line(Severity::Error, None, text.as_bytes());
             let order = Order::NoChild { user: user.into(), why: why.into() };

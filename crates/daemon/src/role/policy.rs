@@ -50,7 +50,7 @@ fn obey(
     mut threads: Vec<JoinHandle<()>>,
 ) -> Result<ExitCode, LinkError> {
     loop {
-        while let Some((order, _)) = inheritance.life.next::<Order>()? {
+        while let Some((order, _)) = inheritance.life.receive::<Order>()? {
             match order {
                 Order::Grant(Grant::Edge { .. }) => {
                     threads.push(answer_on(policy, inheritance.life.descriptor()?));
@@ -101,7 +101,7 @@ fn answer_on(policy: &Shared, descriptor: std::os::fd::OwnedFd) -> JoinHandle<()
 
 fn answer_until_closed(policy: &dyn Policy, mut link: Link) -> Result<(), LinkError> {
     loop {
-        while let Some((question, _)) = link.next::<ToPolicy>()? {
+        while let Some((question, _)) = link.receive::<ToPolicy>()? {
             let answer = answer(policy, &question);
             link.send(&answer, &[])?;
         }

@@ -191,7 +191,7 @@ impl House {
     }
 
     fn take_orders(&mut self) -> Result<(), LinkError> {
-        while let Some((order, _)) = self.life.next::<Order>()? {
+        while let Some((order, _)) = self.life.receive::<Order>()? {
             match order {
                 Order::Grant(grant) => {
                     let descriptor = self.life.descriptor()?;
@@ -234,7 +234,7 @@ impl House {
                 self.tell_room();
             }
             Grant::Edge { to: Role::Policy, .. } => self.policy.connect(descriptor),
-            Grant::Child { user } => self.child_came(user, descriptor),
+            Grant::Child { user } => self.child_came(&user, descriptor),
             Grant::Edge { .. }
             | Grant::Listener(_)
             | Grant::Spool

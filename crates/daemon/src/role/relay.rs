@@ -32,50 +32,63 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
     tokio::task::LocalSet::new().block_on(&runtime, work(inheritance))
 }
 
-async fn work(inheritance: Inheritance) -> Result<ExitCode, LinkError> {
-    let (role, index) = (inheritance.role, inheritance.index);
-    let mut settings = inheritance.settings;
-    let names = Rc::new(Names::default());
-    let queue: Rc<RefCell<Option<Port>>> = Rc::default();
-    let reports = Rc::clone(&queue);
-    let relay = Relay::new(
-        &settings,
-        ourselves(&settings),
-        Rc::<Names>::clone(&names),
-        Rc::new(move |report: Report| {
+/// What the role's edges end in.
+struct House {
+    relay: Relay,
+    names: Rc<Names>,
+    queue: Rc<RefCell<Option<Port>>>,
+    settings: Rc<RefCell<Settings>>,
+}
+
+impl House {
+    fn new(settings: Settings) -> Self {
+        let names = Rc::new(Names::default());
+        let queue: Rc<RefCell<Option<Port>>> = Rc::default();
+        let reports = Rc::clone(&queue);
+        let report = Rc::new(move |report: Report| {
             if let Some(port) = &*reports.borrow() {
                 let tried = Tried { batch: report.batch, results: report.results };
                 // A queue that died asks its successor to try again.
                 drop(port.send(&tried, &[]));
             }
-        }),
-    );
-    let shared = Rc::new(RefCell::new(settings.clone()));
-    let granted = |grant: &Grant, descriptor: OwnedFd| match grant {
-        Grant::Edge { to: Role::Queue, .. } => {
-            *queue.borrow_mut() = Some(carry_for(descriptor, &relay, &shared));
+        });
+        let lookup = Rc::<Names>::clone(&names);
+        let relay = Relay::new(&settings, ourselves(&settings), lookup, report);
+        Self { relay, names, queue, settings: Rc::new(RefCell::new(settings)) }
+    }
+
+    fn granted(&self, grant: &Grant, descriptor: OwnedFd) {
+        match grant {
+            Grant::Edge { to: Role::Queue, .. } => {
+                let port = carry_for(descriptor, &self.relay, &self.settings);
+                *self.queue.borrow_mut() = Some(port);
+            }
+            Grant::Edge { to: Role::Resolver, .. } => self.names.connect(descriptor),
+            Grant::Edge { .. }
+            | Grant::Listener(_)
+            | Grant::Child { .. }
+            | Grant::Spool
+            | Grant::ControlSocket
+            | Grant::Configuration { .. }
+            | Grant::Log
+            | Grant::NameServers => {}
         }
-        Grant::Edge { to: Role::Resolver, .. } => names.connect(descriptor),
-        Grant::Edge { .. }
-        | Grant::Listener(_)
-        | Grant::Child { .. }
-        | Grant::Spool
-        | Grant::ControlSocket
-        | Grant::Configuration { .. }
-        | Grant::Log
-        | Grant::NameServers => {}
-    };
+    }
+}
+
+async fn work(inheritance: Inheritance) -> Result<ExitCode, LinkError> {
+    let (role, index) = (inheritance.role, inheritance.index);
+    let house = House::new(inheritance.settings);
     let mut life = Life::begin(inheritance.life);
     for (grant, descriptor) in inheritance.grants {
-        granted(&grant, descriptor);
+        house.granted(&grant, descriptor);
     }
     while let Some((order, descriptor)) = life.order().await {
         match (order, descriptor) {
-            (Order::Grant(grant), Some(descriptor)) => granted(&grant, descriptor),
+            (Order::Grant(grant), Some(descriptor)) => house.granted(&grant, descriptor),
             (Order::Settings(newer), _) => {
-                settings = *newer;
-                relay.configure(&settings, ourselves(&settings));
-                *shared.borrow_mut() = settings.clone();
+                house.relay.configure(&newer, ourselves(&newer));
+                *house.settings.borrow_mut() = *newer;
             }
             (Order::Prove { ticket, with_deeds }, _) => {
                 let edges = crate::edges::neighbours(role).collect();
@@ -93,9 +106,9 @@ async fn work(inheritance: Inheritance) -> Result<ExitCode, LinkError> {
             ) => {}
         }
     }
-    relay.close();
+    house.relay.close();
     for _ in 0..FAREWELL_TENTHS {
-        if relay.jobs() == 0 {
+        if house.relay.jobs() == 0 {
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -116,7 +129,7 @@ fn carry_for(descriptor: OwnedFd, relay: &Relay, settings: &Rc<RefCell<Settings>
     let (reader, relay, settings) = (port.clone(), relay.clone(), Rc::clone(settings));
     tokio::task::spawn_local(async move {
         let result = reader.run(|link| {
-            while let Some((wish, tail)) = link.next::<Try>()? {
+            while let Some((wish, tail)) = link.receive::<Try>()? {
                 let body = match wish.large_bytes {
                     None => Body::Bytes(tail.to_vec().into()),
                     Some(size) => Body::File { file: link.descriptor()?.into(), start: 0, size },
@@ -155,7 +168,7 @@ impl Names {
         let waiting = Rc::clone(&self.waiting);
         tokio::task::spawn_local(async move {
             let result = port.run(|link| {
-                while let Some((resolved, _)) = link.next::<Resolved>()? {
+                while let Some((resolved, _)) = link.receive::<Resolved>()? {
                     let asker = waiting.borrow_mut().remove(&resolved.ticket);
                     if let Some(asker) = asker {
                         // Who asked may have given up.

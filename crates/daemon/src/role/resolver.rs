@@ -83,7 +83,7 @@ async fn answer_on(resolver: Rc<Resolver>, descriptor: OwnedFd) -> Result<(), Li
     let port = crate::port::Port::new(descriptor);
     let answers = port.clone();
     port.run(move |link| {
-        while let Some((asked, _)) = link.next::<Asked>()? {
+        while let Some((asked, _)) = link.receive::<Asked>()? {
             let (resolver, answers) = (Rc::clone(&resolver), answers.clone());
             tokio::task::spawn_local(async move {
                 let answer = resolver.answer(&asked.query).await;

@@ -192,16 +192,11 @@ impl Family {
     }
 
     /// Starts a delivery child of a user, with an edge to the queue. The reason in words if there can be none.
-    pub(super) fn start_child(
-        &mut self,
-        user: &[u8],
-        settings: &Settings,
-        hands: &mut Hands,
-    ) -> Result<(), String> {
+    pub(super) fn start_child(&mut self, user: &[u8], settings: &Settings) -> Result<(), String> {
         if self.processes.iter().filter(|process| process.is_child()).count() >= CHILDREN_MAX {
             return Err("too many deliveries at the same time".into());
         }
-        let identity = hands.identity_of(user, settings, self.is_root)?;
+        let identity = Hands::identity_of(user, settings, self.is_root)?;
         let (one, two) = sys::socket::pair().map_err(|error| error.to_string())?;
         let mut child = self.spawn(Role::Deliver, 0).map_err(|error| error.to_string())?;
         child.user = Some(user.into());

@@ -3,7 +3,6 @@
 //! Everything is opened by names that the typed settings hold, and nothing is read.
 
 use super::StartError;
-use crate::Serve;
 use crate::edges::{Grant, Identity};
 use crate::request::SOCKET_NAME;
 use crate::roles::Role;
@@ -27,10 +26,10 @@ pub(super) struct Hands {
 
 impl Hands {
     /// Makes the folders, binds the sockets.
-    pub(super) fn open(options: &Serve, settings: &Settings) -> Result<Self, StartError> {
+    pub(super) fn open(settings: &Settings) -> Result<Self, StartError> {
         let spool = crate::path_of(&settings.paths.spool);
         let run = crate::path_of(&settings.paths.run);
-        let is_root = options.is_root();
+        let is_root = crate::is_root();
         make_folder(&spool, 0o700, Role::Queue.uid().filter(|_| is_root))?;
         make_folder(&spool.join("drop"), 0o1733, Role::Queue.uid().filter(|_| is_root))?;
         make_folder(&run, 0o755, None)?;
@@ -112,7 +111,6 @@ impl Hands {
     /// As whom mail for this user is delivered. Looked up here and now in the user database, whatever the queue
     /// may think. `None`: as who we are.
     pub(super) fn identity_of(
-        &self,
         user: &[u8],
         settings: &Settings,
         is_root: bool,

@@ -15,7 +15,7 @@ impl House {
                 Action::Inquire { slot, recipient, address, inquiry } => {
                     self.policy.inquire(slot, recipient, address, inquiry);
                 }
-                Action::Try(batch) => self.carry(*batch),
+                Action::Try(batch) => self.carry(&batch),
                 Action::Note { slot, record } => self.note(slot, &record),
                 Action::Remove { slot } => self.remove(slot),
                 Action::Report(report) => self.report(&report),

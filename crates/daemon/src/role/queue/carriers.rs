@@ -124,7 +124,7 @@ impl Carrier {
 
 impl House {
     /// Gives a batch to who carries it.
-    pub(super) fn carry(&mut self, batch: Batch) {
+    pub(super) fn carry(&mut self, batch: &Batch) {
         let mailer = self.settings.mailers.get(usize::from(batch.mailer.0));
         let user = match mailer.map(|mailer| &mailer.transport) {
             Some(Transport::Smtp { .. } | Transport::Lmtp(_)) => None,
@@ -136,18 +136,18 @@ impl House {
                 }
             },
             Some(Transport::Discard | Transport::Error) | None => {
-                self.come_back(&batch, b"no way to carry this");
+                self.come_back(batch, b"no way to carry this");
                 return;
             }
         };
         let Some(parcel) = self.parcel(batch.clone()) else {
-            self.come_back(&batch, b"the message can't be read now");
+            self.come_back(batch, b"the message can't be read now");
             return;
         };
         match user {
             None => match self.carriers.relay() {
                 Some(relay) => relay.take(parcel),
-                None => self.come_back(&batch, b"no relay is there now"),
+                None => self.come_back(batch, b"no relay is there now"),
             },
             Some(user) => self.carry_by_child(user, parcel),
         }
@@ -192,9 +192,10 @@ impl House {
     }
 
     /// The child that was wanted is there.
-    pub(super) fn child_came(&mut self, user: Box<[u8]>, descriptor: OwnedFd) {
-        let wanted =
-            |carrier: &&mut Carrier| carrier.user.as_ref() == Some(&user) && carrier.link.is_none();
+    pub(super) fn child_came(&mut self, user: &[u8], descriptor: OwnedFd) {
+        let wanted = |carrier: &&mut Carrier| {
+            carrier.user.as_deref() == Some(user) && carrier.link.is_none()
+        };
         if let Some(child) = self.carriers.carriers.iter_mut().find(wanted) {
             child.link = Some(Link::new(descriptor));
             for parcel in std::mem::take(&mut child.waiting) {
@@ -243,7 +244,7 @@ impl House {
     fn take_tried(&mut self, place: usize) -> Result<Option<Tried>, LinkError> {
         let Some(carrier) = self.carriers.carriers.get_mut(place) else { return Ok(None) };
         let Some(link) = &mut carrier.link else { return Ok(None) };
-        let Some((tried, _)) = link.next::<Tried>()? else { return Ok(None) };
+        let Some((tried, _)) = link.receive::<Tried>()? else { return Ok(None) };
         if !carrier.batches.remove(&tried.batch) {
             return Err(LinkError::Garbled("an outcome of a batch it does not have"));
         }

@@ -172,7 +172,7 @@ impl House {
     /// Takes one frame of an edge. False: there is no whole one.
     fn take_one(&mut self, place: usize) -> Result<bool, LinkError> {
         let Some(edge) = self.intake.edges.get_mut(place) else { return Ok(false) };
-        let Some((wish, tail)) = edge.link.next::<ToQueue>()? else { return Ok(false) };
+        let Some((wish, tail)) = edge.link.receive::<ToQueue>()? else { return Ok(false) };
         match wish {
             ToQueue::Commit { ticket, envelope, large_bytes: None } => {
                 let body: Arc<[u8]> = tail.into();
@@ -255,11 +255,11 @@ impl House {
                 let pending = Pending { asker, envelope, body: Some(body) };
                 self.intake.pending.insert(ticket, pending);
             }
-            Err(refused) => self.refuse(&asker, &refused),
+            Err(refused) => self.refuse(&asker, refused),
         }
     }
 
-    fn refuse(&mut self, asker: &Asker, refused: &spool::Refused) {
+    fn refuse(&mut self, asker: &Asker, refused: spool::Refused) {
         let why = match refused {
             spool::Refused::Full => NotStored::Full,
             spool::Refused::Broken | spool::Refused::TooLarge => NotStored::Trouble,
@@ -303,7 +303,7 @@ impl House {
             Ok(()) => {
                 self.intake.pending.insert(number, Pending { asker, envelope, body: None });
             }
-            Err(refused) => self.refuse(&asker, &refused),
+            Err(refused) => self.refuse(&asker, refused),
         }
         Ok(())
     }
@@ -316,7 +316,7 @@ impl House {
             let Some(pending) = self.intake.pending.remove(&completion.ticket) else { continue };
             match completion.result {
                 Ok(slot) => self.stored(pending, slot),
-                Err(refused) => self.refuse(&pending.asker, &refused),
+                Err(refused) => self.refuse(&pending.asker, refused),
             }
         }
         if self.spool.is_broken() {

@@ -90,7 +90,8 @@ fn to_line(out: &mut Vec<u8>, to: &To, settings: &Settings) {
     let status = format!(", dsn={}, stat=", to.status);
     out.extend_from_slice(status.as_bytes());
     match to.stat {
-        Stat::Sent if to.text.is_empty() => put(out, &[b"Sent"]),
+        // The delivery agents of this machine have nothing to add.
+        Stat::Sent if to.text.is_empty() || *to.text == *b"Sent" => put(out, &[b"Sent"]),
         Stat::Sent => put(out, &[b"Sent (", &to.text, b")"]),
         Stat::Deferred => put(out, &[b"Deferred: ", &to.text]),
         Stat::Failed => put(out, &[&to.text]),

@@ -91,14 +91,14 @@ impl House {
 
 fn listed(id: wire::QueueId, envelope: &Envelope, note: Option<&Note>) -> Listed {
     let state = |number: usize| note.and_then(|note| note.states.get(number));
-    let mut status = Box::default();
+    let mut status: Box<[u8]> = Box::default();
     let mut recipients = Vec::new();
     let added = note.map(|note| note.added.as_slice()).unwrap_or_default();
     let all = envelope.recipients.iter().chain(added.iter().map(|added| &added.recipient));
     for (number, recipient) in all.enumerate() {
         match state(number) {
             Some(State::Later(trouble)) => {
-                status = trouble.text.clone();
+                status.clone_from(&trouble.text);
                 recipients.push(recipient.address.clone());
             }
             Some(state) if !state.is_open() => {}

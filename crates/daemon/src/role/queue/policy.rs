@@ -90,7 +90,7 @@ impl House {
     pub(super) fn take_answers(&mut self) {
         loop {
             let Some(link) = &mut self.policy.link else { return };
-            let answer = match link.next::<FromPolicy>() {
+            let answer = match link.receive::<FromPolicy>() {
                 Ok(Some((answer, _))) => answer,
                 Ok(None) => return,
                 Err(_) => {

@@ -18,7 +18,7 @@ use wire::command::BodyKind;
 use wire::dsn::Ret;
 
 /// How long a client may leave a reply unread.
-const UNREAD: Duration = Duration::from_secs(300);
+const UNREAD: Duration = Duration::from_mins(5);
 
 /// A connection and its session.
 struct Conversation {

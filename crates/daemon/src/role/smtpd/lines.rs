@@ -4,6 +4,7 @@ use super::House;
 use crate::log::Severity;
 use policy::Origin;
 use smtp::server::{Event, FromLine, Message, Session};
+use std::fmt::Write;
 use std::net::IpAddr;
 use wire::QueueId;
 use wire::escape::text;
@@ -30,14 +31,17 @@ fn weight(event: &Event) -> (Severity, u8) {
     match event {
         Event::From(_) => (Severity::Info, 5),
         Event::Refused(_) => (Severity::Notice, 4),
-        Event::Noted { .. } => (Severity::Info, 6),
-        Event::Looked { .. } => (Severity::Info, 6),
-        Event::Probe { .. } => (Severity::Critical, 1),
-        Event::Foreign { .. } | Event::Attack { .. } | Event::RecipientFlood => (Severity::Info, 6),
-        Event::CommandTooLong | Event::BareEnd { .. } => (Severity::Notice, 2),
-        Event::Lost { .. } | Event::TimedOut { .. } => (Severity::Notice, 2),
-        Event::Silent => (Severity::Info, 6),
-        Event::OutOfStep => (Severity::Critical, 1),
+        Event::CommandTooLong
+        | Event::BareEnd { .. }
+        | Event::Lost { .. }
+        | Event::TimedOut { .. } => (Severity::Notice, 2),
+        Event::Noted { .. }
+        | Event::Looked { .. }
+        | Event::Foreign { .. }
+        | Event::Attack { .. }
+        | Event::RecipientFlood
+        | Event::Silent => (Severity::Info, 6),
+        Event::Probe { .. } | Event::OutOfStep => (Severity::Critical, 1),
     }
 }
 
@@ -91,17 +95,18 @@ fn from_line(from: &FromLine, relay: &str) -> String {
         from.size_bytes,
         from.recipients
     );
+    // Writing into a string does not fail.
     if !from.message_id.is_empty() {
-        line.push_str(&format!(", msgid={}", text(&from.message_id)));
+        write!(line, ", msgid={}", text(&from.message_id)).ok();
     }
     if let Some(body) = from.body {
         let body = match body {
             wire::command::BodyKind::SevenBit => "7BIT",
             wire::command::BodyKind::EightBit => "8BITMIME",
         };
-        line.push_str(&format!(", bodytype={body}"));
+        write!(line, ", bodytype={body}").ok();
     }
-    line.push_str(&format!(", proto={}, daemon=MTA, relay={relay}", from.protocol));
+    write!(line, ", proto={}, daemon=MTA, relay={relay}", from.protocol).ok();
     line
 }
 
