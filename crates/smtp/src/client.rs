@@ -7,7 +7,7 @@
 //! copy, never none.
 //!
 //! The driver sends [`Session::output`], does what [`Session::want`] says, and hands in what came of it. TLS and logins
-//! belong between the hello and the first transaction: a state of their own beside [`State::Hello`].
+//! belong between the hello and the first transaction: a state of their own beside `State::Hello`.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;

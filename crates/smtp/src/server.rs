@@ -2,9 +2,9 @@
 //!
 //! A session is fed one [`Input`] after the other and fills an [`Outbox`]. It asks and stops: while a request is open it
 //! takes no octets, so the order of replies is the order of commands, whatever was pipelined. Each moment of a session is a
-//! variant of [`State`] that owns what only that moment may know; a message that fails is swallowed to its true end.
+//! variant of `State` that owns what only that moment may know; a message that fails is swallowed to its true end.
 //!
-//! The promise, `250 … Message accepted for delivery`, is written in one function ([`Session::promise`]) on one input
+//! The promise, `250 … Message accepted for delivery`, is written in one function (`Session::promise`) on one input
 //! ([`Input::Stored`]).
 
 use alloc::boxed::Box;

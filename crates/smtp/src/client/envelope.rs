@@ -1,7 +1,7 @@
 //! The commands before the message, and their answers, in order.
 //!
 //! All commands are written down when the transaction begins; how many of them go out at once is the server's to say.
-//! With PIPELINING not more than [`FLIGHT_MAX`] answers are owed at any time, so that a long list of recipients cannot
+//! With PIPELINING not more than `FLIGHT_MAX` answers are owed at any time, so that a long list of recipients cannot
 //! fill both sockets and stop both sides.
 
 use alloc::collections::VecDeque;
