@@ -1,10 +1,30 @@
 //! Reads sendmail.cf as it is and answers with its rule sets.
+//!
+//! The way of a configuration: [`read`] (octets, lines, values), [`load`] (lines into a [`Config`]), [`Machine`] (rules at work),
+//! [`resolve`] (addresses to mailers), [`test_mode`] (`sendmail -bt`). Nothing here touches a file, a socket or a clock: see [`World`].
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 extern crate alloc;
 
+pub mod class;
+pub mod crack;
+pub mod header;
+pub mod load;
+pub mod machine;
+pub mod macros;
+pub mod mailer;
+pub mod map;
+pub mod model;
+pub mod options;
+pub mod read;
+pub mod resolve;
+pub mod rules;
+pub mod test_mode;
+pub mod token;
 pub mod world;
 
+pub use machine::{Event, Machine};
+pub use model::Config;
 pub use world::{Answer, Exchanger, MapHandle, MapSpec, OpenFailure, UserEntry, World};

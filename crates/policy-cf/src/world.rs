@@ -103,6 +103,9 @@ pub trait World {
     /// The mail exchangers of a host as `/mx` shows them, or what went wrong (a sysexits code).
     fn mail_exchangers(&mut self, host: &[u8], said: &mut Vec<u8>) -> (Vec<Exchanger>, u8);
 
+    /// The canonical name of a host (`/canon`), without trailing dot; `None` if nothing is known of it.
+    fn canonical_name(&mut self, host: &[u8], said: &mut Vec<u8>) -> Option<Vec<u8>>;
+
     /// The order of services for one name (`hosts`, `aliases`, `passwd`) from the service switch file.
     fn service(&mut self, name: &[u8]) -> Vec<Box<[u8]>>;
 

@@ -2,9 +2,9 @@
 //!
 //! A session is fed one [`Input`] after the other and fills an [`Outbox`]. It asks and stops: while a request is open it
 //! takes no octets, so the order of replies is the order of commands, whatever was pipelined. Each moment of a session is a
-//! variant of [`State`] that owns what only that moment may know; a message that fails is swallowed to its true end.
+//! variant of `State` that owns what only that moment may know; a message that fails is swallowed to its true end.
 //!
-//! The promise, `250 … Message accepted for delivery`, is written in one function ([`Session::promise`]) on one input
+//! The promise, `250 … Message accepted for delivery`, is written in one function (`Session::promise`) on one input
 //! ([`Input::Stored`]).
 
 use alloc::boxed::Box;
@@ -282,6 +282,9 @@ impl Session {
                 }
             }
         }
+        if is_whole {
+            reader.release();
+        }
         self.line = reader;
         if is_whole && out.deadline == Deadline::Keep && matches!(self.state, State::Command) {
             out.deadline = Deadline::In(self.terms.settings.timeouts.command_s);
@@ -302,7 +305,7 @@ impl Session {
             Ok(Command::Data) => self.data(moment, out),
             Ok(Command::Bdat(chunk)) => self.bdat(chunk, moment, out),
             Ok(Command::Rset) => {
-                self.reset();
+                self.reset(out);
                 out.say((250, (2, 0, 0)), format_args!("Reset state"));
             }
             Ok(Command::Noop) => {
@@ -419,8 +422,10 @@ impl Session {
         }
     }
 
-    fn reset(&mut self) {
-        self.transaction = None;
+    /// Forgets the message that was begun, and its file if chunks of it lie there.
+    fn reset(&mut self, out: &mut Outbox) {
+        let transaction = self.transaction.take();
+        out.drops_large |= transaction.is_some_and(|transaction| transaction.chunks.are_large());
     }
 
     fn refused(&self, refusal: &Refusal, argument: &[u8], out: &mut Outbox) {
@@ -442,7 +447,7 @@ impl Session {
         }
         out.closes = true;
         out.deadline = Deadline::Off;
-        self.transaction = None;
+        self.reset(out);
         self.state = State::Closed;
     }
 
@@ -499,6 +504,10 @@ impl Session {
     }
 
     fn out_of_step(&mut self, out: &mut Outbox) {
+        if self.is_over() {
+            // An answer for somebody who is gone.
+            return;
+        }
         out.events.push(Event::OutOfStep);
         let host = &self.terms.settings.host_name;
         out.say((421, (4, 3, 0)), format_args!("{} Internal trouble", text(host)));

@@ -1,5 +1,11 @@
 //! The server's half, as a stranger uses it: dialogues, splits, attacks.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may stop")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test may stop"
+)]
 
 #[path = "server/attack.rs"]
 mod attack;

@@ -25,6 +25,12 @@ pub fn realtime_us() -> u64 {
     u64::try_from(since_1970().as_micros()).unwrap_or(u64::MAX)
 }
 
+/// Nanoseconds since 1970.
+#[must_use]
+pub fn realtime_ns() -> u64 {
+    u64::try_from(since_1970().as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Milliseconds since some moment; never goes back.
 #[must_use]
 pub fn monotonic_ms() -> u64 {

@@ -1,19 +1,22 @@
 //! The cage of a process: built from data, entered once, never left.
 //!
 //! In this order, each step checked (a step that fails silently is how sendmail 8.10.1 kept root on a kernel that
-//! refused to drop it, CVE-2000-0506): no new privileges; the bounding set; groups, group, user, and the proof
-//! that there is no way back; not dumpable; limits; files and ports (Landlock); system calls (seccomp).
+//! refused to drop it, CVE-2000-0506): one thread; no new privileges; the bounding set; groups, group, user, and
+//! the proof that there is no way back; capabilities; not dumpable; death with the parent, where it was asked for;
+//! limits; files and ports (Landlock); system calls (seccomp). The bounding set comes before the user, because
+//! a user who is not root may not drop it; Landlock comes before seccomp, which forbids its calls.
 
 mod calls;
-mod files;
+mod caps;
+mod landlock;
+mod limits;
 mod seccomp;
 
 pub use calls::Calls;
+pub use landlock::Enforced;
 
+use nix::libc;
 use nix::unistd::{Gid, Uid};
-use rustix::process::{Resource, Rlimit};
-use rustix::thread::{CapabilitySet, CapabilitySets};
-use std::ffi::CString;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -62,6 +65,25 @@ pub enum Grant<'a> {
     WritePath(&'a Path),
     /// The same, of a folder that is open already.
     WriteBelow(BorrowedFd<'a>),
+    /// A folder and all below it, open already, for reading.
+    ReadBelow(BorrowedFd<'a>),
+    /// A folder and all below it: new files may be made and written there; nothing is read or removed.
+    MakePath(&'a Path),
+    /// A program, or a folder of programs, to be read and executed (beside [`Calls::Spawn`]).
+    ExecutePath(&'a Path),
+}
+
+/// What makes a cage narrower still; the default: nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Narrower {
+    /// No file may grow above this, in octets. A write above it ends the process by SIGXFSZ.
+    pub file_bytes: Option<u64>,
+    /// Processes and threads of this user at most, over the whole machine.
+    pub processes: Option<u64>,
+    /// With [`Calls::SocketInet`]: the only TCP ports of others to connect to.
+    pub connect_ports: Option<Vec<u16>>,
+    /// With [`Calls::SocketInet`]: the only TCP ports of our own to bind.
+    pub bind_ports: Option<Vec<u16>>,
 }
 
 /// A step that failed.
@@ -77,22 +99,40 @@ impl std::fmt::Display for ConfineError {
     }
 }
 
-impl std::error::Error for ConfineError {}
+impl std::error::Error for ConfineError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+impl ConfineError {
+    /// The step that failed, in a word or two.
+    #[must_use]
+    pub fn step(&self) -> &'static str {
+        self.step
+    }
+}
 
 /// What the cage came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entered {
-    files: files::Enforced,
+    files: Enforced,
 }
 
 impl Entered {
+    /// How far the kernel went along with the rules of files and ports.
+    #[must_use]
+    pub fn files(&self) -> Enforced {
+        self.files
+    }
+
     /// What this kernel could not give, in words; empty: nothing.
     #[must_use]
     pub fn weaker(&self) -> String {
         match self.files {
-            files::Enforced::Fully => String::new(),
-            files::Enforced::Partly => "this kernel has not all of Landlock".into(),
-            files::Enforced::Not => {
+            Enforced::Fully => String::new(),
+            Enforced::Partly => "this kernel has not all of Landlock".into(),
+            Enforced::Not => {
                 "this kernel has no Landlock: files are kept by the user and by seccomp".into()
             }
         }
@@ -113,37 +153,72 @@ impl Cage<'_> {
     /// # Errors
     /// The step that failed; the process is then somewhere in between, and must end.
     pub fn enter(self) -> Result<Entered, ConfineError> {
-        if let Ok(name) = CString::new(self.name) {
-            // A name is a courtesy to `ps`.
-            rustix::thread::set_name(&name).ok();
-        }
+        self.enter_narrower(&Narrower::default())
+    }
+
+    /// The same, in a cage that is narrower still.
+    ///
+    /// # Errors
+    /// As [`Cage::enter`].
+    pub fn enter_narrower(self, narrower: &Narrower) -> Result<Entered, ConfineError> {
+        one_thread()?;
+        let parent = Parent::remember()?;
+        // A name is a courtesy to `ps`.
+        crate::title::set(self.name).ok();
         step("no_new_privs", rustix::thread::set_no_new_privs(true))?;
-        drop_bounding_set()?;
+        caps::drop_bounding_set()?;
         if let Some(identity) = &self.identity {
             become_user(identity)?;
         }
-        drop_capabilities()?;
+        caps::drop_all()?;
         let not = rustix::process::DumpableBehavior::NotDumpable;
         step("not dumpable", rustix::process::set_dumpable_behavior(not))?;
-        limit(&self.limits)?;
-        let wants_network = self.calls.contains(&Calls::SocketInet);
-        let files = step("files", files::restrict(&self.grants, wants_network))?;
+        parent.die_with()?;
+        limits::set(&self.limits, narrower)?;
+        let ports = landlock::Ports::of(self.calls, narrower);
+        let files = step("files", landlock::restrict(&self.grants, &ports))?;
         step("system calls", seccomp::restrict(self.calls))?;
         Ok(Entered { files })
     }
 }
 
-/// Takes every capability out of the bounding set. Without the right to do so there is nothing in our
-/// sets that exec could give back (`no_new_privs`), and [`drop_capabilities`] sees to the rest.
-fn drop_bounding_set() -> Result<(), ConfineError> {
-    for capability in CapabilitySet::all().iter() {
-        match rustix::thread::remove_capability_from_bounding_set(capability) {
-            Ok(()) | Err(rustix::io::Errno::INVAL) => {}
-            Err(rustix::io::Errno::PERM) if !Uid::effective().is_root() => return Ok(()),
-            Err(error) => return step("bounding set", Err(error)),
-        }
+/// Landlock, seccomp and capabilities hold for the thread that asks and those it starts later: a second thread
+/// would stay outside. The kernel says without /proc how many there are: to leave the thread group is nothing
+/// for a process of one thread, and EINVAL for any other.
+fn one_thread() -> Result<(), ConfineError> {
+    // SAFETY: unshare of CLONE_THREAD alone changes nothing and touches no memory.
+    let result = unsafe { libc::syscall(libc::SYS_unshare, libc::CLONE_THREAD) };
+    let error = io::Error::last_os_error();
+    if result < 0 && error.raw_os_error() == Some(libc::EINVAL) {
+        return step("one thread", Err(io::Error::other("there are others")));
     }
     Ok(())
+}
+
+/// A change of user or capabilities makes the kernel forget that this process is to die with its parent.
+struct Parent {
+    death: Option<rustix::process::Signal>,
+    pid: Option<rustix::process::Pid>,
+}
+
+impl Parent {
+    fn remember() -> Result<Self, ConfineError> {
+        let pid = rustix::process::getppid();
+        let death = step("parent", rustix::process::parent_process_death_signal())?;
+        Ok(Self { death, pid })
+    }
+
+    /// Asks for the same death again, and looks whether the parent went in the meantime.
+    fn die_with(&self) -> Result<(), ConfineError> {
+        if self.death.is_none() {
+            return Ok(());
+        }
+        step("parent", rustix::process::set_parent_process_death_signal(self.death))?;
+        if rustix::process::getppid() == self.pid {
+            return Ok(());
+        }
+        step("parent", Err(io::Error::other("it is gone")))
+    }
 }
 
 fn become_user(identity: &Identity) -> Result<(), ConfineError> {
@@ -152,39 +227,25 @@ fn become_user(identity: &Identity) -> Result<(), ConfineError> {
     step("groups", nix::unistd::setgroups(&groups))?;
     step("group", nix::unistd::setresgid(gid, gid, gid))?;
     step("user", nix::unistd::setresuid(uid, uid, uid))?;
-    let is_root = uid.is_root();
-    if !is_root && (nix::unistd::setuid(Uid::from_raw(0)).is_ok() || Uid::current() != uid) {
-        return step("user", Err(io::Error::other("there is a way back to root")));
-    }
-    if Gid::current() != gid || Gid::effective() != gid || Uid::effective() != uid {
+    let users = step("user", nix::unistd::getresuid())?;
+    let owns = step("group", nix::unistd::getresgid())?;
+    if [users.real, users.effective, users.saved] != [uid; 3] {
         return step("user", Err(io::Error::other("the kernel did not obey")));
     }
-    Ok(())
-}
-
-/// Empties the effective, permitted and inheritable sets, and looks whether they are empty.
-fn drop_capabilities() -> Result<(), ConfineError> {
-    let none = CapabilitySet::empty();
-    let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
-    step("capabilities", rustix::thread::set_capabilities(None, sets))?;
-    let now = step("capabilities", rustix::thread::capabilities(None))?;
-    if now == sets {
+    if [owns.real, owns.effective, owns.saved] != [gid; 3] {
+        return step("group", Err(io::Error::other("the kernel did not obey")));
+    }
+    let mut now = step("groups", nix::unistd::getgroups())?;
+    now.retain(|group| !groups.contains(group));
+    if !now.is_empty() {
+        return step("groups", Err(io::Error::other("the kernel did not obey")));
+    }
+    if uid.is_root() {
         return Ok(());
     }
-    step("capabilities", Err(io::Error::other("the kernel did not obey")))
-}
-
-/// Sets limits, never above what we may have.
-fn limit(limits: &Limits) -> Result<(), ConfineError> {
-    for (resource, wanted) in [
-        (Resource::Nofile, limits.descriptors),
-        (Resource::As, limits.memory_bytes),
-        (Resource::Core, 0),
-    ] {
-        let allowed = rustix::process::getrlimit(resource).maximum;
-        let bound = allowed.map_or(wanted, |allowed| wanted.min(allowed));
-        let limit = Rlimit { current: Some(bound), maximum: Some(bound) };
-        step("limits", rustix::process::setrlimit(resource, limit))?;
+    let root = Uid::from_raw(0);
+    if nix::unistd::setuid(root).is_ok() || nix::unistd::setresuid(root, root, root).is_ok() {
+        return step("user", Err(io::Error::other("there is a way back to root")));
     }
     Ok(())
 }

@@ -1,4 +1,10 @@
-//! Folders that master makes and hands out.
+//! Folders that master makes and hands out; files below a folder that is open; buffers for direct I/O.
+
+mod folder;
+mod segment;
+
+pub use folder::{Folder, Unnamed};
+pub use segment::Segment;
 
 use rustix::fs::{Mode, OFlags};
 use std::fs;
@@ -85,12 +91,22 @@ impl AlignedBuffer {
     /// Appends octets.
     pub fn extend_from_slice(&mut self, octets: &[u8]) {
         let end = self.length.saturating_add(octets.len());
-        self.blocks.resize(end.div_ceil(BLOCK_BYTES), Block([0; BLOCK_BYTES]));
+        let blocks = end.div_ceil(BLOCK_BYTES).max(self.blocks.len());
+        self.blocks.resize(blocks, Block([0; BLOCK_BYTES]));
         let start = self.length;
         if let Some(place) = self.whole_mut().get_mut(start..end) {
             place.copy_from_slice(octets);
         }
         self.length = end;
+    }
+
+    /// Makes it this long: cut, or filled up with zeros.
+    pub fn resize(&mut self, length: usize) {
+        while self.length < length {
+            let missing = length.saturating_sub(self.length).min(BLOCK_BYTES);
+            self.extend_from_slice([0; BLOCK_BYTES].get(..missing).unwrap_or_default());
+        }
+        self.length = length;
     }
 
     /// Fills up with zeros to the next block's border.
@@ -123,5 +139,61 @@ impl AlignedBuffer {
         // SAFETY: a Block is 4096 octets without padding, all blocks are initialised, any octet is
         // valid in them, and the borrow of self keeps everybody else away.
         unsafe { std::slice::from_raw_parts_mut(self.blocks.as_mut_ptr().cast::<u8>(), length) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn is_aligned(buffer: &AlignedBuffer) -> bool {
+        buffer.as_slice().as_ptr().addr().is_multiple_of(BLOCK_BYTES)
+    }
+
+    proptest! {
+        #[test]
+        fn a_buffer_holds_what_was_put_in_and_stays_aligned(
+            pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9000), 0..8),
+        ) {
+            let (mut buffer, mut plain) = (AlignedBuffer::default(), Vec::new());
+            for piece in pieces {
+                buffer.extend_from_slice(&piece);
+                plain.extend_from_slice(&piece);
+                prop_assert!(is_aligned(&buffer));
+            }
+            prop_assert_eq!(buffer.as_slice(), &plain[..]);
+            buffer.pad();
+            plain.resize(plain.len().next_multiple_of(BLOCK_BYTES), 0);
+            prop_assert_eq!(buffer.as_slice(), &plain[..]);
+        }
+    }
+
+    #[test]
+    fn a_buffer_used_again_shows_nothing_of_what_was_in_it() {
+        let mut buffer = AlignedBuffer::default();
+        buffer.extend_from_slice(&[7; 3 * BLOCK_BYTES]);
+        buffer.clear();
+        assert!(buffer.is_empty());
+        buffer.extend_from_slice(b"abc");
+        buffer.pad();
+        assert_eq!(buffer.len(), BLOCK_BYTES);
+        assert!(buffer.as_slice()[3..].iter().all(|&octet| octet == 0));
+        buffer.resize(2 * BLOCK_BYTES + 1);
+        assert!(buffer.as_slice()[3..].iter().all(|&octet| octet == 0));
+        buffer.resize(2);
+        assert_eq!(buffer.as_slice(), b"ab");
+    }
+
+    #[test]
+    fn a_folder_is_made_with_its_mode_and_not_through_a_link() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("a/b");
+        make_folder(&path, 0o1733, None).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o1733);
+        let link = place.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(open_folder(&link).is_err());
+        assert!(open_folder(&path).is_ok());
     }
 }

@@ -9,11 +9,15 @@ pub mod confine;
 pub mod cpu;
 pub mod deed;
 pub mod disk;
+pub mod event;
 pub mod fd;
+pub mod lock;
+pub mod memory;
 pub mod poll;
 pub mod signal;
 pub mod socket;
 pub mod spawn;
+pub mod title;
 pub mod user;
 
 use std::io;

@@ -67,3 +67,23 @@ impl AsFd for Signals {
         self.descriptor.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blocked_signal_waits_to_be_read() {
+        // A thread of its own, and a signal to it alone: the others go on as they are.
+        std::thread::spawn(|| {
+            let signals = Signals::block().unwrap();
+            assert!(signals.pending().is_empty());
+            nix::sys::pthread::pthread_kill(nix::sys::pthread::pthread_self(), Number::SIGUSR1)
+                .unwrap();
+            assert!(crate::poll::readable(&signals, Some(1000)).unwrap());
+            assert_eq!(signals.pending(), [Signal::User1]);
+        })
+        .join()
+        .unwrap();
+    }
+}

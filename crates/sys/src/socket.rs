@@ -15,8 +15,8 @@ use std::path::Path;
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
 
-/// Descriptors in one message.
-const DESCRIPTORS_MAX: usize = 8;
+/// Descriptors in one message, at most.
+pub const DESCRIPTORS_MAX: usize = 8;
 
 const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
@@ -31,7 +31,8 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
 /// Sends octets, and descriptors with the first of them. How many octets were sent.
 ///
 /// # Errors
-/// `WouldBlock`: the socket is full. Else the other end is gone.
+/// `WouldBlock`: the socket is full. `InvalidInput`: more than [`DESCRIPTORS_MAX`] descriptors, or descriptors
+/// without an octet to travel with. Else the other end is gone.
 pub fn send_with_fds(
     socket: BorrowedFd<'_>,
     octets: &[IoSlice<'_>],
@@ -39,16 +40,22 @@ pub fn send_with_fds(
 ) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
-        return Err(io::Error::other("too many descriptors"));
+    if !descriptors.is_empty() {
+        let travels = octets.iter().any(|piece| !piece.is_empty());
+        let are_few = descriptors.len() <= DESCRIPTORS_MAX;
+        if !travels || !are_few || !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
     }
-    Ok(rustix::net::sendmsg(socket, octets, &mut ancillary, SendFlags::NOSIGNAL)?)
+    let send = || rustix::net::sendmsg(socket, octets, &mut ancillary, SendFlags::NOSIGNAL);
+    Ok(rustix::io::retry_on_intr(send)?)
 }
 
 /// Receives octets, and the descriptors that came with them. How many octets; 0: the other end is closed.
 ///
 /// # Errors
-/// `WouldBlock`: nothing is there. Else the socket is broken, or more descriptors came than we take.
+/// `WouldBlock`: nothing is there. Else the socket is broken, or more descriptors came than we take; those that
+/// came are closed.
 pub fn receive_with_fds(
     socket: BorrowedFd<'_>,
     octets: &mut [u8],
@@ -57,16 +64,20 @@ pub fn receive_with_fds(
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut pieces = [IoSliceMut::new(octets)];
-    let received =
-        rustix::net::recvmsg(socket, &mut pieces, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    let flags = RecvFlags::CMSG_CLOEXEC;
+    let receive = || rustix::net::recvmsg(socket, &mut pieces, &mut ancillary, flags);
+    let received = rustix::io::retry_on_intr(receive)?;
+    let mut came = Vec::new();
     for message in ancillary.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = message {
-            descriptors.extend(rights);
+            came.extend(rights);
         }
     }
-    if received.flags.contains(rustix::net::ReturnFlags::CTRUNC) {
+    let is_cut = received.flags.contains(rustix::net::ReturnFlags::CTRUNC);
+    if is_cut || came.len() > DESCRIPTORS_MAX {
         return Err(io::Error::other("more descriptors than we take"));
     }
+    descriptors.append(&mut came);
     Ok(received.bytes)
 }
 
@@ -132,6 +143,38 @@ pub fn peer_uid(socket: &OwnedFd) -> io::Result<u32> {
     Ok(sockopt::socket_peercred(socket.as_fd())?.uid.as_raw())
 }
 
+/// Who is on the other end of a Unix socket: as he was when he connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// Process; it may be another's by now.
+    pub pid: i32,
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// The process, user and group on the other end of a Unix socket, as the kernel says.
+///
+/// # Errors
+/// It is no Unix socket.
+pub fn peer(socket: BorrowedFd<'_>) -> io::Result<Peer> {
+    let credentials = sockopt::socket_peercred(socket)?;
+    Ok(Peer {
+        pid: credentials.pid.as_raw_nonzero().get(),
+        uid: credentials.uid.as_raw(),
+        gid: credentials.gid.as_raw(),
+    })
+}
+
+/// Sends one datagram, as the system's log takes them. False: the log is full or gone, and this line is lost; nobody
+/// waits for a log.
+#[must_use]
+pub fn send_datagram(socket: BorrowedFd<'_>, octets: &[u8]) -> bool {
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    rustix::io::retry_on_intr(|| rustix::net::send(socket, octets, flags)).is_ok()
+}
+
 /// A connection to the system's log.
 ///
 /// # Errors
@@ -155,6 +198,119 @@ mod tests {
         let (mut octets, mut descriptors) = ([0; 16], Vec::new());
         assert_eq!(receive_with_fds(two.as_fd(), &mut octets, &mut descriptors).unwrap(), 3);
         assert_eq!(descriptors.len(), 1);
+    }
+
+    /// What arrives when `octets` are sent in two pieces, cut at `cut`, a descriptor with each piece.
+    fn cut_at(cut: usize, octets: &[u8]) -> (Vec<u8>, usize) {
+        let (one, two) = pair().unwrap();
+        let (inside, _other) = pair().unwrap();
+        let (head, tail) = octets.split_at(cut);
+        for piece in [head, tail].into_iter().filter(|piece| !piece.is_empty()) {
+            let pieces = [IoSlice::new(piece)];
+            assert_eq!(
+                send_with_fds(one.as_fd(), &pieces, &[inside.as_fd()]).unwrap(),
+                piece.len()
+            );
+        }
+        drop(one);
+        let (mut all, mut descriptors, mut space) = (Vec::new(), Vec::new(), [0; 5]);
+        loop {
+            match receive_with_fds(two.as_fd(), &mut space, &mut descriptors).unwrap() {
+                0 => return (all, descriptors.len()),
+                count => all.extend_from_slice(&space[..count]),
+            }
+        }
+    }
+
+    #[test]
+    fn a_stream_cut_anywhere_keeps_its_octets_and_descriptors() {
+        let octets = b"frame one, frame two";
+        for cut in 0..=octets.len() {
+            let pieces = if cut == 0 || cut == octets.len() { 1 } else { 2 };
+            assert_eq!(cut_at(cut, octets), (octets.to_vec(), pieces), "{cut}");
+        }
+    }
+
+    #[test]
+    fn eight_descriptors_travel_and_nine_do_not() {
+        let (one, two) = pair().unwrap();
+        let nine = [two.as_fd(); 9];
+        let octets = [IoSlice::new(b"x")];
+        let error = send_with_fds(one.as_fd(), &octets, &nine).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(send_with_fds(one.as_fd(), &octets, &nine[..8]).unwrap(), 1);
+        let mut descriptors = Vec::new();
+        receive_with_fds(two.as_fd(), &mut [0; 1], &mut descriptors).unwrap();
+        assert_eq!(descriptors.len(), 8);
+        for descriptor in &descriptors {
+            let flags = rustix::io::fcntl_getfd(descriptor).unwrap();
+            assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+        }
+    }
+
+    #[test]
+    fn a_message_with_more_descriptors_than_we_take_is_an_error_and_leaves_none_open() {
+        let (one, two) = pair().unwrap();
+        let (inside, outside) = pair().unwrap();
+        let many = [inside.as_fd(); 20];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(20))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        assert!(ancillary.push(SendAncillaryMessage::ScmRights(&many)));
+        let pieces = [IoSlice::new(b"x")];
+        rustix::net::sendmsg(&one, &pieces, &mut ancillary, SendFlags::NOSIGNAL).unwrap();
+        let mut descriptors = Vec::new();
+        assert!(receive_with_fds(two.as_fd(), &mut [0; 1], &mut descriptors).is_err());
+        assert!(descriptors.is_empty());
+        drop(inside);
+        // Nobody has the inner end any more: the outer one sees its end.
+        assert_eq!(rustix::io::read(&outside, &mut [0; 1]), Ok(0));
+    }
+
+    #[test]
+    fn a_descriptor_never_travels_without_an_octet() {
+        let (one, two) = pair().unwrap();
+        assert!(send_with_fds(one.as_fd(), &[], &[two.as_fd()]).is_err());
+    }
+
+    #[test]
+    fn who_is_gone_is_an_error_and_no_signal() {
+        let (one, two) = pair().unwrap();
+        drop(two);
+        let error = send_with_fds(one.as_fd(), &[IoSlice::new(b"x")], &[]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn a_unix_listener_has_its_mode_and_knows_who_comes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control");
+        // What lies there from the last run is replaced.
+        drop(listen_unix(&path, 0o600).unwrap());
+        let listener = listen_unix(&path, 0o666).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
+        assert_eq!(accept(&listener).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        let _client = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        let who = peer(accept(&listener).unwrap().as_fd()).unwrap();
+        assert_eq!(who.pid, std::process::id().cast_signed());
+        assert_eq!(who.uid, crate::user::effective_uid());
+    }
+
+    #[test]
+    fn a_datagram_arrives_whole_or_is_lost_without_waiting() {
+        let (one, two) = std::os::unix::net::UnixDatagram::pair().unwrap();
+        assert!(send_datagram(one.as_fd(), b"<22>ironpost: a line"));
+        let mut octets = [0; 64];
+        let count = two.recv(&mut octets).unwrap();
+        assert_eq!(&octets[..count], b"<22>ironpost: a line");
+        drop(two);
+        assert!(!send_datagram(one.as_fd(), b"<22>ironpost: nobody hears"));
+    }
+
+    #[test]
+    fn a_v6_listener_leaves_the_v4_port_to_others() {
+        let six = listen_tcp("[::1]:0".parse().unwrap()).unwrap();
+        let port = local_address(six.as_fd()).unwrap().port();
+        listen_tcp(SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Who is who: the user database.
 
-use nix::unistd::{Uid, User as Entry};
+use nix::unistd::{Gid, Group, Uid, User as Entry};
+use std::ffi::CString;
 use std::io;
 use std::path::PathBuf;
 
@@ -15,6 +16,8 @@ pub struct User {
     pub gid: u32,
     /// Home folder.
     pub home: PathBuf,
+    /// Login shell.
+    pub shell: PathBuf,
     /// Full name and more, as it stands in the database.
     pub gecos: Vec<u8>,
 }
@@ -26,6 +29,7 @@ impl From<Entry> for User {
             uid: entry.uid.as_raw(),
             gid: entry.gid.as_raw(),
             home: entry.dir,
+            shell: entry.shell,
             gecos: entry.gecos.into_bytes(),
         }
     }
@@ -68,5 +72,61 @@ pub fn current_name() -> Vec<u8> {
     match by_uid(real_uid()) {
         Ok(Some(user)) => user.name.into_bytes(),
         Ok(None) | Err(_) => real_uid().to_string().into_bytes(),
+    }
+}
+
+/// The user who called us, as the database has him.
+///
+/// # Errors
+/// The database can't be asked.
+pub fn current() -> io::Result<Option<User>> {
+    by_uid(real_uid())
+}
+
+/// All groups of a user, his own first.
+///
+/// # Errors
+/// The database can't be asked.
+pub fn groups_of(user: &User) -> io::Result<Vec<u32>> {
+    let name = CString::new(user.name.as_str())?;
+    let mut groups = vec![user.gid];
+    for group in nix::unistd::getgrouplist(&name, Gid::from_raw(user.gid))? {
+        if !groups.contains(&group.as_raw()) {
+            groups.push(group.as_raw());
+        }
+    }
+    Ok(groups)
+}
+
+/// The number of the group of this name.
+///
+/// # Errors
+/// The database can't be asked.
+pub fn group_by_name(name: &str) -> io::Result<Option<u32>> {
+    if name.contains('\0') {
+        return Ok(None);
+    }
+    Ok(Group::from_name(name)?.map(|group| group.gid.as_raw()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_is_known_by_name_and_number() {
+        let root = by_name("root").unwrap().unwrap();
+        assert_eq!((root.uid, root.gid), (0, 0));
+        assert_eq!(by_uid(0).unwrap(), Some(root.clone()));
+        assert_eq!(groups_of(&root).unwrap().first(), Some(&0));
+        assert_eq!(group_by_name("root").unwrap(), Some(0));
+    }
+
+    #[test]
+    fn who_is_not_there_is_no_error() {
+        assert_eq!(by_name("no such user").unwrap(), None);
+        assert_eq!(by_name("a\0b").unwrap(), None);
+        assert_eq!(group_by_name("no such group").unwrap(), None);
+        assert_eq!(by_uid(4_000_000_000).unwrap(), None);
     }
 }

@@ -6,7 +6,7 @@
 //! ([`Ends::Normalized`]), but it still ends no message: a lone dot behind one is content.
 //!
 //! The reader copies whole runs: `memchr` finds the next CR or LF, and the octets of ordinary lines are copied with their
-//! ends in one piece. Everything else goes through [`TextReader::step`], octet by octet.
+//! ends in one piece. Everything else goes through `TextReader::step`, octet by octet.
 
 use alloc::vec::Vec;
 

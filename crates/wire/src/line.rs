@@ -56,10 +56,7 @@ impl LineReader {
 
     /// Takes octets from `input` up to the end of the next line, or all of them. Returns how many were taken.
     pub fn read<'a>(&'a mut self, input: &'a [u8]) -> (usize, Option<Line<'a>>) {
-        if self.state == State::Given {
-            self.held = Vec::new();
-            self.state = State::Reading;
-        }
+        self.release();
         let Some(at) = memchr::memchr(b'\n', input) else {
             self.keep(input);
             return (input.len(), None);
@@ -79,6 +76,14 @@ impl LineReader {
         self.held.extend_from_slice(piece);
         self.state = State::Given;
         (taken, Some(whole(&self.held)))
+    }
+
+    /// Gives back the memory of a line that was given out and is not needed any more.
+    pub fn release(&mut self) {
+        if self.state == State::Given {
+            self.held = Vec::new();
+            self.state = State::Reading;
+        }
     }
 
     /// Whether an unfinished line is held or skipped.

@@ -5,6 +5,8 @@
 //! fill of each page is followed here, as if the pages were there.
 
 use super::Error;
+use std::cmp::Ordering;
+
 use super::build::{Head, IfThere, Image, Put, REFERENCE_BYTES, Sheet, Values};
 use super::hash::by_fnv;
 use super::page::{PAGE_HEAD, TYPE_HASH, checked_log2};
@@ -130,13 +132,17 @@ impl Buckets {
         self.pairs = self.pairs.saturating_add(1);
         let room = page_bytes.saturating_sub(PAGE_HEAD);
         let Some(pages) = self.buckets.get_mut(bucket) else { return };
-        let place =
-            pages.iter_mut().find(|fill| fill.used_bytes.saturating_add(item.bytes) <= room);
-        if let Some(fill) = place {
-            fill.put(item);
+        // Only the last page of a bucket is filled to its last octet: libdb's search asks for more than enough room.
+        let last = pages.len().saturating_sub(1);
+        let place = pages.iter().enumerate().position(|(index, fill)| {
+            let bytes = fill.used_bytes.saturating_add(item.bytes);
+            bytes < room || (index == last && bytes == room)
+        });
+        if let Some(fill) = place.and_then(|index| pages.get_mut(index)) {
+            fill.put(page_bytes, item);
         } else {
             let mut fill = Fill::default();
-            fill.put(item);
+            fill.put(page_bytes, item);
             pages.push(fill);
             self.grow();
         }
@@ -146,12 +152,12 @@ impl Buckets {
     fn grow(&mut self) {
         let new = self.buckets.len();
         let old = new & (new.saturating_add(1).next_power_of_two().saturating_sub(1) >> 1);
-        let room = self.page_bytes.saturating_sub(PAGE_HEAD);
+        let page_bytes = self.page_bytes;
+        let room = page_bytes.saturating_sub(PAGE_HEAD);
         let pages = self.buckets.get_mut(old).map(std::mem::take).unwrap_or_default();
         self.buckets.push(Vec::new());
         let (mut stay, mut go) = (vec![Fill::default()], vec![Fill::default()]);
-        for mut fill in pages {
-            fill.items.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        for fill in pages {
             for item in fill.items {
                 let side = if self.bucket_of(item.hash) == new { &mut go } else { &mut stay };
                 if !side
@@ -161,7 +167,7 @@ impl Buckets {
                     side.push(Fill::default());
                 }
                 if let Some(fill) = side.last_mut() {
-                    fill.put(item);
+                    fill.put(page_bytes, item);
                 }
             }
         }
@@ -192,8 +198,7 @@ impl Buckets {
             number = number.saturating_add(1);
             let (mut at, mut previous) = (number, 0);
             let mut pages = pages.into_iter().peekable();
-            while let Some(mut fill) = pages.next() {
-                fill.items.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+            while let Some(fill) = pages.next() {
                 let mut page = Sheet::new(self.page_bytes, TYPE_HASH, 0);
                 for item in &fill.items {
                     page.push(&long_or_short(image, &item.key)?);
@@ -215,9 +220,23 @@ impl Buckets {
 }
 
 impl Fill {
-    fn put(&mut self, item: Item) {
+    /// Puts an item in its place among those there. The order is not transitive, so the search is libdb's.
+    fn put(&mut self, page_bytes: usize, item: Item) {
         self.used_bytes = self.used_bytes.saturating_add(item.bytes);
-        self.items.push(item);
+        let (mut base, mut limit) = (0_usize, self.items.len());
+        while limit > 0 {
+            let middle = base.saturating_add(limit / 2);
+            let is_behind = self
+                .items
+                .get(middle)
+                .is_some_and(|there| order(page_bytes, &item.key, &there.key) == Ordering::Greater);
+            if is_behind {
+                base = middle.saturating_add(1);
+                limit = limit.saturating_sub(1);
+            }
+            limit /= 2;
+        }
+        self.items.insert(base.min(self.items.len()), item);
     }
 }
 
@@ -237,6 +256,15 @@ impl Item {
         };
         short_bytes(page_bytes, self.key.len()).saturating_add(value).saturating_add(4)
     }
+}
+
+/// How a key that is searched compares with one that is there: octets decide; where one opens the other, the longer is
+/// first, unless the one that is there stands off the page. (So with libdb, which must find its way in what is written here.)
+fn order(page_bytes: usize, searched: &[u8], there: &[u8]) -> Ordering {
+    let common = searched.len().min(there.len());
+    let by_octets = searched.iter().take(common).cmp(there.iter().take(common));
+    let by_size = searched.len().cmp(&there.len());
+    by_octets.then(if is_big(page_bytes, there.len()) { by_size } else { by_size.reverse() })
 }
 
 const fn is_big(page_bytes: usize, bytes: usize) -> bool {

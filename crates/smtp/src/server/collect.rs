@@ -90,7 +90,7 @@ impl Session {
     ) {
         match (verdict, opening) {
             (Verdict::Refuse(refusal), Opening::Dotted) => {
-                self.reset();
+                self.reset(out);
                 self.turn_down(&refusal, b"", out);
             }
             // The chunk comes whatever we say.
@@ -109,6 +109,7 @@ impl Session {
     fn open_body(&mut self, opening: Opening, moment: &Moment, out: &mut Outbox) {
         let collecting = Box::new(self.collecting(opening, moment));
         match opening {
+            Opening::Dotted if self.is_stopping => self.shut(out),
             Opening::Dotted => {
                 out.say_plain(354, true, format_args!("End data with <CR><LF>.<CR><LF>"));
                 self.collect_deadline(moment, collecting.began_s, out);
@@ -237,6 +238,9 @@ impl Session {
             self.state = State::Opening(collecting);
         } else if !collecting.is_at_end {
             self.state = State::Body(collecting);
+            if self.is_stopping {
+                self.shut(out);
+            }
         } else if collecting.is_last() {
             self.end(collecting, out);
         } else {
@@ -267,9 +271,6 @@ impl Session {
             self.state = state;
             return self.out_of_step(out);
         };
-        if self.is_stopping && !collecting.is_at_end {
-            return self.shut(out);
-        }
         collecting.move_to_file(out);
         out.deadline = Deadline::In(self.terms.settings.timeouts.data_block_s);
         self.advance(collecting, out);
@@ -296,7 +297,7 @@ impl Session {
     fn end(&mut self, collecting: Box<Collecting>, out: &mut Outbox) {
         if let Some(fault) = collecting.fault(&self.terms.settings.limits) {
             self.say_fault(&fault, out);
-            self.reset();
+            self.reset(out);
             if !self.is_over() {
                 self.listen(out);
             }
@@ -317,7 +318,7 @@ impl Session {
         self.mark(&verdict);
         if let Verdict::Refuse(refusal) = verdict {
             collecting.forget(out);
-            self.reset();
+            self.reset(out);
             self.turn_down(&refusal, b"", out);
         } else {
             self.store(collecting, out);

@@ -60,7 +60,7 @@ impl Session {
 
     /// Says who we are and what we can; forgets a message that was begun (RFC 5321, 4.1.4).
     pub(super) fn welcome(&mut self, name: Box<[u8]>, is_esmtp: bool, out: &mut Outbox) {
-        self.reset();
+        self.reset(out);
         self.facts.hello = name;
         self.facts.is_esmtp = is_esmtp;
         let (host, peer) = (text(&self.terms.settings.host_name), self.peer());

@@ -266,6 +266,13 @@ impl Session {
     }
 }
 
+impl Chunks {
+    /// Whether what came so far is in a file.
+    pub(super) fn are_large(&self) -> bool {
+        matches!(self, Self::Some(collecting) if collecting.is_large)
+    }
+}
+
 impl Transaction {
     /// Keeps a recipient of a message that is thrown away: it counts, and goes nowhere.
     fn discarded_recipient(&mut self, candidate: Candidate) {

@@ -144,3 +144,47 @@ fn a_message_that_takes_too_long_is_given_up() {
 fn an_idle_session_is_small() {
     assert!(size_of::<smtp::server::Session>() <= 512, "{}", size_of::<smtp::server::Session>());
 }
+
+#[test]
+fn a_server_that_stops_while_it_asks_takes_no_more_of_the_message() {
+    let mut world = World::new(settings(), Questions::ALL);
+    world.send(ENVELOPE);
+    world.send(b"DATA\r\n");
+    let mut out = Outbox::default();
+    world.session.step(Input::Bytes(b"A: b\r\n\r\n"), &world.moment, &mut out);
+    assert!(matches!(out.request, Some(Request::Ask(_))));
+    out.clear();
+    world.session.step(Input::Shutdown, &world.moment, &mut out);
+    world.session.step(Input::Verdict(policy::Verdict::accept()), &world.moment, &mut out);
+    assert_eq!(out.bytes, b"421 4.3.2 mail.example.test Server shutting down\r\n");
+    assert!(out.closes);
+}
+
+#[test]
+fn a_reset_between_chunks_gives_the_large_file_up() {
+    let mut world = World::plain();
+    world.send(ENVELOPE);
+    world.send(b"BDAT 200000\r\n");
+    world.send(&b"0123456\r\n".repeat(30_000)[..200_000 - 2]);
+    world.send(b"\r\n");
+    let mut out = Outbox::default();
+    world.session.step(Input::Bytes(b"RSET\r\n"), &world.moment, &mut out);
+    assert!(out.drops_large);
+    world.session.step(Input::Bytes(b"NOOP\r\n"), &world.moment, &mut out);
+    assert!(!world.session.is_over());
+}
+
+#[test]
+fn an_answer_for_a_client_who_is_gone_is_passed_over() {
+    let mut world = ready();
+    let mut out = Outbox::default();
+    world.session.step(Input::Bytes(b"MAIL FROM:<x@y>\r\n.\r\n"), &world.moment, &mut out);
+    world.input(Input::Shutdown);
+    let Some(Request::Store(message)) = out.request.take() else { panic!("{out:?}") };
+    world.input(Input::Eof);
+    world.input(Input::Stored(message.id));
+    assert!(world.is_closed);
+    let said = world.said.len();
+    world.input(Input::Stored(message.id));
+    assert_eq!(world.said.len(), said);
+}

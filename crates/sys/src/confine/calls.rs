@@ -16,8 +16,13 @@ pub enum Calls {
     SocketInet,
     /// Open for reading, list, stat.
     FilesRead,
-    /// Open for writing, make, rename, remove, sync, lock.
+    /// Open for writing, make, rename, remove, sync, lock; make files in memory.
     FilesWrite,
+    /// Make sockets of this machine (Unix) and connect them.
+    SocketUnix,
+    /// Start programs and end them. A program inherits the cage and needs its files ([`Calls::FilesRead`], and a
+    /// grant to execute), and its code needs memory that is executable.
+    Spawn,
 }
 
 /// What every role may call: memory, time, waiting, the descriptors it holds, its own end.
@@ -27,6 +32,7 @@ pub(super) const BASE: &[libc::c_long] = &[
     libc::SYS_clock_gettime,
     libc::SYS_clock_nanosleep,
     libc::SYS_close,
+    libc::SYS_close_range,
     libc::SYS_dup,
     libc::SYS_dup3,
     libc::SYS_epoll_create1,
@@ -39,6 +45,8 @@ pub(super) const BASE: &[libc::c_long] = &[
     libc::SYS_fcntl,
     libc::SYS_fstat,
     libc::SYS_futex,
+    libc::SYS_futex_waitv,
+    libc::SYS_getcpu,
     libc::SYS_getegid,
     libc::SYS_geteuid,
     libc::SYS_getgid,
@@ -46,6 +54,7 @@ pub(super) const BASE: &[libc::c_long] = &[
     libc::SYS_getpid,
     libc::SYS_getppid,
     libc::SYS_getrandom,
+    libc::SYS_getrusage,
     libc::SYS_getsockname,
     libc::SYS_getsockopt,
     libc::SYS_gettid,
@@ -60,11 +69,13 @@ pub(super) const BASE: &[libc::c_long] = &[
     libc::SYS_ppoll,
     libc::SYS_pread64,
     libc::SYS_preadv,
+    libc::SYS_preadv2,
     libc::SYS_pwrite64,
     libc::SYS_pwritev,
     libc::SYS_read,
     libc::SYS_readv,
     libc::SYS_recvfrom,
+    libc::SYS_recvmmsg,
     libc::SYS_recvmsg,
     libc::SYS_restart_syscall,
     libc::SYS_rseq,
@@ -73,12 +84,19 @@ pub(super) const BASE: &[libc::c_long] = &[
     libc::SYS_rt_sigreturn,
     libc::SYS_sched_getaffinity,
     libc::SYS_sched_yield,
+    libc::SYS_sendmmsg,
     libc::SYS_sendmsg,
     libc::SYS_sendto,
     libc::SYS_set_robust_list,
     libc::SYS_setsockopt,
     libc::SYS_shutdown,
     libc::SYS_sigaltstack,
+    libc::SYS_signalfd4,
+    libc::SYS_sysinfo,
+    libc::SYS_timerfd_create,
+    libc::SYS_timerfd_gettime,
+    libc::SYS_timerfd_settime,
+    libc::SYS_uname,
     libc::SYS_write,
     libc::SYS_writev,
 ];
@@ -102,6 +120,46 @@ pub(super) const ACCEPT: &[libc::c_long] = &[libc::SYS_accept, libc::SYS_accept4
 /// [`Calls::SocketInet`], beside `socket` itself, whose families are looked at.
 pub(super) const SOCKET_INET: &[libc::c_long] = &[libc::SYS_bind, libc::SYS_connect];
 
+/// [`Calls::SocketUnix`], beside `socket` itself.
+pub(super) const SOCKET_UNIX: &[libc::c_long] = &[libc::SYS_connect, libc::SYS_socketpair];
+
+/// [`Calls::Spawn`], beside `clone` and `prctl`, which are looked at.
+pub(super) const SPAWN: &[libc::c_long] = &[
+    libc::SYS_chdir,
+    libc::SYS_execve,
+    libc::SYS_execveat,
+    libc::SYS_fchdir,
+    libc::SYS_getgroups,
+    libc::SYS_getpgid,
+    libc::SYS_getresgid,
+    libc::SYS_getresuid,
+    libc::SYS_getsid,
+    libc::SYS_kill,
+    libc::SYS_mmap,
+    libc::SYS_mprotect,
+    libc::SYS_pidfd_open,
+    libc::SYS_pidfd_send_signal,
+    libc::SYS_pipe2,
+    libc::SYS_prlimit64,
+    libc::SYS_rt_sigpending,
+    libc::SYS_rt_sigsuspend,
+    libc::SYS_rt_sigtimedwait,
+    libc::SYS_set_tid_address,
+    libc::SYS_setpgid,
+    libc::SYS_setsid,
+    libc::SYS_times,
+    libc::SYS_umask,
+    libc::SYS_wait4,
+    libc::SYS_waitid,
+];
+
+/// The older forms of [`SPAWN`].
+#[cfg(target_arch = "x86_64")]
+pub(super) const SPAWN_OLDER: &[libc::c_long] =
+    &[libc::SYS_fork, libc::SYS_getpgrp, libc::SYS_pipe, libc::SYS_vfork];
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) const SPAWN_OLDER: &[libc::c_long] = &[];
+
 /// [`Calls::FilesRead`], beside `openat`, whose flags are looked at.
 pub(super) const FILES_READ: &[libc::c_long] = &[
     libc::SYS_faccessat,
@@ -117,22 +175,28 @@ pub(super) const FILES_READ: &[libc::c_long] = &[
 
 /// [`Calls::FilesWrite`].
 pub(super) const FILES_WRITE: &[libc::c_long] = &[
+    libc::SYS_copy_file_range,
     libc::SYS_fallocate,
     libc::SYS_fchmod,
     libc::SYS_fchmodat,
     libc::SYS_fchown,
     libc::SYS_fchownat,
     libc::SYS_fdatasync,
+    libc::SYS_fgetxattr,
     libc::SYS_flock,
+    libc::SYS_fremovexattr,
+    libc::SYS_fsetxattr,
     libc::SYS_fsync,
     libc::SYS_ftruncate,
     libc::SYS_linkat,
+    libc::SYS_memfd_create,
     libc::SYS_mkdirat,
     libc::SYS_openat,
     libc::SYS_openat2,
     libc::SYS_pwritev2,
     libc::SYS_renameat,
     libc::SYS_renameat2,
+    libc::SYS_sendfile,
     libc::SYS_sync_file_range,
     libc::SYS_syncfs,
     libc::SYS_umask,
@@ -159,3 +223,53 @@ pub(super) const FILES_WRITE_OLDER: &[libc::c_long] = &[
 ];
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) const FILES_WRITE_OLDER: &[libc::c_long] = &[];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_group_holds_a_call_that_leads_around_the_others() {
+        let banned = [
+            libc::SYS_add_key,
+            libc::SYS_bpf,
+            libc::SYS_chroot,
+            libc::SYS_clone3,
+            libc::SYS_delete_module,
+            libc::SYS_finit_module,
+            libc::SYS_init_module,
+            libc::SYS_io_uring_enter,
+            libc::SYS_io_uring_register,
+            libc::SYS_io_uring_setup,
+            libc::SYS_kexec_load,
+            libc::SYS_keyctl,
+            libc::SYS_mount,
+            libc::SYS_open_by_handle_at,
+            libc::SYS_perf_event_open,
+            libc::SYS_personality,
+            libc::SYS_pidfd_getfd,
+            libc::SYS_pivot_root,
+            libc::SYS_process_vm_readv,
+            libc::SYS_process_vm_writev,
+            libc::SYS_ptrace,
+            libc::SYS_seccomp,
+            libc::SYS_setns,
+            libc::SYS_unshare,
+            libc::SYS_userfaultfd,
+        ];
+        let groups = [
+            BASE,
+            BASE_OLDER,
+            ACCEPT,
+            SOCKET_INET,
+            SOCKET_UNIX,
+            FILES_READ,
+            FILES_READ_OLDER,
+            FILES_WRITE,
+            FILES_WRITE_OLDER,
+            SPAWN,
+            SPAWN_OLDER,
+        ];
+        assert!(!groups.concat().iter().any(|call| banned.contains(call)));
+    }
+}

@@ -1,0 +1,353 @@
+//! The machine: a configuration, the outside, and what is said and shown while rules run.
+
+use crate::model::Config;
+use crate::token::{Scan, ScanComplaint, Token, join, show};
+use crate::world::World;
+use alloc::vec::Vec;
+
+/// sysexits.h, as far as rule sets know it.
+pub mod exit {
+    /// All well.
+    pub const OK: u8 = 0;
+    /// Wrong use.
+    pub const USAGE: u8 = 64;
+    /// Bad address.
+    pub const DATAERR: u8 = 65;
+    /// No such user.
+    pub const NOUSER: u8 = 67;
+    /// No such host.
+    pub const NOHOST: u8 = 68;
+    /// Not to be had.
+    pub const UNAVAILABLE: u8 = 69;
+    /// An inner error.
+    pub const SOFTWARE: u8 = 70;
+    /// The system does not give what is needed.
+    pub const OSERR: u8 = 71;
+    /// Not now.
+    pub const TEMPFAIL: u8 = 75;
+    /// The other side breaks the protocol.
+    pub const PROTOCOL: u8 = 76;
+    /// Wrong configuration.
+    pub const CONFIG: u8 = 78;
+}
+
+/// How much is shown (`-d21.12`): a level by category.
+#[derive(Debug, Clone)]
+pub struct Debug {
+    levels: Vec<u8>,
+}
+
+impl Default for Debug {
+    fn default() -> Self {
+        Self { levels: alloc::vec![0; 100] }
+    }
+}
+
+impl Debug {
+    /// Whether a category is shown at a level.
+    #[must_use]
+    pub fn is(&self, category: usize, level: u8) -> bool {
+        self.levels.get(category).is_some_and(|shown| *shown >= level)
+    }
+
+    /// Reads `21.12`, `0-99.1`, several with commas.
+    pub fn set(&mut self, text: &[u8]) {
+        let text = if text.is_empty() { b"0-99.1".as_slice() } else { text };
+        for part in text.split(|octet| *octet == b',') {
+            let (range, level) = match part.iter().position(|octet| *octet == b'.') {
+                Some(dot) => {
+                    let (range, level) = part.split_at_checked(dot).unwrap_or((part, b""));
+                    (range, number(level.get(1..).unwrap_or_default()))
+                }
+                None => (part, 1),
+            };
+            let mut ends = range.split(|octet| *octet == b'-').map(number);
+            let first = ends.next().unwrap_or(0);
+            let last = ends.next().unwrap_or(first);
+            for category in first..=last.min(99) {
+                if let Some(place) = self.levels.get_mut(category) {
+                    *place = u8::try_from(level).unwrap_or(u8::MAX);
+                }
+            }
+        }
+    }
+}
+
+fn number(text: &[u8]) -> usize {
+    text.iter().take_while(|octet| octet.is_ascii_digit()).fold(0, |value: usize, digit| {
+        value.saturating_mul(10).saturating_add(usize::from(digit.wrapping_sub(b'0')))
+    })
+}
+
+/// One thing that happened, for those who explain (`ironpost explain`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A rule set began, with these tokens.
+    Entered(usize, Vec<Vec<u8>>),
+    /// A rule matched: rule set, index of the rule, and the tokens after it.
+    Fired(usize, usize, Vec<Vec<u8>>),
+    /// A map was asked: name, key, value if found.
+    Asked(Vec<u8>, Vec<u8>, Option<Vec<u8>>),
+    /// A rule set ended, with these tokens.
+    Left(usize, Vec<Vec<u8>>),
+    /// Something was said.
+    Said(Vec<u8>),
+}
+
+/// A configuration at work.
+pub struct Machine<'w> {
+    /// What was read. Macros and classes change as rules run.
+    pub config: Config,
+    /// The outside.
+    pub world: &'w mut dyn World,
+    /// What has been shown and not yet taken.
+    pub out: Vec<u8>,
+    /// Address test mode: every rule set shows what goes in and what comes out.
+    pub is_test: bool,
+    /// How much is shown beside.
+    pub debug: Debug,
+    /// The address that messages are about.
+    pub about: Vec<u8>,
+    /// Where in the configuration messages are about: file and line.
+    pub place: Option<(Vec<u8>, u32)>,
+    /// The exit status that the run will end with.
+    pub status: u8,
+    /// What was said by `$#error` or by the scanner since it was last taken: reply text with code.
+    pub replies: Vec<Vec<u8>>,
+    /// Events, while somebody wants them.
+    pub events: Option<Vec<Event>>,
+    /// Deferred delivery: maps with `-D` are not asked.
+    pub is_deferring: bool,
+    pub(crate) spare: Vec<Vec<Token>>,
+    pub(crate) steps: u64,
+}
+
+impl<'w> Machine<'w> {
+    /// A machine for this configuration.
+    pub fn new(config: Config, world: &'w mut dyn World) -> Self {
+        Self {
+            config,
+            world,
+            out: Vec::new(),
+            is_test: false,
+            debug: Debug::default(),
+            about: Vec::new(),
+            place: None,
+            status: exit::OK,
+            replies: Vec::new(),
+            events: None,
+            is_deferring: false,
+            spare: Vec::new(),
+            steps: 0,
+        }
+    }
+
+    /// Shows text and a line end.
+    pub fn say(&mut self, parts: &[&[u8]]) {
+        for part in parts {
+            self.out.extend_from_slice(part);
+        }
+        self.out.push(b'\n');
+    }
+
+    /// Shows text with metasymbols readable.
+    pub fn show(&mut self, text: &[u8]) {
+        let macros = &self.config.macros;
+        show(text, &|id, out| macros.show_name(id, out), &mut self.out);
+    }
+
+    /// Shows tokens, each behind a blank.
+    pub fn show_tokens(&mut self, tokens: &[Token]) {
+        let macros = &self.config.macros;
+        for token in tokens {
+            self.out.push(b' ');
+            let text = self.config.arena.text(*token);
+            show(text, &|id, out| macros.show_name(id, out), &mut self.out);
+        }
+        self.out.push(b'\n');
+    }
+
+    /// Takes over an exit status unless a worse one stands.
+    pub fn set_status(&mut self, status: u8) {
+        if self.status == exit::OK || self.status == exit::TEMPFAIL {
+            self.status = status;
+        }
+    }
+
+    /// Something is wrong with an address (sendmail's usrerr). `reply` begins with a reply code.
+    pub fn user_error(&mut self, reply: &[u8]) {
+        self.message(reply);
+    }
+
+    /// Something is wrong with us (sendmail's syserr). A reply code in front is optional; `trouble` is the system's word.
+    pub fn system_error(&mut self, text: &[u8], trouble: Option<&[u8]>) {
+        let mut text = text.to_vec();
+        if let Some(trouble) = trouble {
+            text.extend_from_slice(b": ");
+            text.extend_from_slice(trouble);
+        }
+        self.message(&text);
+        self.set_status(if trouble.is_some() { exit::OSERR } else { exit::SOFTWARE });
+    }
+
+    fn message(&mut self, reply: &[u8]) {
+        let body = without_codes(reply);
+        let mut line = Vec::with_capacity(body.len().saturating_add(32));
+        if let Some((file, number)) = &self.place {
+            line.extend_from_slice(file);
+            line.extend_from_slice(b": line ");
+            line.extend_from_slice(alloc::format!("{number}").as_bytes());
+            line.extend_from_slice(b": ");
+        }
+        if !self.about.is_empty() {
+            line.extend_from_slice(&shorten(&self.about, 203));
+            line.extend_from_slice(b"... ");
+        }
+        line.extend_from_slice(body);
+        for octet in &mut line {
+            *octet &= 0x7f;
+        }
+        if let Some(events) = &mut self.events {
+            events.push(Event::Said(line.clone()));
+        }
+        self.replies.push(reply.to_vec());
+        self.out.extend_from_slice(&line);
+        self.out.push(b'\n');
+    }
+
+    /// Expands macros in text; says so if they refer to each other too deeply.
+    pub fn expand(&mut self, text: &[u8]) -> Vec<u8> {
+        match self.config.macros.expand(text) {
+            Ok(text) => text,
+            Err(deep) => {
+                self.system_error(b"expand: recursion too deep (10 max)", None);
+                deep.0
+            }
+        }
+    }
+
+    /// Cuts an address into tokens behind those in `tokens`. `None` if there is none; else where the scan stopped.
+    pub fn scan(
+        &mut self,
+        address: &[u8],
+        how: ScanTable,
+        delimiter: u8,
+        tokens: &mut Vec<Token>,
+    ) -> (bool, usize) {
+        let table = match how {
+            ScanTable::Outside => &self.config.tables.outside,
+            ScanTable::NoComments => &self.config.tables.no_comments,
+        };
+        let scan = Scan { table, delimiter, lenient: false };
+        let mut complaints: Vec<ScanComplaint> = Vec::new();
+        let scanned = scan.run(address, &mut self.config.arena, tokens, &mut |complaint| {
+            complaints.push(complaint);
+        });
+        if !complaints.is_empty() {
+            let end = address.iter().position(|octet| *octet == 0).unwrap_or(address.len());
+            let about = address.get(..end).unwrap_or(address).to_vec();
+            let before = core::mem::replace(&mut self.about, about);
+            for complaint in complaints {
+                if complaint == ScanComplaint::TooLong {
+                    self.about.truncate(crate::token::NAME_OCTETS_MAX);
+                }
+                self.user_error(complaint.reply());
+            }
+            self.about = before;
+        }
+        (scanned.is_some, scanned.stopped)
+    }
+
+    /// Puts tokens together; says so if they do not fit.
+    pub fn join(&mut self, tokens: &[Token], separator: u8, outside: bool, limit: usize) -> Vec<u8> {
+        let separator = if separator == 0 { self.blank() } else { separator };
+        let mut text = Vec::new();
+        let config = &self.config;
+        if !join(&config.arena, &config.tables, tokens, separator, outside, limit, &mut text) {
+            self.user_error(b"553 5.0.0 cataddr: string too long");
+        }
+        text
+    }
+
+    /// What stands for a blank between words (option BlankSub).
+    #[must_use]
+    pub fn blank(&self) -> u8 {
+        self.config.options.blank_substitute
+    }
+
+    /// The texts of tokens, for events.
+    #[must_use]
+    pub fn texts(&self, tokens: &[Token]) -> Vec<Vec<u8>> {
+        tokens.iter().map(|token| self.config.arena.text(*token).to_vec()).collect()
+    }
+}
+
+/// Which table an address is scanned with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScanTable {
+    /// Parentheses begin comments.
+    Outside,
+    /// Parentheses are tokens.
+    NoComments,
+}
+
+/// The text behind a reply code and an enhanced status code.
+#[must_use]
+pub fn without_codes(reply: &[u8]) -> &[u8] {
+    let Some((code, rest)) = reply.split_at_checked(4) else { return reply };
+    let [first, second, third, b' ' | b'-'] = code else { return reply };
+    if ![first, second, third].iter().all(|octet| octet.is_ascii_digit()) {
+        return reply;
+    }
+    match enhanced_length(rest) {
+        Some(length) if rest.get(length) == Some(&b' ') => {
+            rest.get(length.saturating_add(1)..).unwrap_or_default()
+        }
+        _ => rest,
+    }
+}
+
+/// The length of an enhanced status code (`5.7.1`) at the start of `text` (RFC 3463).
+#[must_use]
+pub fn enhanced_length(text: &[u8]) -> Option<usize> {
+    let [b'2' | b'4' | b'5', b'.', rest @ ..] = text else { return None };
+    let second = rest.iter().take_while(|octet| octet.is_ascii_digit()).count();
+    if !(1..=3).contains(&second) || rest.get(second) != Some(&b'.') {
+        return None;
+    }
+    let rest = rest.get(second.saturating_add(1)..)?;
+    let third = rest.iter().take_while(|octet| octet.is_ascii_digit()).count();
+    if !(1..=3).contains(&third) {
+        return None;
+    }
+    Some(second.saturating_add(third).saturating_add(3))
+}
+
+/// Text of at most `limit` octets: the middle of a longer one becomes `...`.
+#[must_use]
+pub fn shorten(text: &[u8], limit: usize) -> Vec<u8> {
+    if text.len() < limit {
+        return text.to_vec();
+    }
+    let half = limit.saturating_sub(3) / 2;
+    let tail = text.len().saturating_sub(half);
+    [text.get(..half).unwrap_or(text), b"...", text.get(tail..).unwrap_or_default()].concat()
+}
+
+/// Takes quotation marks and the backslashes before octets out of text (sendmail's stripquotes).
+#[must_use]
+pub fn strip_quotes(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut octets = text.iter();
+    while let Some(octet) = octets.next() {
+        match octet {
+            b'"' => {}
+            b'\\' => match octets.next() {
+                Some(next) => out.push(*next),
+                None => break,
+            },
+            _ => out.push(*octet),
+        }
+    }
+    out
+}

@@ -1,0 +1,95 @@
+//! Options: one table for `O` lines, `-O`, `-o`, `-bO`, checks and the manual.
+
+pub mod table;
+
+pub use table::{Kind, OPTIONS, Spec};
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+/// The options of a configuration: what the rules need in fields, everything as text by name.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// BlankSub: what stands for a blank between words.
+    pub blank_substitute: u8,
+    /// ColonOkInAddr.
+    pub colon_is_plain: bool,
+    /// MustQuoteChars, with those that are always in.
+    pub must_quote: Vec<u8>,
+    /// HelpFile.
+    pub help_file: Option<Vec<u8>>,
+    /// AliasFile.
+    pub alias_files: Vec<u8>,
+    /// Every option set, by its full name, in the words of the file.
+    pub values: BTreeMap<&'static str, Vec<u8>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            blank_substitute: b' ',
+            colon_is_plain: true,
+            must_quote: b"@,;:\\()[].'".to_vec(),
+            help_file: None,
+            alias_files: Vec::new(),
+            values: BTreeMap::new(),
+        }
+    }
+}
+
+/// What setting an option came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Set {
+    /// It is set.
+    Done,
+    /// The operator characters are new: the tables must be made again.
+    Operators(Vec<u8>),
+    /// Debug levels.
+    Nothing,
+}
+
+impl Options {
+    /// Sets an option from the text behind `O`: `Name=value`, ` Name=value` or `Xvalue`.
+    pub fn set(&mut self, text: &[u8], complaints: &mut Vec<Vec<u8>>) -> Set {
+        let (spec, value) = match text.split_first() {
+            Some((b' ', rest)) => {
+                let rest = crate::read::chars::trim_start(rest);
+                let end = rest.iter().position(|octet| *octet == b'=').unwrap_or(rest.len());
+                let (name, value) = rest.split_at_checked(end).unwrap_or((rest, b""));
+                let name = crate::read::chars::trim_end(name);
+                let value = crate::read::chars::trim_start(value.get(1..).unwrap_or_default());
+                let Some(spec) = table::by_name(name, complaints) else { return Set::Nothing };
+                (spec, value)
+            }
+            Some((letter, value)) => {
+                let Some(spec) = table::by_letter(*letter) else {
+                    let text = alloc::format!("readcf: unknown option name 0x{letter:x}");
+                    complaints.push(text.into_bytes());
+                    return Set::Nothing;
+                };
+                (spec, value)
+            }
+            None => return Set::Nothing,
+        };
+        self.values.insert(spec.name, value.to_vec());
+        match spec.name {
+            "BlankSub" => self.blank_substitute = value.first().copied().unwrap_or(0),
+            "ColonOkInAddr" => self.colon_is_plain = crate::read::values::truth(value),
+            "MustQuoteChars" => {
+                self.must_quote = [b"@,;:\\()[]".as_slice(), value].concat();
+            }
+            "HelpFile" => {
+                self.help_file = Some(if value.is_empty() { b"helpfile".to_vec() } else { value.to_vec() });
+            }
+            "AliasFile" => {
+                if !self.alias_files.is_empty() {
+                    self.alias_files.push(b',');
+                }
+                self.alias_files.extend_from_slice(value);
+            }
+            "OperatorChars" => return Set::Operators(value.to_vec()),
+            _ => {}
+        }
+        Set::Done
+    }
+}

@@ -1,0 +1,395 @@
+//! The client's half of a conversation: SMTP (RFC 5321, 2920, 1870, 6152, 3461, 6531) and LMTP (RFC 2033).
+//!
+//! A transaction is one flight where the server allows it: RSET if the last one needs it, MAIL, every RCPT, DATA; then
+//! the message with its dot. Answers are matched by the order of what was asked. A server that answers what nobody asked,
+//! or answers in the wrong class, is not believed any more. Each recipient ends in an [`Outcome`], whatever happens: what
+//! is not known is [`Outcome::Later`], so nothing is lost; a connection that breaks behind the dot may mean a second
+//! copy, never none.
+//!
+//! The driver sends [`Session::output`], does what [`Session::want`] says, and hands in what came of it. TLS and logins
+//! belong between the hello and the first transaction: a state of their own beside `State::Hello`.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use wire::dot::DotWriter;
+use wire::dsn::{Notify, Ret};
+use wire::reply::{Reply, ReplyFault, ReplyReader};
+
+mod envelope;
+mod hello;
+mod outcome;
+
+pub use hello::{Extension, Extensions};
+pub use outcome::{Cause, Impossible, Loss, Outcome, Scope, Stage};
+
+use envelope::Envelope;
+use hello::Hello;
+
+/// Which protocol is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// SMTP: EHLO, or HELO if that is refused.
+    Smtp,
+    /// LMTP: LHLO, and after the dot an answer for each accepted recipient.
+    Lmtp,
+}
+
+/// What the session waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// An answer: [`Session::receive`], or [`Session::lose`] when it does not come.
+    Answer(Patience),
+    /// The message: [`Session::write_body`], then [`Session::end_body`]. Octets of the server are to be handed in meanwhile.
+    Body,
+    /// Nothing: [`Session::begin`] or [`Session::quit`] may be called, and [`Session::results`] are there.
+    Transaction,
+    /// The connection is of no more use.
+    Closed,
+}
+
+/// How long an answer may take: which of `policy::settings::Timeouts` counts, from the last octet that was sent or the last
+/// answer that came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// `greeting_s`.
+    Greeting,
+    /// `reply_s`.
+    Command,
+    /// `data_s`.
+    Data,
+    /// `dot_s`.
+    Dot,
+}
+
+/// What is to be sent, without its text.
+#[derive(Debug, Clone, Copy)]
+pub struct Transaction<'a> {
+    /// The reverse-path without brackets; empty: `<>`.
+    pub sender: &'a [u8],
+    /// Whom it is for.
+    pub recipients: &'a [Recipient<'a>],
+    /// Octets of the message.
+    pub size_bytes: u64,
+    /// Whether it holds octets above 127.
+    pub is_eight_bit: bool,
+    /// Whether it needs SMTPUTF8.
+    pub is_utf8: bool,
+    /// RET.
+    pub ret: Option<Ret>,
+    /// ENVID, in xtext.
+    pub envelope_id: Option<&'a [u8]>,
+}
+
+/// One recipient of a transaction.
+#[derive(Debug, Clone, Copy)]
+pub struct Recipient<'a> {
+    /// Its address, without brackets.
+    pub address: &'a [u8],
+    /// NOTIFY.
+    pub notify: Option<Notify>,
+    /// ORCPT: type, semicolon, xtext.
+    pub original: Option<&'a [u8]>,
+}
+
+/// One connection's conversation.
+#[derive(Debug)]
+pub struct Session {
+    protocol: Protocol,
+    our_name: Box<[u8]>,
+    reader: ReplyReader,
+    extensions: Extensions,
+    state: State,
+    out: Vec<u8>,
+    /// RSET goes before the next transaction.
+    needs_reset: bool,
+    /// What came of the last transaction; `None`: not known yet.
+    results: Vec<Option<Outcome>>,
+    is_touched: bool,
+}
+
+/// The moment of a session.
+#[derive(Debug)]
+enum State {
+    /// The greeting or the answer to a hello is awaited.
+    Hello(Hello),
+    /// A transaction may begin.
+    Idle,
+    /// Commands were sent, answers are awaited.
+    Envelope(Envelope),
+    /// The message is being sent to so many recipients (their places).
+    Body { accepted: Vec<usize>, dots: DotWriter },
+    /// The answers to the dot are awaited: one, or in LMTP one for each of these places.
+    Dot { accepted: Vec<usize>, answered: usize },
+    /// The connection is of no more use.
+    Gone(Cause),
+}
+
+impl Session {
+    /// A session that awaits the greeting. `our_name` is what we call ourselves.
+    #[must_use]
+    pub fn new(protocol: Protocol, our_name: &[u8]) -> Self {
+        Self {
+            protocol,
+            our_name: our_name.into(),
+            reader: ReplyReader::default(),
+            extensions: Extensions::default(),
+            state: State::Hello(Hello::Greeting),
+            out: Vec::new(),
+            needs_reset: false,
+            results: Vec::new(),
+            is_touched: false,
+        }
+    }
+
+    /// What the session waits for, once its output was sent.
+    #[must_use]
+    pub fn want(&self) -> Want {
+        match &self.state {
+            State::Hello(Hello::Greeting) => Want::Answer(Patience::Greeting),
+            State::Idle => Want::Transaction,
+            State::Envelope(envelope) if envelope.awaits_data() => Want::Answer(Patience::Data),
+            State::Hello(Hello::Esmtp | Hello::Plain) | State::Envelope(_) => {
+                Want::Answer(Patience::Command)
+            }
+            State::Body { .. } => Want::Body,
+            State::Dot { .. } => Want::Answer(Patience::Dot),
+            State::Gone(_) => Want::Closed,
+        }
+    }
+
+    /// Octets for the server. The driver sends them and clears the buffer.
+    pub fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.out
+    }
+
+    /// What the server can do.
+    #[must_use]
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
+    /// Why the connection is of no more use, if so.
+    #[must_use]
+    pub fn gone(&self) -> Option<&Cause> {
+        match &self.state {
+            State::Gone(cause) => Some(cause),
+            State::Hello(_)
+            | State::Idle
+            | State::Envelope(_)
+            | State::Body { .. }
+            | State::Dot { .. } => None,
+        }
+    }
+
+    /// Whether the server has said nothing about the transaction and cannot have the message: it may be tried on another
+    /// connection at once.
+    #[must_use]
+    pub const fn is_untouched(&self) -> bool {
+        !self.is_touched
+    }
+
+    /// Takes what the server said. Never fails: a server that makes no sense is [`Want::Closed`].
+    pub fn receive(&mut self, octets: &[u8]) {
+        let mut rest = octets;
+        while !rest.is_empty() && self.gone().is_none() {
+            match self.reader.read(rest) {
+                Ok((taken, reply)) => {
+                    rest = rest.get(taken..).unwrap_or_default();
+                    if let Some(reply) = reply {
+                        self.answer(reply);
+                    }
+                }
+                Err(fault) => self.fail(fault),
+            }
+        }
+    }
+
+    /// The connection is lost, or the server too slow.
+    pub fn lose(&mut self, why: Loss) {
+        let stage = self.stage();
+        self.end(Cause::Lost { stage, why });
+    }
+
+    /// Begins a transaction, when [`Want::Transaction`]. At other times nothing is sent, and all its recipients are for later.
+    pub fn begin(&mut self, transaction: &Transaction<'_>) {
+        self.results = transaction.recipients.iter().map(|_| None).collect();
+        self.is_touched = false;
+        if !matches!(self.state, State::Idle) {
+            return;
+        }
+        if let Some(why) = envelope::impossible(transaction, &self.extensions) {
+            return self.settle(&Outcome::Never(Cause::Impossible(why)));
+        }
+        let has_reset = core::mem::take(&mut self.needs_reset);
+        let mut envelope = Envelope::new(transaction, &self.extensions, has_reset);
+        for place in envelope.unfit() {
+            set(&mut self.results, place, Outcome::Never(Cause::Impossible(Impossible::Address)));
+        }
+        if !envelope.has_recipients() {
+            self.needs_reset = has_reset;
+            return;
+        }
+        envelope.send(&self.extensions, &mut self.out);
+        self.state = State::Envelope(envelope);
+    }
+
+    /// Appends a piece of the message, when [`Want::Body`]. Dots are added here.
+    pub fn write_body(&mut self, piece: &[u8]) {
+        if let State::Body { dots, .. } = &mut self.state {
+            dots.write(piece, &mut self.out);
+        }
+    }
+
+    /// The message was written in whole.
+    pub fn end_body(&mut self) {
+        if let State::Body { accepted, dots } = &mut self.state {
+            core::mem::take(dots).finish(&mut self.out);
+            let accepted = core::mem::take(accepted);
+            // From here on the server may have it.
+            self.is_touched = true;
+            self.state = State::Dot { accepted, answered: 0 };
+        }
+    }
+
+    /// Says goodbye. The answer is not worth waiting for.
+    pub fn quit(&mut self) {
+        if matches!(self.state, State::Idle) {
+            self.out.extend_from_slice(b"QUIT\r\n");
+            self.state = State::Gone(Cause::Lost { stage: Stage::Idle, why: Loss::Quit });
+        }
+    }
+
+    /// What came of the transaction, recipient by recipient in their order. What is not known yet is for later.
+    pub fn results(&mut self) -> Vec<Outcome> {
+        let stage = self.stage();
+        let cause = self.gone().cloned().unwrap_or(Cause::Lost { stage, why: Loss::Unknown });
+        let unknown = Outcome::Later(cause, Scope::Destination);
+        let results = core::mem::take(&mut self.results).into_iter();
+        results.map(|outcome| outcome.unwrap_or_else(|| unknown.clone())).collect()
+    }
+
+    fn stage(&self) -> Stage {
+        match &self.state {
+            State::Hello(Hello::Greeting) => Stage::Greeting,
+            State::Hello(Hello::Esmtp | Hello::Plain) => Stage::Hello,
+            State::Idle => Stage::Idle,
+            State::Envelope(envelope) => envelope.stage(),
+            State::Body { .. } => Stage::Body,
+            State::Dot { .. } => Stage::Dot,
+            State::Gone(cause) => cause.stage(),
+        }
+    }
+
+    fn fail(&mut self, fault: ReplyFault) {
+        let stage = self.stage();
+        self.end(Cause::Garbled { stage, fault });
+    }
+
+    fn answer(&mut self, reply: Reply) {
+        let stage = self.stage();
+        if reply.code == 421 {
+            // It may come at any time (RFC 5321, 3.8), and says nothing about the transaction.
+            return self.end(Cause::Said { stage, reply });
+        }
+        self.is_touched |= matches!(
+            stage,
+            Stage::Mail | Stage::Recipient | Stage::Data | Stage::Body | Stage::Dot
+        );
+        match &mut self.state {
+            State::Hello(_) => self.hello_answered(reply),
+            State::Envelope(_) => self.envelope_answered(reply),
+            State::Dot { .. } => self.dot_answered(reply),
+            // Nobody asked.
+            State::Idle | State::Body { .. } => self.end(Cause::Unexpected { stage, reply }),
+            State::Gone(_) => {}
+        }
+    }
+
+    fn envelope_answered(&mut self, reply: Reply) {
+        let State::Envelope(envelope) = &mut self.state else { return };
+        match envelope.answer(reply, &mut self.results) {
+            envelope::Next::More => {
+                envelope.send(&self.extensions, &mut self.out);
+                if envelope.is_over() {
+                    // No DATA was sent, for want of recipients.
+                    self.needs_reset = envelope.has_sender();
+                    self.state = State::Idle;
+                }
+            }
+            envelope::Next::Body => {
+                let accepted = envelope.accepted();
+                let is_for_nobody = accepted.is_empty();
+                self.state = State::Body { accepted, dots: DotWriter::default() };
+                if is_for_nobody {
+                    // It takes a message that is for nobody (RFC 2920, 3.1): an empty one.
+                    self.end_empty();
+                }
+            }
+            envelope::Next::Refused => {
+                self.needs_reset = envelope.has_sender();
+                self.state = State::Idle;
+            }
+            envelope::Next::Unexpected(stage, reply) => {
+                self.end(Cause::Unexpected { stage, reply });
+            }
+        }
+    }
+
+    /// Ends a message that is for nobody. Even LMTP answers it once at most, and then with an error.
+    fn end_empty(&mut self) {
+        self.end_body();
+        if self.protocol == Protocol::Lmtp {
+            // How many answers come is anybody's guess: this connection has served.
+            self.end(Cause::Lost { stage: Stage::Dot, why: Loss::Quit });
+        }
+    }
+
+    fn dot_answered(&mut self, reply: Reply) {
+        let State::Dot { accepted, answered } = &mut self.state else { return };
+        if reply.is_intermediate() {
+            return self.end(Cause::Unexpected { stage: Stage::Dot, reply });
+        }
+        let outcome = Outcome::of(Stage::Dot, reply);
+        match self.protocol {
+            Protocol::Smtp => {
+                for &place in accepted.iter() {
+                    set(&mut self.results, place, outcome.clone());
+                }
+                self.state = State::Idle;
+            }
+            Protocol::Lmtp => {
+                if let Some(&place) = accepted.get(*answered) {
+                    set(&mut self.results, place, outcome);
+                }
+                *answered = answered.saturating_add(1);
+                if *answered >= accepted.len() {
+                    self.state = State::Idle;
+                }
+            }
+        }
+    }
+
+    /// The outcome of everybody who has none yet.
+    fn settle(&mut self, outcome: &Outcome) {
+        for result in &mut self.results {
+            result.get_or_insert_with(|| outcome.clone());
+        }
+    }
+
+    /// The connection is of no more use; whoever has no outcome yet is for later.
+    fn end(&mut self, cause: Cause) {
+        if self.gone().is_some() {
+            return;
+        }
+        self.settle(&Outcome::Later(cause.clone(), Scope::Destination));
+        self.state = State::Gone(cause);
+    }
+}
+
+/// Sets the outcome of a recipient who has none yet.
+fn set(results: &mut [Option<Outcome>], place: usize, outcome: Outcome) {
+    if let Some(result) = results.get_mut(place) {
+        result.get_or_insert(outcome);
+    }
+}

@@ -1,0 +1,284 @@
+//! The commands before the message, and their answers, in order.
+//!
+//! All commands are written down when the transaction begins; how many of them go out at once is the server's to say.
+//! With PIPELINING not more than `FLIGHT_MAX` answers are owed at any time, so that a long list of recipients cannot
+//! fill both sockets and stop both sides.
+
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::vec::Vec;
+
+use wire::reply::Reply;
+
+use super::hello::{Extension, Extensions};
+use super::outcome::{Impossible, Outcome, Stage};
+use super::{Recipient, Transaction, set};
+
+/// Answers that a server may owe us.
+const FLIGHT_MAX: usize = 100;
+/// Octets of an address that is sent; longer ones are not.
+const ADDRESS_BYTES_MAX: usize = 1024;
+/// Octets of a parameter's value.
+const VALUE_BYTES_MAX: usize = 600;
+
+/// A command that was or will be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Reset,
+    Mail,
+    Recipient(usize),
+    Data,
+}
+
+/// The commands of a transaction, and how far they have come.
+#[derive(Debug)]
+pub(super) struct Envelope {
+    /// Commands that were not sent yet, one line each.
+    lines: Vec<u8>,
+    unsent: VecDeque<Asked>,
+    awaited: VecDeque<Asked>,
+    /// Places of recipients whose address cannot be sent.
+    unfit: Vec<usize>,
+    accepted: Vec<usize>,
+    has_sender: bool,
+}
+
+/// What comes after an answer.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// More commands or answers, if there are any.
+    More,
+    /// The message.
+    Body,
+    /// Nothing: DATA was refused, or nobody is left.
+    Refused,
+    /// The end: the answer makes no sense.
+    Unexpected(Stage, Reply),
+}
+
+impl Envelope {
+    /// Writes the commands of a transaction down.
+    pub(super) fn new(
+        transaction: &Transaction<'_>,
+        extensions: &Extensions,
+        has_reset: bool,
+    ) -> Self {
+        let mut envelope = Self {
+            lines: Vec::new(),
+            unsent: VecDeque::new(),
+            awaited: VecDeque::new(),
+            unfit: Vec::new(),
+            accepted: Vec::new(),
+            has_sender: false,
+        };
+        if has_reset {
+            envelope.lines.extend_from_slice(b"RSET\r\n");
+            envelope.unsent.push_back(Asked::Reset);
+        }
+        write_mail(transaction, extensions, &mut envelope.lines);
+        envelope.unsent.push_back(Asked::Mail);
+        for (place, recipient) in transaction.recipients.iter().enumerate() {
+            if is_fit(recipient.address) && !recipient.address.is_empty() {
+                write_rcpt(recipient, extensions, &mut envelope.lines);
+                envelope.unsent.push_back(Asked::Recipient(place));
+            } else {
+                envelope.unfit.push(place);
+            }
+        }
+        envelope.lines.extend_from_slice(b"DATA\r\n");
+        envelope.unsent.push_back(Asked::Data);
+        envelope
+    }
+
+    /// Places of recipients whose address cannot be sent.
+    pub(super) fn unfit(&self) -> Vec<usize> {
+        self.unfit.clone()
+    }
+
+    /// Whether anybody is left to send to.
+    pub(super) fn has_recipients(&self) -> bool {
+        self.unsent.iter().any(|asked| matches!(asked, Asked::Recipient(_)))
+    }
+
+    /// Whether nothing is owed and nothing is to be sent.
+    pub(super) fn is_over(&self) -> bool {
+        self.awaited.is_empty() && self.unsent.is_empty()
+    }
+
+    /// Whether the server has a sender that only RSET or a message takes away.
+    pub(super) const fn has_sender(&self) -> bool {
+        self.has_sender
+    }
+
+    pub(super) fn accepted(&mut self) -> Vec<usize> {
+        core::mem::take(&mut self.accepted)
+    }
+
+    /// Whether the next answer is the one to DATA.
+    pub(super) fn awaits_data(&self) -> bool {
+        self.awaited.front() == Some(&Asked::Data)
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        match self.awaited.front() {
+            None => Stage::Idle,
+            Some(Asked::Reset) => Stage::Reset,
+            Some(Asked::Mail) => Stage::Mail,
+            Some(Asked::Recipient(_)) => Stage::Recipient,
+            Some(Asked::Data) => Stage::Data,
+        }
+    }
+
+    /// Sends as many commands as may go out now.
+    pub(super) fn send(&mut self, extensions: &Extensions, out: &mut Vec<u8>) {
+        let flight = if extensions.has(Extension::Pipelining) { FLIGHT_MAX } else { 1 };
+        let mut sent = 0usize;
+        while self.awaited.len() < flight
+            && let Some(asked) = self.unsent.pop_front()
+        {
+            let is_for_nobody = asked == Asked::Data && self.accepted.is_empty();
+            if is_for_nobody && self.awaited.is_empty() {
+                // Every recipient was refused before DATA went out.
+                self.unsent.clear();
+                break;
+            }
+            let rest = self.lines.get(sent..).unwrap_or_default();
+            let line = first_line(rest);
+            out.extend_from_slice(line);
+            sent = sent.saturating_add(line.len());
+            self.awaited.push_back(asked);
+        }
+        self.lines.drain(..sent.min(self.lines.len()));
+    }
+
+    /// Takes the next answer.
+    pub(super) fn answer(&mut self, reply: Reply, results: &mut [Option<Outcome>]) -> Next {
+        let stage = self.stage();
+        let Some(asked) = self.awaited.pop_front() else {
+            return Next::Unexpected(stage, reply);
+        };
+        if reply.is_intermediate() != (asked == Asked::Data && !reply_refuses(&reply)) {
+            // A 3yz to anything but DATA, a 2yz to DATA.
+            return Next::Unexpected(stage, reply);
+        }
+        match asked {
+            Asked::Reset if reply.is_positive() => Next::More,
+            Asked::Reset => Next::Unexpected(stage, reply),
+            Asked::Mail if reply.is_positive() => {
+                self.has_sender = true;
+                Next::More
+            }
+            Asked::Mail => {
+                settle(results, &Outcome::of(stage, reply));
+                // What is on its way is answered; nothing more goes out.
+                self.unsent.clear();
+                Next::More
+            }
+            Asked::Recipient(place) => {
+                if reply.is_positive() {
+                    self.accept(place);
+                } else if self.has_sender {
+                    set(results, place, Outcome::of(stage, reply));
+                }
+                Next::More
+            }
+            Asked::Data if reply.is_intermediate() => Next::Body,
+            Asked::Data => {
+                settle(results, &Outcome::of(stage, reply));
+                Next::Refused
+            }
+        }
+    }
+
+    /// A recipient is accepted only after its sender was: a server that says otherwise is not believed.
+    fn accept(&mut self, place: usize) {
+        if self.has_sender {
+            self.accepted.push(place);
+        }
+    }
+}
+
+const fn reply_refuses(reply: &Reply) -> bool {
+    reply.is_temporary() || reply.is_permanent()
+}
+
+/// The first line of `lines`, with its end.
+fn first_line(lines: &[u8]) -> &[u8] {
+    let end = lines.iter().position(|&octet| octet == b'\n');
+    end.and_then(|at| lines.get(..=at)).unwrap_or(lines)
+}
+
+fn settle(results: &mut [Option<Outcome>], outcome: &Outcome) {
+    for result in results {
+        result.get_or_insert_with(|| outcome.clone());
+    }
+}
+
+/// Why this server cannot take this message at all.
+pub(super) fn impossible(
+    transaction: &Transaction<'_>,
+    extensions: &Extensions,
+) -> Option<Impossible> {
+    if transaction.is_utf8 && !extensions.has(Extension::SmtpUtf8) {
+        return Some(Impossible::Utf8);
+    }
+    if extensions.size_bytes_max().is_some_and(|most| transaction.size_bytes > most) {
+        return Some(Impossible::Size);
+    }
+    (!is_fit(transaction.sender)).then_some(Impossible::Sender)
+}
+
+fn write_mail(transaction: &Transaction<'_>, extensions: &Extensions, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"MAIL FROM:<");
+    out.extend_from_slice(transaction.sender);
+    out.push(b'>');
+    if extensions.has(Extension::Size) {
+        out.extend_from_slice(format!(" SIZE={}", transaction.size_bytes).as_bytes());
+    }
+    // To a server without 8BITMIME octets go as they are (sendmail's `pass8`).
+    if extensions.has(Extension::EightBitMime) && transaction.is_eight_bit {
+        out.extend_from_slice(b" BODY=8BITMIME");
+    }
+    if transaction.is_utf8 {
+        out.extend_from_slice(b" SMTPUTF8");
+    }
+    if extensions.has(Extension::Dsn) {
+        if let Some(ret) = transaction.ret {
+            out.extend_from_slice(b" RET=");
+            out.extend_from_slice(ret.as_bytes());
+        }
+        if let Some(id) = transaction.envelope_id.filter(|id| is_value(id)) {
+            out.extend_from_slice(b" ENVID=");
+            out.extend_from_slice(id);
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_rcpt(recipient: &Recipient<'_>, extensions: &Extensions, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"RCPT TO:<");
+    out.extend_from_slice(recipient.address);
+    out.push(b'>');
+    if extensions.has(Extension::Dsn) {
+        if let Some(notify) = recipient.notify {
+            out.extend_from_slice(b" NOTIFY=");
+            notify.write(out);
+        }
+        if let Some(original) = recipient.original.filter(|original| is_value(original)) {
+            out.extend_from_slice(b" ORCPT=");
+            out.extend_from_slice(original);
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Whether an address can stand in a command: nothing in it ends the path or the line.
+fn is_fit(address: &[u8]) -> bool {
+    address.len() <= ADDRESS_BYTES_MAX
+        && !address.iter().any(|&octet| octet.is_ascii_control() || matches!(octet, b'<' | b'>'))
+}
+
+/// Whether a text can be a parameter's value (RFC 5321, 4.1.2).
+fn is_value(text: &[u8]) -> bool {
+    text.len() <= VALUE_BYTES_MAX && text.iter().all(u8::is_ascii_graphic)
+}

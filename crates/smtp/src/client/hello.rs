@@ -1,0 +1,147 @@
+//! The greeting, EHLO, HELO, LHLO, and what the server says it can do.
+
+use wire::reply::Reply;
+
+use super::outcome::{Cause, Stage};
+use super::{Protocol, Session, State};
+
+/// How far the introduction has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hello {
+    /// The server's greeting.
+    Greeting,
+    /// The answer to EHLO or LHLO.
+    Esmtp,
+    /// The answer to HELO.
+    Plain,
+}
+
+/// Something a server can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extension {
+    /// RFC 2920.
+    Pipelining,
+    /// RFC 6152.
+    EightBitMime,
+    /// RFC 1870.
+    Size,
+    /// RFC 3461.
+    Dsn,
+    /// RFC 6531.
+    SmtpUtf8,
+}
+
+/// What a server can do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Extensions {
+    known: u8,
+    size_bytes_max: u64,
+}
+
+impl Extension {
+    const fn bit(self) -> u8 {
+        match self {
+            Self::Pipelining => 1,
+            Self::EightBitMime => 2,
+            Self::Size => 4,
+            Self::Dsn => 8,
+            Self::SmtpUtf8 => 16,
+        }
+    }
+}
+
+impl Extensions {
+    /// Whether it can.
+    #[must_use]
+    pub const fn has(&self, extension: Extension) -> bool {
+        self.known & extension.bit() != 0
+    }
+
+    /// The most octets of a message, if the server says so.
+    #[must_use]
+    pub fn size_bytes_max(&self) -> Option<u64> {
+        Some(self.size_bytes_max).filter(|&most| most > 0)
+    }
+
+    /// Reads the lines of a reply to EHLO; the first is the server's name.
+    fn read(reply: &Reply) -> Self {
+        let mut extensions = Self::default();
+        for line in reply.lines.iter().skip(1) {
+            let mut words = line.split(|&octet| octet == b' ').filter(|word| !word.is_empty());
+            let keyword = words.next().unwrap_or_default();
+            let known = [
+                ("PIPELINING", Extension::Pipelining),
+                ("8BITMIME", Extension::EightBitMime),
+                ("SIZE", Extension::Size),
+                ("DSN", Extension::Dsn),
+                ("SMTPUTF8", Extension::SmtpUtf8),
+            ];
+            let found =
+                known.iter().find(|(name, _)| keyword.eq_ignore_ascii_case(name.as_bytes()));
+            let Some(&(_, extension)) = found else { continue };
+            extensions.known |= extension.bit();
+            if extension == Extension::Size {
+                let number = words.next().and_then(|word| core::str::from_utf8(word).ok());
+                extensions.size_bytes_max =
+                    number.and_then(|number| number.parse().ok()).unwrap_or(0);
+            }
+        }
+        extensions
+    }
+}
+
+impl Session {
+    pub(super) fn hello_answered(&mut self, reply: Reply) {
+        let State::Hello(hello) = self.state else { return };
+        match (hello, self.protocol) {
+            (Hello::Greeting, protocol) if reply.code == 220 => {
+                self.introduce(if protocol == Protocol::Lmtp { b"LHLO " } else { b"EHLO " });
+                self.state = State::Hello(Hello::Esmtp);
+            }
+            (Hello::Esmtp, _) if reply.is_positive() => {
+                self.extensions = Extensions::read(&reply);
+                self.state = State::Idle;
+            }
+            // A server of before 1995.
+            (Hello::Esmtp, Protocol::Smtp) if reply.is_permanent() => {
+                self.introduce(b"HELO ");
+                self.state = State::Hello(Hello::Plain);
+            }
+            (Hello::Plain, _) if reply.is_positive() => self.state = State::Idle,
+            (hello, _) => {
+                let stage = if hello == Hello::Greeting { Stage::Greeting } else { Stage::Hello };
+                if reply.is_temporary() || reply.is_permanent() {
+                    self.end(Cause::Said { stage, reply });
+                } else {
+                    self.end(Cause::Unexpected { stage, reply });
+                }
+            }
+        }
+    }
+
+    fn introduce(&mut self, verb: &[u8]) {
+        self.out.extend_from_slice(verb);
+        self.out.extend_from_slice(&self.our_name);
+        self.out.extend_from_slice(b"\r\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    #[test]
+    fn keywords_are_read_in_any_case_and_unknown_ones_passed_over() {
+        let lines = ["host Hello", "pipelining", "SIZE 1000", "X-UNKNOWN a b", "dsn", "SIZELESS"];
+        let lines = lines.iter().map(|line| line.as_bytes().into()).collect();
+        let read = Extensions::read(&Reply { code: 250, status: None, lines });
+        assert!(read.has(Extension::Pipelining) && read.has(Extension::Dsn));
+        assert!(!read.has(Extension::EightBitMime) && !read.has(Extension::SmtpUtf8));
+        assert_eq!(read.size_bytes_max(), Some(1000));
+        let odd =
+            Reply { code: 250, status: None, lines: vec![b"h"[..].into(), b"SIZE x"[..].into()] };
+        assert_eq!(Extensions::read(&odd).size_bytes_max(), None);
+    }
+}

@@ -1,0 +1,187 @@
+//! Servers that mean ill: whatever they say, each recipient has an outcome, nothing is lost, memory is bounded.
+
+use proptest::prelude::*;
+use proptest::sample::select;
+use smtp::client::{Cause, Loss, Outcome, Protocol, Scope, Session, Stage, Want};
+
+use crate::talk::{begin, play, run};
+
+const GOOD: [&str; 5] = [
+    "220 hi\r\n",
+    "250-them.test\r\n250-PIPELINING\r\n250 8BITMIME\r\n",
+    "250 ok\r\n250 ok\r\n550 no\r\n354 go\r\n",
+    "250 taken\r\n",
+    "",
+];
+const TO: [&str; 2] = ["x@c", "y@c"];
+
+#[test]
+fn a_connection_that_closes_at_any_octet_loses_nobody() {
+    let whole = GOOD.concat();
+    for cut in 0..=whole.len() {
+        let mut session = Session::new(Protocol::Smtp, b"us.test");
+        let mut left = cut;
+        let said: Vec<&str> = GOOD
+            .iter()
+            .map(|said| {
+                let (now, _) = said.split_at(left.min(said.len()));
+                left -= now.len();
+                now
+            })
+            .collect();
+        play(&mut session, &said, &TO);
+        let is_done = session.want() == Want::Transaction;
+        if !is_done {
+            session.lose(Loss::Closed);
+            if cut < GOOD[0].len() + GOOD[1].len() {
+                begin(&mut session, &TO);
+            }
+        }
+        let results = session.results();
+        assert_eq!(results.len(), 2, "{cut}");
+        assert_eq!(matches!(results[0], Outcome::Delivered(_)), cut >= whole.len(), "{cut}");
+        assert!(!matches!(results[0], Outcome::Never(_)), "{cut}");
+        assert_eq!(is_done, cut >= whole.len(), "{cut}");
+    }
+}
+
+#[test]
+fn a_drop_behind_the_dot_is_for_later_and_not_untouched() {
+    let mut session = Session::new(Protocol::Smtp, b"us.test");
+    play(&mut session, &GOOD[..3], &TO);
+    session.lose(Loss::Timeout);
+    assert!(!session.is_untouched());
+    let results = session.results();
+    let later =
+        Outcome::Later(Cause::Lost { stage: Stage::Dot, why: Loss::Timeout }, Scope::Destination);
+    assert_eq!(results[0], later);
+    assert!(matches!(results[1], Outcome::Never(_)), "what was said stays said");
+}
+
+#[test]
+fn a_connection_that_was_closed_while_idle_leaves_the_transaction_untouched() {
+    for said in ["421 idle too long\r\n", ""] {
+        let mut session = Session::new(Protocol::Smtp, b"us.test");
+        session.receive(GOOD[0].as_bytes());
+        session.receive(GOOD[1].as_bytes());
+        begin(&mut session, &TO);
+        session.receive(said.as_bytes());
+        session.lose(Loss::Closed);
+        assert!(session.is_untouched(), "{said}");
+        assert!(
+            session
+                .results()
+                .iter()
+                .all(|result| matches!(result, Outcome::Later(_, Scope::Destination)))
+        );
+    }
+}
+
+#[test]
+fn a_421_at_any_place_is_for_later() {
+    for place in 0..GOOD.len() {
+        let mut said: Vec<&str> = GOOD[..place].to_vec();
+        said.push("421 4.3.2 going down\r\n");
+        let (mut session, ..) = run(Protocol::Smtp, &said, &TO);
+        assert_eq!(session.want(), Want::Closed, "{place}");
+        begin(&mut session, &TO);
+        assert!(session.results().iter().all(|result| matches!(result, Outcome::Later(..))));
+        assert!(session.gone().unwrap().to_string().starts_with("421 4.3.2"));
+    }
+}
+
+#[test]
+fn an_answer_that_nobody_asked_for_is_not_believed() {
+    // The answer to the dot comes before the message.
+    let mut session = Session::new(Protocol::Smtp, b"us.test");
+    session.receive(b"220 hi\r\n");
+    session.receive(GOOD[1].as_bytes());
+    begin(&mut session, &TO);
+    session.receive(b"250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n250 taken\r\n");
+    assert_eq!(session.want(), Want::Closed);
+    assert!(session.results().iter().all(|result| matches!(result, Outcome::Later(..))));
+    // An answer too many behind the greeting.
+    let mut session = Session::new(Protocol::Smtp, b"us.test");
+    session.receive(b"220 hi\r\n250 x\r\n250 y\r\n");
+    assert_eq!(session.want(), Want::Closed);
+}
+
+#[test]
+fn answers_of_the_wrong_class_end_the_connection() {
+    for (place, said) in [
+        (0, "250 hi\r\n"),
+        (0, "354 go\r\n"),
+        (1, "354 go\r\n"),
+        (2, "354 go\r\n"),
+        (2, "250 a\r\n354 b\r\n"),
+        (2, "250 a\r\n250 b\r\n250 c\r\n250 d\r\n"),
+        (3, "354 more\r\n"),
+    ] {
+        let mut script: Vec<&str> = GOOD[..place].to_vec();
+        script.push(said);
+        let (session, _, results) = run(Protocol::Smtp, &script, &TO);
+        assert_eq!(session.want(), Want::Closed, "{place} {said}");
+        assert!(
+            !results.iter().any(|result| matches!(result, Outcome::Delivered(_))),
+            "{place} {said}"
+        );
+    }
+}
+
+#[test]
+fn a_recipient_accepted_without_a_sender_is_not_sent_to() {
+    let server = [GOOD[0], GOOD[1], "550 no\r\n250 ok\r\n250 ok\r\n354 go\r\n"];
+    let (_, sent, results) = run(Protocol::Smtp, &server, &TO);
+    assert!(sent.ends_with("DATA\r\n.\r\n"), "{sent}");
+    assert!(results.iter().all(|result| matches!(result, Outcome::Never(_))));
+}
+
+#[test]
+fn endless_replies_cost_nothing() {
+    let mut session = Session::new(Protocol::Smtp, b"us.test");
+    for _ in 0..1_000_000 {
+        session.receive(b"220-hi\r\n");
+    }
+    assert_eq!(session.want(), Want::Closed);
+    let mut session = Session::new(Protocol::Smtp, b"us.test");
+    for _ in 0..10_000 {
+        session.receive(&[b'2'; 1000]);
+    }
+    assert_eq!(session.want(), Want::Closed);
+    assert!(matches!(session.gone(), Some(Cause::Garbled { .. })));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn whatever_a_server_says_everybody_has_an_outcome(
+        said in proptest::collection::vec(select(vec![
+            "220 hi\r\n", "250 ok\r\n", "250-more\r\n", "354 go\r\n", "421 bye\r\n", "450 later\r\n", "550 no\r\n",
+            "250-x\r\n250 PIPELINING\r\n", "\r\n", "\n", "\0\x7f", "HTTP/1.1 200 OK\r\n", "25", "0 ok", "999 x\r\n", "250 SIZE 5\r\n",
+        ]), 0..14),
+        lmtp: bool,
+        piece in 1usize..9,
+    ) {
+        let protocol = if lmtp { Protocol::Lmtp } else { Protocol::Smtp };
+        let stream = said.concat();
+        let pieces: Vec<&str> = stream.as_bytes().chunks(piece).map(|piece| std::str::from_utf8(piece).unwrap()).collect();
+        let mut session = Session::new(protocol, b"us.test");
+        play(&mut session, &pieces, &TO);
+        session.lose(Loss::Closed);
+        let results = session.results();
+        prop_assert!(results.is_empty() || results.len() == TO.len());
+        prop_assert_eq!(session.want(), Want::Closed);
+        begin(&mut session, &TO);
+        prop_assert_eq!(session.results().len(), TO.len());
+    }
+
+    #[test]
+    fn any_octets_are_survived(said in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let mut session = Session::new(Protocol::Smtp, b"us.test");
+        session.receive(b"220 x\r\n250 y\r\n");
+        begin(&mut session, &TO);
+        session.receive(&said);
+        prop_assert_eq!(session.results().len(), TO.len());
+    }
+}
