@@ -3,7 +3,7 @@
 //! A Received field holds the id before the queue has seen the message. So each process that takes
 //! mail in mints its own, from its own lane: 40 bits of seconds, 4 bits of lane, 20 bits of
 //! microseconds, always above the last one. The queue takes an id only from the lane of the edge it came
-//! by, and only above the last of that lane, so that no process can speak of another's messages.
+//! by, and only if no queued message has it, so that no process can speak of another's messages.
 
 use std::cell::Cell;
 use wire::QueueId;

@@ -221,6 +221,9 @@ pub trait Spool {
     /// What the postmaster should know, since the last call.
     fn events(&mut self) -> Vec<Event>;
 
+    /// The id of the message at a place.
+    fn id(&self, slot: Slot) -> Option<QueueId>;
+
     /// The place of a message.
     fn find(&self, id: QueueId) -> Option<Slot>;
 

@@ -452,6 +452,10 @@ impl Spool for Log {
         std::mem::take(&mut self.events)
     }
 
+    fn id(&self, slot: Slot) -> Option<QueueId> {
+        self.index.get(slot).map(|row| QueueId::from_u64(row.id))
+    }
+
     fn find(&self, id: QueueId) -> Option<Slot> {
         let found = self.index.iter().find(|(_, row)| row.id == id.as_u64());
         found.filter(|(_, row)| row.message.segment != 0).map(|(slot, _)| slot)

@@ -210,7 +210,7 @@ impl House {
     }
 
     /// Looks at an envelope as a stranger's: it must decode, be somebody's mail, and have an id of its edge's
-    /// lane above all before.
+    /// lane that no other message has.
     fn checked(&mut self, place: usize, record: &[u8]) -> Result<Box<Envelope>, LinkError> {
         let envelope =
             Envelope::decode(record).map_err(|_| LinkError::Garbled("not an envelope"))?;
@@ -218,12 +218,15 @@ impl House {
         let lane = self.intake.edges.get(place).map(|edge| usize::from(edge.source.lane));
         let last = lane.and_then(|lane| self.lanes.get_mut(lane));
         let last = last.ok_or(LinkError::Garbled("no lane"))?;
-        if Some(ids::lane(id)) != lane || id <= *last || envelope.purpose != Purpose::Mail {
+        if Some(ids::lane(id)) != lane || envelope.purpose != Purpose::Mail {
             return Err(LinkError::Garbled("an id or purpose that is not its own"));
         }
-        *last = id;
+        *last = id.max(*last);
         if envelope.recipients.is_empty() {
             return Err(LinkError::Garbled("no recipients"));
+        }
+        if !self.live.insert(id) {
+            return Err(LinkError::Garbled("an id that is taken"));
         }
         Ok(Box::new(envelope))
     }
@@ -255,7 +258,10 @@ impl House {
                 let pending = Pending { asker, envelope, body: Some(body) };
                 self.intake.pending.insert(ticket, pending);
             }
-            Err(refused) => self.refuse(&asker, refused),
+            Err(refused) => {
+                self.live.remove(&envelope.id.as_u64());
+                self.refuse(&asker, refused);
+            }
         }
     }
 
@@ -303,7 +309,10 @@ impl House {
             Ok(()) => {
                 self.intake.pending.insert(number, Pending { asker, envelope, body: None });
             }
-            Err(refused) => self.refuse(&asker, refused),
+            Err(refused) => {
+                self.live.remove(&envelope.id.as_u64());
+                self.refuse(&asker, refused);
+            }
         }
         Ok(())
     }
@@ -316,7 +325,10 @@ impl House {
             let Some(pending) = self.intake.pending.remove(&completion.ticket) else { continue };
             match completion.result {
                 Ok(slot) => self.stored(pending, slot),
-                Err(refused) => self.refuse(&pending.asker, refused),
+                Err(refused) => {
+                    self.live.remove(&pending.envelope.id.as_u64());
+                    self.refuse(&pending.asker, refused);
+                }
             }
         }
         if self.spool.is_broken() {
@@ -351,6 +363,7 @@ impl House {
     pub(super) fn mint(&mut self) -> QueueId {
         let id = self.ids.mint();
         self.saw_id(id.as_u64());
+        self.live.insert(id.as_u64());
         id
     }
 
