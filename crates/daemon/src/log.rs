@@ -56,6 +56,7 @@ pub struct Log {
     tag: &'static str,
     level: u8,
     is_json: bool,
+    pid: u32,
     line: RefCell<Vec<u8>>,
 }
 
@@ -81,6 +82,7 @@ impl Log {
             tag: "sm-mta",
             level: settings.level,
             is_json: settings.is_json,
+            pid: std::process::id(),
             line: RefCell::new(Vec::new()),
         }
     }
@@ -97,7 +99,7 @@ impl Log {
         line.clear();
         // Writing into memory does not fail.
         let now = sys::clock::realtime_s();
-        let pid = std::process::id();
+        let pid = self.pid;
         let written = match (&self.out, self.is_json) {
             (Out::Socket(_), false) => write!(
                 line,

@@ -259,7 +259,13 @@ impl<'w> Machine<'w> {
     }
 
     /// Puts tokens together; says so if they do not fit.
-    pub fn join(&mut self, tokens: &[Token], separator: u8, outside: bool, limit: usize) -> Vec<u8> {
+    pub fn join(
+        &mut self,
+        tokens: &[Token],
+        separator: u8,
+        outside: bool,
+        limit: usize,
+    ) -> Vec<u8> {
         let separator = if separator == 0 { self.blank() } else { separator };
         let mut text = Vec::new();
         let config = &self.config;

@@ -11,9 +11,31 @@ use alloc::vec::Vec;
 
 /// Classes that are known; what is not compiled into Debian's sendmail is refused as there.
 const CLASSES: [&[u8]; 25] = [
-    b"hash", b"btree", b"text", b"host", b"dns", b"bestmx", b"dequote", b"regex", b"macro", b"arith",
-    b"sequence", b"switch", b"implicit", b"user", b"program", b"syslog", b"socket", b"null", b"stab",
-    b"ldap", b"userdb", b"nis", b"nisplus", b"dprintf", b"arpa",
+    b"hash",
+    b"btree",
+    b"text",
+    b"host",
+    b"dns",
+    b"bestmx",
+    b"dequote",
+    b"regex",
+    b"macro",
+    b"arith",
+    b"sequence",
+    b"switch",
+    b"implicit",
+    b"user",
+    b"program",
+    b"syslog",
+    b"socket",
+    b"null",
+    b"stab",
+    b"ldap",
+    b"userdb",
+    b"nis",
+    b"nisplus",
+    b"dprintf",
+    b"arpa",
 ];
 
 /// How deep maps of maps may be.
@@ -124,7 +146,15 @@ fn read_flags<'a>(
         let Some((b'-', behind)) = rest.split_first() else { return rest };
         let Some((letter, value)) = behind.split_first() else { return behind };
         if !knows_flag(&spec.class, *letter) {
-            complaints.push([b"Illegal option ".as_slice(), core::slice::from_ref(letter), b" map ", &*spec.name].concat());
+            complaints.push(
+                [
+                    b"Illegal option ".as_slice(),
+                    core::slice::from_ref(letter),
+                    b" map ",
+                    &*spec.name,
+                ]
+                .concat(),
+            );
         }
         let takes = takes_value(&spec.class, *letter);
         let value = if takes && matches!(letter, b'k' | b'v' | b'R' | b'Z' | b'B') {
@@ -142,9 +172,9 @@ impl Map {
     /// A map of a spec that was made up.
     #[must_use]
     pub fn new(spec: MapSpec) -> Self {
-        let space = spec.flag(b'S').or_else(|| {
-            if &*spec.class == b"dequote" { spec.flag(b's') } else { None }
-        });
+        let space = spec
+            .flag(b'S')
+            .or_else(|| if &*spec.class == b"dequote" { spec.flag(b's') } else { None });
         let space = space.and_then(|value| value.first()).copied().unwrap_or(0);
         let append = spec.flag(b'a').map(Into::into);
         let append_on_failure = spec.flag(b'T').map(Into::into);
@@ -309,7 +339,8 @@ impl Machine<'_> {
     }
 
     fn members(&mut self, map: &Map) -> Vec<Vec<u8>> {
-        let mut words = map.spec.rest.split(|octet| is_space(*octet)).filter(|word| !word.is_empty());
+        let mut words =
+            map.spec.rest.split(|octet| is_space(*octet)).filter(|word| !word.is_empty());
         if &*map.spec.class == b"sequence" {
             return words.take(SEQUENCE_MAX).map(<[u8]>::to_ascii_lowercase).collect();
         }
@@ -334,8 +365,7 @@ impl Machine<'_> {
                 continue;
             }
             *status = exit::OK;
-            let found =
-                self.class_look_up(member, key, arguments, status, depth.saturating_add(1));
+            let found = self.class_look_up(member, key, arguments, status, depth.saturating_add(1));
             if found.is_some() {
                 return found;
             }

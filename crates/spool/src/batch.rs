@@ -35,6 +35,11 @@ impl Batch {
         self.buffer.is_empty()
     }
 
+    /// Whether somebody waits for it.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.effects.iter().any(|effect| matches!(effect, Effect::Stored { .. }))
+    }
+
     /// Appends a record. Its place is relative to the batch.
     pub(crate) fn put(
         &mut self,

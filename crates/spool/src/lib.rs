@@ -197,8 +197,15 @@ pub trait Spool {
     /// The spool is broken.
     fn remove(&mut self, slot: Slot) -> Result<(), Refused>;
 
-    /// Hands the open batches to shards that are idle.
+    /// Hands the open batches to shards that are idle. Nobody waits for a batch that only ends messages or notes something:
+    /// it is kept back for a moment ([`Spool::next_commit_ms`]), so that it goes with the next message.
     fn commit(&mut self);
+
+    /// When [`Spool::commit`] must be called at the latest, in ms from now; `None`: nothing waits.
+    fn next_commit_ms(&self) -> Option<u64>;
+
+    /// Commits everything and waits until it is durable, or has failed.
+    fn settle(&mut self, out: &mut Vec<Completion>);
 
     /// What has become durable, or failed, since the last call.
     fn completed(&mut self, out: &mut Vec<Completion>);

@@ -11,12 +11,13 @@ use crate::{
     Refused, Room, Slot, Spool, Statistics,
 };
 use rustix::fs::{FlockOperation, Mode, OFlags};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 /// How a log is laid out and kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,12 @@ impl Default for Options {
     }
 }
 
+/// How long a batch that nobody waits for is kept back.
+const PATIENCE: Duration = Duration::from_millis(5);
+
+/// How long a disk may take for the last batches.
+const SETTLING: Duration = Duration::from_secs(5);
+
 /// One shard, as the caller's thread sees it.
 #[derive(Debug)]
 pub(crate) struct Shard {
@@ -47,6 +54,8 @@ pub(crate) struct Shard {
     offset: u64,
     sequence: u64,
     pub(crate) segments: Segments,
+    /// When the open batch was begun.
+    since: Option<Instant>,
     worker: Worker,
 }
 
@@ -62,6 +71,8 @@ pub struct Log {
     failed: Vec<Completion>,
     /// Notes that are not yet durable: the newest of each message.
     notes: HashMap<Slot, Vec<u8>>,
+    /// Messages whose body is a file.
+    large: HashSet<u64>,
     pub(crate) readers: HashMap<(usize, u32), File>,
     next_large: u64,
     pub(crate) room: Room,
@@ -118,6 +129,7 @@ impl Log {
                 offset: options.segment_bytes,
                 sequence: shard.last_sequence,
                 segments: shard.segments,
+                since: None,
                 worker,
             });
         }
@@ -133,6 +145,7 @@ impl Log {
             bell,
             failed: Vec::new(),
             notes: HashMap::new(),
+            large: found.large,
             readers: HashMap::new(),
             next_large: 0,
             room: Room::Enough,
@@ -279,6 +292,42 @@ impl Log {
         }
     }
 
+    /// Seals the open batches of idle shards and gives them to their threads.
+    fn commit_now(&mut self, is_urgent: bool) {
+        if self.is_broken {
+            return;
+        }
+        let segment_bytes = self.options.segment_bytes;
+        for shard in &mut self.shards {
+            if shard.is_busy || shard.open.is_empty() {
+                continue;
+            }
+            let since = *shard.since.get_or_insert_with(Instant::now);
+            if !is_urgent && !shard.open.is_awaited() && since.elapsed() < PATIENCE {
+                continue;
+            }
+            shard.since = None;
+            let Some(spare) = shard.spare.take() else { continue };
+            let mut batch = std::mem::replace(&mut shard.open, spare);
+            let padded = batch.buffer.len().next_multiple_of(BLOCK_BYTES);
+            let length = u64::try_from(padded).unwrap_or(u64::MAX);
+            let is_new = shard.offset.saturating_add(length) > segment_bytes;
+            if is_new {
+                shard.segment = shard.segment.saturating_add(1);
+                shard.offset = u64::try_from(BLOCK_BYTES).unwrap_or(0);
+                shard.segments.holdings.entry(shard.segment).or_default();
+            }
+            shard.sequence = shard.sequence.saturating_add(1);
+            batch.seal(shard.sequence, self.spool, shard.segment);
+            let job = Job { batch, segment: shard.segment, offset: shard.offset, is_new };
+            shard.offset = shard.offset.saturating_add(length);
+            shard.is_busy = true;
+            if !shard.worker.give(job) {
+                self.is_broken = true;
+            }
+        }
+    }
+
     /// Reads a record and checks that it is what it should be.
     pub(crate) fn read(&mut self, id: u64, place: Place) -> Result<(Header, Vec<u8>), Error> {
         let number = shard_of(id, self.shards.len());
@@ -342,6 +391,7 @@ impl Spool for Log {
             Body::Large(token, size) => {
                 let at = batch.put(Kind::Large, extra, id, &[envelope, &size.to_le_bytes()])?;
                 batch.large.push((unfinished_name(token), id));
+                self.large.insert(id);
                 at
             }
         };
@@ -373,31 +423,25 @@ impl Spool for Log {
     }
 
     fn commit(&mut self) {
-        if self.is_broken {
-            return;
-        }
-        let segment_bytes = self.options.segment_bytes;
-        for shard in &mut self.shards {
-            if shard.is_busy || shard.open.is_empty() {
-                continue;
+        self.commit_now(false);
+    }
+
+    fn next_commit_ms(&self) -> Option<u64> {
+        let waiting = self.shards.iter().filter(|shard| !shard.is_busy && !shard.open.is_empty());
+        let waited = waiting.filter_map(|shard| shard.since).map(|since| since.elapsed());
+        let left = waited.map(|waited| PATIENCE.saturating_sub(waited)).min()?;
+        Some(u64::try_from(left.as_millis()).unwrap_or(0).saturating_add(1))
+    }
+
+    fn settle(&mut self, out: &mut Vec<Completion>) {
+        let end = Instant::now().checked_add(SETTLING);
+        while !self.is_broken && end.is_some_and(|end| Instant::now() < end) {
+            self.commit_now(true);
+            if self.shards.iter().all(|shard| !shard.is_busy && shard.open.is_empty()) {
+                return;
             }
-            let Some(spare) = shard.spare.take() else { continue };
-            let mut batch = std::mem::replace(&mut shard.open, spare);
-            let padded = batch.buffer.len().next_multiple_of(BLOCK_BYTES);
-            let length = u64::try_from(padded).unwrap_or(u64::MAX);
-            let is_new = shard.offset.saturating_add(length) > segment_bytes;
-            if is_new {
-                shard.segment = shard.segment.saturating_add(1);
-                shard.offset = u64::try_from(BLOCK_BYTES).unwrap_or(0);
-                shard.segments.holdings.entry(shard.segment).or_default();
-            }
-            shard.sequence = shard.sequence.saturating_add(1);
-            batch.seal(shard.sequence, self.spool, shard.segment);
-            let job = Job { batch, segment: shard.segment, offset: shard.offset, is_new };
-            shard.offset = shard.offset.saturating_add(length);
-            shard.is_busy = true;
-            if !shard.worker.give(job) {
-                self.is_broken = true;
+            if let Ok(report) = self.reports.recv_timeout(PATIENCE) {
+                self.report(report, out);
             }
         }
     }

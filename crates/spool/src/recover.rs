@@ -31,6 +31,7 @@ pub(crate) struct Found {
     pub(crate) spool: u64,
     pub(crate) shards: Vec<FoundShard>,
     pub(crate) index: Index,
+    pub(crate) large: HashSet<u64>,
     pub(crate) events: Vec<Event>,
 }
 
@@ -71,7 +72,7 @@ pub(crate) fn recover(disk: &dyn Disk, shards_wanted: usize) -> Result<Found, Er
         disk.sync_folder(folder).map_err(system("a folder"))?;
     }
     reader.sweep_large()?;
-    Ok(Found { spool, shards, index: reader.index, events: reader.events })
+    Ok(Found { spool, shards, index: reader.index, large: reader.large, events: reader.events })
 }
 
 /// The id of this spool, made once.
@@ -263,13 +264,14 @@ impl Reader<'_> {
     /// Removes bodies that belong to no message, and names messages whose body is gone.
     fn sweep_large(&mut self) -> Result<(), Error> {
         let system = |error| Error::System("the large bodies", error);
+        let mut missing = self.large.clone();
         for name in self.disk.list("large").map_err(system)? {
             let id = u64::from_str_radix(&name, 16).ok().filter(|_| name.len() == 16);
-            if !id.is_some_and(|id| self.large.remove(&id)) {
+            if !id.is_some_and(|id| missing.remove(&id)) {
                 self.disk.remove(&format!("large/{name}")).map_err(system)?;
             }
         }
-        for id in &self.large {
+        for id in &missing {
             self.events.push(Event(format!("the body of message {id:016x} is gone")));
         }
         Ok(())

@@ -166,6 +166,7 @@ impl House {
             self.spool.commit();
             self.flush();
             if self.is_over(now_ms) {
+                self.spool.settle(&mut Vec::new());
                 return Ok(ExitCode::SUCCESS);
             }
             self.wait(now_ms)?;
@@ -287,7 +288,9 @@ impl House {
 
     /// Waits for the next thing to happen, and reads what came.
     fn wait(&mut self, now_ms: u64) -> Result<(), LinkError> {
-        let times = [self.wake_at_ms, Some(self.housekeeping_at_ms), self.stop_until_ms];
+        let commit_at_ms = self.spool.next_commit_ms().map(|ms| now_ms.saturating_add(ms));
+        let times =
+            [self.wake_at_ms, Some(self.housekeeping_at_ms), self.stop_until_ms, commit_at_ms];
         let next = times.into_iter().flatten().min().unwrap_or(now_ms);
         let mut watched: Vec<(BorrowedFd<'_>, bool)> =
             vec![(self.life.as_fd(), self.life.is_behind()), (self.spool.wake(), false)];

@@ -255,9 +255,7 @@ impl Outside {
                 }
                 Ok(list)
             }
-            Err(Failure::NoRecord) => {
-                Ok(vec![Exchanger { name: bare.to_vec(), preference: 0 }])
-            }
+            Err(Failure::NoRecord) => Ok(vec![Exchanger { name: bare.to_vec(), preference: 0 }]),
             Err(failure) => Err(failure),
         }
     }
@@ -288,8 +286,7 @@ fn text_value(spec: &MapSpec, text: &[u8], key: &[u8]) -> Option<Vec<u8>> {
             None => policy_cf::read::chars::words(line).collect(),
         };
         let found = columns.get(key_at).copied().unwrap_or_default();
-        let equal =
-            if spec.keeps_case() { found == key } else { found.eq_ignore_ascii_case(key) };
+        let equal = if spec.keeps_case() { found == key } else { found.eq_ignore_ascii_case(key) };
         if equal && let Some(value) = columns.get(value_at) {
             return Some(value.to_vec());
         }
@@ -361,9 +358,9 @@ impl World for Outside {
             Kind::Host => self.host(key, said),
             Kind::Dns => self.dns(&spec, key),
             Kind::BestMx => match self.exchangers(key) {
-                Ok(list) => {
-                    list.first().map_or(Answer::NotFound(68), |first| Answer::Found(first.name.clone()))
-                }
+                Ok(list) => list
+                    .first()
+                    .map_or(Answer::NotFound(68), |first| Answer::Found(first.name.clone())),
                 Err(Failure::Later) => Answer::TempFail(75),
                 Err(_) => Answer::NotFound(68),
             },
@@ -442,7 +439,8 @@ impl World for Outside {
         let text = std::fs::read("/etc/group").ok()?;
         text.split(|octet| *octet == b'\n').find_map(|line| {
             let mut fields = line.split(|octet| *octet == b':');
-            (fields.next()? == name).then(|| std::str::from_utf8(fields.nth(1)?).ok()?.parse().ok())?
+            (fields.next()? == name)
+                .then(|| std::str::from_utf8(fields.nth(1)?).ok()?.parse().ok())?
         })
     }
 

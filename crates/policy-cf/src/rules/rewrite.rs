@@ -102,9 +102,8 @@ impl Machine<'_> {
                 // Without a trace the rules that cannot match are passed over in one go.
                 let rules = self.config.sets.of(run.set);
                 let ahead = rules.iter().skip(index);
-                let skipped = ahead
-                    .take_while(|rule| !rule.pattern.may_match(mask, here.len()))
-                    .count();
+                let skipped =
+                    ahead.take_while(|rule| !rule.pattern.may_match(mask, here.len())).count();
                 if skipped > 0 {
                     index = index.saturating_add(skipped);
                     rounds = 0;
