@@ -26,6 +26,7 @@ pub(crate) enum Effect {
 pub(crate) struct Batch {
     pub(crate) buffer: AlignedBuffer,
     pub(crate) effects: Vec<Effect>,
+    awaited: usize,
     /// Large bodies to be made durable first: their unfinished names, and their ids.
     pub(crate) large: Vec<(String, u64)>,
 }
@@ -35,9 +36,23 @@ impl Batch {
         self.buffer.is_empty()
     }
 
-    /// Whether somebody waits for it.
-    pub(crate) fn is_awaited(&self) -> bool {
-        self.effects.iter().any(|effect| matches!(effect, Effect::Stored { .. }))
+    /// A message that somebody waits for is in it.
+    pub(crate) fn stored(&mut self, effect: Effect) {
+        self.effects.push(effect);
+        self.awaited = self.awaited.saturating_add(1);
+    }
+
+    /// Empties it; its memory is kept.
+    pub(crate) fn clear(&mut self) {
+        self.buffer.clear();
+        self.effects.clear();
+        self.large.clear();
+        self.awaited = 0;
+    }
+
+    /// Messages that somebody waits for.
+    pub(crate) fn awaited(&self) -> usize {
+        self.awaited
     }
 
     /// Appends a record. Its place is relative to the batch.

@@ -40,6 +40,9 @@ impl Default for Options {
 /// How long a batch that nobody waits for is kept back.
 const PATIENCE: Duration = Duration::from_millis(5);
 
+/// How long a message waits for as many others as came with the last ones.
+const COMPANY: Duration = Duration::from_millis(1);
+
 /// How long a disk may take for the last batches.
 const SETTLING: Duration = Duration::from_secs(5);
 
@@ -56,7 +59,21 @@ pub(crate) struct Shard {
     pub(crate) segments: Segments,
     /// When the open batch was begun.
     since: Option<Instant>,
+    /// Messages in the last batch.
+    last_count: usize,
     worker: Worker,
+}
+
+impl Shard {
+    /// How long the open batch may wait for company. Where the last batch had several messages, as many are
+    /// expected again: a write costs the processor more than a moment of waiting costs a client.
+    fn patience(&self) -> Duration {
+        match self.open.awaited() {
+            0 => PATIENCE,
+            count if count < self.last_count => COMPANY,
+            _ => Duration::ZERO,
+        }
+    }
 }
 
 /// The segment log.
@@ -130,6 +147,7 @@ impl Log {
                 sequence: shard.last_sequence,
                 segments: shard.segments,
                 since: None,
+                last_count: 0,
                 worker,
             });
         }
@@ -181,8 +199,7 @@ impl Log {
         self.syncs = self.syncs.saturating_add(1);
         let length = u64::try_from(batch.buffer.len()).unwrap_or(u64::MAX);
         if let Some(shard) = self.shards.get_mut(number) {
-            batch.buffer.clear();
-            batch.large.clear();
+            batch.clear();
             shard.spare = Some(batch);
             shard.is_busy = false;
         }
@@ -303,10 +320,11 @@ impl Log {
                 continue;
             }
             let since = *shard.since.get_or_insert_with(Instant::now);
-            if !is_urgent && !shard.open.is_awaited() && since.elapsed() < PATIENCE {
+            if !is_urgent && since.elapsed() < shard.patience() {
                 continue;
             }
             shard.since = None;
+            shard.last_count = shard.open.awaited();
             let Some(spare) = shard.spare.take() else { continue };
             let mut batch = std::mem::replace(&mut shard.open, spare);
             let padded = batch.buffer.len().next_multiple_of(BLOCK_BYTES);
@@ -397,7 +415,7 @@ impl Spool for Log {
         };
         let row = Row { id, ..Row::default() };
         let slot = self.index.insert(row).ok_or(Refused::Full)?;
-        self.shard_mut(id)?.open.effects.push(Effect::Stored { ticket, slot, id, at });
+        self.shard_mut(id)?.open.stored(Effect::Stored { ticket, slot, id, at });
         Ok(())
     }
 
@@ -412,8 +430,7 @@ impl Spool for Log {
 
     fn remove(&mut self, slot: Slot) -> Result<(), Refused> {
         let Some(row) = self.index.get(slot).copied() else { return Ok(()) };
-        let is_large =
-            self.read(row.id, row.message).is_ok_and(|(head, _)| head.kind == Kind::Large);
+        let is_large = self.large.remove(&row.id);
         let batch = &mut self.shard_mut(row.id)?.open;
         batch.put(Kind::Done, 0, row.id, &[])?;
         batch.effects.push(Effect::Ended { row, is_large });
@@ -428,8 +445,9 @@ impl Spool for Log {
 
     fn next_commit_ms(&self) -> Option<u64> {
         let waiting = self.shards.iter().filter(|shard| !shard.is_busy && !shard.open.is_empty());
-        let waited = waiting.filter_map(|shard| shard.since).map(|since| since.elapsed());
-        let left = waited.map(|waited| PATIENCE.saturating_sub(waited)).min()?;
+        let left = waiting
+            .filter_map(|shard| Some(shard.patience().saturating_sub(shard.since?.elapsed())))
+            .min()?;
         Some(u64::try_from(left.as_millis()).unwrap_or(0).saturating_add(1))
     }
 
