@@ -59,6 +59,10 @@ pub fn run(words: &[OsString]) -> u8 {
         machine.debug.set(levels);
     }
     load::prepare(&mut machine, &facts);
+    let is_macro = |setting: &&Setting| matches!(setting, Setting::Macro(_));
+    for setting in asked.settings.iter().filter(is_macro) {
+        load::apply(&mut machine, setting);
+    }
     match machine.world.read_file(&asked.file, load::FILE_OCTETS_MAX) {
         Ok(file) => load::read(&mut machine, &asked.file, &file),
         Err(error) => {
@@ -71,7 +75,7 @@ pub fn run(words: &[OsString]) -> u8 {
             return 72;
         }
     }
-    for setting in &asked.settings {
+    for setting in asked.settings.iter().filter(|setting| !is_macro(setting)) {
         load::apply(&mut machine, setting);
     }
     load::finish(&mut machine);

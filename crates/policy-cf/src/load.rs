@@ -77,7 +77,7 @@ pub fn prepare(machine: &mut Machine<'_>, facts: &Facts) {
     }
     macros.set_named(b"opMode", &facts.mode);
     macros.set_named(b"load_avg", &facts.load_average);
-    macros.set_named(b"deliveryMode", b"b");
+    macros.set_named(b"deliveryMode", if facts.mode == b"t" { b"i" } else { b"b" });
     let config = &mut machine.config;
     let classes = &mut config.classes;
     classes.add(b'w', host);
@@ -115,7 +115,7 @@ pub fn prepare(machine: &mut Machine<'_>, facts: &Facts) {
         b"*file*, P=[FILE], F=lsDFMPEouq9, T=X-Unix/X-Unix/X-Unix, A=FILE \x81u",
         b"*include*, P=/dev/null, F=su, A=INCLUDE \x81u",
     ] {
-        crate::mailer::read(line, config, machine.world, &mut Vec::new());
+        let _none_is_odd = crate::mailer::read(line, config, machine.world, &mut Vec::new());
     }
 }
 
@@ -151,6 +151,15 @@ pub fn finish(machine: &mut Machine<'_>) {
     if !names.is_empty() {
         add_map(machine, b"aliases", b"sequence", &[], &names.join(&b' '));
     }
+    old_mailers(machine);
+    set_tables(machine);
+    if !machine.config.options.truth("DontProbeInterfaces") {
+        let addresses = machine.world.interface_addresses();
+        for address in addresses {
+            machine.config.classes.add(b'w', &address);
+        }
+    }
+    machine.world.configure(&machine.config.options);
     if machine.config.level < LEVEL {
         let version = machine.config.macros.value(b'v').unwrap_or_default().to_vec();
         let level = alloc::format!("{}", machine.config.level);
@@ -160,6 +169,37 @@ pub fn finish(machine: &mut Machine<'_>) {
             b" supports version 10, .cf file is version ",
             level.as_bytes(),
         ]);
+    }
+}
+
+/// Flags that older configurations did not have to name.
+fn old_mailers(machine: &mut Machine<'_>) {
+    let level = machine.config.level;
+    for mailer in &mut machine.config.mailers {
+        let is_local = mailer.name == b"local";
+        let runs = mailer.name == b"prog" || mailer.name == b"*file*";
+        let mut flags: &[u8] = b"";
+        if level < 6 && is_local {
+            flags = b"Aw5:|/@";
+        } else if level < 6 && runs {
+            flags = b"o";
+        }
+        for flag in flags {
+            mailer.flags.set(*flag);
+        }
+        if level < 7 && (is_local || runs) {
+            mailer.flags.set(b'q');
+        }
+    }
+}
+
+/// The operator characters of configurations before level 7 stand in `$o`.
+fn set_tables(machine: &mut Machine<'_>) {
+    if machine.config.level < 7
+        && !machine.config.options.values.contains_key("OperatorChars")
+        && let Some(operators) = machine.config.macros.value(b'o')
+    {
+        machine.config.tables = Tables::new(operators);
     }
 }
 
@@ -242,7 +282,12 @@ impl Reader {
                 }
             }
             b'M' => {
-                crate::mailer::read(rest, &mut machine.config, machine.world, &mut complaints);
+                let config = &mut machine.config;
+                let warning =
+                    crate::mailer::read(rest, config, machine.world, &mut complaints);
+                if let Some(warning) = warning {
+                    machine.say(&[&warning]);
+                }
             }
             b'O' => option(machine, rest, &mut complaints),
             b'P' => priority(machine, rest, &text, &mut complaints),
@@ -283,6 +328,10 @@ impl Reader {
         line: u32,
         complaints: &mut Vec<Vec<u8>>,
     ) {
+        if !self.warned {
+            self.warned = true;
+            set_tables(machine);
+        }
         let Some(tab) = rest.iter().position(|octet| *octet == b'\t') else {
             complaints.push([b"invalid rewrite line \"R", rest, b"\" (tab expected)"].concat());
             return;
@@ -330,7 +379,6 @@ impl Reader {
         if let Some(rules) = machine.config.sets.rules.get_mut(set) {
             rules.push(rule);
         }
-        self.warned = false;
     }
 }
 
@@ -434,8 +482,17 @@ pub(crate) fn add_words(machine: &mut Machine<'_>, class: u8, list: &[u8]) {
     }
 }
 
+/// One word, or all words of another class (`$=x`).
 fn add_word(machine: &mut Machine<'_>, class: u8, word: &[u8]) {
-    machine.config.classes.add(class, word);
+    let [meta::CLASS, from] = word else {
+        machine.config.classes.add(class, word);
+        return;
+    };
+    let members: Vec<Vec<u8>> =
+        machine.config.classes.listing(*from).into_iter().map(<[u8]>::to_vec).collect();
+    for member in members {
+        machine.config.classes.add(class, &member);
+    }
 }
 
 fn class_file(machine: &mut Machine<'_>, class: u8, text: &[u8]) {
@@ -462,6 +519,9 @@ fn class_file(machine: &mut Machine<'_>, class: u8, text: &[u8]) {
     match content {
         Ok(content) => {
             for line in content.split(|octet| *octet == b'\n') {
+                if line.first() == Some(&b'#') {
+                    continue;
+                }
                 if let Some(word) = scan_word(line, format) {
                     for word in words(word) {
                         machine.config.classes.add(class, word);

@@ -190,6 +190,13 @@ impl<'w> Machine<'w> {
         self.set_status(if trouble.is_some() { exit::OSERR } else { exit::SOFTWARE });
     }
 
+    /// Shows what a map said meanwhile, with the address it was about.
+    pub(crate) fn pass_on(&mut self, said: &[u8]) {
+        for line in said.split(|octet| *octet == b'\n').filter(|line| !line.is_empty()) {
+            self.message(line);
+        }
+    }
+
     fn message(&mut self, reply: &[u8]) {
         let body = without_codes(reply);
         let mut line = Vec::with_capacity(body.len().saturating_add(32));
@@ -199,7 +206,8 @@ impl<'w> Machine<'w> {
             line.extend_from_slice(alloc::format!("{number}").as_bytes());
             line.extend_from_slice(b": ");
         }
-        if !self.about.is_empty() {
+        let names_address = reply.get(..3).is_none_or(|code| ![b"501", b"551", b"251"].contains(&&code.try_into().unwrap_or([0; 3])));
+        if !self.about.is_empty() && names_address {
             line.extend_from_slice(&shorten(&self.about, 203));
             line.extend_from_slice(b"... ");
         }

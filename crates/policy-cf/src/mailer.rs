@@ -76,14 +76,14 @@ impl Flags {
     }
 }
 
-/// Reads an M line behind the `M` and enters the mailer; complaints are sendmail's.
+/// Reads an M line behind the `M` and enters the mailer; complaints are sendmail's. Gives a warning that is no error.
 #[expect(clippy::too_many_lines, reason = "one arm a field, as the table in the manual")]
 pub fn read(
     line: &[u8],
     config: &mut Config,
     world: &mut dyn World,
     complaints: &mut Vec<Vec<u8>>,
-) {
+) -> Option<Vec<u8>> {
     let length = line.iter().take_while(|octet| **octet != b',' && !is_space(**octet)).count();
     let (name, mut rest) = line.split_at_checked(length).unwrap_or((line, b""));
     if name.is_empty() {
@@ -107,7 +107,7 @@ pub fn read(
             complaints.push(
                 [b"mailer ", name, b": `=' expected".as_slice()].concat(),
             );
-            return;
+            return None;
         };
         let value = trim_start(value);
         let (text, behind) = munch(value, b',');
@@ -159,7 +159,7 @@ pub fn read(
             ),
         }
     }
-    finish(mailer, line_end, config, complaints);
+    finish(mailer, line_end, config, complaints)
 }
 
 fn finish(
@@ -167,20 +167,20 @@ fn finish(
     line_end: Option<Vec<u8>>,
     config: &mut Config,
     complaints: &mut Vec<Vec<u8>>,
-) {
+) -> Option<Vec<u8>> {
     let name = mailer.name.clone();
     let complaint = |text: &[u8]| [b"M", name.as_slice(), text].concat();
     if mailer.arguments.is_empty() {
         complaints.push(complaint(b": A= argument required"));
-        return;
+        return None;
     }
     if mailer.path.is_empty() {
         complaints.push(complaint(b": P= argument required"));
-        return;
+        return None;
     }
     if config.mailers.len() >= MAILERS_MAX {
         complaints.push(b"too many mailers defined (25 max)".to_vec());
-        return;
+        return None;
     }
     if mailer.recipients_max <= 0 {
         mailer.recipients_max = RECIPIENTS_DEFAULT;
@@ -198,14 +198,18 @@ fn finish(
         complaints.push(complaint(b": P=[TCP] is deprecated, use P=[IPC] instead"));
         mailer.path = b"[IPC]".to_vec();
     }
+    let is_odd = mailer.path == b"[IPC]" && first != b"TCP" && first != b"FILE";
+    let warning = is_odd.then(|| {
+        complaint(b": Warning: first argument in [IPC] mailer must be TCP or FILE")
+    });
     if mailer.path == b"[IPC]" {
         if mailer.arguments.get(1).is_none_or(Vec::is_empty) {
             complaints.push(complaint(b": too few parameters for [IPC] mailer"));
         }
-        if first != b"TCP" && first != b"FILE" {
-            complaints.push(complaint(
-                b": Warning: first argument in [IPC] mailer must be TCP or FILE",
-            ));
+        let diagnostics: &[u8] = if first == b"FILE" { b"x-unix" } else { b"smtp" };
+        let defaults: [&[u8]; 3] = [b"dns", b"rfc822", diagnostics];
+        for (kind, default) in mailer.types.iter_mut().zip(defaults) {
+            kind.get_or_insert_with(|| default.to_vec());
         }
     } else if mailer.path == b"[FILE]" {
         if mailer.arguments.len() != 2 {
@@ -233,6 +237,7 @@ fn finish(
         }
         None => config.mailers.push(mailer),
     }
+    warning
 }
 
 fn leading_number(text: &[u8]) -> i64 {

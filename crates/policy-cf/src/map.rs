@@ -152,7 +152,7 @@ impl Map {
     }
 
     fn keeps_quotes(&self) -> bool {
-        &*self.spec.class == b"dequote" || self.spec.has(b'q')
+        matches!(&*self.spec.class, b"dequote" | b"macro" | b"arith") || self.spec.has(b'q')
     }
 }
 
@@ -259,7 +259,7 @@ impl Machine<'_> {
                 let mut said = Vec::new();
                 let rest: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
                 let answer = self.world.lookup(handle, key, &rest, &mut said);
-                self.out.extend_from_slice(&said);
+                self.pass_on(&said);
                 match answer {
                     Answer::Found(value) => {
                         *status = exit::OK;
@@ -354,11 +354,9 @@ impl Machine<'_> {
         for complaint in &name.complaints {
             self.system_error(complaint, None);
         }
-        if name.id == 0 {
-            *status = exit::CONFIG;
-            return None;
+        if name.id != 0 {
+            self.config.macros.set(name.id, arguments.first().cloned());
         }
-        self.config.macros.set(name.id, arguments.first().cloned());
         *status = exit::OK;
         Some(Vec::new())
     }

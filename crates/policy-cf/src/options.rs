@@ -49,6 +49,12 @@ pub enum Set {
 }
 
 impl Options {
+    /// Whether a yes-or-no option is set to yes.
+    #[must_use]
+    pub fn truth(&self, name: &str) -> bool {
+        self.values.get(name).is_some_and(|value| crate::read::values::truth(value))
+    }
+
     /// Sets an option from the text behind `O`: `Name=value`, ` Name=value` or `Xvalue`.
     pub fn set(&mut self, text: &[u8], complaints: &mut Vec<Vec<u8>>) -> Set {
         let (spec, value) = match text.split_first() {

@@ -67,9 +67,14 @@ impl Machine<'_> {
                 *octet = b'?';
                 found = true;
             }
-            if index.saturating_add(2) > NAME_OCTETS_MAX.saturating_sub(1) + 1 {
-                self.set_status(exit::USAGE);
-                self.user_error(b"553 5.1.0 Address too long (255 bytes max)");
+            if index >= NAME_OCTETS_MAX.saturating_sub(1) {
+                mended.truncate(index);
+                if !self.about.is_empty() {
+                    self.about.clone_from(&mended);
+                }
+                let text =
+                    [b"553 5.1.0 Address \"", mended.as_slice(), b"\" too long (255 bytes max)"];
+                self.user_error(&text.concat());
                 return true;
             }
         }
@@ -94,11 +99,25 @@ impl Machine<'_> {
         let mut deferred = self.rewrite(&mut tokens, set::CANONIFY) == exit::TEMPFAIL;
         deferred |= self.rewrite(&mut tokens, set::PARSE) == exit::TEMPFAIL;
         let mut resolved = self.build(&tokens, side);
+        if resolved.mailer.is_some() && !side.is_sender {
+            self.queue_group(&resolved.user);
+        }
         if resolved.mailer.is_some() && deferred {
             resolved.is_deferred = true;
             self.say(&[b"Transient parse error -- message queued for future delivery"]);
         }
         Some(resolved)
+    }
+
+    /// Rule set queuegroup chooses where a recipient waits.
+    fn queue_group(&mut self, user: &[u8]) {
+        let found = self.config.sets.find(b"queuegroup").number;
+        let Some(set) = found.filter(|set| !self.config.sets.of(*set).is_empty()) else { return };
+        let mut tokens = Vec::new();
+        let (found, _) = self.scan(user, ScanTable::Outside, 0, &mut tokens);
+        if found {
+            self.rewrite(&mut tokens, set);
+        }
     }
 
     /// Reads what rule set 0 resolved to (sendmail's buildaddr).
@@ -213,7 +232,26 @@ impl Machine<'_> {
         if !flags.has(b'u') {
             name.make_ascii_lowercase();
         }
+        self.mend_user(&mut name);
         Resolved { mailer: Some(number), mailer_name, host, user: name, ..Resolved::default() }
+    }
+
+    /// Control characters in a resolved user are named and replaced.
+    fn mend_user(&mut self, name: &mut [u8]) {
+        let mut found = false;
+        for octet in name.iter_mut().filter(|octet| octet.is_ascii_control()) {
+            *octet = b'?';
+            found = true;
+        }
+        if found {
+            self.set_status(exit::USAGE);
+            let text = [
+                b"501 5.1.3 Syntax error in mailbox address \"",
+                &*name,
+                b"\" (non-printable character)",
+            ];
+            self.user_error(&text.concat());
+        }
     }
 
     /// `$#error $@ status $: text`: says it.

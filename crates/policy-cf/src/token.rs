@@ -73,6 +73,8 @@ pub mod meta {
 
 /// The longest name (address or token), one more than fits (sendmail's MAXNAME).
 pub const NAME_OCTETS_MAX: usize = 256;
+/// The longest key of a map, one more than fits (sendmail's MAXKEY).
+pub const KEY_OCTETS_MAX: usize = 1024;
 /// The most tokens of one address (sendmail's MAXATOM).
 pub const TOKENS_MAX: usize = 1000;
 /// Room of one scan: octets and their ends (sendmail's PSBUFSIZE).
@@ -206,7 +208,7 @@ impl Tables {
         for octet in 0x80..=0x9f {
             inside.set(octet, Kind::Operator);
         }
-        for octet in [meta::DEFERRED, meta::CLASS, meta::NOT_CLASS, meta::POSITION] {
+        for octet in [meta::DEFERRED, meta::CLASS, meta::NOT_CLASS, meta::POSITION, meta::QUOTE] {
             inside.set(octet, Kind::One);
         }
         for octet in operators.iter().chain(b"()<>,;\r\n") {
@@ -215,7 +217,7 @@ impl Tables {
             }
         }
         let mut outside = inside.clone();
-        for octet in 0x80..=0x9f {
+        for octet in (0x80..=0x9f).chain([meta::QUOTE]) {
             outside.set(octet, Kind::Atom);
         }
         let mut no_comments = inside.clone();

@@ -62,6 +62,10 @@ impl Resolver {
     }
 
     pub(super) fn ask(&self, name: &[u8], kind: u16) -> Result<Vec<Record>, Failure> {
+        let bare = name.strip_suffix(b".").unwrap_or(name);
+        if bare.split(|octet| *octet == b'.').any(<[u8]>::is_empty) {
+            return Err(Failure::NoName);
+        }
         let mut query = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
         for label in name.split(|octet| *octet == b'.').filter(|label| !label.is_empty()) {
             let length = u8::try_from(label.len()).ok().filter(|length| *length < 64);

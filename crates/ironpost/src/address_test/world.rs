@@ -14,6 +14,8 @@ pub(super) struct Outside {
     maps: Vec<Open>,
     switch: HashMap<Vec<u8>, Vec<Box<[u8]>>>,
     hosts: Vec<(Vec<u8>, Vec<Vec<u8>>)>,
+    keeps_aliases: bool,
+    seen: HashMap<Vec<u8>, Result<Vec<u8>, Failure>>,
 }
 
 struct Open {
@@ -52,7 +54,7 @@ impl Outside {
                 Some((address, words.collect()))
             })
             .collect();
-        Self { resolver: Resolver::new(), maps: Vec::new(), switch, hosts }
+        Self { resolver: Resolver::new(), maps: Vec::new(), switch, hosts, keeps_aliases: false, seen: HashMap::new() }
     }
 
     pub(super) fn facts(&self) -> Facts {
@@ -91,10 +93,10 @@ impl Outside {
         })
     }
 
-    /// The canonical name by files, then DNS.
-    fn canonical(&mut self, name: &[u8], said: &mut Vec<u8>) -> Result<Vec<u8>, Failure> {
+    /// The canonical name by files, then DNS; `true` if its aliases go round in a ring.
+    fn canonical(&mut self, name: &[u8], said: &mut Vec<u8>) -> Result<(Vec<u8>, bool), Failure> {
         if let Some(name) = self.in_hosts(name) {
-            return Ok(name);
+            return Ok((name, false));
         }
         let bare = name.strip_suffix(b".").unwrap_or(name);
         let mut later = false;
@@ -120,7 +122,8 @@ impl Outside {
     }
 
     /// Follows aliases to a name that has an address or a mail exchanger.
-    fn chase(&self, name: &[u8], said: &mut Vec<u8>) -> Result<Vec<u8>, Failure> {
+    fn chase(&self, name: &[u8], said: &mut Vec<u8>) -> Result<(Vec<u8>, bool), Failure> {
+        let asked = name;
         let mut name = name.to_vec();
         let mut depth = 0;
         let mut later = false;
@@ -144,12 +147,13 @@ impl Outside {
                             said.extend_from_slice(b"DNS failure: CNAME loop for ");
                             said.extend_from_slice(&name);
                             said.push(b'\n');
-                            return Ok(name);
+                            return Ok((name, true));
                         }
                     }
                 }
                 if records.iter().any(|record| record.kind == question) {
-                    return Ok(name);
+                    let kept = if self.keeps_aliases { asked.to_vec() } else { name };
+                    return Ok((kept, false));
                 }
                 if before == name {
                     break;
@@ -189,9 +193,22 @@ impl Outside {
     }
 
     fn host(&mut self, key: &[u8], said: &mut Vec<u8>) -> Answer {
-        let found = match key {
-            [b'[', inner @ .., b']'] => self.pointer(inner),
-            _ => self.canonical(key, said),
+        let folded = key.to_ascii_lowercase();
+        let found = match self.seen.get(&folded) {
+            Some(found) => found.clone(),
+            None => {
+                let end = key.iter().position(|octet| *octet == b']');
+                let found = match (key.first(), end) {
+                    (Some(b'['), Some(end)) => self.pointer(key.get(1..end).unwrap_or_default()),
+                    _ => match self.canonical(key, said) {
+                        Ok((_, true)) => Err(Failure::NoName),
+                        Ok((name, false)) => Ok(name),
+                        Err(failure) => Err(failure),
+                    },
+                };
+                self.seen.insert(folded, found.clone());
+                found
+            }
         };
         match found {
             Ok(name) => Answer::Found(name),
@@ -394,7 +411,7 @@ impl World for Outside {
     }
 
     fn canonical_name(&mut self, host: &[u8], said: &mut Vec<u8>) -> Option<Vec<u8>> {
-        self.canonical(host, said).ok()
+        self.canonical(host, said).ok().map(|(name, _)| name)
     }
 
     fn service(&mut self, name: &[u8]) -> Vec<Box<[u8]>> {
@@ -436,6 +453,27 @@ impl World for Outside {
                 shell: fields.next()?,
             })
         })
+    }
+
+    fn interface_addresses(&mut self) -> Vec<Vec<u8>> {
+        let text = std::fs::read_to_string("/proc/net/fib_trie").unwrap_or_default();
+        let mut address = "";
+        let mut found: Vec<Vec<u8>> = Vec::new();
+        for line in text.lines().map(str::trim) {
+            if let Some(leaf) = line.strip_prefix("|-- ") {
+                address = leaf;
+            } else if line == "/32 host LOCAL" {
+                let name = format!("[{address}]").into_bytes();
+                if !found.contains(&name) {
+                    found.push(name);
+                }
+            }
+        }
+        found
+    }
+
+    fn configure(&mut self, options: &policy_cf::options::Options) {
+        self.keeps_aliases = options.truth("DontExpandCnames");
     }
 
     fn group(&mut self, name: &[u8]) -> Option<u32> {
