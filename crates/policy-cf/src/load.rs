@@ -148,9 +148,7 @@ pub fn finish(machine: &mut Machine<'_>) {
         add_map(machine, &name, class, &[], file);
         names.push(name);
     }
-    if !names.is_empty() {
-        add_map(machine, b"aliases", b"sequence", &[], &names.join(&b' '));
-    }
+    add_map(machine, b"aliases", b"sequence", &[], &names.join(&b' '));
     old_mailers(machine);
     set_tables(machine);
     if !machine.config.options.truth("DontProbeInterfaces") {
@@ -178,6 +176,9 @@ fn old_mailers(machine: &mut Machine<'_>) {
     for mailer in &mut machine.config.mailers {
         let is_local = mailer.name == b"local";
         let runs = mailer.name == b"prog" || mailer.name == b"*file*";
+        if runs || mailer.name == b"*include*" {
+            mailer.flags.clear(b'm');
+        }
         let mut flags: &[u8] = b"";
         if level < 6 && is_local {
             flags = b"Aw5:|/@";

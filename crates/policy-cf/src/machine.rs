@@ -186,7 +186,10 @@ impl<'w> Machine<'w> {
             text.extend_from_slice(b": ");
             text.extend_from_slice(trouble);
         }
+        // What is wrong with us is not about the address.
+        let about = core::mem::take(&mut self.about);
         self.message(&text);
+        self.about = about;
         self.set_status(if trouble.is_some() { exit::OSERR } else { exit::SOFTWARE });
     }
 
@@ -256,9 +259,6 @@ impl<'w> Machine<'w> {
             let about = address.get(..end).unwrap_or(address).to_vec();
             let before = core::mem::replace(&mut self.about, about);
             for complaint in complaints {
-                if complaint == ScanComplaint::TooLong {
-                    self.about.truncate(crate::token::NAME_OCTETS_MAX);
-                }
                 self.user_error(complaint.reply());
             }
             self.about = before;

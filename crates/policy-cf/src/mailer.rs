@@ -68,6 +68,13 @@ impl Flags {
         flag < 128 && self.0 & 1_u128.wrapping_shl(u32::from(flag)) != 0
     }
 
+    /// Takes a flag out.
+    pub fn clear(&mut self, flag: u8) {
+        if flag < 128 {
+            self.0 &= !1_u128.wrapping_shl(u32::from(flag));
+        }
+    }
+
     /// Puts a flag in.
     pub fn set(&mut self, flag: u8) {
         if flag < 128 {
@@ -138,9 +145,7 @@ pub fn read(
                 if value.is_empty() {
                     complaints.push([b"mailer ", name, b": null argument vector".as_slice()].concat());
                 }
-                // The argument vector takes the rest of the line, commas and all.
-                mailer.arguments = arguments(value);
-                rest = b"";
+                mailer.arguments = arguments(&text);
             }
             b'M' => mailer.size_max = number(),
             b'm' => mailer.messages_max = number(),

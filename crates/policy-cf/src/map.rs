@@ -237,7 +237,10 @@ impl Machine<'_> {
         all.extend(arguments.iter().map(Vec::as_slice));
         let append = map.append.as_deref();
         match &*map.spec.class {
-            b"null" => None,
+            b"null" => {
+                *status = exit::NOHOST;
+                None
+            }
             b"macro" => self.macro_map(key, arguments, status),
             b"arith" => arith(key, arguments, status),
             b"dequote" => {

@@ -140,6 +140,9 @@ impl Outside {
                 };
                 let before = name.clone();
                 for record in &records {
+                    if self.keeps_aliases && record.kind == kind::CNAME {
+                        return Ok((asked.to_vec(), false));
+                    }
                     if record.kind == kind::CNAME && record.name.eq_ignore_ascii_case(&name) {
                         name.clone_from(&record.data);
                         depth += 1;
@@ -193,8 +196,7 @@ impl Outside {
     }
 
     fn host(&mut self, key: &[u8], said: &mut Vec<u8>) -> Answer {
-        let folded = key.to_ascii_lowercase();
-        let found = match self.seen.get(&folded) {
+        let found = match self.seen.get(key) {
             Some(found) => found.clone(),
             None => {
                 let end = key.iter().position(|octet| *octet == b']');
@@ -206,7 +208,7 @@ impl Outside {
                         Err(failure) => Err(failure),
                     },
                 };
-                self.seen.insert(folded, found.clone());
+                self.seen.insert(key.to_vec(), found.clone());
                 found
             }
         };
@@ -372,14 +374,21 @@ impl World for Outside {
             }
             Kind::Text(text) => match text_value(&spec, text, key) {
                 Some(value) => Answer::Found(value),
-                None => Answer::NotFound(0),
+                None => Answer::NotFound(68),
             },
             Kind::Nothing | Kind::Other => Answer::NotFound(0),
             Kind::Host => self.host(key, said),
             Kind::Dns => self.dns(&spec, key),
             Kind::BestMx => match self.exchangers(key) {
                 Ok(list) => {
-                    list.first().map_or(Answer::NotFound(68), |first| Answer::Found(first.name.clone()))
+                    let separator = spec.flag(b'z').and_then(|value| value.first());
+                    let mut names = list.into_iter().map(|one| [&*one.name, b"."].concat());
+                    match separator {
+                        Some(separator) => {
+                            Answer::Found(names.collect::<Vec<_>>().join(separator))
+                        }
+                        None => names.next().map_or(Answer::NotFound(0), Answer::Found),
+                    }
                 }
                 Err(Failure::Later) => Answer::TempFail(75),
                 Err(_) => Answer::NotFound(68),
