@@ -580,6 +580,10 @@ pub fn join(
 
 /// Writes text as sendmail shows it: metasymbols as `$*`, macros as `$x` or `${name}`, others of the upper half as `M-c`.
 pub fn show(text: &[u8], name: &dyn Fn(u8, &mut Vec<u8>), out: &mut Vec<u8>) {
+    if text.iter().all(|octet| matches!(octet, b' '..=b'~')) {
+        out.extend_from_slice(text);
+        return;
+    }
     let mut octets = text.iter().copied().peekable();
     while let Some(octet) = octets.next() {
         if octet.is_ascii() {

@@ -272,6 +272,9 @@ fn phrase_end(
                 return Some(end);
             }
         }
+        if tokens.get(end).is_none() && end == first.saturating_add(1) {
+            return None;
+        }
         if !text.add(word, ground.tables, ground.separator) || text.octets.len() > longest {
             return None;
         }
