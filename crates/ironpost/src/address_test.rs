@@ -59,8 +59,7 @@ pub fn run(words: &[OsString]) -> u8 {
         machine.debug.set(levels);
     }
     load::prepare(&mut machine, &facts);
-    let is_macro = |setting: &&Setting| matches!(setting, Setting::Macro(_));
-    for setting in asked.settings.iter().filter(is_macro) {
+    for setting in &asked.settings {
         load::apply(&mut machine, setting);
     }
     match machine.world.read_file(&asked.file, load::FILE_OCTETS_MAX) {
@@ -75,15 +74,16 @@ pub fn run(words: &[OsString]) -> u8 {
             return 72;
         }
     }
-    for setting in asked.settings.iter().filter(|setting| !is_macro(setting)) {
-        load::apply(&mut machine, setting);
+    if machine.is_over {
+        let written = output.write_all(&machine.out);
+        return if written.is_err() { exit::OSERR } else { machine.status };
     }
     load::finish(&mut machine);
     let mut mode = TestMode::begin(&mut machine);
     let mut input = std::io::stdin().lock();
     loop {
         machine.out.extend_from_slice(b"> ");
-        if machine.out.len() > 1 << 16 || !has_more(&mut input) {
+        if machine.out.len() > 1 << 16 || !has_more() {
             if output.write_all(&machine.out).is_err() || output.flush().is_err() {
                 return machine.status;
             }
@@ -98,9 +98,8 @@ pub fn run(words: &[OsString]) -> u8 {
 }
 
 /// Whether another whole line is there without waiting.
-fn has_more(input: &mut std::io::StdinLock<'_>) -> bool {
+fn has_more() -> bool {
     // What is buffered is at hand; beyond it the terminal may want to see the prompt first.
-    let _ = &input;
     BUFFERED.with(std::cell::Cell::get)
 }
 

@@ -1,9 +1,9 @@
 //! Reading a configuration: predefined macros and classes first, then line by line, then the maps that are always there.
 
 use crate::header::Header;
-use crate::machine::Machine;
+use crate::machine::{Machine, exit};
 use crate::map::{self, Map};
-use crate::options::Set;
+use crate::options::{Complaint, Set};
 use crate::read::chars::{is_space, split_word, trim_start, words};
 use crate::read::lines::{Lines, translate};
 use crate::read::values::{munch, number};
@@ -41,7 +41,7 @@ pub struct Facts {
     pub load_average: Vec<u8>,
 }
 
-/// One setting of the command line, applied behind the file: `-O`, `-o` and `-M`.
+/// One setting of the command line, applied before the file is read: `-O` and `-o` then stand, `-M` can be changed by it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Setting {
     /// An option as the `O` line has it, without the `O`.
@@ -123,6 +123,9 @@ pub fn prepare(machine: &mut Machine<'_>, facts: &Facts) {
 pub fn read(machine: &mut Machine<'_>, name: &[u8], file: &[u8]) {
     let mut reader = Reader { set: Some(0), warned: false };
     for line in Lines::new(file) {
+        if machine.is_over {
+            break;
+        }
         machine.place = Some((name.to_vec(), line.number));
         reader.line(machine, &line.text, line.number);
     }
@@ -149,6 +152,18 @@ pub fn finish(machine: &mut Machine<'_>) {
         names.push(name);
     }
     add_map(machine, b"aliases", b"sequence", &[], &names.join(&b' '));
+    if machine.config.level < LEVEL {
+        let version = machine.config.macros.value(b'v').unwrap_or_default().to_vec();
+        let level = alloc::format!("{}", machine.config.level);
+        machine.say(&[
+            b"Warning: .cf file is out of date: sendmail ",
+            &version,
+            b" supports version 10, .cf file is version ",
+            level.as_bytes(),
+        ]);
+    }
+    check_host_name(machine);
+    missing_mailers(machine);
     old_mailers(machine);
     set_tables(machine);
     if !machine.config.options.truth("DontProbeInterfaces") {
@@ -158,14 +173,32 @@ pub fn finish(machine: &mut Machine<'_>) {
         }
     }
     machine.world.configure(&machine.config.options);
-    if machine.config.level < LEVEL {
-        let version = machine.config.macros.value(b'v').unwrap_or_default().to_vec();
-        let level = alloc::format!("{}", machine.config.level);
+}
+
+/// Mail can't be sent without these.
+fn missing_mailers(machine: &mut Machine<'_>) {
+    for (name, text) in [
+        (b"prog".as_slice(), b"No prog mailer defined".as_slice()),
+        (b"*file*", b"No *file* mailer defined"),
+        (b"*include*", b"No *include* mailer defined"),
+        (b"local", b"No local mailer defined"),
+    ] {
+        if machine.config.mailer(name).is_none() {
+            machine.system_error(text, None);
+        }
+    }
+}
+
+/// A host that does not know its full name is told so.
+fn check_host_name(machine: &mut Machine<'_>) {
+    let name = machine.config.macros.value(b'j').unwrap_or_default().to_vec();
+    let name = machine.expand(&name);
+    if !name.contains(&b'.') {
+        let shown: &[u8] = if name.is_empty() { b"localhost" } else { &name };
         machine.say(&[
-            b"Warning: .cf file is out of date: sendmail ",
-            &version,
-            b" supports version 10, .cf file is version ",
-            level.as_bytes(),
+            b"WARNING: local host name (",
+            shown,
+            b") is not qualified; see cf/README: WHO AM I?",
         ]);
     }
 }
@@ -223,7 +256,7 @@ fn add_map(
 pub fn apply(machine: &mut Machine<'_>, setting: &Setting) {
     let mut complaints = Vec::new();
     match setting {
-        Setting::Option(text) => option(machine, text, &mut complaints),
+        Setting::Option(text) => option(machine, text, true),
         Setting::Macro(text) => {
             let name = machine.config.macros.read_name(text);
             complaints.extend(name.complaints);
@@ -242,10 +275,37 @@ fn say_all(machine: &mut Machine<'_>, complaints: Vec<Vec<u8>>) {
     }
 }
 
-fn option(machine: &mut Machine<'_>, text: &[u8], complaints: &mut Vec<Vec<u8>>) {
-    if let Set::Operators(operators) = machine.config.options.set(text, complaints) {
-        machine.config.tables = Tables::new(&operators);
+fn option(machine: &mut Machine<'_>, text: &[u8], is_from_command_line: bool) {
+    let mut complaints = Vec::new();
+    match machine.config.options.set(text, is_from_command_line, &mut complaints) {
+        Set::Operators(operators) => machine.config.tables = Tables::new(&operators),
+        Set::User(option, value) => named_user(machine, option, &value),
+        Set::Done | Set::Nothing => {}
     }
+    for complaint in complaints {
+        match complaint {
+            Complaint::System(text) => machine.system_error(&text, None),
+            Complaint::User(text) => machine.user_error(&text),
+            Complaint::Plain(text) => machine.out.extend_from_slice(&text),
+            Complaint::Fatal(text) => {
+                machine.user_error(&text);
+                machine.status = exit::USAGE;
+                machine.is_over = true;
+            }
+        }
+    }
+}
+
+/// Options that name a user: it must be there.
+fn named_user(machine: &mut Machine<'_>, option: &str, value: &[u8]) {
+    let name = value.split(|octet| matches!(octet, b':' | b'.' | b'/')).next().unwrap_or_default();
+    let is_number = name.first().is_some_and(u8::is_ascii_digit);
+    if name.is_empty() || is_number || machine.world.user(name).is_some() {
+        return;
+    }
+    let text =
+        [b"readcf: option ", option.as_bytes(), b": unknown user ", name].concat();
+    machine.system_error(&text, None);
 }
 
 /// The state between lines: the rule set that rules go to.
@@ -290,7 +350,7 @@ impl Reader {
                     machine.say(&[&warning]);
                 }
             }
-            b'O' => option(machine, rest, &mut complaints),
+            b'O' => option(machine, rest, false),
             b'P' => priority(machine, rest, &text, &mut complaints),
             b'V' => version(machine, rest, &mut complaints),
             b'K' => {
@@ -332,6 +392,7 @@ impl Reader {
         if !self.warned {
             self.warned = true;
             set_tables(machine);
+            machine.config.options.has_operators = true;
         }
         let Some(tab) = rest.iter().position(|octet| *octet == b'\t') else {
             complaints.push([b"invalid rewrite line \"R", rest, b"\" (tab expected)"].concat());
@@ -663,6 +724,10 @@ fn header(machine: &mut Machine<'_>, text: &[u8]) {
         [meta::MACRO, b'>', rest @ ..] => (true, false, trim_start(rest)),
         _ => (false, false, value),
     };
+    if is_check {
+        let found = machine.config.sets.enter(value);
+        say_all(machine, found.complaint.into_iter().collect());
+    }
     machine.config.headers.push(Header {
         condition,
         name,

@@ -116,6 +116,8 @@ pub struct Machine<'w> {
     pub replies: Vec<Vec<u8>>,
     /// Events, while somebody wants them.
     pub events: Option<Vec<Event>>,
+    /// Reading came to something that ends the run at once.
+    pub is_over: bool,
     /// Deferred delivery: maps with `-D` are not asked.
     pub is_deferring: bool,
     pub(crate) spare: Vec<Vec<Token>>,
@@ -136,6 +138,7 @@ impl<'w> Machine<'w> {
             status: exit::OK,
             replies: Vec::new(),
             events: None,
+            is_over: false,
             is_deferring: false,
             spare: Vec::new(),
             steps: 0,

@@ -200,7 +200,7 @@ fn finish(
     }
     let first = mailer.arguments.first().map(Vec::as_slice).unwrap_or_default();
     if mailer.path == b"[TCP]" {
-        complaints.push(complaint(b": P=[TCP] is deprecated, use P=[IPC] instead"));
+        complaints.push(complaint(b": P=[TCP] must be replaced by P=[IPC]"));
         mailer.path = b"[IPC]".to_vec();
     }
     let is_odd = mailer.path == b"[IPC]" && first != b"TCP" && first != b"FILE";

@@ -107,11 +107,35 @@ pub fn read(line: &[u8], complaints: &mut Vec<Vec<u8>>) -> Option<Map> {
     if spec.rest.is_empty() && needs_file(&spec.class) {
         complaints.push([b"No file name for ", &*spec.class, b" map ", name].concat());
     }
+    if &*spec.class == b"dns" {
+        check_dns(&spec, complaints);
+    }
+    if &*spec.class == b"ldap" && !spec.has(b'k') {
+        complaints.push([b"No filter given in map ", name].concat());
+    }
     Some(Map::new(spec))
 }
 
+/// A dns map must say what it asks for.
+fn check_dns(spec: &MapSpec, complaints: &mut Vec<Vec<u8>>) {
+    const TYPES: [&[u8]; 12] = [
+        b"A", b"AAAA", b"AFSDB", b"CNAME", b"MX", b"NS", b"PTR", b"SRV", b"TLSA", b"TXT", b"SOA", b"HINFO",
+    ];
+    let wanted = spec.flag(b'R');
+    let is_known = wanted
+        .is_some_and(|wanted| TYPES.iter().any(|known| known.eq_ignore_ascii_case(wanted)));
+    if let Some(wanted) = wanted
+        && !is_known
+    {
+        complaints.push([b"dns map ", &*spec.name, b": wrong type ", wanted].concat());
+    }
+    if !is_known {
+        complaints.push([b"dns map ", &*spec.name, b": missing -R type"].concat());
+    }
+}
+
 fn needs_file(class: &[u8]) -> bool {
-    matches!(class, b"hash" | b"btree" | b"text" | b"implicit" | b"program" | b"stab" | b"socket")
+    matches!(class, b"hash" | b"btree" | b"text" | b"implicit" | b"program" | b"socket" | b"switch" | b"sequence")
 }
 
 fn read_flags<'a>(
