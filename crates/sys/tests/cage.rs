@@ -307,8 +307,8 @@ fn another_architectures_calls_end_the_process() {
     }
 }
 
-#[test]
-fn the_kernel_shows_an_empty_hand() {
+/// Looks at a caged process from outside, as /proc shows it.
+fn the_kernel_shows_an_empty_hand_of(changes_user: bool) {
     let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
     let code = std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
@@ -321,7 +321,11 @@ fn the_kernel_shows_an_empty_hand() {
             (status, std::os::unix::fs::MetadataExt::uid(&memory))
         });
         let code = forked(|| {
-            cage(&[], Vec::new()).enter().unwrap();
+            let mut cage = cage(&[], Vec::new());
+            if !changes_user {
+                cage.identity = None;
+            }
+            cage.enter().unwrap();
             (&theirs).write_all(&std::process::id().to_ne_bytes()).unwrap();
             (&theirs).read_exact(&mut [0; 1]).unwrap();
             0
@@ -340,6 +344,8 @@ fn the_kernel_shows_an_empty_hand() {
         }
         if is_root() {
             is("CapBnd", "0000000000000000");
+        }
+        if is_root() && changes_user {
             is("Uid", "59999\t59999\t59999\t59999");
             is("Gid", "59999\t59999\t59999\t59999");
             is("Groups", "");
@@ -349,6 +355,16 @@ fn the_kernel_shows_an_empty_hand() {
         code
     });
     assert_eq!(code, 0);
+}
+
+#[test]
+fn who_changes_his_user_has_an_empty_hand() {
+    the_kernel_shows_an_empty_hand_of(true);
+}
+
+#[test]
+fn who_stays_who_he_is_even_root_has_an_empty_hand() {
+    the_kernel_shows_an_empty_hand_of(false);
 }
 
 #[test]
