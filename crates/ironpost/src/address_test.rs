@@ -1,16 +1,14 @@
 //! Address test mode as a command: `sendmail -bt -C FILE -O… -M… -d…` on standard input and output.
 
-use policy_cf::load::{self, Facts, Setting};
+use policy_cf::load::{self, Setting};
 use policy_cf::machine::{Machine, exit};
 use policy_cf::test_mode::{COMMAND_OCTETS_MAX, Session, TestMode};
 use std::ffi::OsString;
 use std::io::{BufRead, Write};
 use std::os::unix::ffi::OsStrExt;
 
-#[path = "address_test/dns.rs"]
-mod dns;
-#[path = "address_test/world.rs"]
-mod world;
+#[path = "address_test/facts.rs"]
+mod facts;
 
 /// What the words of the command line ask for.
 #[derive(Default)]
@@ -50,8 +48,8 @@ fn read_words(words: &[OsString]) -> Asked {
 #[must_use]
 pub fn run(words: &[OsString]) -> u8 {
     let asked = read_words(words);
-    let mut outside = world::Outside::new();
-    let facts = outside.facts();
+    let mut outside = maps::Outside::new(maps::Places::default());
+    let facts = facts::gather();
     let mut machine = Machine::new(policy_cf::Config::default(), &mut outside);
     let mut output = std::io::stdout().lock();
     machine.is_test = true;
