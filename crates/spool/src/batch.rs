@@ -1,73 +1,133 @@
-//! The open batch of a shard: records one behind the other, and what follows when they are durable.
+//! What is gathered for one commit.
 
-use crate::index::{Place, Row};
-use crate::record::{BATCH_HEADER_BYTES, BatchHeader, Header, Kind, RECORD_HEADER_BYTES};
-use crate::{Refused, Slot};
-use sys::disk::AlignedBuffer;
+use std::fs::File;
 
-/// Octets of a batch at most.
-pub(crate) const BATCH_BYTES_MAX: usize = 32 * 1024 * 1024;
+use crate::buffer::Buffer;
+use crate::record::{self, BATCH_HEADER, BATCH_MAX, Record};
+use crate::segment::Entry;
 
-/// What follows when the batch is durable. Places are offsets in the batch until then.
+/// A commit in the making.
 #[derive(Debug)]
-pub(crate) enum Effect {
-    /// A message of somebody who waits.
-    Stored { ticket: u64, slot: Slot, id: u64, at: Place },
-    /// A message that was moved out of a segment.
-    Moved { slot: Slot, id: u64, at: Place },
-    /// A note.
-    Noted { slot: Slot, id: u64, at: Place },
-    /// The end of a message.
-    Ended { row: Row, is_large: bool },
+pub(crate) struct Batch {
+    /// Newer than that of every batch before it in its shard, and in all earlier lives.
+    pub(crate) stamp: u64,
+    pub(crate) buffer: Buffer,
+    /// The records, their offsets counted from the batch's beginning.
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) actions: Vec<Action>,
+    pub(crate) larges: Vec<LargeFile>,
 }
 
-/// A batch that is being filled.
-#[derive(Debug, Default)]
-pub(crate) struct Batch {
-    pub(crate) buffer: AlignedBuffer,
-    pub(crate) effects: Vec<Effect>,
-    /// Large bodies to be made durable first: their unfinished names, and their ids.
-    pub(crate) large: Vec<(String, u64)>,
+/// What follows when the commit is durable, in the order of records.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Action {
+    pub(crate) act: Act,
+    pub(crate) slot: u32,
+}
+
+/// What one or two records of a batch are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// A new message.
+    Add { ticket: u64 },
+    /// A note.
+    Note,
+    /// The end of a message.
+    Done,
+    /// A copy of a message, and of its note in the record after it.
+    Move { with_note: bool },
+    /// A copy of a Done that lies in this segment.
+    DoneCopy { from: u32 },
+}
+
+impl Act {
+    fn records(self) -> usize {
+        if self == (Self::Move { with_note: true }) { 2 } else { 1 }
+    }
+
+    /// Whether it must not be lost when the disk is full: it is about messages that are there.
+    pub(crate) fn is_about_kept(self) -> bool {
+        matches!(self, Self::Note | Self::Done | Self::DoneCopy { .. })
+    }
+}
+
+/// A file that becomes a message's large body.
+#[derive(Debug)]
+pub(crate) struct LargeFile {
+    pub(crate) file: File,
+    pub(crate) from: String,
+    pub(crate) to: String,
 }
 
 impl Batch {
+    pub(crate) fn new(stamp: u64, mut buffer: Buffer) -> Self {
+        record::begin_batch(&mut buffer);
+        Self { stamp, buffer, entries: Vec::new(), actions: Vec::new(), larges: Vec::new() }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.buffer.is_empty()
+        self.actions.is_empty()
     }
 
-    /// Appends a record. Its place is relative to the batch.
-    pub(crate) fn put(
-        &mut self,
-        kind: Kind,
-        extra: u32,
-        id: u64,
-        parts: &[&[u8]],
-    ) -> Result<Place, Refused> {
-        let header = Header::of(kind, extra, id, parts).ok_or(Refused::TooLarge)?;
-        let length = parts.iter().map(|part| part.len()).sum::<usize>();
-        let end = self.buffer.len().saturating_add(length).saturating_add(RECORD_HEADER_BYTES);
-        if end > BATCH_BYTES_MAX {
-            return Err(if self.is_empty() { Refused::TooLarge } else { Refused::Full });
-        }
-        if self.buffer.is_empty() {
-            self.buffer.extend_from_slice(&[0; BATCH_HEADER_BYTES]);
-        }
-        let offset = u32::try_from(self.buffer.len()).map_err(|_| Refused::TooLarge)?;
-        self.buffer.extend_from_slice(&header.encode());
-        for part in parts {
-            self.buffer.extend_from_slice(part);
-        }
-        Ok(Place { segment: 0, offset, length: header.length })
+    /// Octets of the records so far.
+    pub(crate) fn len(&self) -> usize {
+        self.buffer.len().saturating_sub(BATCH_HEADER)
     }
 
-    /// Writes the header over the room that was left for it, and fills the last block up.
-    pub(crate) fn seal(&mut self, sequence: u64, spool: u64, segment: u32) {
-        let records = self.buffer.as_slice().get(BATCH_HEADER_BYTES..).unwrap_or_default();
-        let length = u32::try_from(records.len()).unwrap_or(0);
-        let header = BatchHeader { length, sequence, spool, segment, crc: 0 }.summed(records);
-        if let Some(place) = self.buffer.as_mut_slice().get_mut(..BATCH_HEADER_BYTES) {
-            place.copy_from_slice(&header.encode());
-        }
-        self.buffer.pad();
+    /// True where new messages are in it, so that it may not take the room that is kept for the ends of old ones.
+    pub(crate) fn has_messages(&self) -> bool {
+        self.actions.iter().any(|action| !action.act.is_about_kept())
     }
+
+    /// Appends a record of this payload (in two parts), which together are at most [`BATCH_MAX`].
+    pub(crate) fn push(&mut self, seed: u32, record: Record, payload: [&[u8]; 2]) {
+        let offset = u32::try_from(self.buffer.len()).unwrap_or(u32::MAX);
+        let stamp_low = u32::try_from(self.stamp & 0xffff_ffff).unwrap_or(0);
+        let record = Record { stamp_low, ..record };
+        record.write(seed, payload, &mut self.buffer);
+        self.entries.push(Entry {
+            kind: record.kind,
+            id: record.id,
+            stamp: self.stamp,
+            offset,
+            len: record.len,
+            split: record.split,
+        });
+    }
+
+    /// Each action with its one or two records.
+    pub(crate) fn steps(&self) -> impl Iterator<Item = (Action, &[Entry])> {
+        let mut rest = self.entries.as_slice();
+        self.actions.iter().map(move |action| {
+            let (records, after) =
+                rest.split_at_checked(action.act.records()).unwrap_or((rest, &[]));
+            rest = after;
+            (*action, records)
+        })
+    }
+
+    /// The same commit with only what must not be lost.
+    pub(crate) fn without_messages(&self) -> Self {
+        let mut kept = Self::new(self.stamp, Buffer::with_capacity(0));
+        for (action, records) in self.steps() {
+            if !action.act.is_about_kept() {
+                continue;
+            }
+            for entry in records {
+                let from = usize::try_from(entry.offset).unwrap_or(usize::MAX);
+                let len = usize::try_from(entry.len).unwrap_or(usize::MAX);
+                let to = from.saturating_add(record::RECORD_HEADER).saturating_add(len);
+                let offset = u32::try_from(kept.buffer.len()).unwrap_or(u32::MAX);
+                kept.buffer.extend(self.buffer.as_slice().get(from..to).unwrap_or_default());
+                kept.entries.push(Entry { offset, ..*entry });
+            }
+            kept.actions.push(action);
+        }
+        kept
+    }
+}
+
+/// Octets of records that one batch may have in segments of this size.
+pub(crate) fn batch_max(segment_bytes: u64) -> usize {
+    usize::try_from(segment_bytes / 4).unwrap_or(BATCH_MAX).min(BATCH_MAX)
 }

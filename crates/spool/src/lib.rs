@@ -1,30 +1,118 @@
-//! Keeps messages safe: commit, recover, compact. docs/spool.md has the format and the table of states.
+//! Keeps messages safe: commit, recover, compact.
 //!
-//! An append-only log of segments a shard, with group commit: what one turn of the caller's loop appends becomes
-//! durable with one write. The caller's thread fills the next batch while a shard's thread writes the last one. Bodies
-//! that are large stand in files of their own, durable before the record that names them.
+//! A [`Log`] is a folder of segments, files of 64 MiB that are written once from their beginning to their end. What is to be made
+//! durable is gathered ([`Spool::append`], [`Spool::note`], [`Spool::remove`]) while the disk works on what was gathered
+//! before, and goes to it as one write ([`Spool::commit`]): one flush serves everybody who waited. Nothing is ever
+//! overwritten. What a message became is written behind it, and a segment that nobody needs any more is unlinked.
 //!
-//! The spool knows no SMTP: an envelope and a note are octets to it.
+//! docs/spool.md has the format and the table of all states in which a crash may leave the folder.
 #![forbid(unsafe_code)]
 
+mod account;
 mod batch;
-pub mod disk;
-mod index;
+mod buffer;
+mod commit;
+mod compact;
+mod disk;
+mod event;
+pub mod fault;
+mod folders;
 mod log;
 mod record;
 mod recover;
-mod shard;
-mod upkeep;
-
-pub use disk::{Disk, RealDisk};
-pub use log::{Log, Options};
+mod scan;
+mod segment;
+mod settle;
+mod sweep;
+mod table;
 
 use std::fs::File;
+use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
+
 use wire::QueueId;
 
-/// The place of a message: a small number, used again when the message is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub use disk::{Disk, Free, How, RealDisk};
+pub use event::Event;
+pub use log::Log;
+
+/// Where queued messages are kept.
+///
+/// One thread calls; whatever must wait for the disk waits elsewhere, and [`Spool::wake`] says when there is news.
+pub trait Spool {
+    /// Makes a file for a large body, to be filled by whoever gets the descriptor.
+    ///
+    /// # Errors
+    /// [`Error::Disk`]: no file can be made.
+    fn begin_large(&mut self) -> Result<Large, Error>;
+
+    /// Throws away a large body that no message took.
+    fn abandon(&mut self, token: LargeToken);
+
+    /// Copies a message into the next commit. What comes of it is told by [`Spool::completed`], with this ticket.
+    ///
+    /// # Errors
+    /// [`Refused`]: it was not taken, and there will be no completion.
+    fn append(
+        &mut self,
+        ticket: u64,
+        id: QueueId,
+        envelope: &[u8],
+        body: Body<'_>,
+    ) -> Result<(), Refused>;
+
+    /// Copies a note on a message into the next commit. The newest note of a message replaces all before it.
+    ///
+    /// # Errors
+    /// [`Refused::Broken`]; [`Refused::TooLarge`]: too large, or there is no such message.
+    fn note(&mut self, slot: Slot, note: &[u8]) -> Result<(), Refused>;
+
+    /// Puts the end of a message into the next commit. Its slot is not to be used again by the caller.
+    ///
+    /// # Errors
+    /// [`Refused::Broken`]; [`Refused::TooLarge`]: there is no such message.
+    fn remove(&mut self, slot: Slot) -> Result<(), Refused>;
+
+    /// Hands what was gathered to every commit thread that is idle.
+    fn commit(&mut self);
+
+    /// Appends what has become of messages since the last call.
+    fn completed(&mut self, out: &mut Vec<Completion>);
+
+    /// Becomes readable when [`Spool::completed`] has news.
+    fn wake(&self) -> BorrowedFd<'_>;
+
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`]: the disk gave other octets than it got; they were put aside. [`Error::Gone`],
+    /// [`Error::Disk`].
+    fn open(&self, slot: Slot) -> Result<Opened, Error>;
+
+    /// Whether there is room for more messages.
+    fn room(&self) -> Room;
+
+    /// Frees what nobody needs, and moves what stands in the way of that. To be called now and then; one call takes milliseconds.
+    fn housekeeping(&mut self);
+
+    /// What an administrator should know, since the last call.
+    fn events(&mut self) -> Vec<Event>;
+
+    /// The slot of a message.
+    fn find(&self, id: QueueId) -> Option<Slot>;
+
+    /// At most `max` messages with ids above `after`, in the order of ids.
+    fn list(&self, after: u64, max: usize) -> Vec<(QueueId, Slot)>;
+
+    /// Counts of what is there and what was done.
+    fn statistics(&self) -> Statistics;
+
+    /// True after a write or a sync failed: nothing more is taken, and only a new start knows what is durable.
+    fn is_broken(&self) -> bool;
+}
+
+/// The place of a message in the tables of this process: small, dense, used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(u32);
 
 impl From<u32> for Slot {
@@ -39,32 +127,32 @@ impl From<Slot> for u32 {
     }
 }
 
-/// A body on its way in.
+/// The body of a message that is to be kept.
 #[derive(Debug)]
 pub enum Body<'a> {
-    /// All of it.
+    /// Its octets.
     Inline(&'a [u8]),
-    /// Written into the file of [`Spool::begin_large`]; so many octets.
+    /// The file that [`Spool::begin_large`] made, and how many octets are in it.
     Large(LargeToken, u64),
 }
 
-/// The right to commit a large body.
-#[derive(Debug, PartialEq, Eq)]
+/// A large body that no message has taken yet.
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub struct LargeToken(u64);
 
 /// A file for a large body.
 #[derive(Debug)]
 pub struct Large {
-    /// To write into, for whoever has the body.
+    /// Open for reading and writing.
     pub file: OwnedFd,
-    /// To commit it, or to give it up.
+    /// To be given back with [`Spool::append`] or [`Spool::abandon`].
     pub token: LargeToken,
 }
 
-/// A message as it is read back.
+/// A message as it was kept.
 #[derive(Debug)]
 pub struct Opened {
-    /// As it was appended.
+    /// The envelope, as given to [`Spool::append`].
     pub envelope: Vec<u8>,
     /// The newest note.
     pub note: Option<Vec<u8>>,
@@ -72,44 +160,31 @@ pub struct Opened {
     pub body: OpenedBody,
 }
 
-/// A body as it is read back.
+/// The body of a message as it was kept.
 #[derive(Debug)]
 pub enum OpenedBody {
-    /// All of it.
+    /// Its octets.
     Inline(Vec<u8>),
-    /// An open file and its octets.
+    /// A file, open for reading, and how many octets of it are the body.
     Large(File, u64),
 }
 
-/// Why a message is not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// The disk is full, or nearly.
-    #[error("the disk is full")]
-    Full,
-    /// A write or sync failed: nothing can be promised until the spool is opened again.
-    #[error("the disk failed")]
-    Broken,
-    /// Larger than a batch.
-    #[error("too large for the spool")]
-    TooLarge,
+/// What became of a message that was appended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Completion {
+    /// As given to [`Spool::append`].
+    pub ticket: u64,
+    /// It is durable and has this slot; or it is not stored.
+    pub result: Result<Slot, Refused>,
 }
 
-/// Trouble with the disk, or with what is on it.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The system says no.
-    #[error("{0}: {1}")]
-    System(&'static str, std::io::Error),
-    /// Somebody else has the spool.
-    #[error("another process has this spool")]
-    Locked,
-    /// A format that this program does not know.
-    #[error("the spool has format {0}; this program knows {1}")]
-    Version(u32, u32),
-    /// There is no such message, or its record is damaged.
-    #[error("the record is damaged")]
-    Damaged,
+/// A message that was there at the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recovered {
+    /// Its name.
+    pub id: QueueId,
+    /// Its place.
+    pub slot: Slot,
 }
 
 /// Whether there is room.
@@ -117,119 +192,100 @@ pub enum Error {
 pub enum Room {
     /// There is.
     Enough,
-    /// Nearly none: answer 452 before the message is sent.
+    /// The disk is nearly full: new messages should be told to come later (452).
     Low,
 }
 
-/// A message that was found at the start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Recovered {
-    /// Its id.
-    pub id: QueueId,
-    /// Its place.
-    pub slot: Slot,
+/// Why a message was not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The disk is full. It may have room again later.
+    #[error("the disk is full")]
+    Full,
+    /// The disk failed. See [`Spool::is_broken`].
+    #[error("the disk failed")]
+    Broken,
+    /// It can't be stored as it is: too large for a record, an id that is in use, no such message, or a large body that is
+    /// not what was said of it.
+    #[error("can't be stored as it is")]
+    TooLarge,
 }
 
-/// The end of an append.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Completion {
-    /// Of [`Spool::append`].
-    pub ticket: u64,
-    /// Durable, and where; or not.
-    pub result: Result<Slot, Refused>,
+/// Why a log, or a message in it, can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The disk failed.
+    #[error("{doing}: {source}")]
+    Disk {
+        /// What was tried.
+        doing: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Written by a newer version of this program.
+    #[error("the spool has format {found}, this program knows formats up to {known}")]
+    Format {
+        /// The version found.
+        found: u32,
+        /// The newest version known.
+        known: u32,
+    },
+    /// Another process has it.
+    #[error("the spool is in use by another process (it holds the file `lock`)")]
+    Locked,
+    /// The octets on the disk are not those that were written.
+    #[error("message {id} is damaged on the disk")]
+    Damaged {
+        /// Whose.
+        id: QueueId,
+    },
+    /// There is no such message.
+    #[error("no such message")]
+    Gone,
 }
 
-/// Something that the postmaster should know.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event(pub(crate) String);
-
-impl std::fmt::Display for Event {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+impl Error {
+    /// Names what was tried when the disk failed.
+    pub(crate) fn disk(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Disk { doing, source }
     }
 }
 
-/// How full it is.
+/// How a log is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Below so many free octets, [`Spool::room`] is low.
+    pub free_bytes_min: u64,
+    /// Octets of a segment: a multiple of 4,096, from 64 KiB to 1 GiB.
+    pub segment_bytes: u64,
+    /// Commit threads, 1 to 16; 0 is two, or one where there is one processor.
+    pub shards: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { free_bytes_min: 0, segment_bytes: 64 * 1024 * 1024, shards: 0 }
+    }
+}
+
+/// Counts of a log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Statistics {
-    /// Messages.
+    /// Messages that are queued.
     pub messages: u64,
     /// Segments on the disk.
     pub segments: u64,
-    /// Octets written since the start, padding included.
+    /// Octets that these segments take.
+    pub segment_bytes: u64,
+    /// Octets of records in them that are needed.
+    pub live_bytes: u64,
+    /// Commits since the start, each one flush of the disk.
+    pub commits: u64,
+    /// Octets written since the start, with headers, padding and indexes.
     pub written_bytes: u64,
-    /// Syncs since the start.
-    pub syncs: u64,
-}
-
-/// Where messages are safe. Used by one thread.
-pub trait Spool {
-    /// A file for a body that is too large for a batch.
-    ///
-    /// # Errors
-    /// No room, or no descriptors.
-    fn begin_large(&mut self) -> Result<Large, Error>;
-
-    /// Gives a large body up.
-    fn abandon(&mut self, token: LargeToken);
-
-    /// Puts a message into the open batch. It is durable when [`Spool::completed`] says so.
-    ///
-    /// # Errors
-    /// It is not taken.
-    fn append(
-        &mut self,
-        ticket: u64,
-        id: QueueId,
-        envelope: &[u8],
-        body: Body<'_>,
-    ) -> Result<(), Refused>;
-
-    /// Replaces a message's note, in the batch that is open.
-    ///
-    /// # Errors
-    /// The spool is broken.
-    fn note(&mut self, slot: Slot, note: &[u8]) -> Result<(), Refused>;
-
-    /// Ends a message, in the batch that is open. Its slot may be used again at once.
-    ///
-    /// # Errors
-    /// The spool is broken.
-    fn remove(&mut self, slot: Slot) -> Result<(), Refused>;
-
-    /// Hands the open batches to shards that are idle.
-    fn commit(&mut self);
-
-    /// What has become durable, or failed, since the last call.
-    fn completed(&mut self, out: &mut Vec<Completion>);
-
-    /// Readable when [`Spool::completed`] has news.
-    fn wake(&self) -> BorrowedFd<'_>;
-
-    /// Reads a message back.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`], or the disk can't be read.
-    fn open(&mut self, slot: Slot) -> Result<Opened, Error>;
-
-    /// Whether there is room.
-    fn room(&self) -> Room;
-
-    /// Looks at the room, frees and compacts segments. To be called now and then.
-    fn housekeeping(&mut self);
-
-    /// What the postmaster should know, since the last call.
-    fn events(&mut self) -> Vec<Event>;
-
-    /// The place of a message.
-    fn find(&self, id: QueueId) -> Option<Slot>;
-
-    /// Messages with ids above `after`, in order, at most `count_max`.
-    fn list(&self, after: u64, count_max: usize) -> Vec<(QueueId, Slot)>;
-
-    /// How full it is.
-    fn statistics(&self) -> Statistics;
-
-    /// Whether a write or sync has failed.
-    fn is_broken(&self) -> bool;
+    /// Records since the start.
+    pub records: u64,
+    /// Commits that are gathered or under way, and files that are being unlinked. 0: all that was asked for is done, but for what waits
+    /// until a full disk has room.
+    pub pending: u64,
 }

@@ -1,327 +1,410 @@
-//! The log: what the caller's thread does between the commits.
+//! The log: gathers what is to be written, hands it to the commit threads, and reads back what is there.
 
-use crate::batch::{Batch, Effect};
-use crate::disk::{Disk, RealDisk};
-use crate::index::{Index, Place, Row, Segments};
-use crate::record::{BLOCK_BYTES, Header, Kind, RECORD_HEADER_BYTES, large_name, segment_name};
-use crate::recover;
-use crate::shard::{Bell, Ended, Job, Report, Worker};
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use rustix::event::{EventfdFlags, eventfd};
+use wire::QueueId;
+
+use crate::account::Account;
+use crate::batch::{Act, Action, Batch, LargeFile, batch_max};
+use crate::buffer::Buffer;
+use crate::commit::{Committer, Messenger, News, SEGMENT_MIN};
+use crate::compact::Compaction;
+use crate::disk::{self, Disk, How, RealDisk};
+use crate::folders::{Folders, SHARDS_MAX, large_name};
+use crate::record::{Kind, RECORD_HEADER, Record, SPLIT_UNKNOWN, u64_at};
+use crate::recover::{Found, recover};
+use crate::sweep::{self, Litter};
+use crate::table::{Message, Place, State, Table};
 use crate::{
-    Body, Completion, Error, Event, Large, LargeToken, Opened, OpenedBody, QueueId, Recovered,
+    Body, Completion, Error, Event, Large, LargeToken, Opened, OpenedBody, Options, Recovered,
     Refused, Room, Slot, Spool, Statistics,
 };
-use rustix::fs::{FlockOperation, Mode, OFlags};
-use std::collections::HashMap;
-use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileExt;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
 
-/// How a log is laid out and kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
-    /// Octets of a segment.
-    pub segment_bytes: u64,
-    /// Shards, each with a thread. A spool keeps the number it was made with or grows.
-    pub shards: usize,
-    /// Free octets below which there is no room.
-    pub free_bytes_min: u64,
+/// Octets that may wait for the disk; more is answered as if it were full.
+const GATHERED_MAX: usize = 64 * 1024 * 1024;
+/// Octets that a new buffer has room for.
+const BUFFER_BYTES: usize = 256 * 1024;
+/// A buffer that grew above it is not kept.
+const BUFFER_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Buffers that are kept.
+const BUFFERS_MAX: usize = 4;
+/// Free octets that are wanted before more messages are taken after the disk was full.
+const FREE_AFTER_FULL: u64 = 4 * 1024 * 1024;
+/// Events that are kept until somebody asks.
+const EVENTS_MAX: usize = 1_000;
+
+/// The spool in a folder of segments.
+#[derive(Debug)]
+pub struct Log {
+    pub(crate) folders: Arc<Folders>,
+    pub(crate) options: Options,
+    pub(crate) table: Table,
+    pub(crate) account: Account,
+    pub(crate) shards: Vec<Shard>,
+    pub(crate) next_stamp: u64,
+    pub(crate) news: Receiver<News>,
+    pub(crate) litter: Option<Sender<Litter>>,
+    /// Files that are being unlinked.
+    pub(crate) littered: u64,
+    pub(crate) finished: Vec<Completion>,
+    pub(crate) spare: Vec<Buffer>,
+    pub(crate) compaction: Option<Compaction>,
+    pub(crate) counts: Statistics,
+    pub(crate) is_broken: bool,
+    /// The disk had no room for a segment, and nothing has shown yet that it has.
+    pub(crate) is_full: Cell<bool>,
+    is_low: Cell<bool>,
+    events: RefCell<Vec<Event>>,
+    /// The newest notes that are not durable yet, by slot.
+    pub(crate) fresh_notes: HashMap<u32, Box<[u8]>>,
+    larges: HashMap<u64, File>,
+    next_large: u64,
+    messenger: Messenger,
+    threads: Vec<JoinHandle<()>>,
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        let shards = sys::cpu::count().clamp(1, 2);
-        Self { segment_bytes: 64 * 1024 * 1024, shards, free_bytes_min: 64 * 1024 * 1024 }
-    }
-}
-
-/// One shard, as the caller's thread sees it.
+/// A commit thread and what waits for it.
 #[derive(Debug)]
 pub(crate) struct Shard {
-    pub(crate) open: Batch,
-    spare: Option<Batch>,
-    is_busy: bool,
-    /// The segment that is written, or was last written; 0: none yet.
-    pub(crate) segment: u32,
-    offset: u64,
-    sequence: u64,
-    pub(crate) segments: Segments,
-    worker: Worker,
-}
-
-/// The segment log.
-pub struct Log {
-    pub(crate) disk: Arc<dyn Disk>,
-    pub(crate) options: Options,
-    spool: u64,
-    pub(crate) shards: Vec<Shard>,
-    pub(crate) index: Index,
-    reports: Receiver<Report>,
-    bell: Bell,
-    failed: Vec<Completion>,
-    /// Notes that are not yet durable: the newest of each message.
-    notes: HashMap<Slot, Vec<u8>>,
-    pub(crate) readers: HashMap<(usize, u32), File>,
-    next_large: u64,
-    pub(crate) room: Room,
-    is_broken: bool,
-    pub(crate) events: Vec<Event>,
-    written_bytes: u64,
-    syncs: u64,
-    lock: Option<File>,
-}
-
-impl std::fmt::Debug for Log {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Log").field("options", &self.options).finish_non_exhaustive()
-    }
+    to: Option<Sender<Batch>>,
+    pub(crate) open: VecDeque<Batch>,
+    pub(crate) is_busy: bool,
+    /// The disk had no room; nothing is tried until the next housekeeping.
+    pub(crate) is_stalled: bool,
 }
 
 impl Log {
-    /// Opens the spool in a folder, and finds what is there.
+    /// Opens the spool in a folder, made if it is empty, and finds all messages in it, in the order of ids.
     ///
     /// # Errors
-    /// Somebody else has it, its format is unknown, or the disk can't be read.
+    /// [`Error::Locked`], [`Error::Format`], or [`Error::Disk`]. Damage is no error: see [`Spool::events`].
     pub fn open(folder: OwnedFd, options: Options) -> Result<(Self, Vec<Recovered>), Error> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let lock = rustix::fs::openat(&folder, "lock", flags, Mode::RUSR | Mode::WUSR)
-            .map_err(|error| Error::System("the lock", error.into()))?;
-        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|_| Error::Locked)?;
-        let (mut log, recovered) = Self::open_on(Arc::new(RealDisk::new(folder)), options)?;
-        log.lock = Some(lock.into());
-        Ok((log, recovered))
+        Self::open_on(Arc::new(RealDisk), folder, options)
     }
 
-    /// The same on another kind of disk; nobody is kept out.
+    /// Opens the spool in a folder of a disk.
     ///
     /// # Errors
     /// As [`Log::open`].
-    pub fn open_on(disk: Arc<dyn Disk>, options: Options) -> Result<(Self, Vec<Recovered>), Error> {
-        let found = recover::recover(&*disk, options.shards)?;
-        let bell = Bell::new().map_err(|error| Error::System("a bell", error))?;
-        let (sender, reports) = channel();
-        let mut shards = Vec::new();
-        for (number, shard) in found.shards.into_iter().enumerate() {
-            let disk = Arc::clone(&disk);
-            let (sender, bell) = (sender.clone(), bell.clone());
-            let worker =
-                Worker::start(number, found.spool, options.segment_bytes, disk, sender, bell)
-                    .map_err(|error| Error::System("a thread", error))?;
-            shards.push(Shard {
-                open: Batch::default(),
-                spare: Some(Batch::default()),
-                is_busy: false,
-                segment: shard.last_segment,
-                // A new segment is begun: the tail of the old one may be torn.
-                offset: options.segment_bytes,
-                sequence: shard.last_sequence,
-                segments: shard.segments,
-                worker,
-            });
-        }
-        let recovered = found.index.list(0, usize::MAX);
-        let recovered = recovered.into_iter().map(|(id, slot)| Recovered { id, slot }).collect();
-        let mut log = Self {
-            disk,
-            options,
-            spool: found.spool,
-            shards,
-            index: found.index,
-            reports,
-            bell,
-            failed: Vec::new(),
-            notes: HashMap::new(),
-            readers: HashMap::new(),
-            next_large: 0,
-            room: Room::Enough,
-            is_broken: false,
-            events: found.events,
-            written_bytes: 0,
-            syncs: 0,
-            lock: None,
-        };
-        log.housekeeping();
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        folder: OwnedFd,
+        options: Options,
+    ) -> Result<(Self, Vec<Recovered>), Error> {
+        let default = if sys::cpu::count() > 1 { 2 } else { 1 };
+        let shards = if options.shards == 0 { default } else { options.shards.min(SHARDS_MAX) };
+        let segment_bytes = options.segment_bytes.clamp(SEGMENT_MIN, 1 << 30) / 4096 * 4096;
+        let options = Options { segment_bytes, shards, ..options };
+        let folders = Arc::new(Folders::open(disk, folder, shards)?);
+        let found = recover(&folders)?;
+        let recovered = found
+            .table
+            .all()
+            .map(|(id, slot)| Recovered { id: QueueId::from_u64(id), slot: Slot(slot) });
+        let recovered = recovered.collect();
+        let mut log = Self::start(folders, options, found).map_err(Error::disk("starting"))?;
+        log.sweep();
         Ok((log, recovered))
     }
 
-    /// The shard of a message. Messages of one shard that are appended between two commits become durable together.
+    fn start(folders: Arc<Folders>, options: Options, found: Found) -> io::Result<Self> {
+        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let (sender, news) = channel();
+        let messenger = Messenger { news: sender, wake };
+        let next_number = Arc::new(AtomicU32::new(found.last_number.saturating_add(1)));
+        let mut threads = Vec::new();
+        let mut shards = Vec::new();
+        for shard in 0..options.shards {
+            let (to, batches) = channel();
+            let committer = Committer {
+                folders: Arc::clone(&folders),
+                shard,
+                segment_bytes: options.segment_bytes,
+                next_number: Arc::clone(&next_number),
+                messenger: messenger.clone(),
+                active: None,
+                is_direct_refused: false,
+            };
+            let thread = std::thread::Builder::new().name(format!("commit {shard}"));
+            threads.push(thread.spawn(move || committer.run(&batches))?);
+            let open = VecDeque::new();
+            shards.push(Shard { to: Some(to), open, is_busy: false, is_stalled: false });
+        }
+        let (litter, to_sweep) = channel();
+        let (sweeping, telling) = (Arc::clone(&folders), messenger.clone());
+        let thread = std::thread::Builder::new().name("sweep".into());
+        threads.push(thread.spawn(move || sweep::run(&sweeping, &telling, &to_sweep))?);
+        // The upper half counts the lives of the spool: a stamp of a torn commit is never given again.
+        let life = (found.last_stamp >> 32).saturating_add(1);
+        Ok(Self {
+            folders,
+            options,
+            table: found.table,
+            account: found.account,
+            shards,
+            next_stamp: life << 32,
+            news,
+            litter: Some(litter),
+            littered: 0,
+            finished: Vec::new(),
+            spare: Vec::new(),
+            compaction: None,
+            counts: Statistics::default(),
+            is_broken: false,
+            is_full: Cell::new(false),
+            is_low: Cell::new(false),
+            events: RefCell::new(found.events),
+            fresh_notes: HashMap::new(),
+            larges: HashMap::new(),
+            next_large: 0,
+            messenger,
+            threads,
+        })
+    }
+
+    /// The shard of a message. What is put into one shard between two calls of [`Spool::commit`] is in one commit, if it is not
+    /// larger than a commit may be.
     #[must_use]
     pub fn shard_of(&self, id: QueueId) -> usize {
-        shard_of(id.as_u64(), self.shards.len())
+        self.shard(id.as_u64())
     }
 
-    pub(crate) fn shard_mut(&mut self, id: u64) -> Result<&mut Shard, Refused> {
-        if self.is_broken {
-            return Err(Refused::Broken);
-        }
-        let number = shard_of(id, self.shards.len());
-        self.shards.get_mut(number).ok_or(Refused::Broken)
+    pub(crate) fn shard(&self, id: u64) -> usize {
+        // The lower bits of ids count, the upper are the time: mixed, so that no pattern of either fills one shard only.
+        let mixed = (id ^ (id >> 24)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let count = u64::try_from(self.shards.len()).unwrap_or(1).max(1);
+        usize::try_from(mixed % count).unwrap_or(0)
     }
 
-    /// Applies what followed from a job.
-    fn report(&mut self, report: Report, out: &mut Vec<Completion>) {
-        let Report { shard: number, job, ended } = report;
-        let Job { mut batch, segment, offset, .. } = job;
-        let effects = std::mem::take(&mut batch.effects);
-        self.syncs = self.syncs.saturating_add(1);
-        let length = u64::try_from(batch.buffer.len()).unwrap_or(u64::MAX);
-        if let Some(shard) = self.shards.get_mut(number) {
-            batch.buffer.clear();
-            batch.large.clear();
-            shard.spare = Some(batch);
-            shard.is_busy = false;
-        }
-        match ended {
-            Ended::Durable => {
-                self.written_bytes = self.written_bytes.saturating_add(length);
-                for effect in effects {
-                    self.apply(number, segment, offset, &effect, out);
-                }
-            }
-            Ended::Full => {
-                self.room = Room::Low;
-                self.events.push(Event("the disk is full: nothing was written".into()));
-                if let Some(shard) = self.shards.get_mut(number) {
-                    shard.segment = shard.segment.saturating_sub(1);
-                    shard.offset = self.options.segment_bytes;
-                }
-                self.give_back(effects, Refused::Full, out);
-            }
-            Ended::Failed(error) => {
-                self.is_broken = true;
-                self.events.push(Event(format!("the disk failed: {error}")));
-                self.give_back(effects, Refused::Broken, out);
-                let open: Vec<_> =
-                    self.shards.iter_mut().map(|s| std::mem::take(&mut s.open)).collect();
-                for batch in open {
-                    self.give_back(batch.effects, Refused::Broken, out);
-                }
-            }
+    pub(crate) fn tell(&self, event: Event) {
+        let mut events = self.events.borrow_mut();
+        if events.len() < EVENTS_MAX {
+            events.push(event);
         }
     }
 
-    /// Messages of a batch that is not durable are refused; ends and notes are put again, because a full disk
-    /// must not make the past come back.
-    fn give_back(&mut self, effects: Vec<Effect>, why: Refused, out: &mut Vec<Completion>) {
-        for effect in effects {
-            match effect {
-                Effect::Stored { ticket, slot, .. } => {
-                    self.index.remove(slot);
-                    out.push(Completion { ticket, result: Err(why) });
-                }
-                Effect::Ended { row, is_large } => {
-                    if let Ok(shard) = self.shard_mut(row.id) {
-                        shard.open.put(Kind::Done, 0, row.id, &[]).ok();
-                        shard.open.effects.push(Effect::Ended { row, is_large });
-                    }
-                }
-                Effect::Noted { slot, id, .. } => {
-                    let Some(note) = self.notes.get(&slot).cloned() else { continue };
-                    if self.index.get(slot).is_some_and(|row| row.id == id) {
-                        self.note(slot, &note).ok();
-                    }
-                }
-                // It stays where it was.
-                Effect::Moved { .. } => {}
-            }
+    /// The batch into which the next record of a shard goes.
+    pub(crate) fn gather(&mut self, shard: usize, octets: usize) -> Option<&mut Batch> {
+        let most = batch_max(self.options.segment_bytes);
+        let (spare, next_stamp) = (&mut self.spare, &mut self.next_stamp);
+        let open = &mut self.shards.get_mut(shard)?.open;
+        if open.back().is_none_or(|batch| batch.len().saturating_add(octets) > most) {
+            let buffer = spare.pop().unwrap_or_else(|| Buffer::with_capacity(BUFFER_BYTES));
+            open.push_back(Batch::new(*next_stamp, buffer));
+            *next_stamp = next_stamp.saturating_add(1);
+        }
+        open.back_mut()
+    }
+
+    /// Keeps the memory of a batch for the next.
+    pub(crate) fn recycle(&mut self, batch: Batch) {
+        if self.spare.len() < BUFFERS_MAX && batch.buffer.capacity() <= BUFFER_BYTES_MAX {
+            self.spare.push(batch.buffer);
         }
     }
 
-    fn apply(
+    /// Puts records into the batch of a shard, with what follows when they are durable.
+    pub(crate) fn put(&mut self, slot: u32, act: Act, records: &[(Record, [&[u8]; 2])]) {
+        let Some(id) = self.table.get(slot).map(|message| message.id) else { return };
+        self.put_for(id, slot, act, records);
+    }
+
+    pub(crate) fn put_for(
         &mut self,
-        number: usize,
-        segment: u32,
-        offset: u64,
-        effect: &Effect,
-        out: &mut Vec<Completion>,
+        id: u64,
+        slot: u32,
+        act: Act,
+        records: &[(Record, [&[u8]; 2])],
     ) {
-        let absolute = |place: Place| Place {
-            segment,
-            offset: place.offset.saturating_add(u32::try_from(offset).unwrap_or(u32::MAX)),
-            length: place.length,
+        let octets = records.iter().map(|(record, _)| record.size()).sum::<u64>();
+        let (seed, shard) = (self.folders.id.seed(), self.shard(id));
+        let Some(batch) = self.gather(shard, usize::try_from(octets).unwrap_or(usize::MAX)) else {
+            return;
         };
-        let Some(shard) = self.shards.get_mut(number) else { return };
-        match *effect {
-            Effect::Stored { ticket, slot, id, at } => {
-                if let Some(row) = self.index.get_mut(slot).filter(|row| row.id == id) {
-                    row.message = absolute(at);
-                    shard.segments.born(row.message);
-                }
-                out.push(Completion { ticket, result: Ok(slot) });
-            }
-            Effect::Moved { slot, id, at } => {
-                if let Some(row) = self.index.get_mut(slot).filter(|row| row.id == id) {
-                    shard.segments.died(row.message);
-                    shard.segments.copies.entry(id).or_default().push(row.message.segment);
-                    row.message = absolute(at);
-                    shard.segments.born(row.message);
-                }
-            }
-            Effect::Noted { slot, id, at } => {
-                self.notes.remove(&slot);
-                if let Some(row) = self.index.get_mut(slot).filter(|row| row.id == id) {
-                    shard.segments.died(row.note);
-                    row.note = absolute(at);
-                    shard.segments.born(row.note);
-                }
-            }
-            Effect::Ended { row, is_large } => {
-                shard.segments.died(row.message);
-                shard.segments.died(row.note);
-                shard.segments.buried(row.id, row.message.segment, segment);
-                if is_large {
-                    // Left behind, it is removed at the next start.
-                    drop(self.disk.remove(&large_name(row.id)));
-                }
-            }
+        for (record, payload) in records {
+            batch.push(seed, *record, *payload);
         }
+        batch.actions.push(Action { act, slot });
     }
 
-    /// Reads a record and checks that it is what it should be.
-    pub(crate) fn read(&mut self, id: u64, place: Place) -> Result<(Header, Vec<u8>), Error> {
-        let number = shard_of(id, self.shards.len());
-        let key = (number, place.segment);
-        if !self.readers.contains_key(&key) {
-            let shard = u32::try_from(number).unwrap_or(u32::MAX);
-            let name = segment_name(shard, place.segment);
-            let file = self.disk.open(&name).map_err(|error| Error::System("a segment", error))?;
-            self.readers.insert(key, file);
-        }
-        let file = self.readers.get(&key).ok_or(Error::Damaged)?;
-        let length = usize::try_from(place.length).map_err(|_| Error::Damaged)?;
-        let mut octets = vec![0; RECORD_HEADER_BYTES.saturating_add(length)];
-        file.read_exact_at(&mut octets, u64::from(place.offset))
-            .map_err(|error| Error::System("a segment", error))?;
-        let payload = octets.split_off(RECORD_HEADER_BYTES);
-        let header = Header::decode(&octets).ok_or(Error::Damaged)?;
-        if header.id == id && header.fits(&payload) {
-            Ok((header, payload))
+    /// Octets of the largest record, with its header.
+    pub(crate) fn record_max(&self) -> usize {
+        batch_max(self.options.segment_bytes) / 2
+    }
+
+    fn may_gather(&self, id: u64, octets: usize) -> Result<(), Refused> {
+        let gathered: usize =
+            self.shards.iter().flat_map(|shard| &shard.open).map(Batch::len).sum();
+        let is_stalled = self.shards.get(self.shard(id)).is_none_or(|shard| shard.is_stalled);
+        if self.is_broken {
+            Err(Refused::Broken)
+        } else if octets > self.record_max().saturating_sub(RECORD_HEADER) {
+            Err(Refused::TooLarge)
+        } else if is_stalled || gathered > GATHERED_MAX {
+            Err(Refused::Full)
         } else {
-            Err(Error::Damaged)
+            Ok(())
         }
     }
-}
 
-/// The shard of an id.
-pub(crate) fn shard_of(id: u64, shards: usize) -> usize {
-    let count = u64::try_from(shards).unwrap_or(1).max(1);
-    usize::try_from(id % count).unwrap_or(0)
+    /// Takes the file of a large body, if it is as long as was said.
+    fn take_large(&mut self, token: &LargeToken, size_bytes: u64) -> Result<File, Refused> {
+        let file = self.larges.remove(&token.0).ok_or(Refused::TooLarge)?;
+        if self.folders.disk.size(&file).is_ok_and(|size| size == size_bytes) {
+            return Ok(file);
+        }
+        self.unlink_new(token.0);
+        Err(Refused::TooLarge)
+    }
+
+    fn unlink_new(&self, number: u64) {
+        // What can't be unlinked now is taken away by the next start.
+        drop(self.folders.disk.unlink(self.folders.large.as_fd(), &new_name(number)));
+    }
+
+    fn append_large(
+        &mut self,
+        ticket: u64,
+        id: u64,
+        envelope: &[u8],
+        token: &LargeToken,
+        size_bytes: u64,
+    ) -> Result<(), Refused> {
+        let may = self.may_gather(id, envelope.len().saturating_add(8));
+        let may =
+            may.and(if self.table.find(id).is_some() { Err(Refused::TooLarge) } else { Ok(()) });
+        if let Err(refused) = may {
+            self.abandon(LargeToken(token.0));
+            return Err(refused);
+        }
+        let file = self.take_large(token, size_bytes)?;
+        self.add(ticket, id, Kind::Large, envelope, &size_bytes.to_le_bytes())?;
+        let large = LargeFile { file, from: new_name(token.0), to: large_name(id) };
+        let shard = self.shard(id);
+        if let Some(batch) = self.gather(shard, 0) {
+            batch.larges.push(large);
+        }
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        ticket: u64,
+        id: u64,
+        kind: Kind,
+        envelope: &[u8],
+        body: &[u8],
+    ) -> Result<(), Refused> {
+        let len = envelope.len().saturating_add(body.len());
+        let (len, split) = (u32::try_from(len), u32::try_from(envelope.len()));
+        let (Ok(len), Ok(split)) = (len, split) else { return Err(Refused::TooLarge) };
+        let is_large = kind == Kind::Large;
+        let message = Message { id, state: State::Coming, is_large, ..Message::default() };
+        let slot = self.table.insert(message).ok_or(Refused::TooLarge)?;
+        let record = Record { kind, id, split, stamp_low: 0, len };
+        self.put(slot, Act::Add { ticket }, &[(record, [envelope, body])]);
+        Ok(())
+    }
+
+    /// Reads a record and checks it. What is not as it was written is put aside.
+    fn read(&self, id: u64, place: Place) -> Result<(Record, Vec<u8>), Error> {
+        let id = QueueId::from_u64(id);
+        let shard = self.account.get(place.segment).ok_or(Error::Gone)?.shard;
+        let file = self.folders.segment(shard, place.segment).map_err(Error::disk("segment"))?;
+        self.read_in(&file, id, place)
+    }
+
+    /// Reads a record of an open segment.
+    pub(crate) fn read_in(
+        &self,
+        file: &File,
+        id: QueueId,
+        place: Place,
+    ) -> Result<(Record, Vec<u8>), Error> {
+        let len = usize::try_from(place.len).unwrap_or(0).saturating_add(RECORD_HEADER);
+        let mut octets = vec![0; len];
+        let offset = u64::from(place.offset);
+        let count = disk::read_full(&*self.folders.disk, file, &mut octets, offset)
+            .map_err(Error::disk("segment"))?;
+        octets.truncate(count);
+        let record = Record::check(&octets, self.folders.id.seed())
+            .map(|(record, _)| record)
+            .filter(|record| record.id == id.as_u64() && record.len == place.len);
+        if let Some(record) = record {
+            octets.drain(..RECORD_HEADER);
+            return Ok((record, octets));
+        }
+        let copy = format!("{:08}-{offset}", place.segment);
+        let saved_as = self.folders.save_damaged(&copy, &octets);
+        self.tell(Event::Damaged { segment: place.segment, offset, id: Some(id), saved_as });
+        Err(Error::Damaged { id })
+    }
+
+    /// Reads the note of a message.
+    pub(crate) fn read_note(&self, message: &Message) -> Result<Option<Vec<u8>>, Error> {
+        let fresh = self.table.find(message.id).and_then(|slot| self.fresh_notes.get(&slot));
+        if let Some(fresh) = fresh {
+            return Ok(Some(fresh.to_vec()));
+        }
+        if !message.note.is_somewhere() {
+            return Ok(None);
+        }
+        self.read(message.id, message.note).map(|(_, note)| Some(note))
+    }
+
+    fn open_body(
+        &self,
+        id: u64,
+        record: &Record,
+        payload: &mut Vec<u8>,
+    ) -> Result<OpenedBody, Error> {
+        let damaged = || Error::Damaged { id: QueueId::from_u64(id) };
+        let split = usize::try_from(record.split).map_err(|_| damaged())?;
+        if split > payload.len() {
+            return Err(damaged());
+        }
+        let body = payload.split_off(split);
+        if record.kind == Kind::Message {
+            return Ok(OpenedBody::Inline(body));
+        }
+        let size_bytes = u64_at(&body, 0).ok_or_else(damaged)?;
+        let disk = &self.folders.disk;
+        let file = disk
+            .open(self.folders.large.as_fd(), &large_name(id), How::Read)
+            .map_err(Error::disk("large"))?;
+        if disk.size(&file).map_err(Error::disk("large"))? < size_bytes {
+            self.tell(Event::LargeMissing { id: QueueId::from_u64(id) });
+            return Err(damaged());
+        }
+        Ok(OpenedBody::Large(file, size_bytes))
+    }
 }
 
 impl Spool for Log {
     fn begin_large(&mut self) -> Result<Large, Error> {
-        self.next_large = self.next_large.saturating_add(1);
-        let token = LargeToken(self.next_large);
-        let system = |error| Error::System("a large body", error);
-        let made = self.disk.create(&unfinished_name(&token), 0).map_err(system)?;
-        Ok(Large { file: made.file.into(), token })
+        let number = self.next_large;
+        self.next_large = number.wrapping_add(1);
+        let folder = self.folders.large.as_fd();
+        let file = self.folders.disk.open(folder, &new_name(number), How::Create);
+        let file = file.map_err(Error::disk("large"))?;
+        let for_writer = file.try_clone().map_err(Error::disk("large"))?;
+        self.larges.insert(number, file);
+        Ok(Large { file: for_writer.into(), token: LargeToken(number) })
     }
 
     fn abandon(&mut self, token: LargeToken) {
-        // Left behind, it is removed at the next start.
-        drop(self.disk.remove(&unfinished_name(&token)));
+        if self.larges.remove(&token.0).is_some() {
+            self.unlink_new(token.0);
+        }
     }
 
     fn append(
@@ -331,143 +414,151 @@ impl Spool for Log {
         envelope: &[u8],
         body: Body<'_>,
     ) -> Result<(), Refused> {
-        let id = id.as_u64();
-        if self.room == Room::Low {
-            return Err(Refused::Full);
-        }
-        let extra = u32::try_from(envelope.len()).map_err(|_| Refused::TooLarge)?;
-        let batch = &mut self.shard_mut(id)?.open;
-        let at = match &body {
-            Body::Inline(text) => batch.put(Kind::Message, extra, id, &[envelope, text])?,
-            Body::Large(token, size) => {
-                let at = batch.put(Kind::Large, extra, id, &[envelope, &size.to_le_bytes()])?;
-                batch.large.push((unfinished_name(token), id));
-                at
+        match body {
+            Body::Inline(body) => {
+                self.may_gather(id.as_u64(), envelope.len().saturating_add(body.len()))?;
+                self.add(ticket, id.as_u64(), Kind::Message, envelope, body)
             }
-        };
-        let row = Row { id, ..Row::default() };
-        let slot = self.index.insert(row).ok_or(Refused::Full)?;
-        self.shard_mut(id)?.open.effects.push(Effect::Stored { ticket, slot, id, at });
-        Ok(())
+            Body::Large(token, size) => {
+                self.append_large(ticket, id.as_u64(), envelope, &token, size)
+            }
+        }
     }
 
     fn note(&mut self, slot: Slot, note: &[u8]) -> Result<(), Refused> {
-        let Some(id) = self.index.get(slot).map(|row| row.id) else { return Ok(()) };
-        let batch = &mut self.shard_mut(id)?.open;
-        let at = batch.put(Kind::Note, 0, id, &[note])?;
-        batch.effects.push(Effect::Noted { slot, id, at });
-        self.notes.insert(slot, note.to_vec());
+        let most = self.record_max().saturating_sub(RECORD_HEADER);
+        if self.is_broken {
+            return Err(Refused::Broken);
+        }
+        let message = self.table.get_mut(slot.0).filter(|message| message.state == State::Here);
+        let (Some(message), Ok(len)) = (message, u32::try_from(note.len())) else {
+            return Err(Refused::TooLarge);
+        };
+        if note.len() > most {
+            return Err(Refused::TooLarge);
+        }
+        message.notes_pending = message.notes_pending.checked_add(1).ok_or(Refused::Full)?;
+        self.fresh_notes.insert(slot.0, note.into());
+        let record = Record { kind: Kind::Note, id: message.id, split: 0, stamp_low: 0, len };
+        self.put(slot.0, Act::Note, &[(record, [note, b""])]);
         Ok(())
     }
 
     fn remove(&mut self, slot: Slot) -> Result<(), Refused> {
-        let Some(row) = self.index.get(slot).copied() else { return Ok(()) };
-        let is_large =
-            self.read(row.id, row.message).is_ok_and(|(head, _)| head.kind == Kind::Large);
-        let batch = &mut self.shard_mut(row.id)?.open;
-        batch.put(Kind::Done, 0, row.id, &[])?;
-        batch.effects.push(Effect::Ended { row, is_large });
-        self.notes.remove(&slot);
-        self.index.remove(slot);
+        if self.is_broken {
+            return Err(Refused::Broken);
+        }
+        let is_there =
+            |message: &&mut Message| matches!(message.state, State::Here | State::Damaged);
+        let message = self.table.get_mut(slot.0).filter(is_there).ok_or(Refused::TooLarge)?;
+        message.state = State::Going;
+        let is_sure = message.letter.is_somewhere() && !message.is_moving;
+        let split = if is_sure { message.letter.segment } else { SPLIT_UNKNOWN };
+        let record = Record { kind: Kind::Done, id: message.id, split, stamp_low: 0, len: 0 };
+        self.put(slot.0, Act::Done, &[(record, [b"", b""])]);
         Ok(())
     }
 
     fn commit(&mut self) {
-        if self.is_broken {
-            return;
-        }
-        let segment_bytes = self.options.segment_bytes;
         for shard in &mut self.shards {
-            if shard.is_busy || shard.open.is_empty() {
+            if shard.is_busy || shard.is_stalled || self.is_broken {
                 continue;
             }
-            let Some(spare) = shard.spare.take() else { continue };
-            let mut batch = std::mem::replace(&mut shard.open, spare);
-            let padded = batch.buffer.len().next_multiple_of(BLOCK_BYTES);
-            let length = u64::try_from(padded).unwrap_or(u64::MAX);
-            let is_new = shard.offset.saturating_add(length) > segment_bytes;
-            if is_new {
-                shard.segment = shard.segment.saturating_add(1);
-                shard.offset = u64::try_from(BLOCK_BYTES).unwrap_or(0);
-                shard.segments.holdings.entry(shard.segment).or_default();
-            }
-            shard.sequence = shard.sequence.saturating_add(1);
-            batch.seal(shard.sequence, self.spool, shard.segment);
-            let job = Job { batch, segment: shard.segment, offset: shard.offset, is_new };
-            shard.offset = shard.offset.saturating_add(length);
-            shard.is_busy = true;
-            if !shard.worker.give(job) {
-                self.is_broken = true;
+            if let (Some(to), Some(batch)) = (&shard.to, shard.open.pop_front()) {
+                shard.is_busy = to.send(batch).is_ok();
             }
         }
     }
 
     fn completed(&mut self, out: &mut Vec<Completion>) {
-        self.bell.hush();
-        out.append(&mut self.failed);
-        while let Ok(report) = self.reports.try_recv() {
-            self.report(report, out);
+        let mut count = [0_u8; 8];
+        // Nothing to read: nobody rang.
+        rustix::io::read(&*self.messenger.wake, &mut count).ok();
+        while let Ok(news) = self.news.try_recv() {
+            self.settle(news);
         }
+        self.sweep();
+        out.append(&mut self.finished);
     }
 
     fn wake(&self) -> BorrowedFd<'_> {
-        self.bell.descriptor().as_fd()
+        self.messenger.wake.as_fd()
     }
 
-    fn open(&mut self, slot: Slot) -> Result<Opened, Error> {
-        let row = *self.index.get(slot).ok_or(Error::Damaged)?;
-        let (header, mut payload) = self.read(row.id, row.message)?;
-        let envelope_bytes = usize::try_from(header.extra).map_err(|_| Error::Damaged)?;
-        if envelope_bytes > payload.len() {
-            return Err(Error::Damaged);
+    fn open(&self, slot: Slot) -> Result<Opened, Error> {
+        let message = self.table.get(slot.0).ok_or(Error::Gone)?;
+        match message.state {
+            State::Free | State::Coming | State::Going => return Err(Error::Gone),
+            State::Damaged => return Err(Error::Damaged { id: QueueId::from_u64(message.id) }),
+            State::Here => {}
         }
-        let rest = payload.split_off(envelope_bytes);
-        let note = match self.notes.get(&slot) {
-            Some(note) => Some(note.clone()),
-            None if row.note.segment != 0 => Some(self.read(row.id, row.note)?.1),
-            None => None,
-        };
-        let body = if header.kind == Kind::Large {
-            let size = rest.first_chunk::<8>().map(|octets| u64::from_le_bytes(*octets));
-            let file = self.disk.open(&large_name(row.id));
-            let file = file.map_err(|error| Error::System("a large body", error))?;
-            OpenedBody::Large(file, size.ok_or(Error::Damaged)?)
-        } else {
-            OpenedBody::Inline(rest)
-        };
-        Ok(Opened { envelope: payload, note, body })
+        let (record, mut envelope) = self.read(message.id, message.letter)?;
+        let body = self.open_body(message.id, &record, &mut envelope)?;
+        let note = self.read_note(message)?;
+        Ok(Opened { envelope, note, body })
     }
 
     fn room(&self) -> Room {
-        self.room
+        let wanted = self.options.free_bytes_min;
+        let wanted = if self.is_full.get() { wanted.max(FREE_AFTER_FULL) } else { wanted };
+        // A little more is wanted to leave the state than to enter it, so that it does not flutter.
+        let wanted = if self.is_low.get() { wanted.saturating_add(wanted / 8) } else { wanted };
+        let is_enough =
+            self.folders.disk.free(self.folders.root.as_fd()).is_ok_and(|free| {
+                free.bytes >= wanted && free.files.is_none_or(|files| files >= 64)
+            });
+        let is_stalled = self.shards.iter().any(|shard| shard.is_stalled);
+        self.is_low.set(!is_enough);
+        if is_enough && !is_stalled && !self.is_broken {
+            self.is_full.set(false);
+            return Room::Enough;
+        }
+        Room::Low
     }
 
     fn housekeeping(&mut self) {
-        self.look_at_room();
-        self.free_segments();
-        self.compact();
+        for shard in &mut self.shards {
+            shard.is_stalled = false;
+        }
+        self.account.stir();
+        self.sweep();
+        if !self.is_broken {
+            self.compact();
+        }
     }
 
     fn events(&mut self) -> Vec<Event> {
-        std::mem::take(&mut self.events)
+        std::mem::take(self.events.get_mut())
     }
 
     fn find(&self, id: QueueId) -> Option<Slot> {
-        let found = self.index.iter().find(|(_, row)| row.id == id.as_u64());
-        found.filter(|(_, row)| row.message.segment != 0).map(|(slot, _)| slot)
+        let slot = self.table.find(id.as_u64())?;
+        let state = self.table.get(slot)?.state;
+        matches!(state, State::Here | State::Damaged).then_some(Slot(slot))
     }
 
-    fn list(&self, after: u64, count_max: usize) -> Vec<(QueueId, Slot)> {
-        self.index.list(after, count_max)
+    fn list(&self, after: u64, max: usize) -> Vec<(QueueId, Slot)> {
+        let is_there = |slot: u32| {
+            let state = self.table.get(slot).map(|message| message.state);
+            matches!(state, Some(State::Here | State::Damaged))
+        };
+        let all = self.table.above(after).filter(|&(_, slot)| is_there(slot)).take(max);
+        all.map(|(id, slot)| (QueueId::from_u64(id), Slot(slot))).collect()
     }
 
     fn statistics(&self) -> Statistics {
-        let segments = self.shards.iter().map(|shard| shard.segments.holdings.len()).sum::<usize>();
+        let (segment_bytes, live_bytes) = self.account.bytes();
+        let under_way = |shard: &Shard| {
+            let open = if shard.is_stalled { 0 } else { shard.open.len() };
+            u64::try_from(open).unwrap_or(u64::MAX).saturating_add(u64::from(shard.is_busy))
+        };
         Statistics {
-            messages: self.index.used(),
-            segments: u64::try_from(segments).unwrap_or(u64::MAX),
-            written_bytes: self.written_bytes,
-            syncs: self.syncs,
+            pending: self.shards.iter().map(under_way).sum::<u64>().saturating_add(self.littered),
+            messages: u64::try_from(self.table.len()).unwrap_or(u64::MAX),
+            segments: u64::try_from(self.account.len()).unwrap_or(u64::MAX),
+            segment_bytes,
+            live_bytes,
+            ..self.counts
         }
     }
 
@@ -476,7 +567,21 @@ impl Spool for Log {
     }
 }
 
-/// The name of a large body that is not committed.
-fn unfinished_name(token: &LargeToken) -> String {
-    format!("large/new-{}", token.0)
+impl Drop for Log {
+    /// What was handed to the threads is finished; what was only gathered is as if the power had gone.
+    fn drop(&mut self) {
+        self.litter = None;
+        for shard in &mut self.shards {
+            shard.to = None;
+        }
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has said so.
+            drop(thread.join());
+        }
+    }
+}
+
+/// The name of a large body that no message has taken yet.
+fn new_name(number: u64) -> String {
+    format!("new-{number}")
 }

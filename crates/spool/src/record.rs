@@ -1,45 +1,59 @@
-//! Records and batches as octets. Little-endian; every length is checked before it is believed.
+//! The bytes of a commit: records, and the batch around them.
 //!
 //! ```text
-//! segment   header block (4096): magic "IRONSEG\n"  version u32  shard u32  number u32  crc u32  spool id u64
-//! batch     at a block's border: magic "BATC"  length u32  sequence u64  spool id u64  number u32  crc u32
-//!           then `length` octets of records, then zeros to the border. crc: of everything but itself.
-//! record    length u32  crc u32  kind u8  zeros [3]  extra u32  id u64   then `length` octets
+//! batch    magic "IPbatch1" · spool id 16 · stamp u64 · shard u32 · segment u32 · length u32 · count u32 · 0 × 12 · crc u32
+//!          records (length octets)
+//!          trailer: magic "IPcommit" · stamp u64 · length u32 · crc u32
+//!          zeros up to the next 4 KiB
+//! record   payload length u32 · kind u8 · 0 × 3 · id u64 · split u32 · stamp (low half) u32 · crc u32 · payload
 //! ```
 //!
-//! A batch is valid only as a whole, with the sequence number that comes next, the id of this spool and the number of this
-//! segment: octets of an earlier life of the disk never look valid.
+//! All numbers are little-endian, all checksums CRC-32C. The checksum of a record starts from that of the spool id, so that
+//! nothing from another spool, and nothing that a sender wrote into his message, looks like a record. Stamps only
+//! ever grow, over all shards and lives of the spool: what an earlier life left on the disk has an older one.
 
-/// Version of the format.
-pub(crate) const VERSION: u32 = 1;
-
-/// Octets of a block.
-pub(crate) const BLOCK_BYTES: usize = sys::disk::BLOCK_BYTES;
-
-const SEGMENT_MAGIC: &[u8; 8] = b"IRONSEG\n";
-const BATCH_MAGIC: &[u8; 4] = b"BATC";
+use crate::buffer::{BLOCK, Buffer};
 
 /// Octets of a batch's header.
-pub(crate) const BATCH_HEADER_BYTES: usize = 32;
-
+pub(crate) const BATCH_HEADER: usize = 64;
+/// Octets of a batch's trailer.
+pub(crate) const TRAILER: usize = 24;
 /// Octets of a record's header.
-pub(crate) const RECORD_HEADER_BYTES: usize = 24;
+pub(crate) const RECORD_HEADER: usize = 28;
+/// Octets of the records of one batch at most.
+pub(crate) const BATCH_MAX: usize = 8 * 1024 * 1024;
 
-/// What a record is.
+const BATCH_MAGIC: &[u8; 8] = b"IPbatch1";
+const TRAILER_MAGIC: &[u8; 8] = b"IPcommit";
+
+/// The random name of a spool: what every checksum in it starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SpoolId(pub(crate) u128);
+
+impl SpoolId {
+    pub(crate) fn seed(self) -> u32 {
+        crc32c::crc32c(&self.0.to_le_bytes())
+    }
+}
+
+/// What a record says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Envelope (`extra` octets) and body.
+    /// A message: its envelope (`split` octets) and its body.
     Message,
-    /// Envelope and the length of the body's file (u64).
+    /// A message whose body is a file: its envelope (`split` octets) and the body's length (u64).
     Large,
-    /// A note.
+    /// What became of its recipients so far, in place of all earlier notes.
     Note,
-    /// The end of a message.
+    /// The message is finished. `split` is the segment in which it lay, or [`SPLIT_UNKNOWN`].
     Done,
 }
 
+/// In a Done: the message was just being moved from one segment to another.
+pub(crate) const SPLIT_UNKNOWN: u32 = u32::MAX;
+
 impl Kind {
-    fn octet(self) -> u8 {
+    pub(crate) fn code(self) -> u8 {
         match self {
             Self::Message => 1,
             Self::Large => 2,
@@ -48,177 +62,204 @@ impl Kind {
         }
     }
 
-    fn from_octet(octet: u8) -> Option<Self> {
-        [Self::Message, Self::Large, Self::Note, Self::Done]
-            .into_iter()
-            .find(|k| k.octet() == octet)
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Message),
+            2 => Some(Self::Large),
+            3 => Some(Self::Note),
+            4 => Some(Self::Done),
+            _ => None,
+        }
     }
 }
 
-/// A record's header.
+/// The header of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Header {
-    pub(crate) length: u32,
-    pub(crate) crc: u32,
+pub(crate) struct Record {
     pub(crate) kind: Kind,
-    pub(crate) extra: u32,
     pub(crate) id: u64,
+    pub(crate) split: u32,
+    /// The stamp of its batch, modulo 2^32.
+    pub(crate) stamp_low: u32,
+    /// Octets of the payload.
+    pub(crate) len: u32,
 }
 
-fn u32_at(octets: &[u8], place: usize) -> u32 {
-    let part = octets.get(place..).and_then(|rest| rest.first_chunk::<4>());
-    u32::from_le_bytes(part.copied().unwrap_or_default())
-}
-
-fn u64_at(octets: &[u8], place: usize) -> u64 {
-    let part = octets.get(place..).and_then(|rest| rest.first_chunk::<8>());
-    u64::from_le_bytes(part.copied().unwrap_or_default())
-}
-
-impl Header {
-    /// The header of a record of these parts.
-    pub(crate) fn of(kind: Kind, extra: u32, id: u64, parts: &[&[u8]]) -> Option<Self> {
-        let length = parts.iter().map(|part| part.len()).sum::<usize>();
-        let mut header = Self { length: u32::try_from(length).ok()?, crc: 0, kind, extra, id };
-        header.crc = header.sum(parts);
-        Some(header)
+impl Record {
+    /// Octets with the header.
+    pub(crate) fn size(&self) -> u64 {
+        u64::from(self.len).saturating_add(28)
     }
 
-    fn sum(&self, parts: &[&[u8]]) -> u32 {
-        let bare = Self { crc: 0, ..*self };
-        parts
-            .iter()
-            .fold(crc32c::crc32c(&bare.encode()), |sum, part| crc32c::crc32c_append(sum, part))
-    }
-
-    /// Whether these are the octets it was made of.
-    pub(crate) fn fits(&self, payload: &[u8]) -> bool {
-        usize::try_from(self.length) == Ok(payload.len()) && self.sum(&[payload]) == self.crc
-    }
-
-    pub(crate) fn encode(&self) -> [u8; RECORD_HEADER_BYTES] {
-        let mut out = [0; RECORD_HEADER_BYTES];
-        let words = [self.length.to_le_bytes(), self.crc.to_le_bytes()];
-        let kind = [self.kind.octet(), 0, 0, 0];
-        let parts: [&[u8]; 4] =
-            [words.as_flattened(), &kind, &self.extra.to_le_bytes(), &self.id.to_le_bytes()];
-        for (place, octet) in out.iter_mut().zip(parts.concat()) {
-            *place = octet;
+    /// Appends header and payload (in two parts).
+    pub(crate) fn write(&self, seed: u32, payload: [&[u8]; 2], out: &mut Buffer) {
+        let mut header = [0_u8; RECORD_HEADER];
+        put(&mut header, 0, &self.len.to_le_bytes());
+        put(&mut header, 4, &[self.kind.code()]);
+        put(&mut header, 8, &self.id.to_le_bytes());
+        put(&mut header, 16, &self.split.to_le_bytes());
+        put(&mut header, 20, &self.stamp_low.to_le_bytes());
+        let mut crc = crc32c::crc32c_append(seed, header.get(..24).unwrap_or_default());
+        for part in payload {
+            crc = crc32c::crc32c_append(crc, part);
         }
-        out
+        put(&mut header, 24, &crc.to_le_bytes());
+        out.extend(&header);
+        for part in payload {
+            out.extend(part);
+        }
     }
 
-    pub(crate) fn decode(octets: &[u8]) -> Option<Self> {
-        let head = octets.get(..RECORD_HEADER_BYTES)?;
+    /// Reads a header; nothing is checked but that the kind is one.
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         Some(Self {
-            length: u32_at(head, 0),
-            crc: u32_at(head, 4),
-            kind: Kind::from_octet(*head.get(8)?)?,
-            extra: u32_at(head, 12),
-            id: u64_at(head, 16),
+            len: u32_at(bytes, 0)?,
+            kind: Kind::from_code(*bytes.get(4)?)?,
+            id: u64_at(bytes, 8)?,
+            split: u32_at(bytes, 16)?,
+            stamp_low: u32_at(bytes, 20)?,
         })
     }
+
+    /// Reads a record and checks it: the header, and the payload after it. Octets behind it are ignored.
+    pub(crate) fn check(bytes: &[u8], seed: u32) -> Option<(Self, &[u8])> {
+        let record = Self::read(bytes)?;
+        let len = usize::try_from(record.len).ok()?;
+        let payload = bytes.get(RECORD_HEADER..RECORD_HEADER.checked_add(len)?)?;
+        let crc = crc32c::crc32c_append(seed, bytes.get(..24)?);
+        (crc32c::crc32c_append(crc, payload) == u32_at(bytes, 24)?).then_some((record, payload))
+    }
 }
 
-/// A batch's header.
+/// The header of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct BatchHeader {
-    pub(crate) length: u32,
-    pub(crate) sequence: u64,
-    pub(crate) spool: u64,
-    pub(crate) segment: u32,
-    pub(crate) crc: u32,
-}
-
-impl BatchHeader {
-    /// The header with the sum of itself and the records.
-    pub(crate) fn summed(mut self, records: &[u8]) -> Self {
-        self.crc = self.sum(records);
-        self
-    }
-
-    fn sum(&self, records: &[u8]) -> u32 {
-        let bare = Self { crc: 0, ..*self };
-        crc32c::crc32c_append(crc32c::crc32c(&bare.encode()), records)
-    }
-
-    /// Whether these are the records it was made of.
-    pub(crate) fn fits(&self, records: &[u8]) -> bool {
-        self.sum(records) == self.crc
-    }
-
-    pub(crate) fn encode(&self) -> [u8; BATCH_HEADER_BYTES] {
-        let mut out = [0; BATCH_HEADER_BYTES];
-        let parts: [&[u8]; 6] = [
-            BATCH_MAGIC,
-            &self.length.to_le_bytes(),
-            &self.sequence.to_le_bytes(),
-            &self.spool.to_le_bytes(),
-            &self.segment.to_le_bytes(),
-            &self.crc.to_le_bytes(),
-        ];
-        for (place, octet) in out.iter_mut().zip(parts.concat()) {
-            *place = octet;
-        }
-        out
-    }
-
-    pub(crate) fn decode(octets: &[u8]) -> Option<Self> {
-        let head = octets.get(..BATCH_HEADER_BYTES)?;
-        head.starts_with(BATCH_MAGIC).then(|| Self {
-            length: u32_at(head, 4),
-            sequence: u64_at(head, 8),
-            spool: u64_at(head, 16),
-            segment: u32_at(head, 24),
-            crc: u32_at(head, 28),
-        })
-    }
-}
-
-/// The first block of a segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SegmentHeader {
-    pub(crate) version: u32,
+pub(crate) struct BatchHead {
+    pub(crate) spool: SpoolId,
+    pub(crate) stamp: u64,
     pub(crate) shard: u32,
-    pub(crate) number: u32,
-    pub(crate) spool: u64,
+    pub(crate) segment: u32,
+    /// Octets of the records.
+    pub(crate) len: u32,
+    /// Number of records.
+    pub(crate) count: u32,
 }
 
-impl SegmentHeader {
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = SEGMENT_MAGIC.to_vec();
-        for word in [self.version, self.shard, self.number] {
-            out.extend_from_slice(&word.to_le_bytes());
-        }
-        out.extend_from_slice(&self.sum().to_le_bytes());
-        out.extend_from_slice(&self.spool.to_le_bytes());
-        out.resize(BLOCK_BYTES, 0);
-        out
+impl BatchHead {
+    pub(crate) fn encode(&self) -> [u8; BATCH_HEADER] {
+        let mut bytes = [0_u8; BATCH_HEADER];
+        put(&mut bytes, 0, BATCH_MAGIC);
+        put(&mut bytes, 8, &self.spool.0.to_le_bytes());
+        put(&mut bytes, 24, &self.stamp.to_le_bytes());
+        put(&mut bytes, 32, &self.shard.to_le_bytes());
+        put(&mut bytes, 36, &self.segment.to_le_bytes());
+        put(&mut bytes, 40, &self.len.to_le_bytes());
+        put(&mut bytes, 44, &self.count.to_le_bytes());
+        let crc = crc32c::crc32c(bytes.get(..60).unwrap_or_default());
+        put(&mut bytes, 60, &crc.to_le_bytes());
+        bytes
     }
 
-    fn sum(&self) -> u32 {
-        let words = [self.version, self.shard, self.number].map(u32::to_le_bytes);
-        crc32c::crc32c_append(crc32c::crc32c(words.as_flattened()), &self.spool.to_le_bytes())
-    }
-
-    pub(crate) fn decode(octets: &[u8]) -> Option<Self> {
-        let head = octets.get(..32)?;
-        let header = Self {
-            version: u32_at(head, 8),
-            shard: u32_at(head, 12),
-            number: u32_at(head, 16),
-            spool: u64_at(head, 24),
+    /// Reads a header; `None` if it is none, or not whole.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let is_whole = bytes.starts_with(BATCH_MAGIC)
+            && crc32c::crc32c(bytes.get(..60)?) == u32_at(bytes, 60)?;
+        let head = Self {
+            spool: SpoolId(u128_at(bytes, 8)?),
+            stamp: u64_at(bytes, 24)?,
+            shard: u32_at(bytes, 32)?,
+            segment: u32_at(bytes, 36)?,
+            len: u32_at(bytes, 40)?,
+            count: u32_at(bytes, 44)?,
         };
-        (head.starts_with(SEGMENT_MAGIC) && u32_at(head, 20) == header.sum()).then_some(header)
+        let fits = usize::try_from(head.len).is_ok_and(|len| len <= BATCH_MAX)
+            && u64::from(head.count) * 28 <= u64::from(head.len);
+        (is_whole && fits).then_some(head)
+    }
+
+    /// The trailer that makes this batch a commit.
+    pub(crate) fn trailer(&self) -> [u8; TRAILER] {
+        let mut bytes = [0_u8; TRAILER];
+        put(&mut bytes, 0, TRAILER_MAGIC);
+        put(&mut bytes, 8, &self.stamp.to_le_bytes());
+        put(&mut bytes, 16, &self.len.to_le_bytes());
+        let crc = crc32c::crc32c_append(self.spool.seed(), bytes.get(..20).unwrap_or_default());
+        put(&mut bytes, 20, &crc.to_le_bytes());
+        bytes
+    }
+
+    /// Octets of the whole batch with header, trailer and padding.
+    pub(crate) fn size(&self) -> u64 {
+        batch_size(u64::from(self.len))
     }
 }
 
-/// The name of a segment.
-pub(crate) fn segment_name(shard: u32, number: u32) -> String {
-    format!("log/{shard}/{number:08}.seg")
+/// Octets of a batch with so many octets of records.
+pub(crate) fn batch_size(len: u64) -> u64 {
+    let block = 4096;
+    len.saturating_add(64 + 24).next_multiple_of(block)
 }
 
-/// The name of a large body.
-pub(crate) fn large_name(id: u64) -> String {
-    format!("large/{id:016x}")
+/// Zeros a batch begins with, until its header is known.
+pub(crate) fn begin_batch(buffer: &mut Buffer) {
+    buffer.clear();
+    buffer.extend(&[0; BATCH_HEADER]);
+}
+
+/// Puts header, trailer and padding around the records.
+pub(crate) fn end_batch(buffer: &mut Buffer, head: &BatchHead) {
+    buffer.put_at(0, &head.encode());
+    buffer.extend(&head.trailer());
+    buffer.pad();
+    debug_assert_eq!(buffer.len() % BLOCK, 0, "a batch is whole blocks");
+}
+
+/// Writes octets into an array; what would not fit is left out.
+pub(crate) fn put(bytes: &mut [u8], at: usize, octets: &[u8]) {
+    if let Some(place) = bytes.get_mut(at..at.saturating_add(octets.len())) {
+        place.copy_from_slice(octets);
+    }
+}
+
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().map(|octets| u32::from_le_bytes(*octets))
+}
+
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..)?.first_chunk().map(|octets| u64::from_le_bytes(*octets))
+}
+
+pub(crate) fn u128_at(bytes: &[u8], at: usize) -> Option<u128> {
+    bytes.get(at..)?.first_chunk().map(|octets| u128::from_le_bytes(*octets))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_record_is_read_as_it_was_written_and_no_bit_of_it_may_change(
+            id: u64, split: u32, payload: Vec<u8>, at: prop::sample::Index, bit in 0_u8..8,
+        ) {
+            let record = Record {
+                kind: Kind::Message, id, split, stamp_low: 7,
+                len: u32::try_from(payload.len()).unwrap(),
+            };
+            let mut buffer = Buffer::with_capacity(0);
+            record.write(5, [&payload, b""], &mut buffer);
+            let mut bytes = buffer.as_slice().to_vec();
+            prop_assert_eq!(Record::check(&bytes, 5), Some((record, payload.as_slice())));
+            prop_assert_eq!(Record::check(&bytes, 6), None);
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            prop_assert_eq!(Record::check(&bytes, 5), None);
+        }
+
+        #[test]
+        fn any_bytes_are_a_header_or_not(bytes: Vec<u8>) {
+            prop_assert_eq!(Record::check(&bytes, 0), None);
+            prop_assert_eq!(BatchHead::decode(&bytes), None);
+        }
+    }
 }

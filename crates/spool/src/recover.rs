@@ -1,277 +1,242 @@
-//! The start: reads every segment in order, and comes to the state of the last valid batch.
+//! Reads what the last life left, in the order in which it was made durable.
 //!
-//! A batch that is not valid is the torn end of a segment, if nothing valid follows in it: it was never acknowledged,
-//! and nothing of it counts. If something valid follows, the disk has lost what it once had: the region is put
-//! aside in `damaged/`, what is whole in it is kept, and the rest goes on.
+//! The segments of a shard follow each other, and so do the stamps in them; the shards are merged by stamp. So at any
+//! moment the tables are what they were when that record was written, and only one index a shard is in memory: a message is
+//! there after its Message, and gone after its Done; a later Message of the same id is a copy that takes the place of the first.
 
-use crate::disk::Disk;
-use crate::index::{Index, Place, Row, Segments};
-use crate::record::{
-    BATCH_HEADER_BYTES, BLOCK_BYTES, BatchHeader, Header, Kind, RECORD_HEADER_BYTES, SegmentHeader,
-    VERSION, segment_name,
-};
-use crate::{Error, Event, Slot};
-use std::collections::{HashMap, HashSet};
-use std::io::Read;
+use std::collections::{HashSet, VecDeque};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd as _;
 
-/// Octets of a segment that are read at most.
-const SEGMENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+use wire::QueueId;
 
-/// A shard as it was found.
+use crate::account::Account;
+use crate::disk::{self, How};
+use crate::folders::{Folders, large_id};
+use crate::record::Kind;
+use crate::scan::{Scan, scan};
+use crate::segment::{self, Entry, FORMAT, Name, RECORDS_MAX};
+use crate::table::{Message, Place, State, Table};
+use crate::{Error, Event};
+
+/// What was found.
 #[derive(Debug, Default)]
-pub(crate) struct FoundShard {
-    pub(crate) last_segment: u32,
-    pub(crate) last_sequence: u64,
-    pub(crate) segments: Segments,
-}
-
-/// A spool as it was found.
-#[derive(Debug)]
 pub(crate) struct Found {
-    pub(crate) spool: u64,
-    pub(crate) shards: Vec<FoundShard>,
-    pub(crate) index: Index,
+    pub(crate) table: Table,
+    pub(crate) account: Account,
     pub(crate) events: Vec<Event>,
+    pub(crate) last_stamp: u64,
+    pub(crate) last_number: u32,
+    /// Something is damaged: what seems to belong to nobody may belong to what could not be read.
+    is_incomplete: bool,
 }
 
-struct Reader<'a> {
-    disk: &'a dyn Disk,
-    spool: u64,
-    index: Index,
-    slots: HashMap<u64, Slot>,
-    large: HashSet<u64>,
-    events: Vec<Event>,
+/// The segments of a shard that are still to be read, and the one that is being read.
+struct Stream {
+    shard: u32,
+    numbers: VecDeque<u32>,
+    number: u32,
+    entries: std::vec::IntoIter<Entry>,
 }
 
-/// Reads the spool; makes what is not there.
-pub(crate) fn recover(disk: &dyn Disk, shards_wanted: usize) -> Result<Found, Error> {
-    let system = |what| move |error| Error::System(what, error);
-    for folder in ["log", "large", "damaged"] {
-        disk.make_folder(folder).map_err(system("a folder"))?;
+/// Reads everything.
+pub(crate) fn recover(folders: &Folders) -> Result<Found, Error> {
+    let mut found = Found::default();
+    let mut streams = Vec::new();
+    for (&shard, folder) in &folders.shards {
+        let names = folders.disk.list(folder.as_fd()).map_err(Error::disk("log"))?;
+        let mut numbers: Vec<u32> = names.iter().filter_map(|name| Name::number_of(name)).collect();
+        numbers.sort_unstable();
+        found.last_number = found.last_number.max(numbers.last().copied().unwrap_or(0));
+        let entries = Vec::new().into_iter();
+        streams.push(Stream { shard, numbers: numbers.into(), number: 0, entries });
     }
-    let spool = identity(disk)?;
-    let names = disk.list("log").map_err(system("the log"))?;
-    // A spool keeps its shards: an id's shard follows from their number.
-    let there = names.iter().filter(|name| name.parse::<u32>().is_ok()).count();
-    let count = if there == 0 { shards_wanted.max(1) } else { there };
-    let mut reader = Reader {
-        disk,
-        spool,
-        index: Index::default(),
-        slots: HashMap::new(),
-        large: HashSet::new(),
-        events: Vec::new(),
-    };
-    let mut shards = Vec::new();
-    for number in 0..u32::try_from(count).unwrap_or(1) {
-        disk.make_folder(&format!("log/{number}")).map_err(system("a folder"))?;
-        shards.push(reader.shard(number)?);
+    while let Some((number, entry)) = next(folders, &mut streams, &mut found)? {
+        found.take(number, &entry);
     }
-    for folder in ["log", "."] {
-        disk.sync_folder(folder).map_err(system("a folder"))?;
-    }
-    reader.sweep_large()?;
-    Ok(Found { spool, shards, index: reader.index, events: reader.events })
+    found.is_incomplete |= found.account.has_suspects();
+    found.larges(folders)?;
+    Ok(found)
 }
 
-/// The id of this spool, made once.
-fn identity(disk: &dyn Disk) -> Result<u64, Error> {
-    let system = |error| Error::System("the spool's identity", error);
-    if let Ok(mut file) = disk.open("identity") {
-        let mut octets = Vec::new();
-        file.read_to_end(&mut octets).map_err(system)?;
-        if let Some(id) = octets.first_chunk::<8>() {
-            return Ok(u64::from_le_bytes(*id));
+/// The record with the lowest stamp of all that were not taken yet.
+fn next(
+    folders: &Folders,
+    streams: &mut [Stream],
+    found: &mut Found,
+) -> Result<Option<(u32, Entry)>, Error> {
+    let mut first: Option<(u64, &mut Stream)> = None;
+    for stream in streams {
+        while stream.entries.as_slice().is_empty() {
+            let Some(number) = stream.numbers.pop_front() else { break };
+            stream.number = number;
+            stream.entries = found.load(folders, stream.shard, number)?.into_iter();
         }
-        disk.remove("identity").map_err(system)?;
+        if let Some(entry) = stream.entries.as_slice().first()
+            && first.as_ref().is_none_or(|(stamp, _)| entry.stamp < *stamp)
+        {
+            first = Some((entry.stamp, stream));
+        }
     }
-    let id = sys::random_u128().map_err(system)?;
-    let id = u64::try_from(id & u128::from(u64::MAX)).unwrap_or(1);
-    drop(disk.remove("identity.new"));
-    let file = disk.create("identity.new", 0).map_err(system)?;
-    disk.write_at(&file, &id.to_le_bytes(), 0).map_err(system)?;
-    disk.sync(&file.file).map_err(system)?;
-    disk.rename("identity.new", "identity").map_err(system)?;
-    disk.sync_folder(".").map_err(system)?;
-    Ok(id)
+    Ok(first.and_then(|(_, stream)| Some((stream.number, stream.entries.next()?))))
 }
 
-impl Reader<'_> {
-    fn shard(&mut self, number: u32) -> Result<FoundShard, Error> {
-        let mut found = FoundShard::default();
-        let names = self
-            .disk
-            .list(&format!("log/{number}"))
-            .map_err(|error| Error::System("the log", error))?;
-        let segments = names.iter().filter_map(|name| name.strip_suffix(".seg")?.parse().ok());
-        let mut segments: Vec<u32> = segments.collect();
-        segments.sort_unstable();
-        for segment in segments {
-            found.last_segment = found.last_segment.max(segment);
-            self.segment(number, segment, &mut found)?;
-        }
-        Ok(found)
-    }
-
-    fn segment(&mut self, shard: u32, number: u32, found: &mut FoundShard) -> Result<(), Error> {
-        let name = segment_name(shard, number);
-        let file = self.disk.open(&name).map_err(|error| Error::System("a segment", error))?;
-        let mut octets = Vec::new();
-        file.take(SEGMENT_BYTES_MAX)
-            .read_to_end(&mut octets)
-            .map_err(|error| Error::System("a segment", error))?;
-        found.segments.holdings.entry(number).or_default();
-        match SegmentHeader::decode(&octets) {
-            Some(header) if header.version != VERSION => {
-                return Err(Error::Version(header.version, VERSION));
+impl Found {
+    /// Reads a segment, and tells what is wrong with it.
+    fn load(&mut self, folders: &Folders, shard: u32, number: u32) -> Result<Vec<Entry>, Error> {
+        let name = Name { spool: folders.id, shard, number };
+        let file = folders.segment(shard, number);
+        let scan = file.and_then(|file| scan(&*folders.disk, &file, name));
+        let mut scan = match scan {
+            Ok(scan) => scan,
+            Err(why) => {
+                self.trouble("reading a segment", &why);
+                Scan { has_read_errors: true, ..Scan::default() }
             }
-            Some(header) if header.spool == self.spool && header.number == number => {}
-            Some(_) | None => {
-                // Made and never written to, or not ours: nothing in it was acknowledged by this spool.
-                if octets.iter().take(BLOCK_BYTES).any(|&octet| octet != 0) {
-                    self.events.push(Event(format!("{name} is no segment of this spool")));
+        };
+        if let Some(found) = scan.format.filter(|&format| format > FORMAT) {
+            return Err(Error::Format { found, known: FORMAT });
+        }
+        if scan.is_foreign {
+            self.events
+                .push(Event::Foreign { file: format!("log/{shard}/{}", Name::file(number)) });
+            self.is_incomplete = true;
+            return Ok(Vec::new());
+        }
+        self.last_stamp = self.last_stamp.max(scan.last_stamp);
+        self.damages(folders, number, &scan);
+        if let Some(offset) = scan.torn {
+            self.events.push(Event::Torn { segment: number, offset });
+        }
+        let is_empty = scan.entries.is_empty() && scan.end.is_some() && scan.damages.is_empty();
+        if is_empty && !scan.has_read_errors && unlink_empty(folders, &name).is_ok() {
+            return Ok(Vec::new());
+        }
+        self.account.born(number, shard);
+        let size = self.seal(folders, &name, &scan);
+        self.account.sealed(number, size);
+        if scan.has_read_errors {
+            self.account.suspect(number);
+        }
+        Ok(std::mem::take(&mut scan.entries))
+    }
+
+    /// Gives a segment that ended in a crash its index, over what is torn, so that it is read but once. Where that fails, it is
+    /// read again at the next start.
+    fn seal(&mut self, folders: &Folders, name: &Name, scan: &Scan) -> u64 {
+        let Some(end) = scan.end else { return scan.size };
+        if scan.has_read_errors || scan.entries.len() > RECORDS_MAX {
+            return scan.size;
+        }
+        let sealed = segment::seal(*name, &scan.entries, end, scan.last_stamp);
+        let size = end.saturating_add(u64::try_from(sealed.len()).unwrap_or(0));
+        let disk = &*folders.disk;
+        let write = || -> io::Result<()> {
+            let title = Name::file(name.number);
+            let file: File = disk.open(folders.shard(name.shard)?, &title, How::Write)?;
+            disk::write_all(disk, &file, sealed.as_slice(), end)?;
+            disk.sync(&file)?;
+            disk.truncate(&file, size)
+        };
+        match write() {
+            Ok(()) => size,
+            Err(why) => {
+                self.trouble("sealing a segment", &why);
+                scan.size
+            }
+        }
+    }
+
+    fn damages(&mut self, folders: &Folders, number: u32, scan: &Scan) {
+        for damage in &scan.damages {
+            self.is_incomplete = true;
+            let copy = format!("{number:08}-{}", damage.offset);
+            let saved_as = folders.save_damaged(&copy, &damage.octets);
+            self.events.push(Event::Damaged {
+                segment: number,
+                offset: damage.offset,
+                id: damage.id.map(QueueId::from_u64),
+                saved_as,
+            });
+        }
+    }
+
+    fn trouble(&mut self, doing: &'static str, why: &io::Error) {
+        self.events.push(Event::Trouble { doing, why: why.to_string() });
+    }
+
+    /// Does what a record says.
+    fn take(&mut self, number: u32, entry: &Entry) {
+        let place = Place::of(number, entry);
+        match entry.kind {
+            Kind::Message | Kind::Large => self.message(entry, place),
+            Kind::Note => {
+                let slot = self.table.find(entry.id);
+                if let Some(message) = slot.and_then(|slot| self.table.get_mut(slot)) {
+                    self.account.release(message.note);
+                    message.note = place;
+                    self.account.hold(place);
                 }
-                return Ok(());
+            }
+            Kind::Done => {
+                let slot = self.table.find(entry.id);
+                let buried = slot.and_then(|slot| self.table.get(slot)).copied();
+                self.account.done(number, buried.map(|message| message.letter.segment));
+                if let (Some(slot), Some(message)) = (slot, buried) {
+                    self.account.release(message.letter);
+                    self.account.release(message.note);
+                    self.table.remove(slot);
+                }
             }
         }
-        let mut place = BLOCK_BYTES;
-        while let Some((header, records)) = self.next_batch(&octets, number, found, &mut place) {
-            let start = place.saturating_add(BATCH_HEADER_BYTES);
-            self.records(records, start, number, found);
-            found.last_sequence = header.sequence;
-            place = start.saturating_add(records.len()).next_multiple_of(BLOCK_BYTES);
+    }
+
+    fn message(&mut self, entry: &Entry, place: Place) {
+        if let Some(slot) = self.table.find(entry.id)
+            && let Some(older) = self.table.get(slot).copied()
+        {
+            self.account.haunt(older.letter.segment);
+            self.account.release(older.letter);
+            self.account.release(older.note);
+            self.table.remove(slot);
+        }
+        self.account.hold(place);
+        self.table.insert(Message {
+            id: entry.id,
+            letter: place,
+            state: State::Here,
+            is_large: entry.kind == Kind::Large,
+            ..Message::default()
+        });
+    }
+
+    /// Takes away the large bodies of nobody, and misses those that are not there.
+    fn larges(&mut self, folders: &Folders) -> Result<(), Error> {
+        let folder = folders.large.as_fd();
+        let names = folders.disk.list(folder).map_err(Error::disk("large"))?;
+        let mut there = HashSet::new();
+        for name in names {
+            let id = large_id(&name);
+            let message = id.and_then(|id| self.table.get(self.table.find(id)?));
+            if message.is_some_and(|message| message.is_large) {
+                there.extend(id);
+            } else if !self.is_incomplete || name.starts_with("new-") {
+                drop(folders.disk.unlink(folder, &name));
+            }
+        }
+        for (id, slot) in self.table.all() {
+            let is_large = self.table.get(slot).is_some_and(|message| message.is_large);
+            if is_large && !there.contains(&id) {
+                self.events.push(Event::LargeMissing { id: QueueId::from_u64(id) });
+            }
         }
         Ok(())
     }
+}
 
-    /// The valid batch at `place`, or behind it if the disk has lost something; then `place` is moved there.
-    fn next_batch<'a>(
-        &mut self,
-        octets: &'a [u8],
-        segment: u32,
-        found: &mut FoundShard,
-        place: &mut usize,
-    ) -> Option<(BatchHeader, &'a [u8])> {
-        let begin = *place;
-        let mut at = begin;
-        while at < octets.len() {
-            if let Some((header, records)) = self.batch_at(octets, at, segment, found.last_sequence)
-            {
-                if at > begin {
-                    self.lost(octets.get(begin..at).unwrap_or_default(), begin, segment, found);
-                }
-                *place = at;
-                return Some((header, records));
-            }
-            at = at.saturating_add(BLOCK_BYTES);
-        }
-        None
-    }
-
-    fn batch_at<'a>(
-        &self,
-        octets: &'a [u8],
-        at: usize,
-        segment: u32,
-        last_sequence: u64,
-    ) -> Option<(BatchHeader, &'a [u8])> {
-        let header = BatchHeader::decode(octets.get(at..)?)?;
-        let is_ours = header.spool == self.spool
-            && header.segment == segment
-            && header.sequence > last_sequence;
-        let start = at.saturating_add(BATCH_HEADER_BYTES);
-        let end = start.checked_add(usize::try_from(header.length).ok()?)?;
-        let records = octets.get(start..end)?;
-        (is_ours && header.fits(records)).then_some((header, records))
-    }
-
-    /// A region that was acknowledged once and can't be read whole: put aside, and what is whole in it kept.
-    fn lost(&mut self, region: &[u8], at: usize, segment: u32, found: &mut FoundShard) {
-        let name = format!("damaged/{segment:08}-{at:08}");
-        self.events
-            .push(Event(format!("segment {segment}: damage at octet {at}, put aside as {name}")));
-        if let Ok(file) = self.disk.create(&name, 0) {
-            // It is for the postmaster; without room for it the segment itself still has it.
-            drop(self.disk.write_at(&file, region, 0));
-        }
-        if let Some(records) = region.get(BATCH_HEADER_BYTES..) {
-            let start = at.saturating_add(BATCH_HEADER_BYTES);
-            self.records(records, start, segment, found);
-        }
-    }
-
-    /// Applies records one after the other; one that is not whole is skipped.
-    fn records(&mut self, mut octets: &[u8], start: usize, segment: u32, found: &mut FoundShard) {
-        let mut offset = start;
-        while let Some(header) = Header::decode(octets) {
-            let Ok(length) = usize::try_from(header.length) else { return };
-            let whole = RECORD_HEADER_BYTES.saturating_add(length);
-            let Some(payload) = octets.get(RECORD_HEADER_BYTES..whole) else { return };
-            if header.fits(payload) {
-                let offset = u32::try_from(offset).unwrap_or(u32::MAX);
-                let place = Place { segment, offset, length: header.length };
-                self.record(&header, place, found);
-            }
-            octets = octets.get(whole..).unwrap_or_default();
-            offset = offset.saturating_add(whole);
-        }
-    }
-
-    fn record(&mut self, header: &Header, place: Place, found: &mut FoundShard) {
-        let known = self.slots.get(&header.id).copied();
-        let segments = &mut found.segments;
-        match (header.kind, known) {
-            (Kind::Message | Kind::Large, None) => {
-                let row = Row { id: header.id, message: place, note: Place::default() };
-                if let Some(slot) = self.index.insert(row) {
-                    self.slots.insert(header.id, slot);
-                    segments.born(place);
-                }
-                if header.kind == Kind::Large {
-                    self.large.insert(header.id);
-                }
-            }
-            (Kind::Message | Kind::Large, Some(slot)) => {
-                if let Some(row) = self.index.get_mut(slot) {
-                    segments.died(row.message);
-                    segments.copies.entry(header.id).or_default().push(row.message.segment);
-                    row.message = place;
-                    segments.born(place);
-                }
-            }
-            (Kind::Note, Some(slot)) => {
-                if let Some(row) = self.index.get_mut(slot) {
-                    segments.died(row.note);
-                    row.note = place;
-                    segments.born(place);
-                }
-            }
-            (Kind::Done, Some(slot)) => {
-                self.slots.remove(&header.id);
-                self.large.remove(&header.id);
-                if let Some(row) = self.index.remove(slot) {
-                    segments.died(row.message);
-                    segments.died(row.note);
-                    segments.buried(row.id, row.message.segment, place.segment);
-                }
-            }
-            // Of a message that ended, and whose segment is gone.
-            (Kind::Note | Kind::Done, None) => {}
-        }
-    }
-
-    /// Removes bodies that belong to no message, and names messages whose body is gone.
-    fn sweep_large(&mut self) -> Result<(), Error> {
-        let system = |error| Error::System("the large bodies", error);
-        for name in self.disk.list("large").map_err(system)? {
-            let id = u64::from_str_radix(&name, 16).ok().filter(|_| name.len() == 16);
-            if !id.is_some_and(|id| self.large.remove(&id)) {
-                self.disk.remove(&format!("large/{name}")).map_err(system)?;
-            }
-        }
-        for id in &self.large {
-            self.events.push(Event(format!("the body of message {id:016x} is gone")));
-        }
-        Ok(())
-    }
+/// Takes away a segment that was begun and never written to.
+fn unlink_empty(folders: &Folders, name: &Name) -> io::Result<()> {
+    let folder = folders.shard(name.shard)?;
+    folders.disk.unlink(folder, &Name::file(name.number))
 }
