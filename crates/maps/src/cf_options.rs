@@ -13,9 +13,9 @@ const CF_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// What they say.
 #[derive(Debug, Default)]
 pub(crate) struct CfOptions {
-    /// Option AliasFile, all lines of it.
+    /// Option `AliasFile`, all lines of it.
     pub(crate) alias_files: Vec<Vec<u8>>,
-    /// Option TrustedUser, as a number.
+    /// Option `TrustedUser`, as a number.
     pub(crate) trusted_user: Option<u32>,
     /// Class `t` and the T lines.
     pub(crate) trusted_names: Vec<Vec<u8>>,

@@ -21,7 +21,7 @@ use crate::{bestmx, host, interface, program};
 /// How many maps may be open.
 const MAPS_MAX: usize = 4096;
 /// How long a program of an `F|` line may take.
-const CLASS_PROGRAM_TIME_MAX: Duration = Duration::from_secs(60);
+const CLASS_PROGRAM_TIME_MAX: Duration = Duration::from_mins(1);
 const TEMPORARY: u8 = 75;
 /// Numbers of errors where the system gave none: no such file, bad number, too large.
 const ENOENT: i32 = 2;
@@ -30,9 +30,9 @@ const EFBIG: i32 = 27;
 /// Where the files of the system are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Places {
-    /// The service switch (option ServiceSwitchFile).
+    /// The service switch (option `ServiceSwitchFile`).
     pub service_switch: PathBuf,
-    /// hosts(5) (option HostsFile).
+    /// hosts(5) (option `HostsFile`).
     pub hosts: PathBuf,
     /// resolv.conf(5).
     pub resolver: PathBuf,

@@ -26,28 +26,27 @@ pub fn run(name: &OsStr, words: &[OsString], terminal: &mut Terminal<'_>) -> u8 
             .find(|(letter, _)| *letter == wanted)
             .and_then(|(_, value)| value.clone())
     };
-    let files = match value(b'f') {
-        Some(file) => vec![file.as_bytes().to_vec()],
-        None => {
-            let cf = value(b'C').map_or_else(|| PathBuf::from(DEFAULT_CF), PathBuf::from);
-            match CfOptions::read(&cf) {
-                Ok(options) => options
-                    .aliases()
-                    .into_iter()
-                    .filter(|(class, _)| is_database(class))
-                    .map(|(_, file)| file)
-                    .collect(),
-                Err(why) => {
-                    terminal.complain(&[
-                        name,
-                        b": ",
-                        cf.as_os_str().as_bytes(),
-                        b": ",
-                        why.as_bytes(),
-                        b"\n",
-                    ]);
-                    return exit::NOINPUT;
-                }
+    let files = if let Some(file) = value(b'f') {
+        vec![file.as_bytes().to_vec()]
+    } else {
+        let cf = value(b'C').map_or_else(|| PathBuf::from(DEFAULT_CF), PathBuf::from);
+        match CfOptions::read(&cf) {
+            Ok(options) => options
+                .aliases()
+                .into_iter()
+                .filter(|(class, _)| is_database(class))
+                .map(|(_, file)| file)
+                .collect(),
+            Err(why) => {
+                terminal.complain(&[
+                    name,
+                    b": ",
+                    cf.as_os_str().as_bytes(),
+                    b": ",
+                    why.as_bytes(),
+                    b"\n",
+                ]);
+                return exit::NOINPUT;
             }
         }
     };

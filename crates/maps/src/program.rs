@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use policy_cf::Answer;
 
 /// How long a program may take.
-const TIME_MAX: Duration = Duration::from_secs(60);
+const TIME_MAX: Duration = Duration::from_mins(1);
 /// How much of its output is read, in bytes (sendmail's MAXLINE).
 const OUTPUT_BYTES_MAX: u64 = 2047;
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(2);

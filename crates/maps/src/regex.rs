@@ -5,7 +5,9 @@
 //! parentheses, `-d` is put between.
 
 use policy_cf::{Answer, MapSpec, OpenFailure};
+use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::meta::Regex;
+use regex_automata::nfa::thompson;
 use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input, MatchKind};
 
@@ -20,7 +22,10 @@ const PARTS_MAX: usize = 50;
 #[derive(Debug)]
 pub(crate) struct Pattern {
     first: Regex,
-    longest: Regex,
+    /// The same up to the end of what is given.
+    whole: Regex,
+    longest: DFA,
+    cache: Cache,
     is_negated: bool,
     selected: Option<Vec<usize>>,
     between: Vec<u8>,
@@ -37,33 +42,35 @@ impl Pattern {
             class_unknown: false,
         };
         let translated = translate(&spec.rest, spec.has(b'b')).map_err(failure)?;
-        let compile = |kind| {
+        let syntax = syntax::Config::new()
+            .unicode(false)
+            .utf8(false)
+            .dot_matches_new_line(true)
+            .case_insensitive(!spec.keeps_case());
+        let limit = Some(COMPILED_BYTES_MAX);
+        let compile = |text: &str| {
             Regex::builder()
-                .configure(
-                    Regex::config()
-                        .match_kind(kind)
-                        .utf8_empty(false)
-                        .nfa_size_limit(Some(COMPILED_BYTES_MAX)),
-                )
-                .syntax(
-                    syntax::Config::new()
-                        .unicode(false)
-                        .utf8(false)
-                        .dot_matches_new_line(true)
-                        .case_insensitive(!spec.keeps_case()),
-                )
-                .build(&translated)
+                .configure(Regex::config().utf8_empty(false).nfa_size_limit(limit))
+                .syntax(syntax)
+                .build(text)
                 .map_err(|_| failure("Invalid regular expression"))
         };
-        let first = compile(MatchKind::LeftmostFirst)?;
-        let longest = compile(MatchKind::All)?;
+        let first = compile(&translated)?;
+        let whole = compile(&format!(r"(?:{translated})\z"))?;
+        let longest = DFA::builder()
+            .configure(DFA::config().match_kind(MatchKind::All).skip_cache_capacity_check(true))
+            .thompson(thompson::Config::new().utf8(false).nfa_size_limit(limit))
+            .syntax(syntax)
+            .build(&translated)
+            .map_err(|_| failure("Invalid regular expression"))?;
+        let cache = longest.create_cache();
         let selected = spec.flag(b's').map(|list| parts(list, first.captures_len()));
         let between = spec.flag(b'd').unwrap_or(BETWEEN).to_vec();
-        Ok(Self { first, longest, is_negated: spec.has(b'n'), selected, between })
+        Ok(Self { first, whole, longest, cache, is_negated: spec.has(b'n'), selected, between })
     }
 
     /// Matches a key.
-    pub(crate) fn lookup(&self, key: &[u8]) -> Answer {
+    pub(crate) fn lookup(&mut self, key: &[u8]) -> Answer {
         let found = self.first.find(key);
         if self.is_negated {
             return if found.is_none() { Answer::Found(Vec::new()) } else { Answer::NotFound(0) };
@@ -71,7 +78,8 @@ impl Pattern {
         let Some(found) = found else { return Answer::NotFound(0) };
         let Some(selected) = &self.selected else { return Answer::Found(Vec::new()) };
         let anchored = Input::new(key).range(found.start()..).anchored(Anchored::Yes);
-        let end = self.longest.find(anchored).map_or(found.end(), |longest| longest.end());
+        let longest = self.longest.try_search_fwd(&mut self.cache, &anchored).ok().flatten();
+        let end = longest.map_or(found.end(), |longest| longest.offset());
         // Of the ways to match as much as this, take the parts of the one that is tried first.
         let mut captures = self.first.create_captures();
         self.first.captures(
@@ -80,7 +88,7 @@ impl Pattern {
         );
         if captures.get_match().is_none_or(|whole| whole.end() != end) {
             let shorter = key.get(..end).unwrap_or_default();
-            self.first.captures(
+            self.whole.captures(
                 Input::new(shorter).range(found.start()..).anchored(Anchored::Yes),
                 &mut captures,
             );
@@ -127,7 +135,7 @@ fn translate(pattern: &[u8], is_basic: bool) -> Result<String, &'static str> {
             b'{' if !is_interval(rest) => literal(octet, &mut out),
             b'}' if !is_open(&out) => literal(octet, &mut out),
             b'(' | b')' | b'{' | b'}' | b'|' | b'+' | b'?' | b'*' | b'.' | b'^' | b'$' => {
-                out.push(char::from(octet))
+                out.push(char::from(octet));
             }
             _ => literal(octet, &mut out),
         }
@@ -239,13 +247,13 @@ mod tests {
 
     #[test]
     fn the_longest_of_the_leftmost_counts() {
-        let map = map(&[(b's', "0")], "a|ab|abc");
+        let mut map = map(&[(b's', "0")], "a|ab|abc");
         assert_eq!(map.lookup(b"xabcd"), Answer::Found(b"abc".to_vec()));
     }
 
     #[test]
     fn selected_parts_are_joined() {
-        let map = map(&[(b's', "1,2"), (b'd', ";")], "^([a-z]+)@([a-z.]+)$");
+        let mut map = map(&[(b's', "1,2"), (b'd', ";")], "^([a-z]+)@([a-z.]+)$");
         assert_eq!(map.lookup(b"user@host.test"), Answer::Found(b"user;host.test".to_vec()));
         assert_eq!(map.lookup(b"user"), Answer::NotFound(0));
     }
@@ -261,7 +269,7 @@ mod tests {
         #[test]
         fn any_pattern_and_any_key_end(pattern in "[\\[\\](){}|*+?^$.\\\\a-c1:,-]{0,24}", key in "[a-c1:]{0,40}") {
             let spec = MapSpec { rest: pattern.as_bytes().into(), flags: vec![(b's', Box::default())], ..MapSpec::default() };
-            if let Ok(map) = Pattern::open(&spec) { map.lookup(key.as_bytes()); }
+            if let Ok(mut map) = Pattern::open(&spec) { map.lookup(key.as_bytes()); }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whether others may have written a file: sendmail's checks of maps (manual, DontBlameSendmail).
+//! Whether others may have written a file: sendmail's checks of maps (manual, `DontBlameSendmail`).
 //!
 //! The file is a regular one that only its owner may write, without a link, and no folder above it may
 //! be written by group or world (a sticky bit does not help).

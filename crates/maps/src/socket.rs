@@ -154,7 +154,7 @@ fn read_netstring(read: &mut dyn FnMut(&mut [u8]) -> Option<()>) -> Option<Vec<u
                 return (octet == *b",").then_some(octets);
             }
             [digit @ b'0'..=b'9'] => {
-                size = size.checked_mul(10)?.checked_add(usize::from(digit.wrapping_sub(b'0')))?
+                size = size.checked_mul(10)?.checked_add(usize::from(digit.wrapping_sub(b'0')))?;
             }
             _ => return None,
         }

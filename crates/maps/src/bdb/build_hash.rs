@@ -160,9 +160,7 @@ impl Buckets {
         for fill in pages {
             for item in fill.items {
                 let side = if self.bucket_of(item.hash) == new { &mut go } else { &mut stay };
-                if !side
-                    .last()
-                    .is_some_and(|fill| fill.used_bytes.saturating_add(item.bytes) <= room)
+                if side.last().is_none_or(|fill| fill.used_bytes.saturating_add(item.bytes) > room)
                 {
                     side.push(Fill::default());
                 }
