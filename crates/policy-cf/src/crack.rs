@@ -190,11 +190,8 @@ impl Walk<'_> {
 
     /// Keeps room for a closing octet, or gives it back.
     fn hold(&mut self, keep: bool) {
-        self.out.room = if keep {
-            self.out.room.saturating_sub(1)
-        } else {
-            self.out.room.saturating_add(1)
-        };
+        self.out.room =
+            if keep { self.out.room.saturating_sub(1) } else { self.out.room.saturating_add(1) };
     }
 
     /// Parentheses. `true`: the octet is part of a comment.

@@ -303,8 +303,7 @@ fn named_user(machine: &mut Machine<'_>, option: &str, value: &[u8]) {
     if name.is_empty() || is_number || machine.world.user(name).is_some() {
         return;
     }
-    let text =
-        [b"readcf: option ", option.as_bytes(), b": unknown user ", name].concat();
+    let text = [b"readcf: option ", option.as_bytes(), b": unknown user ", name].concat();
     machine.system_error(&text, None);
 }
 
@@ -321,8 +320,7 @@ impl Reader {
             return;
         }
         let has_comments = machine.config.level >= 3 || machine.config.level == 0;
-        let text =
-            translate(text, &mut machine.config.macros, has_comments, &mut complaints);
+        let text = translate(text, &mut machine.config.macros, has_comments, &mut complaints);
         say_all(machine, core::mem::take(&mut complaints));
         let Some((kind, rest)) = text.split_first() else { return };
         match kind {
@@ -344,8 +342,7 @@ impl Reader {
             }
             b'M' => {
                 let config = &mut machine.config;
-                let warning =
-                    crate::mailer::read(rest, config, machine.world, &mut complaints);
+                let warning = crate::mailer::read(rest, config, machine.world, &mut complaints);
                 if let Some(warning) = warning {
                     machine.say(&[&warning]);
                 }
@@ -356,7 +353,13 @@ impl Reader {
             b'K' => {
                 let line = machine.expand(rest);
                 if let Some(map) = map::read(&line, &mut complaints) {
-                    machine.config.maps.insert(map.spec.name.to_ascii_lowercase(), map);
+                    let name = map.spec.name.to_ascii_lowercase();
+                    let is_pattern = &*map.spec.class == b"regex";
+                    machine.config.maps.insert(name.clone(), map);
+                    // A pattern is looked at here, so that the message names this line.
+                    if is_pattern {
+                        let _is_open = machine.open_map(&name);
+                    }
                 }
             }
             b'E' => {
@@ -474,9 +477,8 @@ fn check_right(
                 let digit = machine.config.arena.text(*token).get(1).copied().unwrap_or(b'0');
                 let place = usize::from(digit.wrapping_sub(b'0'));
                 if place == 0 || place > wildcards {
-                    complaints.push(
-                        [b"replacement $".as_slice(), &[digit], b" out of bounds"].concat(),
-                    );
+                    complaints
+                        .push([b"replacement $".as_slice(), &[digit], b" out of bounds"].concat());
                 }
                 continue;
             }
@@ -493,11 +495,8 @@ fn check_right(
                 continue;
             }
             meta::HOST_BEGIN | meta::LOOKUP_BEGIN => {
-                end = if token.lead == meta::HOST_BEGIN {
-                    meta::HOST_END
-                } else {
-                    meta::LOOKUP_END
-                };
+                end =
+                    if token.lead == meta::HOST_BEGIN { meta::HOST_END } else { meta::LOOKUP_END };
                 if in_map {
                     complaints.push(b"cannot nest map lookups".to_vec());
                 }
@@ -634,8 +633,7 @@ fn scan_word<'a>(line: &'a [u8], format: &[u8]) -> Option<&'a [u8]> {
                 let end = set.iter().skip(1).position(|octet| *octet == b']');
                 let end = end.map_or(set.len(), |end| end.saturating_add(1));
                 let set = set.get(..end).unwrap_or(set);
-                let length =
-                    rest.iter().take_while(|octet| set.contains(octet) != negated).count();
+                let length = rest.iter().take_while(|octet| set.contains(octet) != negated).count();
                 let word = rest.get(..length).unwrap_or_default();
                 return (!word.is_empty()).then_some(word);
             }
@@ -653,12 +651,7 @@ fn scan_word<'a>(line: &'a [u8], format: &[u8]) -> Option<&'a [u8]> {
     }
 }
 
-fn priority(
-    machine: &mut Machine<'_>,
-    rest: &[u8],
-    line: &[u8],
-    complaints: &mut Vec<Vec<u8>>,
-) {
+fn priority(machine: &mut Machine<'_>, rest: &[u8], line: &[u8], complaints: &mut Vec<Vec<u8>>) {
     if machine.config.priorities.len() >= PRIORITIES_MAX {
         complaints.push(b"too many P lines, 25 max".to_vec());
         return;

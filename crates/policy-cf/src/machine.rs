@@ -2,7 +2,8 @@
 
 use crate::model::Config;
 use crate::token::{Scan, ScanComplaint, Token, join, show};
-use crate::world::World;
+use crate::world::{Answer, World};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 /// sysexits.h, as far as rule sets know it.
@@ -120,6 +121,8 @@ pub struct Machine<'w> {
     pub is_over: bool,
     /// Deferred delivery: maps with `-D` are not asked.
     pub is_deferring: bool,
+    /// Host names that were looked up, in address test mode.
+    pub(crate) hosts: BTreeMap<Vec<u8>, Answer>,
     pub(crate) spare: Vec<Vec<Token>>,
     pub(crate) steps: u64,
 }
@@ -140,6 +143,7 @@ impl<'w> Machine<'w> {
             events: None,
             is_over: false,
             is_deferring: false,
+            hosts: BTreeMap::new(),
             spare: Vec::new(),
             steps: 0,
         }
@@ -212,7 +216,9 @@ impl<'w> Machine<'w> {
             line.extend_from_slice(alloc::format!("{number}").as_bytes());
             line.extend_from_slice(b": ");
         }
-        let names_address = reply.get(..3).is_none_or(|code| ![b"501", b"551", b"251"].contains(&&code.try_into().unwrap_or([0; 3])));
+        let names_address = reply.get(..3).is_none_or(|code| {
+            ![b"501", b"551", b"251"].contains(&&code.try_into().unwrap_or([0; 3]))
+        });
         if !self.about.is_empty() && names_address {
             line.extend_from_slice(&shorten(&self.about, 203));
             line.extend_from_slice(b"... ");
@@ -270,7 +276,13 @@ impl<'w> Machine<'w> {
     }
 
     /// Puts tokens together; says so if they do not fit.
-    pub fn join(&mut self, tokens: &[Token], separator: u8, outside: bool, limit: usize) -> Vec<u8> {
+    pub fn join(
+        &mut self,
+        tokens: &[Token],
+        separator: u8,
+        outside: bool,
+        limit: usize,
+    ) -> Vec<u8> {
         let separator = if separator == 0 { self.blank() } else { separator };
         let mut text = Vec::new();
         let config = &self.config;

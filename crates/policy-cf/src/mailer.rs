@@ -96,11 +96,7 @@ pub fn read(
     if name.is_empty() {
         complaints.push(b"name required for mailer".to_vec());
     }
-    let mut mailer = Mailer {
-        name: name.to_vec(),
-        recipients_max: 0,
-        ..Mailer::default()
-    };
+    let mut mailer = Mailer { name: name.to_vec(), recipients_max: 0, ..Mailer::default() };
     let mut line_end = None;
     loop {
         // Fields stand apart by commas and blanks.
@@ -111,9 +107,7 @@ pub fn read(
         let skip = skip.count();
         let behind = behind.get(skip..).unwrap_or_default();
         let Some((b'=', value)) = behind.split_first() else {
-            complaints.push(
-                [b"mailer ", name, b": `=' expected".as_slice()].concat(),
-            );
+            complaints.push([b"mailer ", name, b": `=' expected".as_slice()].concat());
             return None;
         };
         let value = trim_start(value);
@@ -143,7 +137,8 @@ pub fn read(
             }
             b'A' => {
                 if value.is_empty() {
-                    complaints.push([b"mailer ", name, b": null argument vector".as_slice()].concat());
+                    complaints
+                        .push([b"mailer ", name, b": null argument vector".as_slice()].concat());
                 }
                 mailer.arguments = arguments(&text);
             }
@@ -159,9 +154,9 @@ pub fn read(
             b'Q' => mailer.queue_group = Some(text),
             b'T' => mailer.types = types(&text),
             b'U' => mailer.user = user(&text, world, complaints),
-            _ => complaints.push(
-                [b"M", name, b": unknown mailer equate ", &[*field], b"="].concat(),
-            ),
+            _ => {
+                complaints.push([b"M", name, b": unknown mailer equate ", &[*field], b"="].concat())
+            }
         }
     }
     finish(mailer, line_end, config, complaints)
@@ -204,9 +199,8 @@ fn finish(
         mailer.path = b"[IPC]".to_vec();
     }
     let is_odd = mailer.path == b"[IPC]" && first != b"TCP" && first != b"FILE";
-    let warning = is_odd.then(|| {
-        complaint(b": Warning: first argument in [IPC] mailer must be TCP or FILE")
-    });
+    let warning =
+        is_odd.then(|| complaint(b": Warning: first argument in [IPC] mailer must be TCP or FILE"));
     if mailer.path == b"[IPC]" {
         if mailer.arguments.get(1).is_none_or(Vec::is_empty) {
             complaints.push(complaint(b": too few parameters for [IPC] mailer"));
@@ -219,9 +213,8 @@ fn finish(
     } else if mailer.path == b"[FILE]" {
         if mailer.arguments.len() != 2 {
             let how: &[u8] = if mailer.arguments.len() < 2 { b"few" } else { b"many" };
-            complaints.push(
-                [&complaint(b": too "), how, b" parameters for [FILE] mailer"].concat(),
-            );
+            complaints
+                .push([&complaint(b": too "), how, b" parameters for [FILE] mailer"].concat());
         }
         if first != b"FILE" {
             complaints.push(complaint(b": first argument in [FILE] mailer must be FILE"));
@@ -252,12 +245,10 @@ fn leading_number(text: &[u8]) -> i64 {
         Some((b'+', rest)) => (false, rest),
         _ => (false, text),
     };
-    let value = digits.iter().take_while(|octet| octet.is_ascii_digit()).fold(
-        0_i64,
-        |value, digit| {
+    let value =
+        digits.iter().take_while(|octet| octet.is_ascii_digit()).fold(0_i64, |value, digit| {
             value.saturating_mul(10).saturating_add(i64::from(digit.wrapping_sub(b'0')))
-        },
-    );
+        });
     if negative { value.saturating_neg() } else { value }
 }
 
@@ -292,17 +283,13 @@ fn arguments(value: &[u8]) -> Vec<Vec<u8>> {
 }
 
 fn types(text: &[u8]) -> [Option<Vec<u8>>; 3] {
-    let mut parts = text.split(|octet| *octet == b'/').map(|part| {
-        if part.is_empty() { None } else { Some(part.to_vec()) }
-    });
+    let mut parts = text
+        .split(|octet| *octet == b'/')
+        .map(|part| if part.is_empty() { None } else { Some(part.to_vec()) });
     [parts.next().flatten(), parts.next().flatten(), parts.next().flatten()]
 }
 
-fn user(
-    text: &[u8],
-    world: &mut dyn World,
-    complaints: &mut Vec<Vec<u8>>,
-) -> Option<(i64, i64)> {
+fn user(text: &[u8], world: &mut dyn World, complaints: &mut Vec<Vec<u8>>) -> Option<(i64, i64)> {
     let mut parts = text.splitn(2, |octet| matches!(octet, b':' | b'/'));
     let name = parts.next().unwrap_or_default();
     let group = parts.next();
@@ -315,9 +302,7 @@ fn user(
                 uid = i64::from(entry.uid);
                 gid = i64::from(entry.gid);
             }
-            None => complaints.push(
-                [b"readcf: mailer U= flag: unknown user ", name].concat(),
-            ),
+            None => complaints.push([b"readcf: mailer U= flag: unknown user ", name].concat()),
         }
     }
     if let Some(group) = group {
@@ -326,8 +311,9 @@ fn user(
         } else {
             match world.group(group) {
                 Some(number) => gid = i64::from(number),
-                None => complaints
-                    .push([b"readcf: mailer U= flag: unknown group ", group].concat()),
+                None => {
+                    complaints.push([b"readcf: mailer U= flag: unknown group ", group].concat())
+                }
             }
         }
     }

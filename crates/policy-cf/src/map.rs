@@ -11,13 +11,37 @@ use alloc::vec::Vec;
 
 /// Classes that are known; what is not compiled into Debian's sendmail is refused as there.
 const CLASSES: [&[u8]; 25] = [
-    b"hash", b"btree", b"text", b"host", b"dns", b"bestmx", b"dequote", b"regex", b"macro", b"arith",
-    b"sequence", b"switch", b"implicit", b"user", b"program", b"syslog", b"socket", b"null", b"stab",
-    b"ldap", b"userdb", b"nis", b"nisplus", b"dprintf", b"arpa",
+    b"hash",
+    b"btree",
+    b"text",
+    b"host",
+    b"dns",
+    b"bestmx",
+    b"dequote",
+    b"regex",
+    b"macro",
+    b"arith",
+    b"sequence",
+    b"switch",
+    b"implicit",
+    b"user",
+    b"program",
+    b"syslog",
+    b"socket",
+    b"null",
+    b"stab",
+    b"ldap",
+    b"userdb",
+    b"nis",
+    b"nisplus",
+    b"dprintf",
+    b"arpa",
 ];
 
 /// How deep maps of maps may be.
 const MAP_DEPTH_MAX: u32 = 12;
+/// Host names remembered in address test mode.
+const HOSTS_MAX: usize = 10_000;
 /// Maps in one sequence (sendmail's MAXMAPSTACK).
 const SEQUENCE_MAX: usize = 12;
 
@@ -119,11 +143,12 @@ pub fn read(line: &[u8], complaints: &mut Vec<Vec<u8>>) -> Option<Map> {
 /// A dns map must say what it asks for.
 fn check_dns(spec: &MapSpec, complaints: &mut Vec<Vec<u8>>) {
     const TYPES: [&[u8]; 12] = [
-        b"A", b"AAAA", b"AFSDB", b"CNAME", b"MX", b"NS", b"PTR", b"SRV", b"TLSA", b"TXT", b"SOA", b"HINFO",
+        b"A", b"AAAA", b"AFSDB", b"CNAME", b"MX", b"NS", b"PTR", b"SRV", b"TLSA", b"TXT", b"SOA",
+        b"HINFO",
     ];
     let wanted = spec.flag(b'R');
-    let is_known = wanted
-        .is_some_and(|wanted| TYPES.iter().any(|known| known.eq_ignore_ascii_case(wanted)));
+    let is_known =
+        wanted.is_some_and(|wanted| TYPES.iter().any(|known| known.eq_ignore_ascii_case(wanted)));
     if let Some(wanted) = wanted
         && !is_known
     {
@@ -135,7 +160,17 @@ fn check_dns(spec: &MapSpec, complaints: &mut Vec<Vec<u8>>) {
 }
 
 fn needs_file(class: &[u8]) -> bool {
-    matches!(class, b"hash" | b"btree" | b"text" | b"implicit" | b"program" | b"socket" | b"switch" | b"sequence")
+    matches!(
+        class,
+        b"hash"
+            | b"btree"
+            | b"text"
+            | b"implicit"
+            | b"program"
+            | b"socket"
+            | b"switch"
+            | b"sequence"
+    )
 }
 
 fn read_flags<'a>(
@@ -148,7 +183,15 @@ fn read_flags<'a>(
         let Some((b'-', behind)) = rest.split_first() else { return rest };
         let Some((letter, value)) = behind.split_first() else { return behind };
         if !knows_flag(&spec.class, *letter) {
-            complaints.push([b"Illegal option ".as_slice(), core::slice::from_ref(letter), b" map ", &*spec.name].concat());
+            complaints.push(
+                [
+                    b"Illegal option ".as_slice(),
+                    core::slice::from_ref(letter),
+                    b" map ",
+                    &*spec.name,
+                ]
+                .concat(),
+            );
         }
         let takes = takes_value(&spec.class, *letter);
         let value = if takes && matches!(letter, b'k' | b'v' | b'R' | b'Z' | b'B') {
@@ -166,9 +209,9 @@ impl Map {
     /// A map of a spec that was made up.
     #[must_use]
     pub fn new(spec: MapSpec) -> Self {
-        let space = spec.flag(b'S').or_else(|| {
-            if &*spec.class == b"dequote" { spec.flag(b's') } else { None }
-        });
+        let space = spec
+            .flag(b'S')
+            .or_else(|| if &*spec.class == b"dequote" { spec.flag(b's') } else { None });
         let space = space.and_then(|value| value.first()).copied().unwrap_or(0);
         let append = spec.flag(b'a').map(Into::into);
         let append_on_failure = spec.flag(b'T').map(Into::into);
@@ -273,20 +316,18 @@ impl Machine<'_> {
             }
             b"sequence" | b"switch" => {
                 let members = self.members(&map);
+                let is_switch = &*map.spec.class == b"switch";
+                if is_switch && !members.iter().any(|name| self.config.maps.contains_key(name)) {
+                    *status = exit::TEMPFAIL;
+                    return None;
+                }
                 self.sequence(&members, key, arguments, status, depth)
             }
             _ => {
-                if !self.open_map(folded) {
-                    return None;
-                }
-                let Some(Handle::Open(handle)) = self.config.maps.get(folded).map(|m| m.handle)
-                else {
+                let Some(answer) = self.outside_look_up(folded, key, arguments) else {
+                    *status = exit::TEMPFAIL;
                     return None;
                 };
-                let mut said = Vec::new();
-                let rest: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
-                let answer = self.world.lookup(handle, key, &rest, &mut said);
-                self.pass_on(&said);
                 match answer {
                     Answer::Found(value) => {
                         *status = exit::OK;
@@ -295,6 +336,11 @@ impl Machine<'_> {
                         } else {
                             decorate(&value, Some(&all), append)
                         })
+                    }
+                    // A text file that lacks the key says so as a host that is not there.
+                    Answer::NotFound(0) if &*map.spec.class == b"text" => {
+                        *status = exit::NOHOST;
+                        None
                     }
                     Answer::NotFound(code) | Answer::TempFail(code) => {
                         *status = code;
@@ -305,7 +351,46 @@ impl Machine<'_> {
         }
     }
 
-    /// Opens a map if it is not; `false` if it can't be.
+    /// Asks the outside; `None` if the map could not be opened.
+    fn outside_look_up(
+        &mut self,
+        folded: &[u8],
+        key: &[u8],
+        arguments: &[Vec<u8>],
+    ) -> Option<Answer> {
+        if !self.open_map(folded) {
+            return None;
+        }
+        let map = self.config.maps.get(folded)?;
+        let Handle::Open(handle) = map.handle else { return None };
+        let is_host = &*map.spec.class == b"host";
+        // What stands behind a bracketed address is not looked at.
+        let end = key.iter().position(|octet| *octet == b']');
+        let key = match end.and_then(|end| key.get(..end.saturating_add(1))) {
+            Some(bracketed) if is_host && key.first() == Some(&b'[') => bracketed,
+            _ => key,
+        };
+        if is_host
+            && self.is_test
+            && let Some(answer) = self.hosts.get(key)
+        {
+            return Some(answer.clone());
+        }
+        let mut said = Vec::new();
+        let rest: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
+        let answer = self.world.lookup(handle, key, &rest, &mut said);
+        self.pass_on(&said);
+        if is_host && self.is_test && !matches!(answer, Answer::TempFail(_)) {
+            if self.hosts.len() >= HOSTS_MAX {
+                self.hosts.clear();
+            }
+            self.hosts.insert(key.to_vec(), answer.clone());
+        }
+        Some(answer)
+    }
+
+    /// Opens a map if it is not; `false` if it can't be and need not be (`-o`). One that must be there and is not
+    /// counts as open: each of its keys is a temporary failure.
     pub(crate) fn open_map(&mut self, folded: &[u8]) -> bool {
         let Some(map) = self.config.maps.get(folded) else { return false };
         if matches!(
@@ -317,7 +402,7 @@ impl Machine<'_> {
         let (handle, spec) = (map.handle, map.spec.clone());
         match handle {
             Handle::Open(_) => return true,
-            Handle::Failed => return false,
+            Handle::Failed => return !spec.is_optional(),
             Handle::Closed => {}
         }
         let opened = match self.world.open(&spec) {
@@ -332,11 +417,12 @@ impl Machine<'_> {
         if let Some(map) = self.config.maps.get_mut(folded) {
             map.handle = opened;
         }
-        matches!(opened, Handle::Open(_))
+        matches!(opened, Handle::Open(_)) || !spec.is_optional()
     }
 
     fn members(&mut self, map: &Map) -> Vec<Vec<u8>> {
-        let mut words = map.spec.rest.split(|octet| is_space(*octet)).filter(|word| !word.is_empty());
+        let mut words =
+            map.spec.rest.split(|octet| is_space(*octet)).filter(|word| !word.is_empty());
         if &*map.spec.class == b"sequence" {
             return words.take(SEQUENCE_MAX).map(<[u8]>::to_ascii_lowercase).collect();
         }
@@ -361,8 +447,7 @@ impl Machine<'_> {
                 continue;
             }
             *status = exit::OK;
-            let found =
-                self.class_look_up(member, key, arguments, status, depth.saturating_add(1));
+            let found = self.class_look_up(member, key, arguments, status, depth.saturating_add(1));
             if found.is_some() {
                 return found;
             }

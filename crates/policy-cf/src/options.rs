@@ -114,7 +114,8 @@ impl Options {
                 self.must_quote = [b"@,;:\\()[]".as_slice(), value].concat();
             }
             "HelpFile" => {
-                self.help_file = Some(if value.is_empty() { b"helpfile".to_vec() } else { value.to_vec() });
+                self.help_file =
+                    Some(if value.is_empty() { b"helpfile".to_vec() } else { value.to_vec() });
             }
             "AliasFile" => {
                 if !self.alias_files.is_empty() {

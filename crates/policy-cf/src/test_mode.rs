@@ -65,7 +65,8 @@ impl TestMode {
     fn slash(&mut self, machine: &mut Machine<'_>, line: &[u8]) -> Session {
         let line = trim_end(line);
         let end = line.iter().position(|octet| matches!(octet, b' ' | b'\t'));
-        let (command, rest) = line.split_at_checked(end.unwrap_or(line.len())).unwrap_or((line, b""));
+        let (command, rest) =
+            line.split_at_checked(end.unwrap_or(line.len())).unwrap_or((line, b""));
         let rest = trim_start(rest);
         match command.get(1..).unwrap_or_default().to_ascii_lowercase().as_slice() {
             b"" => machine.say(&[b"Usage: /[canon|map|mx|parse|try|tryflags]"]),
@@ -112,7 +113,8 @@ impl TestMode {
 
     fn try_mailer(self, machine: &mut Machine<'_>, rest: &[u8]) {
         let end = rest.iter().position(|octet| matches!(octet, b' ' | b'\t'));
-        let (name, address) = rest.split_at_checked(end.unwrap_or(rest.len())).unwrap_or((rest, b""));
+        let (name, address) =
+            rest.split_at_checked(end.unwrap_or(rest.len())).unwrap_or((rest, b""));
         let address = trim_start(address);
         if address.is_empty() {
             machine.say(&[b"Usage: /try mailer address"]);
@@ -123,16 +125,7 @@ impl TestMode {
             return;
         };
         let (place, role) = self.names();
-        machine.say(&[
-            b"Trying ",
-            place,
-            b" ",
-            role,
-            b" address ",
-            address,
-            b" for mailer ",
-            name,
-        ]);
+        machine.say(&[b"Trying ", place, b" ", role, b" address ", address, b" for mailer ", name]);
         let (text, status) = machine.remote_name(address, mailer, self.side);
         let code = alloc::format!("{status}");
         machine.say(&[b"Rcode = ", code.as_bytes(), b", addr = ", &text]);

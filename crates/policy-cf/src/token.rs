@@ -434,7 +434,8 @@ impl Scanner<'_, '_> {
             complain(ScanComplaint::Unbalanced(open));
             octet = close;
             self.at = self.at.saturating_sub(1);
-        } else if octet == self.scan.delimiter && self.comments == 0 && self.state != State::Quoted {
+        } else if octet == self.scan.delimiter && self.comments == 0 && self.state != State::Quoted
+        {
             if self.angles == 0 {
                 return Read::End(octet);
             }
@@ -614,7 +615,8 @@ pub fn show(text: &[u8], name: &dyn Fn(u8, &mut Vec<u8>), out: &mut Vec<u8>) {
                 }
             }
             _ => {
-                if let Some((letter, _)) = meta::LETTERS.iter().find(|(_, symbol)| *symbol == octet) {
+                if let Some((letter, _)) = meta::LETTERS.iter().find(|(_, symbol)| *symbol == octet)
+                {
                     out.push(b'$');
                     out.push(*letter);
                     if matches!(octet, meta::CLASS | meta::NOT_CLASS)

@@ -218,7 +218,8 @@ pub fn by_letter(letter: u8) -> Option<&'static Spec> {
 /// The option of a name: letters of either case, and a beginning that is unique will do.
 pub fn by_name(name: &[u8], complaints: &mut Vec<Complaint>) -> Option<&'static Spec> {
     let head = name.split(|octet| *octet == b'.').next().unwrap_or_default();
-    if let Some(spec) = OPTIONS.iter().find(|spec| spec.name.as_bytes().eq_ignore_ascii_case(head)) {
+    if let Some(spec) = OPTIONS.iter().find(|spec| spec.name.as_bytes().eq_ignore_ascii_case(head))
+    {
         return Some(spec);
     }
     let mut found = OPTIONS.iter().filter(|spec| {
@@ -226,12 +227,7 @@ pub fn by_name(name: &[u8], complaints: &mut Vec<Complaint>) -> Option<&'static 
     });
     match (found.next(), found.next()) {
         (Some(spec), None) if !head.is_empty() => {
-            let text = [
-                b"Option ",
-                name,
-                b" used as abbreviation for ",
-                spec.name.as_bytes(),
-            ];
+            let text = [b"Option ", name, b" used as abbreviation for ", spec.name.as_bytes()];
             complaints.push(Complaint::System(text.concat()));
             Some(spec)
         }

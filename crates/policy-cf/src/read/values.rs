@@ -47,12 +47,10 @@ pub fn number(text: &[u8]) -> i64 {
         Some((b'+', rest)) => (false, rest),
         _ => (false, text),
     };
-    let value = digits.iter().take_while(|octet| octet.is_ascii_digit()).fold(
-        0_i64,
-        |value, digit| {
+    let value =
+        digits.iter().take_while(|octet| octet.is_ascii_digit()).fold(0_i64, |value, digit| {
             value.saturating_mul(10).saturating_add(i64::from(digit.wrapping_sub(b'0')))
-        },
-    );
+        });
     if negative { value.saturating_neg() } else { value }
 }
 

@@ -113,8 +113,7 @@ impl Machine<'_> {
             arguments.push(text);
         }
         let key = self.join(&look_up.key, separator, true, KEY_OCTETS_MAX);
-        let mut value =
-            if known { self.map_look_up(name, &key, &arguments, status) } else { None };
+        let mut value = if known { self.map_look_up(name, &key, &arguments, status) } else { None };
         if value.is_none()
             && let Some(default) = &look_up.default
         {

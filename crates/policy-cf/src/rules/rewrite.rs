@@ -104,9 +104,8 @@ impl Machine<'_> {
                 // Without a trace the rules that cannot match are passed over in one go.
                 let rules = self.config.sets.of(run.set);
                 let ahead = rules.iter().skip(index);
-                let skipped = ahead
-                    .take_while(|rule| !rule.pattern.may_match(mask, here.len()))
-                    .count();
+                let skipped =
+                    ahead.take_while(|rule| !rule.pattern.may_match(mask, here.len())).count();
                 if skipped > 0 {
                     index = index.saturating_add(skipped);
                     rounds = 0;
@@ -305,9 +304,7 @@ impl Machine<'_> {
                 }
                 _ => new.push(token),
             }
-            if new.len() >= run.room
-                || self.config.arena.len() >= ARENA_OCTETS_MAX
-            {
+            if new.len() >= run.room || self.config.arena.len() >= ARENA_OCTETS_MAX {
                 self.system_error(b"554 5.3.0 rewrite: expansion too long", None);
                 return Err(exit::DATAERR);
             }
