@@ -25,7 +25,11 @@ pub(crate) fn exchangers(resolver: &Resolver, host: &[u8]) -> (Vec<Exchanger>, u
                 .into_iter()
                 .filter_map(|record| match record.data {
                     Data::Exchanger(preference, name) => Some(Exchanger { name, preference }),
-                    _ => None,
+                    Data::Name(_)
+                    | Data::Service(_)
+                    | Data::Text(_)
+                    | Data::Address(_)
+                    | Data::Other => None,
                 })
                 .take(EXCHANGERS_MAX)
                 .collect();

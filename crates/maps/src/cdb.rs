@@ -118,7 +118,8 @@ impl Cdb {
     fn two_numbers(&self, at: u64) -> Result<(u32, u32), ()> {
         let mut octets = [0; 8];
         self.file.read_exact_at(&mut octets, at).map_err(drop)?;
-        let [a, b, c, d, e, f, g, h] = octets;
-        Ok((u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])))
+        let both = u64::from_le_bytes(octets);
+        let low = u32::try_from(both & u64::from(u32::MAX)).map_err(drop)?;
+        Ok((low, u32::try_from(both >> 32).map_err(drop)?))
     }
 }

@@ -57,15 +57,7 @@ pub fn run(name: &OsStr, words: &[OsString], terminal: &mut Terminal<'_>) -> u8 
             return exit::NOINPUT;
         }
     };
-    let mut key =
-        if has(b'f') { key.as_bytes().to_vec() } else { key.as_bytes().to_ascii_lowercase() };
-    let mut value = value.map(|value| value.as_bytes().to_vec());
-    if has(b'N') {
-        key.push(0);
-        if let Some(value) = &mut value {
-            value.push(0);
-        }
-    }
+    let (key, value) = octets_of(key, value, has(b'f'), has(b'N'));
     let path = with_db(Path::new(map));
     let opened = kind_of(class.as_bytes()).and_then(|_| {
         safe_file::check(&path, deed != Deed::Query)?;
@@ -74,12 +66,8 @@ pub fn run(name: &OsStr, words: &[OsString], terminal: &mut Terminal<'_>) -> u8 
     let mut database = match opened {
         Ok(database) => database,
         Err(why) => {
-            terminal.complain(&[
-                name,
-                b": ",
-                &refusal(class.as_bytes(), map.as_bytes(), &why),
-                b"\n",
-            ]);
+            let why = refusal(class.as_bytes(), map.as_bytes(), &why);
+            terminal.complain(&[name, b": ", &why, b"\n"]);
             return exit::IOERR;
         }
     };
@@ -88,6 +76,25 @@ pub fn run(name: &OsStr, words: &[OsString], terminal: &mut Terminal<'_>) -> u8 
         Deed::Query => edit.query(&mut database, &key, terminal),
         Deed::Update | Deed::Remove => edit.change(&mut database, &key, value.as_deref(), terminal),
     }
+}
+
+/// Key and value as they stand in the map.
+fn octets_of(
+    key: &OsStr,
+    value: Option<&OsString>,
+    keeps_case: bool,
+    with_nul: bool,
+) -> (Vec<u8>, Option<Vec<u8>>) {
+    let key = key.as_bytes();
+    let mut key = if keeps_case { key.to_vec() } else { key.to_ascii_lowercase() };
+    let mut value = value.map(|value| value.as_bytes().to_vec());
+    if with_nul {
+        key.push(0);
+        if let Some(value) = &mut value {
+            value.push(0);
+        }
+    }
+    (key, value)
 }
 
 fn usage(name: &[u8], terminal: &mut Terminal<'_>) -> u8 {

@@ -16,6 +16,9 @@ const TEMPORARY: u8 = 75;
 /// How many true names may lead to one another (sendmail's MAXCNAMEDEPTH).
 const TRUE_NAMES_MAX: usize = 10;
 
+/// Whether an entry of hosts(5) is the wanted one, by its names and its address.
+type Fits<'a> = dyn Fn(&[&[u8]], Option<IpAddr>) -> bool + 'a;
+
 /// What one service knows.
 enum Known {
     Name(Vec<u8>),
@@ -112,7 +115,7 @@ fn address(inside: &[u8]) -> Option<IpAddr> {
 }
 
 /// The first name with a dot (else the first) of the entry of hosts(5) that fits.
-fn by_file(hosts: &Path, fits: &dyn Fn(&[&[u8]], Option<IpAddr>) -> bool) -> Known {
+fn by_file(hosts: &Path, fits: &Fits<'_>) -> Known {
     let Some((text, _)) = crate::text::read_bounded(hosts) else { return Known::Nothing };
     for line in text.split(|&octet| octet == b'\n') {
         let line = line.split(|&octet| octet == b'#').next().unwrap_or_default();
@@ -136,7 +139,8 @@ fn by_address(resolver: &Resolver, address: IpAddr) -> Known {
         IpAddr::V6(address) => {
             let nibbles =
                 address.octets().into_iter().rev().flat_map(|octet| [octet & 15, octet >> 4]);
-            nibbles.map(|nibble| format!("{nibble:x}.")).collect::<String>() + "ip6.arpa"
+            let digits: Vec<String> = nibbles.map(|nibble| format!("{nibble:x}")).collect();
+            digits.join(".") + ".ip6.arpa"
         }
     };
     match resolver.ask(name.as_bytes(), Kind::PTR) {
@@ -144,8 +148,12 @@ fn by_address(resolver: &Resolver, address: IpAddr) -> Known {
             .records
             .into_iter()
             .find_map(|record| match record.data {
-                Data::Name(name) if record.kind == Kind::PTR => Some(name),
-                _ => None,
+                Data::Name(name) => (record.kind == Kind::PTR).then_some(name),
+                Data::Exchanger(..)
+                | Data::Service(_)
+                | Data::Text(_)
+                | Data::Address(_)
+                | Data::Other => None,
             })
             .map_or(Known::Nothing, Known::Name),
         Err(Failure::NotNow) => Known::NotNow,
@@ -213,13 +221,14 @@ fn step(resolver: &Resolver, name: &[u8]) -> Step {
         match resolver.ask(name, kind) {
             Ok(answer) => {
                 for record in answer.records {
-                    let is_own = record.name.eq_ignore_ascii_case(name);
-                    match record.data {
-                        Data::Name(other) if record.kind == Kind::CNAME && is_own => {
-                            return Step::Elsewhere(other);
-                        }
-                        _ if record.kind == kind && is_own => return Step::Here,
-                        _ => {}
+                    if !record.name.eq_ignore_ascii_case(name) {
+                        continue;
+                    }
+                    if record.kind == kind {
+                        return Step::Here;
+                    }
+                    if let (Kind::CNAME, Data::Name(other)) = (record.kind, record.data) {
+                        return Step::Elsewhere(other);
                     }
                 }
             }

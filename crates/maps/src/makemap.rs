@@ -23,6 +23,7 @@ const LINE_BYTES_MAX: usize = 1024;
 
 /// What was asked for.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "one for each letter of the command line")]
 struct Order {
     cf: PathBuf,
     comment: u8,
@@ -64,52 +65,60 @@ pub fn run(name: &OsStr, words: &[OsString], terminal: &mut Terminal<'_>) -> u8 
             return exit::NOINPUT;
         }
     };
-    let path = with_db(Path::new(map));
-    let opened = open(&order, class.as_bytes(), &path);
-    let (kind, old) = match opened {
-        Ok(opened) => opened,
+    let target = Target {
+        name,
+        class: class.as_bytes(),
+        map: map.as_bytes(),
+        path: with_db(Path::new(map)),
+        owner,
+    };
+    let opened = open(&order, target.class, &target.path).and_then(|(kind, old)| match old {
+        Some(mut old) if order.shows => Ok(Err(show(&target, &order, &mut old, terminal))),
+        Some(mut old) => Build::from_database(&mut old).map(Ok).map_err(|error| text_of(&error)),
+        None => Ok(Ok(Build::new(kind, PAGE_BYTES, order.has_duplicates))),
+    });
+    match opened {
+        Ok(Ok(build)) => target.make(build, &order, terminal),
+        Ok(Err(code)) => code,
         Err(why) => {
-            terminal.complain(&[
-                name,
-                b": ",
-                &refusal(class.as_bytes(), map.as_bytes(), &why),
-                b"\n",
-            ]);
-            return exit::CANTCREAT;
+            terminal.complain(&[name, b": ", &refusal(target.class, target.map, &why), b"\n"]);
+            exit::CANTCREAT
         }
-    };
-    if order.shows {
-        return show(name, map.as_bytes(), &order, old, terminal);
     }
-    let mut build = match old.map(|mut old| Build::from_database(&mut old)) {
-        Some(Ok(build)) => build,
-        Some(Err(error)) => {
-            terminal.complain(&[
-                name,
-                b": ",
-                &refusal(class.as_bytes(), map.as_bytes(), &text_of(&error)),
-                b"\n",
-            ]);
-            return exit::CANTCREAT;
+}
+
+/// What is to be made, and by whom.
+struct Target<'a> {
+    name: &'a [u8],
+    class: &'a [u8],
+    map: &'a [u8],
+    path: PathBuf,
+    owner: Option<u32>,
+}
+
+impl Target<'_> {
+    /// Fills the map and puts it in its place.
+    fn make(&self, mut build: Build, order: &Order, terminal: &mut Terminal<'_>) -> u8 {
+        let code = fill(&mut build, self.name, self.map, order, terminal);
+        let made =
+            build.into_bytes(unique_id()).map_err(|error| text_of(&error)).and_then(|octets| {
+                replace(&self.path, &octets, self.owner).map_err(|error| error_text(&error))
+            });
+        match made {
+            Ok(()) => code,
+            Err(why) => {
+                terminal.complain(&[
+                    self.name,
+                    b": ",
+                    self.map,
+                    b": error on close: ",
+                    why.as_bytes(),
+                    b"\n",
+                ]);
+                exit::IOERR
+            }
         }
-        None => Build::new(kind, PAGE_BYTES, order.has_duplicates),
-    };
-    let code = fill(&mut build, name, map.as_bytes(), &order, terminal);
-    let made = build.into_bytes(unique_id()).map_err(|error| text_of(&error));
-    let made =
-        made.and_then(|octets| replace(&path, &octets, owner).map_err(|error| error_text(&error)));
-    if let Err(why) = made {
-        terminal.complain(&[
-            name,
-            b": ",
-            map.as_bytes(),
-            b": error on close: ",
-            why.as_bytes(),
-            b"\n",
-        ]);
-        return exit::IOERR;
     }
-    code
 }
 
 fn order(letters: &[option_letters::Letter]) -> Order {
@@ -197,37 +206,30 @@ pub(crate) fn refusal(class: &[u8], map: &[u8], why: &str) -> Vec<u8> {
 pub(crate) fn text_of(error: &Error) -> String {
     match error {
         Error::Io(error) => error_text(error),
-        other => other.to_string(),
+        Error::NotDatabase | Error::Unsupported(_) | Error::Damaged { .. } => error.to_string(),
     }
 }
 
-fn show(
-    name: &[u8],
-    map: &[u8],
-    order: &Order,
-    old: Option<Database>,
-    terminal: &mut Terminal<'_>,
-) -> u8 {
+fn show(target: &Target<'_>, order: &Order, old: &mut Database, terminal: &mut Terminal<'_>) -> u8 {
     let between = [order.separator.unwrap_or(b'\t')];
-    let shown = old.map(|mut old| {
-        old.each(&mut |key, value| {
-            terminal.say(&[until_nul(key), &between, until_nul(value), b"\n"]);
-            ControlFlow::Continue(())
-        })
+    let shown = old.each(&mut |key, value| {
+        terminal.say(&[until_nul(key), &between, until_nul(value), b"\n"]);
+        ControlFlow::Continue(())
     });
     match shown {
-        Some(Err(error)) => {
+        Ok(()) => exit::OK,
+        Err(error) => {
+            let why = text_of(&error);
             terminal.complain(&[
-                name,
+                target.name,
                 b": couldn't get next entry from map ",
-                map,
+                target.map,
                 b": ",
-                text_of(&error).as_bytes(),
+                why.as_bytes(),
                 b"\n",
             ]);
             exit::IOERR
         }
-        Some(Ok(())) | None => exit::OK,
     }
 }
 
@@ -307,8 +309,11 @@ fn read_line(input: &mut dyn BufRead) -> Option<Result<Vec<u8>, ()>> {
     Some(if is_whole { Ok(line) } else { Err(()) })
 }
 
+/// A key and its value.
+type Pair = (Vec<u8>, Vec<u8>);
+
 /// Key and value of a line; nothing for an empty line or a comment.
-fn pair(line: &[u8], order: &Order) -> Result<Option<(Vec<u8>, Vec<u8>)>, Vec<u8>> {
+fn pair(line: &[u8], order: &Order) -> Result<Option<Pair>, Vec<u8>> {
     let is_between = |octet: &u8| match order.separator {
         Some(separator) => *octet == separator,
         None => octet.is_ascii_whitespace() || *octet == 0x0b,

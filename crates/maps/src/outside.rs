@@ -61,7 +61,7 @@ pub struct Outside {
 /// One open map.
 #[derive(Debug)]
 enum Map {
-    Table(Table),
+    Table(Box<Table>),
     Text(Text),
     Regex(Box<Pattern>),
     Users(Users),
@@ -224,7 +224,7 @@ impl World for Outside {
 
 fn open_map(spec: &MapSpec) -> Result<Map, OpenFailure> {
     Ok(match &*spec.class {
-        b"hash" | b"btree" | b"implicit" => Map::Table(Table::open(spec)?),
+        b"hash" | b"btree" | b"implicit" => Map::Table(Box::new(Table::open(spec)?)),
         b"text" => Map::Text(Text::open(spec)?),
         b"regex" => Map::Regex(Box::new(Pattern::open(spec)?)),
         b"user" | b"passwd" => Map::Users(Users::open(spec)?),

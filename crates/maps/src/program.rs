@@ -23,10 +23,9 @@ const CONFIGURATION: u8 = 78;
 pub(crate) fn lookup(command: &[u8], key: &[u8]) -> Answer {
     let mut line = match run(command, Some(key), OUTPUT_BYTES_MAX, TIME_MAX) {
         Ok((0, output)) => output,
-        Ok((TEMPORARY, _)) => return Answer::TempFail(TEMPORARY),
+        Ok((TEMPORARY, _)) | Err(Failed::Late) => return Answer::TempFail(TEMPORARY),
         Ok((code, _)) => return Answer::NotFound(code),
         Err(Failed::NotStarted(_)) => return Answer::NotFound(CONFIGURATION),
-        Err(Failed::Late) => return Answer::TempFail(TEMPORARY),
     };
     if let Some(end) = line.iter().position(|&octet| octet == b'\n' || octet == 0) {
         line.truncate(end);

@@ -19,6 +19,7 @@ const TEMPORARY: u8 = 75;
 
 /// A map of class hash, btree or implicit.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "flags of the K line, each by itself")]
 pub(crate) struct Table {
     path: PathBuf,
     source: PathBuf,
@@ -84,9 +85,9 @@ impl Table {
         let file =
             std::fs::File::open(&self.path).map_err(|error| safe_file::error_text(&error))?;
         let metadata = file.metadata().map_err(|error| safe_file::error_text(&error))?;
-        let database = Database::from_file(file).map_err(|error| match error {
-            Error::Io(error) => safe_file::error_text(&error),
-            other => other.to_string(),
+        let database = Database::from_file(file).map_err(|error| match &error {
+            Error::Io(error) => safe_file::error_text(error),
+            Error::NotDatabase | Error::Unsupported(_) | Error::Damaged { .. } => error.to_string(),
         })?;
         self.database = Some((database, Stamp::of(&metadata)));
         Ok(())

@@ -15,6 +15,9 @@ use crate::table::path_of;
 const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 const TEMPORARY: u8 = 75;
 
+/// Keys in lower case and their values.
+type Pairs = HashMap<Box<[u8]>, Box<[u8]>>;
+
 /// A map of class text.
 #[derive(Debug)]
 pub(crate) struct Text {
@@ -22,7 +25,7 @@ pub(crate) struct Text {
     key_column: usize,
     value_column: usize,
     separator: Option<u8>,
-    read: Option<(HashMap<Box<[u8]>, Box<[u8]>>, Stamp)>,
+    read: Option<(Pairs, Stamp)>,
 }
 
 impl Text {
@@ -69,7 +72,7 @@ impl Text {
         Ok(text)
     }
 
-    fn load(&self) -> Option<(HashMap<Box<[u8]>, Box<[u8]>>, Stamp)> {
+    fn load(&self) -> Option<(Pairs, Stamp)> {
         let (text, stamp) = read_bounded(&self.path)?;
         let mut pairs = HashMap::new();
         for line in text.split(|&octet| octet == b'\n') {
