@@ -51,6 +51,7 @@ pub enum Setting {
 }
 
 /// Makes a machine ready to read: predefined macros, classes, mailers, maps.
+#[expect(clippy::too_many_lines, reason = "one step a line, in an order that must be seen whole")]
 pub fn prepare(machine: &mut Machine<'_>, facts: &Facts) {
     let host = facts.host.as_slice();
     let dot = host.iter().position(|octet| *octet == b'.').unwrap_or(host.len());
@@ -563,18 +564,19 @@ fn class_file(machine: &mut Machine<'_>, class: u8, text: &[u8]) {
         is_optional = true;
         text = trim_start(split_word(text).1);
     }
-    let (content, format): (Result<Vec<u8>, i32>, &[u8]) = match text.split_first() {
-        Some((b'|', command)) => (machine.world.run_program(command, FILE_OCTETS_MAX), b"%s"),
-        _ => {
-            let (path, rest) = split_word(text);
-            let rest = trim_start(rest);
-            let format: &[u8] = if rest.is_empty() { b"%s" } else { rest };
-            if path.is_empty() {
-                machine.system_error(b"fileclass: missing file name", None);
-                return;
-            }
-            (machine.world.read_file(path, FILE_OCTETS_MAX), format)
+    let format: &[u8];
+    let content = if let Some((b'|', command)) = text.split_first() {
+        format = b"%s";
+        machine.world.run_program(command, FILE_OCTETS_MAX)
+    } else {
+        let (path, rest) = split_word(text);
+        let rest = trim_start(rest);
+        format = if rest.is_empty() { b"%s" } else { rest };
+        if path.is_empty() {
+            machine.system_error(b"fileclass: missing file name", None);
+            return;
         }
+        machine.world.read_file(path, FILE_OCTETS_MAX)
     };
     let path = split_word(text).0;
     match content {
@@ -704,9 +706,8 @@ fn header(machine: &mut Machine<'_>, text: &[u8]) {
         rest = behind.get(end.saturating_add(1)..).unwrap_or_default();
     }
     let Some(colon) = rest.iter().position(|octet| *octet == b':') else {
-        let mut complaints = Vec::new();
-        complaints.push([b"header syntax error, line \"", text, b"\""].concat());
-        say_all(machine, complaints);
+        let text = [b"header syntax error, line \"", text, b"\""].concat();
+        machine.system_error(&text, None);
         return;
     };
     let (name, value) = rest.split_at_checked(colon).unwrap_or((rest, b""));

@@ -153,15 +153,17 @@ pub fn read(
             b'/' => mailer.root = Some(text),
             b'Q' => mailer.queue_group = Some(text),
             b'T' => mailer.types = types(&text),
-            b'U' => mailer.user = user(&text, world, complaints),
+            b'U' => mailer.user = Some(user(&text, world, complaints)),
             _ => {
-                complaints.push([b"M", name, b": unknown mailer equate ", &[*field], b"="].concat())
+                complaints
+                    .push([b"M", name, b": unknown mailer equate ", &[*field], b"="].concat());
             }
         }
     }
     finish(mailer, line_end, config, complaints)
 }
 
+#[expect(clippy::too_many_lines, reason = "one step a line, in an order that must be seen whole")]
 fn finish(
     mut mailer: Mailer,
     line_end: Option<Vec<u8>>,
@@ -258,16 +260,12 @@ fn rule_set_pair(text: &[u8], config: &mut Config, complaints: &mut Vec<Vec<u8>>
         complaints.extend(found.complaint);
         found.number.and_then(|number| i64::try_from(number).ok()).unwrap_or(-1)
     };
-    match text.iter().position(|octet| *octet == b'/') {
-        Some(slash) => {
-            let (first, second) = text.split_at_checked(slash).unwrap_or((text, b""));
-            (one(first), one(second.get(1..).unwrap_or_default()))
-        }
-        None => {
-            let both = one(text);
-            (both, both)
-        }
-    }
+    let Some(slash) = text.iter().position(|octet| *octet == b'/') else {
+        let both = one(text);
+        return (both, both);
+    };
+    let (first, second) = text.split_at_checked(slash).unwrap_or((text, b""));
+    (one(first), one(second.get(1..).unwrap_or_default()))
 }
 
 fn arguments(value: &[u8]) -> Vec<Vec<u8>> {
@@ -289,7 +287,7 @@ fn types(text: &[u8]) -> [Option<Vec<u8>>; 3] {
     [parts.next().flatten(), parts.next().flatten(), parts.next().flatten()]
 }
 
-fn user(text: &[u8], world: &mut dyn World, complaints: &mut Vec<Vec<u8>>) -> Option<(i64, i64)> {
+fn user(text: &[u8], world: &mut dyn World, complaints: &mut Vec<Vec<u8>>) -> (i64, i64) {
     let mut parts = text.splitn(2, |octet| matches!(octet, b':' | b'/'));
     let name = parts.next().unwrap_or_default();
     let group = parts.next();
@@ -312,12 +310,12 @@ fn user(text: &[u8], world: &mut dyn World, complaints: &mut Vec<Vec<u8>>) -> Op
             match world.group(group) {
                 Some(number) => gid = i64::from(number),
                 None => {
-                    complaints.push([b"readcf: mailer U= flag: unknown group ", group].concat())
+                    complaints.push([b"readcf: mailer U= flag: unknown group ", group].concat());
                 }
             }
         }
     }
-    Some((uid, gid))
+    (uid, gid)
 }
 
 /// Writes one line of `=M`.

@@ -308,7 +308,7 @@ impl Machine<'_> {
                 *status = exit::NOHOST;
                 None
             }
-            b"macro" => self.macro_map(key, arguments, status),
+            b"macro" => Some(self.macro_map(key, arguments, status)),
             b"arith" => arith(key, arguments, status),
             b"dequote" => {
                 let space = if map.space == 0 { None } else { Some(map.space) };
@@ -461,7 +461,7 @@ impl Machine<'_> {
         None
     }
 
-    fn macro_map(&mut self, key: &[u8], arguments: &[Vec<u8>], status: &mut u8) -> Option<Vec<u8>> {
+    fn macro_map(&mut self, key: &[u8], arguments: &[Vec<u8>], status: &mut u8) -> Vec<u8> {
         let name = self.config.macros.read_name(key);
         for complaint in &name.complaints {
             self.system_error(complaint, None);
@@ -470,7 +470,7 @@ impl Machine<'_> {
             self.config.macros.set(name.id, arguments.first().cloned());
         }
         *status = exit::OK;
-        Some(Vec::new())
+        Vec::new()
     }
 }
 
@@ -540,7 +540,7 @@ fn c_number(text: &[u8]) -> i64 {
 /// `dequote`: takes the quotation marks off if what is inside needs none.
 fn dequote(key: &[u8], space: Option<u8>) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(key.len());
-    let (mut backslash, mut quoted, mut quotes) = (false, false, 0_usize);
+    let (mut backslash, mut quoted, mut marks) = (false, false, 0_usize);
     let (mut angles, mut comments, mut spaces) = (0_usize, 0_usize, 0_usize);
     for octet in key {
         if backslash {
@@ -560,7 +560,7 @@ fn dequote(key: &[u8], space: Option<u8>) -> Option<Vec<u8>> {
             match octet {
                 b'"' => {
                     quoted = !quoted;
-                    quotes = quotes.saturating_add(1);
+                    marks = marks.saturating_add(1);
                     continue;
                 }
                 b'<' => angles = angles.saturating_add(1),
@@ -570,6 +570,6 @@ fn dequote(key: &[u8], space: Option<u8>) -> Option<Vec<u8>> {
         }
         out.push(octet);
     }
-    let plain = angles == 0 && comments == 0 && spaces == 0 && !backslash && !quoted && quotes > 0;
+    let plain = angles == 0 && comments == 0 && spaces == 0 && !backslash && !quoted && marks > 0;
     plain.then_some(out)
 }

@@ -68,6 +68,7 @@ impl Options {
     }
 
     /// Sets an option from the text behind `O`: `Name=value`, ` Name=value` or `Xvalue`.
+    #[expect(clippy::too_many_lines, reason = "one arm a case, as the manual lists them")]
     pub fn set(
         &mut self,
         text: &[u8],

@@ -168,6 +168,10 @@ impl Machine<'_> {
     }
 
     /// Programs, files and lists go to their own mailers; then the mailer's rule sets.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one step a line, in an order that must be seen whole"
+    )]
     fn local_forms(
         &mut self,
         number: usize,

@@ -223,7 +223,15 @@ pub fn check(spec: &Spec, part: &[u8], value: &[u8], out: &mut Vec<Complaint>) {
                 }
             }
         }
-        _ => {}
+        Kind::Truth
+        | Kind::Number
+        | Kind::Text
+        | Kind::Letter
+        | Kind::List
+        | Kind::FileMode
+        | Kind::User
+        | Kind::Ports
+        | Kind::Milter => {}
     }
 }
 

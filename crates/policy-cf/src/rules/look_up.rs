@@ -19,6 +19,13 @@ struct LookUp {
     to: usize,
 }
 
+/// Which part of a look-up tokens belong to.
+enum Part {
+    Key,
+    Argument,
+    Default,
+}
+
 impl Machine<'_> {
     /// Carries out all look-ups in `tokens`, from left to right.
     pub(crate) fn look_ups(&mut self, tokens: &mut Vec<Token>, room: usize) -> Result<u8, u8> {
@@ -56,12 +63,6 @@ impl Machine<'_> {
         };
         let mut look_up =
             LookUp { map, key: Vec::new(), arguments: Vec::new(), default: None, from, to: at };
-        /// Which part tokens belong to.
-        enum Part {
-            Key,
-            Argument,
-            Default,
-        }
         let mut part = Part::Key;
         while let Some(token) = tokens.get(at) {
             at = at.saturating_add(1);
