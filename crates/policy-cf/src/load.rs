@@ -354,6 +354,16 @@ impl Reader {
             b'K' => {
                 let line = machine.expand(rest);
                 if let Some(map) = map::read(&line, &mut complaints) {
+                    if &*map.spec.class == b"sequence" {
+                        let maps = &machine.config.maps;
+                        let is_known = |name: &&[u8]| maps.contains_key(&name.to_ascii_lowercase());
+                        if let Some(member) = words(&map.spec.rest).find(|name| !is_known(name)) {
+                            let name = &*map.spec.name;
+                            complaints.push(
+                                [b"Sequence map ", name, b": unknown member map ", member].concat(),
+                            );
+                        }
+                    }
                     let name = map.spec.name.to_ascii_lowercase();
                     let is_pattern = &*map.spec.class == b"regex";
                     machine.config.maps.insert(name.clone(), map);

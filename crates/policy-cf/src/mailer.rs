@@ -95,6 +95,7 @@ pub fn read(
     let (name, mut rest) = line.split_at_checked(length).unwrap_or((line, b""));
     if name.is_empty() {
         complaints.push(b"name required for mailer".to_vec());
+        return None;
     }
     let mut mailer = Mailer { name: name.to_vec(), recipients_max: 0, ..Mailer::default() };
     let mut line_end = None;

@@ -217,7 +217,7 @@ pub fn check(spec: &Spec, part: &[u8], value: &[u8], out: &mut Vec<Complaint>) {
                     Some((b'+' | b'-', rest)) => rest,
                     _ => word,
                 };
-                let is_truth = matches!(bare.first(), Some(b't' | b'T' | b'f' | b'F'));
+                let is_truth = is_in(&["true", "false", "t", "f"], bare);
                 if !is_in(&RESOLVER, bare) && !is_truth {
                     out.push(system(&[b"readcf: I option value ", bare, b" unrecognized"]));
                 }
