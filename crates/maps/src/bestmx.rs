@@ -45,10 +45,13 @@ pub(crate) fn exchangers(resolver: &Resolver, host: &[u8]) -> (Vec<Exchanger>, u
     }
 }
 
-/// The best exchanger, or all with `separator` between.
+/// The best exchanger (a host without any has none here), or all with `separator` between.
 pub(crate) fn lookup(resolver: &Resolver, key: &[u8], separator: Option<u8>) -> Answer {
     if key.starts_with(b"[") {
         return Answer::Found(key.to_vec());
+    }
+    if resolver.search_for(key, Kind::MX) == Err(Failure::NoData) {
+        return Answer::NotFound(0);
     }
     let (list, status) = exchangers(resolver, key);
     if status == TEMPORARY {

@@ -30,6 +30,9 @@ pub(crate) fn lookup(command: &[u8], key: &[u8]) -> Answer {
     if let Some(end) = line.iter().position(|&octet| octet == b'\n' || octet == 0) {
         line.truncate(end);
     }
+    if line.is_empty() {
+        return Answer::NotFound(0);
+    }
     for octet in &mut line {
         // Characters that the rule machine gives a meaning to.
         if octet.is_ascii_control() {

@@ -128,13 +128,24 @@ fn translate(pattern: &[u8], is_basic: bool) -> Result<String, &'static str> {
             b'\\' => {
                 let (&next, behind) = rest.split_first().ok_or("Trailing backslash")?;
                 rest = behind;
-                escaped(next, is_basic, &mut out)?;
+                match interval(rest, br"\}") {
+                    Some((text, behind)) if next == b'{' && is_basic => {
+                        out.push_str(&text);
+                        rest = behind;
+                    }
+                    _ => escaped(next, is_basic, &mut out)?,
+                }
             }
             b'(' | b')' | b'{' | b'}' | b'|' | b'+' | b'?' if is_basic => literal(octet, &mut out),
             b'*' if is_basic && out.is_empty() => literal(octet, &mut out),
-            b'{' if !is_interval(rest) => literal(octet, &mut out),
-            b'}' if !is_open(&out) => literal(octet, &mut out),
-            b'(' | b')' | b'{' | b'}' | b'|' | b'+' | b'?' | b'*' | b'.' | b'^' | b'$' => {
+            b'{' => match interval(rest, b"}") {
+                Some((text, behind)) => {
+                    out.push_str(&text);
+                    rest = behind;
+                }
+                None => literal(octet, &mut out),
+            },
+            b'(' | b')' | b'|' | b'+' | b'?' | b'*' | b'.' | b'^' | b'$' => {
                 out.push(char::from(octet));
             }
             _ => literal(octet, &mut out),
@@ -143,23 +154,28 @@ fn translate(pattern: &[u8], is_basic: bool) -> Result<String, &'static str> {
     Ok(out)
 }
 
-/// Whether an interval was begun and not ended.
-fn is_open(out: &str) -> bool {
-    out.rfind('{').is_some_and(|at| out.get(at..).is_some_and(|tail| !tail.contains('}')))
-        && !out.ends_with("\\{")
-}
-
-fn is_interval(rest: &[u8]) -> bool {
-    let end = rest.iter().position(|&octet| octet == b'}');
-    end.and_then(|end| rest.get(..end)).is_some_and(|inside| {
-        inside.first().is_some_and(u8::is_ascii_digit)
-            && inside.iter().all(|octet| octet.is_ascii_digit() || *octet == b',')
-    })
+/// An interval behind its brace, `1,3` up to `end`, and what stands behind it.
+fn interval<'a>(rest: &'a [u8], end: &[u8]) -> Option<(String, &'a [u8])> {
+    let at = rest.windows(end.len()).position(|part| part == end)?;
+    let (inside, behind) = rest.split_at_checked(at)?;
+    let inside = str::from_utf8(inside).ok()?;
+    let (low, high) =
+        inside.split_once(',').map_or((inside, None), |(low, high)| (low, Some(high)));
+    let is_number = |text: &str| text.bytes().all(|octet| octet.is_ascii_digit());
+    if !is_number(low)
+        || !high.is_none_or(is_number)
+        || (low.is_empty() && high.is_none_or(str::is_empty))
+    {
+        return None;
+    }
+    let low = if low.is_empty() { "0" } else { low };
+    let text = high.map_or_else(|| format!("{{{low}}}"), |high| format!("{{{low},{high}}}"));
+    Some((text, behind.strip_prefix(end).unwrap_or_default()))
 }
 
 fn escaped(octet: u8, is_basic: bool, out: &mut String) -> Result<(), &'static str> {
     match octet {
-        b'(' | b')' | b'{' | b'}' | b'|' | b'+' | b'?' if is_basic => out.push(char::from(octet)),
+        b'(' | b')' | b'|' | b'+' | b'?' if is_basic => out.push(char::from(octet)),
         b'1'..=b'9' => return Err("Invalid back reference"),
         b'w' => out.push_str("[[:alnum:]_]"),
         b'W' => out.push_str("[^[:alnum:]_]"),
@@ -262,6 +278,11 @@ mod tests {
     fn brackets_are_posix() {
         assert_eq!(map(&[], r"^[]\a-]+$").lookup(br"a\]-"), Answer::Found(Vec::new()));
         assert_eq!(map(&[], "^[[:digit:]]{2}$").lookup(b"42"), Answer::Found(Vec::new()));
+        assert_eq!(
+            map(&[], r"^(([0-9]{1,3}\.){3}[0-9]){0,1}\.$").lookup(b"10.2.3.4."),
+            Answer::Found(Vec::new())
+        );
+        assert_eq!(map(&[(b'b', "")], r"^a\{2,\}{$").lookup(b"aaa{"), Answer::Found(Vec::new()));
         assert_eq!(map(&[(b'b', "")], r"^a+\(b\)$").lookup(b"a+b"), Answer::Found(Vec::new()));
     }
 

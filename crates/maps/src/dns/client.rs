@@ -59,6 +59,13 @@ impl Resolver {
                 _ => {}
             }
         }
+        if resolver.search.is_empty() {
+            // Without a domain named, that of this host is searched (resolv.conf(5)).
+            let name = sys::host_name();
+            let dot = name.iter().position(|&octet| octet == b'.');
+            let domain = dot.and_then(|dot| name.get(dot.saturating_add(1)..));
+            resolver.search.extend(domain.filter(|domain| !domain.is_empty()).map(<[u8]>::to_vec));
+        }
         resolver.servers.truncate(SERVERS_MAX);
         if resolver.servers.is_empty() {
             resolver.servers.push(SocketAddr::new(IpAddr::from([127, 0, 0, 1]), PORT));
