@@ -351,28 +351,7 @@ impl Reader {
             b'O' => option(machine, rest, false),
             b'P' => priority(machine, rest, &text, &mut complaints),
             b'V' => version(machine, rest, &mut complaints),
-            b'K' => {
-                let line = machine.expand(rest);
-                if let Some(map) = map::read(&line, &mut complaints) {
-                    if &*map.spec.class == b"sequence" {
-                        let maps = &machine.config.maps;
-                        let is_known = |name: &&[u8]| maps.contains_key(&name.to_ascii_lowercase());
-                        if let Some(member) = words(&map.spec.rest).find(|name| !is_known(name)) {
-                            let name = &*map.spec.name;
-                            complaints.push(
-                                [b"Sequence map ", name, b": unknown member map ", member].concat(),
-                            );
-                        }
-                    }
-                    let name = map.spec.name.to_ascii_lowercase();
-                    let is_pattern = &*map.spec.class == b"regex";
-                    machine.config.maps.insert(name.clone(), map);
-                    // A pattern is looked at here, so that the message names this line.
-                    if is_pattern {
-                        let _is_open = machine.open_map(&name);
-                    }
-                }
-            }
+            b'K' => map_line(machine, rest, &mut complaints),
             b'E' => {
                 let mut parts = rest.splitn(2, |octet| *octet == b'=');
                 let name = parts.next().unwrap_or_default().to_vec();
@@ -455,6 +434,27 @@ impl Reader {
         if let Some(rules) = machine.config.sets.rules.get_mut(set) {
             rules.push(rule);
         }
+    }
+}
+
+/// A K line: the map is entered under its name.
+fn map_line(machine: &mut Machine<'_>, rest: &[u8], complaints: &mut Vec<Vec<u8>>) {
+    let line = machine.expand(rest);
+    let Some(map) = map::read(&line, complaints) else { return };
+    if &*map.spec.class == b"sequence" {
+        let maps = &machine.config.maps;
+        let is_known = |name: &&[u8]| maps.contains_key(&name.to_ascii_lowercase());
+        if let Some(member) = words(&map.spec.rest).find(|name| !is_known(name)) {
+            let text = [b"Sequence map ", &*map.spec.name, b": unknown member map ", member];
+            complaints.push(text.concat());
+        }
+    }
+    let name = map.spec.name.to_ascii_lowercase();
+    let is_pattern = &*map.spec.class == b"regex";
+    machine.config.maps.insert(name.clone(), map);
+    // A pattern is looked at here, so that the message names this line.
+    if is_pattern {
+        let _is_open = machine.open_map(&name);
     }
 }
 

@@ -160,17 +160,7 @@ fn check_dns(spec: &MapSpec, complaints: &mut Vec<Vec<u8>>) {
 }
 
 fn needs_file(class: &[u8]) -> bool {
-    matches!(
-        class,
-        b"hash"
-            | b"btree"
-            | b"text"
-            | b"implicit"
-            | b"program"
-            | b"socket"
-            | b"switch"
-            | b"sequence"
-    )
+    matches!(class, b"hash" | b"btree" | b"text" | b"implicit" | b"program" | b"socket" | b"switch")
 }
 
 fn read_flags<'a>(
