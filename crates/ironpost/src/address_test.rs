@@ -1,16 +1,13 @@
 //! Address test mode as a command: `sendmail -bt -C FILE -O… -M… -d…` on standard input and output.
 
-use policy_cf::load::{self, Facts, Setting};
+use policy_cf::load::{self, Setting};
 use policy_cf::machine::{Machine, exit};
 use policy_cf::test_mode::{COMMAND_OCTETS_MAX, Session, TestMode};
 use std::ffi::OsString;
 use std::io::{BufRead, Write};
 use std::os::unix::ffi::OsStrExt;
 
-#[path = "address_test/dns.rs"]
-mod dns;
-#[path = "address_test/world.rs"]
-mod world;
+mod facts;
 
 /// What the words of the command line ask for.
 #[derive(Default)]
@@ -48,10 +45,10 @@ fn read_words(words: &[OsString]) -> Asked {
 
 /// Runs the mode; gives the exit status.
 #[must_use]
-pub fn run(words: &[OsString]) -> u8 {
+pub(crate) fn run(words: &[OsString]) -> u8 {
     let asked = read_words(words);
-    let mut outside = world::Outside::new();
-    let facts = outside.facts();
+    let mut outside = maps::Outside::new(maps::Places::default());
+    let facts = facts::gather();
     let mut machine = Machine::new(policy_cf::Config::default(), &mut outside);
     let mut output = std::io::stdout().lock();
     machine.is_test = true;
@@ -59,6 +56,9 @@ pub fn run(words: &[OsString]) -> u8 {
         machine.debug.set(levels);
     }
     load::prepare(&mut machine, &facts);
+    for setting in &asked.settings {
+        load::apply(&mut machine, setting);
+    }
     match machine.world.read_file(&asked.file, load::FILE_OCTETS_MAX) {
         Ok(file) => load::read(&mut machine, &asked.file, &file),
         Err(error) => {
@@ -71,15 +71,16 @@ pub fn run(words: &[OsString]) -> u8 {
             return 72;
         }
     }
-    for setting in &asked.settings {
-        load::apply(&mut machine, setting);
+    if machine.is_over {
+        let written = output.write_all(&machine.out);
+        return if written.is_err() { exit::OSERR } else { machine.status };
     }
     load::finish(&mut machine);
     let mut mode = TestMode::begin(&mut machine);
     let mut input = std::io::stdin().lock();
     loop {
         machine.out.extend_from_slice(b"> ");
-        if machine.out.len() > 1 << 16 || !has_more(&mut input) {
+        if machine.out.len() > 1 << 16 || !has_more() {
             if output.write_all(&machine.out).is_err() || output.flush().is_err() {
                 return machine.status;
             }
@@ -94,9 +95,8 @@ pub fn run(words: &[OsString]) -> u8 {
 }
 
 /// Whether another whole line is there without waiting.
-fn has_more(input: &mut std::io::StdinLock<'_>) -> bool {
+fn has_more() -> bool {
     // What is buffered is at hand; beyond it the terminal may want to see the prompt first.
-    let _ = &input;
     BUFFERED.with(std::cell::Cell::get)
 }
 

@@ -1,10 +1,15 @@
 //! The commands: one binary, chosen by the name it is called by or by a subcommand.
 #![forbid(unsafe_code)]
 
+mod address_test;
 mod check;
+mod editmap;
 mod flags;
 mod mailq;
+mod makemap;
+mod newaliases;
 mod place;
+mod praliases;
 mod printer;
 mod privileges;
 mod sendmail;
@@ -44,6 +49,10 @@ fn main() -> ExitCode {
     let mut printer = Printer::default();
     match name.as_str() {
         "sendmail" => sendmail::run(&words, &place::Place::of_this_system(), &mut printer),
+        "makemap" => makemap::run(&called, &words),
+        "editmap" => editmap::run(&called, &words),
+        "newaliases" => newaliases::run(&called, &words),
+        "praliases" => praliases::run(&called, &words),
         "mailq" => mailq::run(&place::Place::of_this_system(), false, &mut printer),
         _ => by_subcommand(&words, &mut printer),
     }

@@ -1,27 +1,36 @@
 //! The one place that writes to a user's terminal.
 
-use std::io::Write;
+use std::io::{Stderr, Stdout, Write};
 use std::process::ExitCode;
 
 /// Writes to standard output and standard error. A reader that went away is no error of ours.
-#[derive(Debug, Default)]
-pub(crate) struct Printer;
+#[derive(Debug)]
+pub(crate) struct Printer {
+    out: Stdout,
+    error: Stderr,
+}
+
+impl Default for Printer {
+    fn default() -> Self {
+        Self { out: std::io::stdout(), error: std::io::stderr() }
+    }
+}
 
 impl Printer {
     /// A line on standard output.
     pub(crate) fn line(&mut self, text: &str) {
-        drop(writeln!(std::io::stdout().lock(), "{text}"));
+        drop(writeln!(self.out, "{text}"));
     }
 
     /// Octets on standard output, at once.
     pub(crate) fn octets(&mut self, octets: &[u8]) {
-        let mut out = std::io::stdout().lock();
-        drop(out.write_all(octets).and_then(|()| out.flush()));
+        let written = self.out.write_all(octets);
+        drop(written.and_then(|()| self.out.flush()));
     }
 
     /// A line on standard error.
     pub(crate) fn complain(&mut self, text: &str) {
-        drop(writeln!(std::io::stderr().lock(), "{text}"));
+        drop(writeln!(self.error, "{text}"));
     }
 
     /// Says why a command failed.
@@ -32,7 +41,12 @@ impl Printer {
 
     /// Help, version, or wrong flags.
     pub(crate) fn usage(&mut self, error: &clap::Error) -> ExitCode {
-        drop(error.print());
-        if error.use_stderr() { ExitCode::from(crate::exit::USAGE) } else { ExitCode::SUCCESS }
+        let text = error.to_string();
+        if error.use_stderr() {
+            self.complain(text.trim_end());
+            return ExitCode::from(crate::exit::USAGE);
+        }
+        self.line(text.trim_end());
+        ExitCode::SUCCESS
     }
 }

@@ -70,7 +70,7 @@ fn row(proof: Proof, is_checked: bool) -> Row {
         if status.seccomp != "2" {
             wrong.push("no seccomp filter".into());
         }
-        if status.effective.trim_start_matches('0') != "" {
+        if !status.effective.trim_start_matches('0').is_empty() {
             wrong.push(format!("capabilities {}", status.effective));
         }
     }

@@ -15,7 +15,7 @@ use crate::printer::Printer;
 use daemon::client::{Client, ClientError};
 use daemon::request::{Answer, Submission};
 use flags::{Flags, Mode};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::process::ExitCode;
 
@@ -33,6 +33,8 @@ pub(crate) fn run(words: &[OsString], place: &Place, printer: &mut Printer) -> E
         Mode::Dialogue => dialogue::run(place, printer),
         Mode::PrintQueue => mailq::run(place, false, printer),
         Mode::RunQueue => run_queue(place, printer),
+        Mode::AddressTest => ExitCode::from(crate::address_test::run(words)),
+        Mode::MakeAliases => crate::newaliases::run(OsStr::new("newaliases"), words),
     }
 }
 
@@ -56,11 +58,11 @@ fn deliver(flags: &Flags, place: &Place, printer: &mut Printer) -> ExitCode {
     if submission.recipients.is_empty() {
         return printer.fail("sendmail", "no recipient addresses found", exit::USAGE);
     }
-    hand_in(submission, &message.text, place, printer)
+    hand_in(&submission, &message.text, place, printer)
 }
 
 /// Gives a message to the server, or leaves it for the next one.
-fn hand_in(submission: Submission, text: &[u8], place: &Place, printer: &mut Printer) -> ExitCode {
+fn hand_in(submission: &Submission, text: &[u8], place: &Place, printer: &mut Printer) -> ExitCode {
     match take(submission, text, place) {
         Taken::Yes(_) => ExitCode::SUCCESS,
         Taken::NotNow(why) => printer.fail("sendmail", &why, exit::TEMPFAIL),
@@ -79,7 +81,7 @@ pub(crate) enum Taken {
 }
 
 /// Hands a message to the server; without one, into the drop folder.
-pub(crate) fn take(submission: Submission, text: &[u8], place: &Place) -> Taken {
+pub(crate) fn take(submission: &Submission, text: &[u8], place: &Place) -> Taken {
     let answer =
         Client::connect(&place.run).and_then(|mut client| client.submit(submission.clone(), text));
     match answer {
@@ -88,7 +90,7 @@ pub(crate) fn take(submission: Submission, text: &[u8], place: &Place) -> Taken 
         Ok(_) => Taken::NotNow("the server answered what was not asked".into()),
         Err(ClientError::NoServer(why)) => {
             let folder = place.spool.join(daemon::drop::FOLDER_NAME);
-            match daemon::drop::leave(&folder, &submission, text) {
+            match daemon::drop::leave(&folder, submission, text) {
                 Ok(()) => Taken::Yes(None),
                 Err(error) => Taken::NotNow(format!(
                     "no server is running ({why}), and nothing can be left in {}: {error}",

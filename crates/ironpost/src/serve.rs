@@ -42,7 +42,7 @@ pub(crate) fn run(flags: ServeFlags, printer: &mut Printer) -> ExitCode {
 }
 
 fn announce(settings: &Settings) {
-    let mut printer = Printer;
+    let mut printer = Printer::default();
     for listener in &settings.listeners {
         printer.line(&format!("ironpost: listening on {}", listener.address));
     }
@@ -51,7 +51,7 @@ fn announce(settings: &Settings) {
 /// Where it listens, where mail goes, and three lines to try.
 fn announce_zero(settings: &Settings) {
     announce(settings);
-    let mut printer = Printer;
+    let mut printer = Printer::default();
     let Some(address) = settings.listeners.first().map(|listener| listener.address) else { return };
     let run = String::from_utf8_lossy(&settings.paths.run).into_owned();
     let data = run.strip_suffix("/run").unwrap_or(&run);

@@ -26,6 +26,7 @@ impl Template {
 }
 
 /// The walk over the text.
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that was seen on the way")]
 struct Walk<'a> {
     text: &'a [u8],
     at: usize,
@@ -98,6 +99,7 @@ impl Walk<'_> {
         self.text.get(self.at).copied()
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm an octet, in the order in which they count")]
     fn octet(&mut self, octet: u8, options: &Options) -> Then {
         if self.copying > 0 {
             self.out.add(octet);

@@ -5,6 +5,10 @@
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(clippy::arithmetic_side_effects, clippy::as_conversions)]
+#![allow(
+    clippy::doc_markdown,
+    reason = "options and sendmail's own names are words of the manual here"
+)]
 
 extern crate alloc;
 

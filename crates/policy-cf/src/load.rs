@@ -1,9 +1,9 @@
 //! Reading a configuration: predefined macros and classes first, then line by line, then the maps that are always there.
 
 use crate::header::Header;
-use crate::machine::Machine;
+use crate::machine::{Machine, exit};
 use crate::map::{self, Map};
-use crate::options::Set;
+use crate::options::{Complaint, Set};
 use crate::read::chars::{is_space, split_word, trim_start, words};
 use crate::read::lines::{Lines, translate};
 use crate::read::values::{munch, number};
@@ -41,7 +41,7 @@ pub struct Facts {
     pub load_average: Vec<u8>,
 }
 
-/// One setting of the command line, applied behind the file: `-O`, `-o` and `-M`.
+/// One setting of the command line, applied before the file is read: `-O` and `-o` then stand, `-M` can be changed by it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Setting {
     /// An option as the `O` line has it, without the `O`.
@@ -51,6 +51,7 @@ pub enum Setting {
 }
 
 /// Makes a machine ready to read: predefined macros, classes, mailers, maps.
+#[expect(clippy::too_many_lines, reason = "one step a line, in an order that must be seen whole")]
 pub fn prepare(machine: &mut Machine<'_>, facts: &Facts) {
     let host = facts.host.as_slice();
     let dot = host.iter().position(|octet| *octet == b'.').unwrap_or(host.len());
@@ -77,7 +78,7 @@ pub fn prepare(machine: &mut Machine<'_>, facts: &Facts) {
     }
     macros.set_named(b"opMode", &facts.mode);
     macros.set_named(b"load_avg", &facts.load_average);
-    macros.set_named(b"deliveryMode", b"b");
+    macros.set_named(b"deliveryMode", if facts.mode == b"t" { b"i" } else { b"b" });
     let config = &mut machine.config;
     let classes = &mut config.classes;
     classes.add(b'w', host);
@@ -115,7 +116,7 @@ pub fn prepare(machine: &mut Machine<'_>, facts: &Facts) {
         b"*file*, P=[FILE], F=lsDFMPEouq9, T=X-Unix/X-Unix/X-Unix, A=FILE \x81u",
         b"*include*, P=/dev/null, F=su, A=INCLUDE \x81u",
     ] {
-        crate::mailer::read(line, config, machine.world, &mut Vec::new());
+        let _none_is_odd = crate::mailer::read(line, config, machine.world, &mut Vec::new());
     }
 }
 
@@ -123,6 +124,9 @@ pub fn prepare(machine: &mut Machine<'_>, facts: &Facts) {
 pub fn read(machine: &mut Machine<'_>, name: &[u8], file: &[u8]) {
     let mut reader = Reader { set: Some(0), warned: false };
     for line in Lines::new(file) {
+        if machine.is_over {
+            break;
+        }
         machine.place = Some((name.to_vec(), line.number));
         reader.line(machine, &line.text, line.number);
     }
@@ -148,9 +152,7 @@ pub fn finish(machine: &mut Machine<'_>) {
         add_map(machine, &name, class, &[], file);
         names.push(name);
     }
-    if !names.is_empty() {
-        add_map(machine, b"aliases", b"sequence", &[], &names.join(&b' '));
-    }
+    add_map(machine, b"aliases", b"sequence", &[], &names.join(&b' '));
     if machine.config.level < LEVEL {
         let version = machine.config.macros.value(b'v').unwrap_or_default().to_vec();
         let level = alloc::format!("{}", machine.config.level);
@@ -160,6 +162,79 @@ pub fn finish(machine: &mut Machine<'_>) {
             b" supports version 10, .cf file is version ",
             level.as_bytes(),
         ]);
+    }
+    check_host_name(machine);
+    missing_mailers(machine);
+    old_mailers(machine);
+    set_tables(machine);
+    if !machine.config.options.truth("DontProbeInterfaces") {
+        let addresses = machine.world.interface_addresses();
+        for address in addresses {
+            machine.config.classes.add(b'w', &address);
+        }
+    }
+    machine.world.configure(&machine.config.options);
+}
+
+/// Mail can't be sent without these.
+fn missing_mailers(machine: &mut Machine<'_>) {
+    for (name, text) in [
+        (b"prog".as_slice(), b"No prog mailer defined".as_slice()),
+        (b"*file*", b"No *file* mailer defined"),
+        (b"*include*", b"No *include* mailer defined"),
+        (b"local", b"No local mailer defined"),
+    ] {
+        if machine.config.mailer(name).is_none() {
+            machine.system_error(text, None);
+        }
+    }
+}
+
+/// A host that does not know its full name is told so.
+fn check_host_name(machine: &mut Machine<'_>) {
+    let name = machine.config.macros.value(b'j').unwrap_or_default().to_vec();
+    let name = machine.expand(&name);
+    if !name.contains(&b'.') {
+        let shown: &[u8] = if name.is_empty() { b"localhost" } else { &name };
+        machine.say(&[
+            b"WARNING: local host name (",
+            shown,
+            b") is not qualified; see cf/README: WHO AM I?",
+        ]);
+    }
+}
+
+/// Flags that older configurations did not have to name.
+fn old_mailers(machine: &mut Machine<'_>) {
+    let level = machine.config.level;
+    for mailer in &mut machine.config.mailers {
+        let is_local = mailer.name == b"local";
+        let runs = mailer.name == b"prog" || mailer.name == b"*file*";
+        if runs || mailer.name == b"*include*" {
+            mailer.flags.clear(b'm');
+        }
+        let mut flags: &[u8] = b"";
+        if level < 6 && is_local {
+            flags = b"Aw5:|/@";
+        } else if level < 6 && runs {
+            flags = b"o";
+        }
+        for flag in flags {
+            mailer.flags.set(*flag);
+        }
+        if level < 7 && (is_local || runs) {
+            mailer.flags.set(b'q');
+        }
+    }
+}
+
+/// The operator characters of configurations before level 7 stand in `$o`.
+fn set_tables(machine: &mut Machine<'_>) {
+    if machine.config.level < 7
+        && !machine.config.options.values.contains_key("OperatorChars")
+        && let Some(operators) = machine.config.macros.value(b'o')
+    {
+        machine.config.tables = Tables::new(operators);
     }
 }
 
@@ -182,7 +257,7 @@ fn add_map(
 pub fn apply(machine: &mut Machine<'_>, setting: &Setting) {
     let mut complaints = Vec::new();
     match setting {
-        Setting::Option(text) => option(machine, text, &mut complaints),
+        Setting::Option(text) => option(machine, text, true),
         Setting::Macro(text) => {
             let name = machine.config.macros.read_name(text);
             complaints.extend(name.complaints);
@@ -201,10 +276,36 @@ fn say_all(machine: &mut Machine<'_>, complaints: Vec<Vec<u8>>) {
     }
 }
 
-fn option(machine: &mut Machine<'_>, text: &[u8], complaints: &mut Vec<Vec<u8>>) {
-    if let Set::Operators(operators) = machine.config.options.set(text, complaints) {
-        machine.config.tables = Tables::new(&operators);
+fn option(machine: &mut Machine<'_>, text: &[u8], is_from_command_line: bool) {
+    let mut complaints = Vec::new();
+    match machine.config.options.set(text, is_from_command_line, &mut complaints) {
+        Set::Operators(operators) => machine.config.tables = Tables::new(&operators),
+        Set::User(option, value) => named_user(machine, option, &value),
+        Set::Done | Set::Nothing => {}
     }
+    for complaint in complaints {
+        match complaint {
+            Complaint::System(text) => machine.system_error(&text, None),
+            Complaint::User(text) => machine.user_error(&text),
+            Complaint::Plain(text) => machine.out.extend_from_slice(&text),
+            Complaint::Fatal(text) => {
+                machine.user_error(&text);
+                machine.status = exit::USAGE;
+                machine.is_over = true;
+            }
+        }
+    }
+}
+
+/// Options that name a user: it must be there.
+fn named_user(machine: &mut Machine<'_>, option: &str, value: &[u8]) {
+    let name = value.split(|octet| matches!(octet, b':' | b'.' | b'/')).next().unwrap_or_default();
+    let is_number = name.first().is_some_and(u8::is_ascii_digit);
+    if name.is_empty() || is_number || machine.world.user(name).is_some() {
+        return;
+    }
+    let text = [b"readcf: option ", option.as_bytes(), b": unknown user ", name].concat();
+    machine.system_error(&text, None);
 }
 
 /// The state between lines: the rule set that rules go to.
@@ -241,17 +342,16 @@ impl Reader {
                 }
             }
             b'M' => {
-                crate::mailer::read(rest, &mut machine.config, machine.world, &mut complaints);
-            }
-            b'O' => option(machine, rest, &mut complaints),
-            b'P' => priority(machine, rest, &text, &mut complaints),
-            b'V' => version(machine, rest, &mut complaints),
-            b'K' => {
-                let line = machine.expand(rest);
-                if let Some(map) = map::read(&line, &mut complaints) {
-                    machine.config.maps.insert(map.spec.name.to_ascii_lowercase(), map);
+                let config = &mut machine.config;
+                let warning = crate::mailer::read(rest, config, machine.world, &mut complaints);
+                if let Some(warning) = warning {
+                    machine.say(&[&warning]);
                 }
             }
+            b'O' => option(machine, rest, false),
+            b'P' => priority(machine, rest, &text, &mut complaints),
+            b'V' => version(machine, rest, &mut complaints),
+            b'K' => map_line(machine, rest, &mut complaints),
             b'E' => {
                 let mut parts = rest.splitn(2, |octet| *octet == b'=');
                 let name = parts.next().unwrap_or_default().to_vec();
@@ -282,6 +382,11 @@ impl Reader {
         line: u32,
         complaints: &mut Vec<Vec<u8>>,
     ) {
+        if !self.warned {
+            self.warned = true;
+            set_tables(machine);
+            machine.config.options.has_operators = true;
+        }
         let Some(tab) = rest.iter().position(|octet| *octet == b'\t') else {
             complaints.push([b"invalid rewrite line \"R", rest, b"\" (tab expected)"].concat());
             return;
@@ -329,7 +434,27 @@ impl Reader {
         if let Some(rules) = machine.config.sets.rules.get_mut(set) {
             rules.push(rule);
         }
-        self.warned = false;
+    }
+}
+
+/// A K line: the map is entered under its name.
+fn map_line(machine: &mut Machine<'_>, rest: &[u8], complaints: &mut Vec<Vec<u8>>) {
+    let line = machine.expand(rest);
+    let Some(map) = map::read(&line, complaints) else { return };
+    if &*map.spec.class == b"sequence" {
+        let maps = &machine.config.maps;
+        let is_known = |name: &&[u8]| maps.contains_key(&name.to_ascii_lowercase());
+        if let Some(member) = words(&map.spec.rest).find(|name| !is_known(name)) {
+            let text = [b"Sequence map ", &*map.spec.name, b": unknown member map ", member];
+            complaints.push(text.concat());
+        }
+    }
+    let name = map.spec.name.to_ascii_lowercase();
+    let is_pattern = &*map.spec.class == b"regex";
+    machine.config.maps.insert(name.clone(), map);
+    // A pattern is looked at here, so that the message names this line.
+    if is_pattern {
+        let _is_open = machine.open_map(&name);
     }
 }
 
@@ -429,8 +554,17 @@ pub(crate) fn add_words(machine: &mut Machine<'_>, class: u8, list: &[u8]) {
     }
 }
 
+/// One word, or all words of another class (`$=x`).
 fn add_word(machine: &mut Machine<'_>, class: u8, word: &[u8]) {
-    machine.config.classes.add(class, word);
+    let [meta::CLASS, from] = word else {
+        machine.config.classes.add(class, word);
+        return;
+    };
+    let members: Vec<Vec<u8>> =
+        machine.config.classes.listing(*from).into_iter().map(<[u8]>::to_vec).collect();
+    for member in members {
+        machine.config.classes.add(class, &member);
+    }
 }
 
 fn class_file(machine: &mut Machine<'_>, class: u8, text: &[u8]) {
@@ -440,23 +574,27 @@ fn class_file(machine: &mut Machine<'_>, class: u8, text: &[u8]) {
         is_optional = true;
         text = trim_start(split_word(text).1);
     }
-    let (content, format): (Result<Vec<u8>, i32>, &[u8]) = match text.split_first() {
-        Some((b'|', command)) => (machine.world.run_program(command, FILE_OCTETS_MAX), b"%s"),
-        _ => {
-            let (path, rest) = split_word(text);
-            let rest = trim_start(rest);
-            let format: &[u8] = if rest.is_empty() { b"%s" } else { rest };
-            if path.is_empty() {
-                machine.system_error(b"fileclass: missing file name", None);
-                return;
-            }
-            (machine.world.read_file(path, FILE_OCTETS_MAX), format)
+    let format: &[u8];
+    let content = if let Some((b'|', command)) = text.split_first() {
+        format = b"%s";
+        machine.world.run_program(command, FILE_OCTETS_MAX)
+    } else {
+        let (path, rest) = split_word(text);
+        let rest = trim_start(rest);
+        format = if rest.is_empty() { b"%s" } else { rest };
+        if path.is_empty() {
+            machine.system_error(b"fileclass: missing file name", None);
+            return;
         }
+        machine.world.read_file(path, FILE_OCTETS_MAX)
     };
     let path = split_word(text).0;
     match content {
         Ok(content) => {
             for line in content.split(|octet| *octet == b'\n') {
+                if line.first() == Some(&b'#') {
+                    continue;
+                }
                 if let Some(word) = scan_word(line, format) {
                     for word in words(word) {
                         machine.config.classes.add(class, word);
@@ -578,9 +716,8 @@ fn header(machine: &mut Machine<'_>, text: &[u8]) {
         rest = behind.get(end.saturating_add(1)..).unwrap_or_default();
     }
     let Some(colon) = rest.iter().position(|octet| *octet == b':') else {
-        let mut complaints = Vec::new();
-        complaints.push([b"header syntax error, line \"", text, b"\""].concat());
-        say_all(machine, complaints);
+        let text = [b"header syntax error, line \"", text, b"\""].concat();
+        machine.system_error(&text, None);
         return;
     };
     let (name, value) = rest.split_at_checked(colon).unwrap_or((rest, b""));
@@ -591,6 +728,10 @@ fn header(machine: &mut Machine<'_>, text: &[u8]) {
         [meta::MACRO, b'>', rest @ ..] => (true, false, trim_start(rest)),
         _ => (false, false, value),
     };
+    if is_check {
+        let found = machine.config.sets.enter(value);
+        say_all(machine, found.complaint.into_iter().collect());
+    }
     machine.config.headers.push(Header {
         condition,
         name,

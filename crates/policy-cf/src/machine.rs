@@ -2,7 +2,8 @@
 
 use crate::model::Config;
 use crate::token::{Scan, ScanComplaint, Token, join, show};
-use crate::world::World;
+use crate::world::{Answer, World};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 /// sysexits.h, as far as rule sets know it.
@@ -116,8 +117,12 @@ pub struct Machine<'w> {
     pub replies: Vec<Vec<u8>>,
     /// Events, while somebody wants them.
     pub events: Option<Vec<Event>>,
+    /// Reading came to something that ends the run at once.
+    pub is_over: bool,
     /// Deferred delivery: maps with `-D` are not asked.
     pub is_deferring: bool,
+    /// Host names that were looked up, in address test mode.
+    pub(crate) hosts: BTreeMap<Vec<u8>, Answer>,
     pub(crate) spare: Vec<Vec<Token>>,
     pub(crate) steps: u64,
 }
@@ -136,7 +141,9 @@ impl<'w> Machine<'w> {
             status: exit::OK,
             replies: Vec::new(),
             events: None,
+            is_over: false,
             is_deferring: false,
+            hosts: BTreeMap::new(),
             spare: Vec::new(),
             steps: 0,
         }
@@ -186,8 +193,18 @@ impl<'w> Machine<'w> {
             text.extend_from_slice(b": ");
             text.extend_from_slice(trouble);
         }
+        // What is wrong with us is not about the address.
+        let about = core::mem::take(&mut self.about);
         self.message(&text);
+        self.about = about;
         self.set_status(if trouble.is_some() { exit::OSERR } else { exit::SOFTWARE });
+    }
+
+    /// Shows what a map said meanwhile, with the address it was about.
+    pub(crate) fn pass_on(&mut self, said: &[u8]) {
+        for line in said.split(|octet| *octet == b'\n').filter(|line| !line.is_empty()) {
+            self.message(line);
+        }
     }
 
     fn message(&mut self, reply: &[u8]) {
@@ -199,7 +216,10 @@ impl<'w> Machine<'w> {
             line.extend_from_slice(alloc::format!("{number}").as_bytes());
             line.extend_from_slice(b": ");
         }
-        if !self.about.is_empty() {
+        let names_address = reply.get(..3).is_none_or(|code| {
+            ![b"501", b"551", b"251"].contains(&&code.try_into().unwrap_or([0; 3]))
+        });
+        if !self.about.is_empty() && names_address {
             line.extend_from_slice(&shorten(&self.about, 203));
             line.extend_from_slice(b"... ");
         }
@@ -248,9 +268,6 @@ impl<'w> Machine<'w> {
             let about = address.get(..end).unwrap_or(address).to_vec();
             let before = core::mem::replace(&mut self.about, about);
             for complaint in complaints {
-                if complaint == ScanComplaint::TooLong {
-                    self.about.truncate(crate::token::NAME_OCTETS_MAX);
-                }
                 self.user_error(complaint.reply());
             }
             self.about = before;

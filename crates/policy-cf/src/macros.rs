@@ -77,7 +77,7 @@ impl Macros {
     pub fn value_named(&self, name: &[u8]) -> Option<&[u8]> {
         match name {
             [letter] => self.value(*letter),
-            _ => self.ids.get(&name.to_ascii_lowercase()).and_then(|id| self.value(*id)),
+            _ => self.ids.get(name).and_then(|id| self.value(*id)),
         }
     }
 
@@ -86,8 +86,7 @@ impl Macros {
         if let [letter] = name {
             return Some(*letter);
         }
-        let folded = name.to_ascii_lowercase();
-        if let Some(id) = self.ids.get(&folded) {
+        if let Some(id) = self.ids.get(name) {
             return Some(*id);
         }
         let id = u8::try_from(self.names.len())
@@ -95,7 +94,7 @@ impl Macros {
             .and_then(|count| FIRST_LONG_ID.checked_add(count))
             .filter(|id| *id <= LAST_LONG_ID)?;
         self.names.push(name.to_vec());
-        self.ids.insert(folded, id);
+        self.ids.insert(name.to_vec(), id);
         Some(id)
     }
 

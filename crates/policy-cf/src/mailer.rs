@@ -68,6 +68,13 @@ impl Flags {
         flag < 128 && self.0 & 1_u128.wrapping_shl(u32::from(flag)) != 0
     }
 
+    /// Takes a flag out.
+    pub fn clear(&mut self, flag: u8) {
+        if flag < 128 {
+            self.0 &= !1_u128.wrapping_shl(u32::from(flag));
+        }
+    }
+
     /// Puts a flag in.
     pub fn set(&mut self, flag: u8) {
         if flag < 128 {
@@ -76,18 +83,19 @@ impl Flags {
     }
 }
 
-/// Reads an M line behind the `M` and enters the mailer; complaints are sendmail's.
+/// Reads an M line behind the `M` and enters the mailer; complaints are sendmail's. Gives a warning that is no error.
 #[expect(clippy::too_many_lines, reason = "one arm a field, as the table in the manual")]
 pub fn read(
     line: &[u8],
     config: &mut Config,
     world: &mut dyn World,
     complaints: &mut Vec<Vec<u8>>,
-) {
+) -> Option<Vec<u8>> {
     let length = line.iter().take_while(|octet| **octet != b',' && !is_space(**octet)).count();
     let (name, mut rest) = line.split_at_checked(length).unwrap_or((line, b""));
     if name.is_empty() {
         complaints.push(b"name required for mailer".to_vec());
+        return None;
     }
     let mut mailer = Mailer { name: name.to_vec(), recipients_max: 0, ..Mailer::default() };
     let mut line_end = None;
@@ -101,7 +109,7 @@ pub fn read(
         let behind = behind.get(skip..).unwrap_or_default();
         let Some((b'=', value)) = behind.split_first() else {
             complaints.push([b"mailer ", name, b": `=' expected".as_slice()].concat());
-            return;
+            return None;
         };
         let value = trim_start(value);
         let (text, behind) = munch(value, b',');
@@ -133,9 +141,7 @@ pub fn read(
                     complaints
                         .push([b"mailer ", name, b": null argument vector".as_slice()].concat());
                 }
-                // The argument vector takes the rest of the line, commas and all.
-                mailer.arguments = arguments(value);
-                rest = b"";
+                mailer.arguments = arguments(&text);
             }
             b'M' => mailer.size_max = number(),
             b'm' => mailer.messages_max = number(),
@@ -148,34 +154,36 @@ pub fn read(
             b'/' => mailer.root = Some(text),
             b'Q' => mailer.queue_group = Some(text),
             b'T' => mailer.types = types(&text),
-            b'U' => mailer.user = user(&text, world, complaints),
+            b'U' => mailer.user = Some(user(&text, world, complaints)),
             _ => {
-                complaints.push([b"M", name, b": unknown mailer equate ", &[*field], b"="].concat())
+                complaints
+                    .push([b"M", name, b": unknown mailer equate ", &[*field], b"="].concat());
             }
         }
     }
-    finish(mailer, line_end, config, complaints);
+    finish(mailer, line_end, config, complaints)
 }
 
+#[expect(clippy::too_many_lines, reason = "one step a line, in an order that must be seen whole")]
 fn finish(
     mut mailer: Mailer,
     line_end: Option<Vec<u8>>,
     config: &mut Config,
     complaints: &mut Vec<Vec<u8>>,
-) {
+) -> Option<Vec<u8>> {
     let name = mailer.name.clone();
     let complaint = |text: &[u8]| [b"M", name.as_slice(), text].concat();
     if mailer.arguments.is_empty() {
         complaints.push(complaint(b": A= argument required"));
-        return;
+        return None;
     }
     if mailer.path.is_empty() {
         complaints.push(complaint(b": P= argument required"));
-        return;
+        return None;
     }
     if config.mailers.len() >= MAILERS_MAX {
         complaints.push(b"too many mailers defined (25 max)".to_vec());
-        return;
+        return None;
     }
     if mailer.recipients_max <= 0 {
         mailer.recipients_max = RECIPIENTS_DEFAULT;
@@ -190,16 +198,20 @@ fn finish(
     }
     let first = mailer.arguments.first().map(Vec::as_slice).unwrap_or_default();
     if mailer.path == b"[TCP]" {
-        complaints.push(complaint(b": P=[TCP] is deprecated, use P=[IPC] instead"));
+        complaints.push(complaint(b": P=[TCP] must be replaced by P=[IPC]"));
         mailer.path = b"[IPC]".to_vec();
     }
+    let is_odd = mailer.path == b"[IPC]" && first != b"TCP" && first != b"FILE";
+    let warning =
+        is_odd.then(|| complaint(b": Warning: first argument in [IPC] mailer must be TCP or FILE"));
     if mailer.path == b"[IPC]" {
         if mailer.arguments.get(1).is_none_or(Vec::is_empty) {
             complaints.push(complaint(b": too few parameters for [IPC] mailer"));
         }
-        if first != b"TCP" && first != b"FILE" {
-            complaints
-                .push(complaint(b": Warning: first argument in [IPC] mailer must be TCP or FILE"));
+        let diagnostics: &[u8] = if first == b"FILE" { b"x-unix" } else { b"smtp" };
+        let defaults: [&[u8]; 3] = [b"dns", b"rfc822", diagnostics];
+        for (kind, default) in mailer.types.iter_mut().zip(defaults) {
+            kind.get_or_insert_with(|| default.to_vec());
         }
     } else if mailer.path == b"[FILE]" {
         if mailer.arguments.len() != 2 {
@@ -226,6 +238,7 @@ fn finish(
         }
         None => config.mailers.push(mailer),
     }
+    warning
 }
 
 fn leading_number(text: &[u8]) -> i64 {
@@ -248,16 +261,12 @@ fn rule_set_pair(text: &[u8], config: &mut Config, complaints: &mut Vec<Vec<u8>>
         complaints.extend(found.complaint);
         found.number.and_then(|number| i64::try_from(number).ok()).unwrap_or(-1)
     };
-    match text.iter().position(|octet| *octet == b'/') {
-        Some(slash) => {
-            let (first, second) = text.split_at_checked(slash).unwrap_or((text, b""));
-            (one(first), one(second.get(1..).unwrap_or_default()))
-        }
-        None => {
-            let both = one(text);
-            (both, both)
-        }
-    }
+    let Some(slash) = text.iter().position(|octet| *octet == b'/') else {
+        let both = one(text);
+        return (both, both);
+    };
+    let (first, second) = text.split_at_checked(slash).unwrap_or((text, b""));
+    (one(first), one(second.get(1..).unwrap_or_default()))
 }
 
 fn arguments(value: &[u8]) -> Vec<Vec<u8>> {
@@ -279,7 +288,7 @@ fn types(text: &[u8]) -> [Option<Vec<u8>>; 3] {
     [parts.next().flatten(), parts.next().flatten(), parts.next().flatten()]
 }
 
-fn user(text: &[u8], world: &mut dyn World, complaints: &mut Vec<Vec<u8>>) -> Option<(i64, i64)> {
+fn user(text: &[u8], world: &mut dyn World, complaints: &mut Vec<Vec<u8>>) -> (i64, i64) {
     let mut parts = text.splitn(2, |octet| matches!(octet, b':' | b'/'));
     let name = parts.next().unwrap_or_default();
     let group = parts.next();
@@ -302,12 +311,12 @@ fn user(text: &[u8], world: &mut dyn World, complaints: &mut Vec<Vec<u8>>) -> Op
             match world.group(group) {
                 Some(number) => gid = i64::from(number),
                 None => {
-                    complaints.push([b"readcf: mailer U= flag: unknown group ", group].concat())
+                    complaints.push([b"readcf: mailer U= flag: unknown group ", group].concat());
                 }
             }
         }
     }
-    Some((uid, gid))
+    (uid, gid)
 }
 
 /// Writes one line of `=M`.

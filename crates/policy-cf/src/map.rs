@@ -40,6 +40,8 @@ const CLASSES: [&[u8]; 25] = [
 
 /// How deep maps of maps may be.
 const MAP_DEPTH_MAX: u32 = 12;
+/// Host names remembered in address test mode.
+const HOSTS_MAX: usize = 10_000;
 /// Maps in one sequence (sendmail's MAXMAPSTACK).
 const SEQUENCE_MAX: usize = 12;
 
@@ -129,11 +131,36 @@ pub fn read(line: &[u8], complaints: &mut Vec<Vec<u8>>) -> Option<Map> {
     if spec.rest.is_empty() && needs_file(&spec.class) {
         complaints.push([b"No file name for ", &*spec.class, b" map ", name].concat());
     }
+    if &*spec.class == b"dns" {
+        check_dns(&spec, complaints);
+    }
+    if &*spec.class == b"ldap" && !spec.has(b'k') {
+        complaints.push([b"No filter given in map ", name].concat());
+    }
     Some(Map::new(spec))
 }
 
+/// A dns map must say what it asks for.
+fn check_dns(spec: &MapSpec, complaints: &mut Vec<Vec<u8>>) {
+    const TYPES: [&[u8]; 12] = [
+        b"A", b"AAAA", b"AFSDB", b"CNAME", b"MX", b"NS", b"PTR", b"SRV", b"TLSA", b"TXT", b"SOA",
+        b"HINFO",
+    ];
+    let wanted = spec.flag(b'R');
+    let is_known =
+        wanted.is_some_and(|wanted| TYPES.iter().any(|known| known.eq_ignore_ascii_case(wanted)));
+    if let Some(wanted) = wanted
+        && !is_known
+    {
+        complaints.push([b"dns map ", &*spec.name, b": wrong type ", wanted].concat());
+    }
+    if !is_known {
+        complaints.push([b"dns map ", &*spec.name, b": missing -R type"].concat());
+    }
+}
+
 fn needs_file(class: &[u8]) -> bool {
-    matches!(class, b"hash" | b"btree" | b"text" | b"implicit" | b"program" | b"stab" | b"socket")
+    matches!(class, b"hash" | b"btree" | b"text" | b"implicit" | b"program" | b"socket" | b"switch")
 }
 
 fn read_flags<'a>(
@@ -182,7 +209,7 @@ impl Map {
     }
 
     fn keeps_quotes(&self) -> bool {
-        &*self.spec.class == b"dequote" || self.spec.has(b'q')
+        matches!(&*self.spec.class, b"dequote" | b"macro" | b"arith") || self.spec.has(b'q')
     }
 }
 
@@ -267,8 +294,11 @@ impl Machine<'_> {
         all.extend(arguments.iter().map(Vec::as_slice));
         let append = map.append.as_deref();
         match &*map.spec.class {
-            b"null" => None,
-            b"macro" => self.macro_map(key, arguments, status),
+            b"null" => {
+                *status = exit::NOHOST;
+                None
+            }
+            b"macro" => Some(self.macro_map(key, arguments, status)),
             b"arith" => arith(key, arguments, status),
             b"dequote" => {
                 let space = if map.space == 0 { None } else { Some(map.space) };
@@ -276,20 +306,18 @@ impl Machine<'_> {
             }
             b"sequence" | b"switch" => {
                 let members = self.members(&map);
+                let is_switch = &*map.spec.class == b"switch";
+                if is_switch && !members.iter().any(|name| self.config.maps.contains_key(name)) {
+                    *status = exit::TEMPFAIL;
+                    return None;
+                }
                 self.sequence(&members, key, arguments, status, depth)
             }
             _ => {
-                if !self.open_map(folded) {
-                    return None;
-                }
-                let Some(Handle::Open(handle)) = self.config.maps.get(folded).map(|m| m.handle)
-                else {
+                let Some(answer) = self.outside_look_up(folded, key, arguments) else {
+                    *status = exit::TEMPFAIL;
                     return None;
                 };
-                let mut said = Vec::new();
-                let rest: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
-                let answer = self.world.lookup(handle, key, &rest, &mut said);
-                self.out.extend_from_slice(&said);
                 match answer {
                     Answer::Found(value) => {
                         *status = exit::OK;
@@ -298,6 +326,11 @@ impl Machine<'_> {
                         } else {
                             decorate(&value, Some(&all), append)
                         })
+                    }
+                    // A text file that lacks the key says so as a host that is not there.
+                    Answer::NotFound(0) if &*map.spec.class == b"text" => {
+                        *status = exit::NOHOST;
+                        None
                     }
                     Answer::NotFound(code) | Answer::TempFail(code) => {
                         *status = code;
@@ -308,7 +341,46 @@ impl Machine<'_> {
         }
     }
 
-    /// Opens a map if it is not; `false` if it can't be.
+    /// Asks the outside; `None` if the map could not be opened.
+    fn outside_look_up(
+        &mut self,
+        folded: &[u8],
+        key: &[u8],
+        arguments: &[Vec<u8>],
+    ) -> Option<Answer> {
+        if !self.open_map(folded) {
+            return None;
+        }
+        let map = self.config.maps.get(folded)?;
+        let Handle::Open(handle) = map.handle else { return None };
+        let is_host = &*map.spec.class == b"host";
+        // What stands behind a bracketed address is not looked at.
+        let end = key.iter().position(|octet| *octet == b']');
+        let key = match end.and_then(|end| key.get(..end.saturating_add(1))) {
+            Some(bracketed) if is_host && key.first() == Some(&b'[') => bracketed,
+            _ => key,
+        };
+        if is_host
+            && self.is_test
+            && let Some(answer) = self.hosts.get(key)
+        {
+            return Some(answer.clone());
+        }
+        let mut said = Vec::new();
+        let rest: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
+        let answer = self.world.lookup(handle, key, &rest, &mut said);
+        self.pass_on(&said);
+        if is_host && self.is_test && !matches!(answer, Answer::TempFail(_)) {
+            if self.hosts.len() >= HOSTS_MAX {
+                self.hosts.clear();
+            }
+            self.hosts.insert(key.to_vec(), answer.clone());
+        }
+        Some(answer)
+    }
+
+    /// Opens a map if it is not; `false` if it can't be and need not be (`-o`). One that must be there and is not
+    /// counts as open: each of its keys is a temporary failure.
     pub(crate) fn open_map(&mut self, folded: &[u8]) -> bool {
         let Some(map) = self.config.maps.get(folded) else { return false };
         if matches!(
@@ -320,7 +392,7 @@ impl Machine<'_> {
         let (handle, spec) = (map.handle, map.spec.clone());
         match handle {
             Handle::Open(_) => return true,
-            Handle::Failed => return false,
+            Handle::Failed => return !spec.is_optional(),
             Handle::Closed => {}
         }
         let opened = match self.world.open(&spec) {
@@ -335,7 +407,7 @@ impl Machine<'_> {
         if let Some(map) = self.config.maps.get_mut(folded) {
             map.handle = opened;
         }
-        matches!(opened, Handle::Open(_))
+        matches!(opened, Handle::Open(_)) || !spec.is_optional()
     }
 
     fn members(&mut self, map: &Map) -> Vec<Vec<u8>> {
@@ -379,18 +451,16 @@ impl Machine<'_> {
         None
     }
 
-    fn macro_map(&mut self, key: &[u8], arguments: &[Vec<u8>], status: &mut u8) -> Option<Vec<u8>> {
+    fn macro_map(&mut self, key: &[u8], arguments: &[Vec<u8>], status: &mut u8) -> Vec<u8> {
         let name = self.config.macros.read_name(key);
         for complaint in &name.complaints {
             self.system_error(complaint, None);
         }
-        if name.id == 0 {
-            *status = exit::CONFIG;
-            return None;
+        if name.id != 0 {
+            self.config.macros.set(name.id, arguments.first().cloned());
         }
-        self.config.macros.set(name.id, arguments.first().cloned());
         *status = exit::OK;
-        Some(Vec::new())
+        Vec::new()
     }
 }
 
@@ -460,7 +530,7 @@ fn c_number(text: &[u8]) -> i64 {
 /// `dequote`: takes the quotation marks off if what is inside needs none.
 fn dequote(key: &[u8], space: Option<u8>) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(key.len());
-    let (mut backslash, mut quoted, mut quotes) = (false, false, 0_usize);
+    let (mut backslash, mut quoted, mut marks) = (false, false, 0_usize);
     let (mut angles, mut comments, mut spaces) = (0_usize, 0_usize, 0_usize);
     for octet in key {
         if backslash {
@@ -480,7 +550,7 @@ fn dequote(key: &[u8], space: Option<u8>) -> Option<Vec<u8>> {
             match octet {
                 b'"' => {
                     quoted = !quoted;
-                    quotes = quotes.saturating_add(1);
+                    marks = marks.saturating_add(1);
                     continue;
                 }
                 b'<' => angles = angles.saturating_add(1),
@@ -490,6 +560,6 @@ fn dequote(key: &[u8], space: Option<u8>) -> Option<Vec<u8>> {
         }
         out.push(octet);
     }
-    let plain = angles == 0 && comments == 0 && spaces == 0 && !backslash && !quoted && quotes > 0;
+    let plain = angles == 0 && comments == 0 && spaces == 0 && !backslash && !quoted && marks > 0;
     plain.then_some(out)
 }

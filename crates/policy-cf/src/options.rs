@@ -1,7 +1,9 @@
 //! Options: one table for `O` lines, `-O`, `-o`, `-bO`, checks and the manual.
 
+pub mod check;
 pub mod table;
 
+pub use check::Complaint;
 pub use table::{Kind, OPTIONS, Spec};
 
 use alloc::collections::BTreeMap;
@@ -20,6 +22,10 @@ pub struct Options {
     pub help_file: Option<Vec<u8>>,
     /// AliasFile.
     pub alias_files: Vec<u8>,
+    /// The operator characters are in use: set, or needed by a rule.
+    pub has_operators: bool,
+    /// Options of the command line: the file can't change them any more.
+    pub fixed: Vec<&'static str>,
     /// Every option set, by its full name, in the words of the file.
     pub values: BTreeMap<&'static str, Vec<u8>>,
 }
@@ -32,10 +38,14 @@ impl Default for Options {
             must_quote: b"@,;:\\()[].'".to_vec(),
             help_file: None,
             alias_files: Vec::new(),
+            has_operators: false,
+            fixed: Vec::new(),
             values: BTreeMap::new(),
         }
     }
 }
+
+const OPERATORS_AGAIN: &[u8] = b"Warning: OperatorChars is being redefined.\n         It should only be set before ruleset definitions.\n";
 
 /// What setting an option came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,14 +54,28 @@ pub enum Set {
     Done,
     /// The operator characters are new: the tables must be made again.
     Operators(Vec<u8>),
-    /// Debug levels.
+    /// A user is named: whether there is one is known outside.
+    User(&'static str, Vec<u8>),
+    /// There is no such option.
     Nothing,
 }
 
 impl Options {
+    /// Whether a yes-or-no option is set to yes.
+    #[must_use]
+    pub fn truth(&self, name: &str) -> bool {
+        self.values.get(name).is_some_and(|value| crate::read::values::truth(value))
+    }
+
     /// Sets an option from the text behind `O`: `Name=value`, ` Name=value` or `Xvalue`.
-    pub fn set(&mut self, text: &[u8], complaints: &mut Vec<Vec<u8>>) -> Set {
-        let (spec, value) = match text.split_first() {
+    #[expect(clippy::too_many_lines, reason = "one arm a case, as the manual lists them")]
+    pub fn set(
+        &mut self,
+        text: &[u8],
+        is_from_command_line: bool,
+        complaints: &mut Vec<Complaint>,
+    ) -> Set {
+        let (spec, part, value) = match text.split_first() {
             Some((b' ', rest)) => {
                 let rest = crate::read::chars::trim_start(rest);
                 let end = rest.iter().position(|octet| *octet == b'=').unwrap_or(rest.len());
@@ -59,18 +83,30 @@ impl Options {
                 let name = crate::read::chars::trim_end(name);
                 let value = crate::read::chars::trim_start(value.get(1..).unwrap_or_default());
                 let Some(spec) = table::by_name(name, complaints) else { return Set::Nothing };
-                (spec, value)
+                let dot = name.iter().position(|octet| *octet == b'.');
+                let part = dot.and_then(|dot| name.get(dot.saturating_add(1)..));
+                (spec, part.unwrap_or_default(), value)
             }
             Some((letter, value)) => {
                 let Some(spec) = table::by_letter(*letter) else {
                     let text = alloc::format!("readcf: unknown option name 0x{letter:x}");
-                    complaints.push(text.into_bytes());
+                    complaints.push(Complaint::System(text.into_bytes()));
                     return Set::Nothing;
                 };
-                (spec, value)
+                (spec, b"".as_slice(), value)
             }
-            None => return Set::Nothing,
+            None => {
+                let text = b"readcf: unknown option name 0x0".to_vec();
+                complaints.push(Complaint::System(text));
+                return Set::Nothing;
+            }
         };
+        if is_from_command_line {
+            self.fixed.push(spec.name);
+        } else if self.fixed.contains(&spec.name) {
+            return Set::Nothing;
+        }
+        check::check(spec, part, value, complaints);
         self.values.insert(spec.name, value.to_vec());
         match spec.name {
             "BlankSub" => self.blank_substitute = value.first().copied().unwrap_or(0),
@@ -88,7 +124,16 @@ impl Options {
                 }
                 self.alias_files.extend_from_slice(value);
             }
-            "OperatorChars" => return Set::Operators(value.to_vec()),
+            "OperatorChars" => {
+                if self.has_operators {
+                    complaints.push(Complaint::Plain(OPERATORS_AGAIN.to_vec()));
+                }
+                self.has_operators = true;
+                return Set::Operators(crate::read::values::munch(value, 0).0);
+            }
+            "DefaultUser" | "RunAsUser" | "TrustedUser" => {
+                return Set::User(spec.name, value.to_vec());
+            }
             _ => {}
         }
         Set::Done

@@ -20,6 +20,9 @@ pub mod set {
     pub const LOCAL: usize = 5;
 }
 
+/// The longest address inside: rules may write it longer than it came.
+const INTERNAL_OCTETS_MAX: usize = 1024;
+
 /// Whose address it is and where it stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Side {
@@ -67,9 +70,14 @@ impl Machine<'_> {
                 *octet = b'?';
                 found = true;
             }
-            if index.saturating_add(2) > NAME_OCTETS_MAX.saturating_sub(1) + 1 {
-                self.set_status(exit::USAGE);
-                self.user_error(b"553 5.1.0 Address too long (255 bytes max)");
+            if index >= NAME_OCTETS_MAX.saturating_sub(1) {
+                mended.truncate(index);
+                if !self.about.is_empty() {
+                    self.about.clone_from(&mended);
+                }
+                let text =
+                    [b"553 5.1.0 Address \"", mended.as_slice(), b"\" too long (255 bytes max)"];
+                self.user_error(&text.concat());
                 return true;
             }
         }
@@ -94,11 +102,25 @@ impl Machine<'_> {
         let mut deferred = self.rewrite(&mut tokens, set::CANONIFY) == exit::TEMPFAIL;
         deferred |= self.rewrite(&mut tokens, set::PARSE) == exit::TEMPFAIL;
         let mut resolved = self.build(&tokens, side);
+        if resolved.mailer.is_some() && !side.is_sender {
+            self.queue_group(&resolved.user);
+        }
         if resolved.mailer.is_some() && deferred {
             resolved.is_deferred = true;
             self.say(&[b"Transient parse error -- message queued for future delivery"]);
         }
         Some(resolved)
+    }
+
+    /// Rule set queuegroup chooses where a recipient waits.
+    fn queue_group(&mut self, user: &[u8]) {
+        let found = self.config.sets.find(b"queuegroup").number;
+        let Some(set) = found.filter(|set| !self.config.sets.of(*set).is_empty()) else { return };
+        let mut tokens = Vec::new();
+        let (found, _) = self.scan(user, ScanTable::Outside, 0, &mut tokens);
+        if found {
+            self.rewrite(&mut tokens, set);
+        }
     }
 
     /// Reads what rule set 0 resolved to (sendmail's buildaddr).
@@ -119,11 +141,11 @@ impl Machine<'_> {
         let user = user.get(1..).unwrap_or_default();
         let host = match before.split_first() {
             Some((mark, host)) if mark.lead == meta::HOST && !host.is_empty() => {
-                Some(self.join(host, 0, true, NAME_OCTETS_MAX.saturating_add(1)))
+                Some(self.join(host, 0, true, INTERNAL_OCTETS_MAX))
             }
             _ => None,
         };
-        let user_text = self.join(user, b' ', false, NAME_OCTETS_MAX.saturating_add(2));
+        let user_text = self.join(user, b' ', false, INTERNAL_OCTETS_MAX);
         if name.eq_ignore_ascii_case(b"error") {
             return self.refuse(&user_text, host, refused);
         }
@@ -146,6 +168,10 @@ impl Machine<'_> {
     }
 
     /// Programs, files and lists go to their own mailers; then the mailer's rule sets.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one step a line, in an order that must be seen whole"
+    )]
     fn local_forms(
         &mut self,
         number: usize,
@@ -200,7 +226,7 @@ impl Machine<'_> {
             }
         }
         self.rewrite(&mut user, set::FINAL);
-        let mut name = self.join(&user, 0, true, NAME_OCTETS_MAX.saturating_add(2));
+        let mut name = self.join(&user, 0, true, INTERNAL_OCTETS_MAX);
         let mailer = self.config.mailers.get(number);
         let flags = mailer.map(|mailer| mailer.flags).unwrap_or_default();
         let mailer_name = mailer.map(|mailer| mailer.name.clone()).unwrap_or_default();
@@ -213,7 +239,26 @@ impl Machine<'_> {
         if !flags.has(b'u') {
             name.make_ascii_lowercase();
         }
+        name.truncate(NAME_OCTETS_MAX.saturating_sub(1));
+        self.mend_user(&mut name);
         Resolved { mailer: Some(number), mailer_name, host, user: name, ..Resolved::default() }
+    }
+
+    /// Control characters in a resolved user are named and replaced.
+    fn mend_user(&mut self, name: &mut [u8]) {
+        let mut found = false;
+        for octet in name.iter_mut().filter(|octet| octet.is_ascii_control()) {
+            *octet = b'?';
+            found = true;
+        }
+        if found {
+            let text = [
+                b"501 5.1.3 Syntax error in mailbox address \"",
+                &*name,
+                b"\" (non-printable character)",
+            ];
+            self.user_error(&text.concat());
+        }
     }
 
     /// `$#error $@ status $: text`: says it.
@@ -265,7 +310,7 @@ impl Machine<'_> {
                 status = exit::TEMPFAIL;
             }
         }
-        let text = self.join(&tokens, 0, false, NAME_OCTETS_MAX.saturating_add(1));
+        let text = self.join(&tokens, 0, false, INTERNAL_OCTETS_MAX);
         let before = self.config.macros.value(b'g').map(<[u8]>::to_vec);
         self.config.macros.set(b'g', Some(text));
         let text = self.expand(&template);
@@ -274,20 +319,26 @@ impl Machine<'_> {
     }
 }
 
-/// The exit status that an enhanced status code stands for.
+/// The exit status that an enhanced status code stands for (RFC 3463 to sysexits.h).
 fn status_of_code(code: &[u8]) -> u8 {
     if enhanced_length(code).is_none() {
         return exit::CONFIG;
     }
-    if code.first() == Some(&b'4') {
-        return exit::TEMPFAIL;
-    }
-    match code.get(2..).unwrap_or_default() {
-        b"1.1" => exit::NOUSER,
-        b"1.2" => exit::NOHOST,
-        b"7.1" => 77,
-        [b'5', b'.', ..] => exit::PROTOCOL,
-        [b'3', b'.', ..] => exit::SOFTWARE,
-        _ => exit::UNAVAILABLE,
+    match code {
+        [b'2', ..] => exit::OK,
+        [b'4', ..] => exit::TEMPFAIL,
+        _ => match code.get(2..).unwrap_or_default() {
+            b"1.0" | b"2.3" => exit::DATAERR,
+            b"1.1" | b"1.6" => exit::NOUSER,
+            b"1.2" | b"1.8" => exit::NOHOST,
+            b"1.3" | b"1.7" => exit::USAGE,
+            b"1.5" | b"4.6" => exit::CONFIG,
+            b"4.3" | b"4.5" => exit::TEMPFAIL,
+            b"4.0" | b"4.1" | b"4.2" => 74,
+            [b'3', b'.', ..] => exit::OSERR,
+            [b'5', b'.', ..] => exit::PROTOCOL,
+            [b'7', b'.', ..] => exit::DATAERR,
+            _ => exit::UNAVAILABLE,
+        },
     }
 }

@@ -121,6 +121,7 @@ impl RuleSets {
     }
 
     /// Finds a set by name or number, and makes it if there is none (S lines, `S=` of mailers).
+    #[expect(clippy::too_many_lines, reason = "one arm a case, as the manual lists them")]
     pub fn enter(&mut self, text: &[u8]) -> SetFound {
         let text = crate::read::chars::trim_start(text);
         if text.first().is_some_and(u8::is_ascii_digit) {
@@ -162,20 +163,17 @@ impl RuleSets {
                     None
                 }
             }
-            _ => match known {
-                Some(number) => Some(number),
-                None => {
-                    self.next = self.next.saturating_sub(1);
-                    if self.next < NUMBERED_SETS_MAX {
-                        complaint = Some(
-                            [name, b": too many named rulesets (100 max)".as_slice()].concat(),
-                        );
-                        None
-                    } else {
-                        Some(self.next)
-                    }
+            _ if known.is_some() => known,
+            _ => {
+                self.next = self.next.saturating_sub(1);
+                if self.next < NUMBERED_SETS_MAX {
+                    complaint =
+                        Some([name, b": too many named rulesets (100 max)".as_slice()].concat());
+                    None
+                } else {
+                    Some(self.next)
                 }
-            },
+            }
         };
         if let (Some(old), Some(new)) = (known, number)
             && old != new

@@ -168,10 +168,12 @@ fn rule_sets(machine: &mut Machine<'_>, line: &[u8]) {
         return;
     }
     let base = machine.config.arena.len();
+    let has_comments = machine.config.level < 9;
+    let table = if has_comments { ScanTable::Outside } else { ScanTable::NoComments };
     let mut rest = address;
     loop {
         let mut tokens = Vec::new();
-        let (found, stopped) = machine.scan(rest, ScanTable::NoComments, b',', &mut tokens);
+        let (found, stopped) = machine.scan(rest, table, b',', &mut tokens);
         if found {
             run_sets(machine, sets, &mut tokens);
         }
@@ -367,7 +369,7 @@ fn exchangers(machine: &mut Machine<'_>, rest: &[u8]) {
     }
     let mut said = Vec::new();
     let (list, status) = machine.world.mail_exchangers(rest, &mut said);
-    machine.out.extend_from_slice(&said);
+    machine.pass_on(&said);
     if let [only] = list.as_slice()
         && only.name.is_empty()
     {
@@ -397,7 +399,7 @@ fn canon(machine: &mut Machine<'_>, rest: &[u8]) {
     }
     let mut said = Vec::new();
     let name = machine.world.canonical_name(rest, &mut said).unwrap_or_else(|| rest.to_vec());
-    machine.out.extend_from_slice(&said);
+    machine.pass_on(&said);
     machine.say(&[b"getcanonname(", rest, b") returns ", &name]);
 }
 

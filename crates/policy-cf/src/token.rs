@@ -73,6 +73,8 @@ pub mod meta {
 
 /// The longest name (address or token), one more than fits (sendmail's MAXNAME).
 pub const NAME_OCTETS_MAX: usize = 256;
+/// The longest key of a map, one more than fits (sendmail's MAXKEY).
+pub const KEY_OCTETS_MAX: usize = 1024;
 /// The most tokens of one address (sendmail's MAXATOM).
 pub const TOKENS_MAX: usize = 1000;
 /// Room of one scan: octets and their ends (sendmail's PSBUFSIZE).
@@ -206,7 +208,7 @@ impl Tables {
         for octet in 0x80..=0x9f {
             inside.set(octet, Kind::Operator);
         }
-        for octet in [meta::DEFERRED, meta::CLASS, meta::NOT_CLASS, meta::POSITION] {
+        for octet in [meta::DEFERRED, meta::CLASS, meta::NOT_CLASS, meta::POSITION, meta::QUOTE] {
             inside.set(octet, Kind::One);
         }
         for octet in operators.iter().chain(b"()<>,;\r\n") {
@@ -215,7 +217,7 @@ impl Tables {
             }
         }
         let mut outside = inside.clone();
-        for octet in 0x80..=0x9f {
+        for octet in (0x80..=0x9f).chain([meta::QUOTE]) {
             outside.set(octet, Kind::Atom);
         }
         let mut no_comments = inside.clone();
@@ -579,6 +581,10 @@ pub fn join(
 
 /// Writes text as sendmail shows it: metasymbols as `$*`, macros as `$x` or `${name}`, others of the upper half as `M-c`.
 pub fn show(text: &[u8], name: &dyn Fn(u8, &mut Vec<u8>), out: &mut Vec<u8>) {
+    if text.iter().all(|octet| matches!(octet, b' '..=b'~')) {
+        out.extend_from_slice(text);
+        return;
+    }
     let mut octets = text.iter().copied().peekable();
     while let Some(octet) = octets.next() {
         if octet.is_ascii() {

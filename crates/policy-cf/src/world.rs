@@ -121,6 +121,12 @@ pub trait World {
     /// The system's error number.
     fn run_program(&mut self, command: &[u8], limit_bytes: usize) -> Result<Vec<u8>, i32>;
 
+    /// The addresses of this host's interfaces, in brackets, for class w.
+    fn interface_addresses(&mut self) -> Vec<Vec<u8>>;
+
+    /// Told once the options are read: some of them concern look-ups (`DontExpandCnames`, `HostsFile`, `ServiceSwitchFile` …).
+    fn configure(&mut self, options: &crate::options::Options);
+
     /// Looks up a user of this system by name.
     fn user(&mut self, name: &[u8]) -> Option<UserEntry>;
 

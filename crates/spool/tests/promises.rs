@@ -91,14 +91,14 @@ fn a_large_body_is_a_file_until_its_message_ends() {
     let place = TempDir::new().unwrap();
     let (mut log, _) = open(place.path());
     let large = log.begin_large().unwrap();
-    File::from(large.file).write_all(&[b'x'; 300_000]).unwrap();
+    File::from(large.file).write_all("x".repeat(300_000).as_bytes()).unwrap();
     let body_of = Body::Large(large.token, 300_000);
     log.append(1, QueueId::from_u64(9), b"envelope", body_of).unwrap();
     let slot = settle(&mut log, 1)[0].result.unwrap();
     assert_eq!(body(&mut log, slot).len(), 300_000);
     drop(log);
     let (mut log, found) = open(place.path());
-    assert_eq!(body(&mut log, found[0].1), [b'x'; 300_000]);
+    assert_eq!(body(&mut log, found[0].1), "x".repeat(300_000).into_bytes());
     log.remove(found[0].1).unwrap();
     settle(&mut log, 0);
     assert_eq!(fs::read_dir(place.path().join("large")).unwrap().count(), 0);

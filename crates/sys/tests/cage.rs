@@ -20,17 +20,29 @@ const NOBODY: u32 = 65_534;
 /// A child that panicked.
 const PANICKED: i32 = 101;
 
+/// A panic in a forked child is told without the locks of the test program, which another thread of the parent may
+/// have held when the child was forked.
+fn tell_panics_of_children() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let (parent, usual) = (std::process::id(), std::panic::take_hook());
+        std::panic::set_hook(Box::new(move |report| {
+            if std::process::id() == parent {
+                return usual(report);
+            }
+            rustix::io::write(rustix::stdio::stderr(), report.to_string().as_bytes()).ok();
+        }));
+    });
+}
+
 /// Runs `inside` in a forked child, and gives its exit code.
 fn forked(inside: impl FnOnce() -> i32) -> i32 {
+    tell_panics_of_children();
     // SAFETY: the child uses nothing that another thread of the test could have locked: malloc is made for
     // fork, and the test's own output is not touched.
     let child = match unsafe { nix::unistd::fork() }.unwrap() {
         ForkResult::Parent { child } => child,
         ForkResult::Child => {
-            std::panic::set_hook(Box::new(|report| {
-                let text = report.to_string();
-                rustix::io::write(rustix::stdio::stderr(), text.as_bytes()).ok();
-            }));
             let code = std::panic::catch_unwind(AssertUnwindSafe(inside)).unwrap_or(PANICKED);
             // SAFETY: ends the process without running what belongs to the parent.
             unsafe { libc::_exit(code) }
@@ -295,8 +307,8 @@ fn another_architectures_calls_end_the_process() {
     }
 }
 
-#[test]
-fn the_kernel_shows_an_empty_hand() {
+/// Looks at a caged process from outside, as /proc shows it.
+fn the_kernel_shows_an_empty_hand_of(changes_user: bool) {
     let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
     let code = std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
@@ -309,7 +321,11 @@ fn the_kernel_shows_an_empty_hand() {
             (status, std::os::unix::fs::MetadataExt::uid(&memory))
         });
         let code = forked(|| {
-            cage(&[], Vec::new()).enter().unwrap();
+            let mut cage = cage(&[], Vec::new());
+            if !changes_user {
+                cage.identity = None;
+            }
+            cage.enter().unwrap();
             (&theirs).write_all(&std::process::id().to_ne_bytes()).unwrap();
             (&theirs).read_exact(&mut [0; 1]).unwrap();
             0
@@ -328,6 +344,8 @@ fn the_kernel_shows_an_empty_hand() {
         }
         if is_root() {
             is("CapBnd", "0000000000000000");
+        }
+        if is_root() && changes_user {
             is("Uid", "59999\t59999\t59999\t59999");
             is("Gid", "59999\t59999\t59999\t59999");
             is("Groups", "");
@@ -340,6 +358,16 @@ fn the_kernel_shows_an_empty_hand() {
 }
 
 #[test]
+fn who_changes_his_user_has_an_empty_hand() {
+    the_kernel_shows_an_empty_hand_of(true);
+}
+
+#[test]
+fn who_stays_who_he_is_even_root_has_an_empty_hand() {
+    the_kernel_shows_an_empty_hand_of(false);
+}
+
+#[test]
 fn limits_hold_and_can_be_read() {
     let code = in_cage(&[], &[], || {
         let files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
@@ -349,9 +377,9 @@ fn limits_hold_and_can_be_read() {
         let copies: Vec<_> = (0..100)
             .map_while(|_| rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), 0).ok())
             .collect();
-        i32::try_from(copies.len()).unwrap()
+        i32::from(copies.is_empty() || copies.len() >= 64)
     });
-    assert!((1..64).contains(&code), "{code}");
+    assert_eq!(code, 0);
 }
 
 #[test]
@@ -368,9 +396,8 @@ fn a_narrower_cage_lets_a_file_grow_so_far_and_no_further() {
 
 #[test]
 fn a_narrower_cage_connects_to_the_named_ports_alone() {
-    let allowed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let other = listener.local_addr().unwrap();
+    let listeners = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let [allowed, other] = listeners.each_ref().map(|one| one.local_addr().unwrap());
     let code = forked(|| {
         let connect_ports = Some(vec![allowed.port()]);
         let narrower = Narrower { connect_ports, ..Narrower::default() };
@@ -378,8 +405,7 @@ fn a_narrower_cage_connects_to_the_named_ports_alone() {
         if entered.files() != Enforced::Fully {
             return 0;
         }
-        let refused = std::net::TcpStream::connect(allowed).unwrap_err();
-        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+        std::net::TcpStream::connect(allowed).unwrap();
         let forbidden = std::net::TcpStream::connect(other).unwrap_err();
         assert_eq!(forbidden.kind(), std::io::ErrorKind::PermissionDenied);
         0
@@ -446,7 +472,7 @@ fn who_was_to_die_with_his_parent_still_does() {
                 rustix::process::set_parent_process_death_signal(kill).unwrap();
                 cage(&[], Vec::new()).enter().unwrap();
                 (&said).write_all(b"x").unwrap();
-                std::thread::sleep(Duration::from_hours(1));
+                std::thread::sleep(Duration::from_secs(20));
                 0
             }
         }

@@ -13,7 +13,9 @@ const NUMBER: i32 = 177;
 #[test]
 fn the_child() {
     let open = sys::deed::descriptors();
-    if !open.contains(&(NUMBER, "unix stream")) {
+    // The other tests, in the same process, have that number open now and then.
+    let is_alone = std::env::args().any(|word| word == "the_child");
+    if !is_alone || !open.contains(&(NUMBER, "unix stream")) {
         return;
     }
     let mut link = UnixStream::from(sys::fd::inherited(NUMBER).unwrap());
@@ -28,7 +30,7 @@ fn the_child() {
     match order {
         [b'7'] => std::process::exit(7),
         [b'a'] => std::process::abort(),
-        _ => std::thread::sleep(std::time::Duration::from_hours(1)),
+        _ => std::thread::sleep(std::time::Duration::from_secs(20)),
     }
 }
 

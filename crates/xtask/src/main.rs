@@ -9,6 +9,7 @@
     reason = "a development tool speaks to its user"
 )]
 
+mod bench_spool;
 mod ci;
 mod tidy;
 
@@ -18,7 +19,8 @@ use std::path::PathBuf;
 const USAGE: &str = "usage: cargo xtask COMMAND
 
   ci      fmt, tidy, clippy, tests, docs: all that CI does
-  tidy    floors, purity, lengths, documents";
+  tidy    floors, purity, lengths, documents
+  bench spool [--dir DIR]   the spool beside a queue of files (use --release)";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -29,6 +31,7 @@ fn main() -> Result<()> {
     match (command, rest) {
         ("ci", []) => ci::run(),
         ("tidy", []) => tidy::run(&root()),
+        ("bench", [what, arguments @ ..]) if what == "spool" => bench_spool::run(arguments),
         _ => bail!("{USAGE}"),
     }
 }

@@ -96,7 +96,7 @@ impl Dialogue<'_> {
             recipients: message.recipients.into_iter().map(|one| one.address).collect(),
             notify: Notify::UNSET,
         };
-        match take(submission, &text, self.place) {
+        match take(&submission, &text, self.place) {
             Taken::Yes(id) => Input::Stored(id.unwrap_or(message.id)),
             Taken::NotNow(_) | Taken::Never(_) => Input::NotStored(NotStored::Trouble),
         }

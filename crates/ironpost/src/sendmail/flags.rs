@@ -15,6 +15,10 @@ pub(crate) enum Mode {
     PrintQueue,
     /// `-q`: try the queue now.
     RunQueue,
+    /// `-bt`: address test mode of a sendmail.cf.
+    AddressTest,
+    /// `-bi`: make the alias database.
+    MakeAliases,
 }
 
 /// The flags of one call.
@@ -114,6 +118,8 @@ impl Flags {
             (b'b', b"m") => self.mode = Mode::Deliver,
             (b'b', b"s") => self.mode = Mode::Dialogue,
             (b'b', b"p") => self.mode = Mode::PrintQueue,
+            (b'b', b"t") => self.mode = Mode::AddressTest,
+            (b'b', b"i") => self.mode = Mode::MakeAliases,
             (b'b', other) => {
                 return Err(format!("Invalid operation mode {}", wire::escape::text(other)));
             }

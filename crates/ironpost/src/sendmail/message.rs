@@ -107,7 +107,7 @@ fn head_end(text: &[u8]) -> usize {
         let is_continuation = line.starts_with(b" ") || line.starts_with(b"\t");
         let colon = line.iter().position(|&octet| octet == b':').unwrap_or(0);
         let name = line.get(..colon).unwrap_or_default().trim_ascii_end();
-        let is_field = !name.is_empty() && name.iter().all(|octet| octet.is_ascii_graphic());
+        let is_field = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
         if line == b"\r\n" || !(is_field || (is_continuation && end > 0)) {
             break;
         }

@@ -118,7 +118,9 @@ impl Build {
         }
         let if_there = match if_there {
             IfThere::Add if !self.has_duplicates => IfThere::Replace,
-            other => other,
+            IfThere::Keep => IfThere::Keep,
+            IfThere::Replace => IfThere::Replace,
+            IfThere::Add => IfThere::Add,
         };
         match &mut self.store {
             Store::Hash(buckets) => buckets.put(key, value, if_there),
@@ -170,7 +172,7 @@ impl Build {
             Store::Hash(buckets) => buckets.lay_out(&mut image)?,
             Store::Btree(tree) => super::build_btree::lay_out(&tree, &mut image)?,
         }
-        image.finish(self.has_duplicates, unique_id)
+        Ok(image.finish(self.has_duplicates, unique_id))
     }
 }
 
@@ -307,7 +309,7 @@ impl Image {
         Ok(numbers)
     }
 
-    fn finish(mut self, has_duplicates: bool, unique_id: [u8; 20]) -> Result<Vec<u8>, Error> {
+    fn finish(mut self, has_duplicates: bool, unique_id: [u8; 20]) -> Vec<u8> {
         let (magic, kind) = match self.head {
             Head::Btree => (BTREE_MAGIC, TYPE_BTREE_META),
             Head::Hash { .. } => (HASH_MAGIC, TYPE_HASH_META),
@@ -348,7 +350,7 @@ impl Image {
             write_at(&mut self.octets, at, &number.to_le_bytes());
         }
         write_at(&mut self.octets, 52, &unique_id);
-        Ok(self.octets)
+        self.octets
     }
 }
 

@@ -18,7 +18,7 @@ const DUPLICATES_REFERENCE_BYTES: usize = 8;
 #[derive(Debug)]
 pub(super) struct Buckets {
     page_bytes: usize,
-    buckets: Vec<Bucket>,
+    chains: Vec<Bucket>,
     pairs: u32,
 }
 
@@ -43,20 +43,20 @@ struct Item {
 impl Buckets {
     pub(super) fn new(page_bytes: usize, count: u32) -> Self {
         let count = usize::try_from(count).unwrap_or(2).max(2);
-        let buckets = (0..count).map(|_| vec![Fill::default()]).collect();
-        Self { page_bytes, buckets, pairs: 0 }
+        let chains = (0..count).map(|_| vec![Fill::default()]).collect();
+        Self { page_bytes, chains, pairs: 0 }
     }
 
     fn bucket_of(&self, hash: u32) -> usize {
-        let high_mask = self.buckets.len().next_power_of_two().saturating_sub(1);
+        let high_mask = self.chains.len().next_power_of_two().saturating_sub(1);
         let hash = usize::try_from(hash).unwrap_or(0);
         let bucket = hash & high_mask;
-        if bucket >= self.buckets.len() { hash & (high_mask >> 1) } else { bucket }
+        if bucket >= self.chains.len() { hash & (high_mask >> 1) } else { bucket }
     }
 
     /// Where a key is: page of the bucket, item of the page.
     fn find(&self, bucket: usize, hash: u32, key: &[u8]) -> Option<(usize, usize)> {
-        self.buckets.get(bucket)?.iter().enumerate().find_map(|(page, fill)| {
+        self.chains.get(bucket)?.iter().enumerate().find_map(|(page, fill)| {
             let item = fill.items.iter().position(|item| item.hash == hash && *item.key == *key)?;
             Some((page, item))
         })
@@ -66,11 +66,11 @@ impl Buckets {
         let hash = by_fnv(key);
         let bucket = self.bucket_of(hash);
         let (page, item) = self.find(bucket, hash, key)?;
-        Some(&self.buckets.get(bucket)?.get(page)?.items.get(item)?.values)
+        Some(&self.chains.get(bucket)?.get(page)?.items.get(item)?.values)
     }
 
     fn take(&mut self, bucket: usize, (page, item): (usize, usize)) -> Option<Item> {
-        let fill = self.buckets.get_mut(bucket)?.get_mut(page)?;
+        let fill = self.chains.get_mut(bucket)?.get_mut(page)?;
         if item >= fill.items.len() {
             return None;
         }
@@ -100,7 +100,7 @@ impl Buckets {
             return Put::WasThere;
         }
         let page_bytes = self.page_bytes;
-        let Some(fill) = self.buckets.get_mut(bucket).and_then(|pages| pages.get_mut(place.0))
+        let Some(fill) = self.chains.get_mut(bucket).and_then(|pages| pages.get_mut(place.0))
         else {
             return Put::Done;
         };
@@ -131,7 +131,7 @@ impl Buckets {
         item.bytes = item.bytes_on_page(page_bytes);
         self.pairs = self.pairs.saturating_add(1);
         let room = page_bytes.saturating_sub(PAGE_HEAD);
-        let Some(pages) = self.buckets.get_mut(bucket) else { return };
+        let Some(pages) = self.chains.get_mut(bucket) else { return };
         // Only the last page of a bucket is filled to its last octet: libdb's search asks for more than enough room.
         let last = pages.len().saturating_sub(1);
         let place = pages.iter().enumerate().position(|(index, fill)| {
@@ -150,19 +150,17 @@ impl Buckets {
 
     /// Adds one bucket and deals out the pairs of the one it comes from.
     fn grow(&mut self) {
-        let new = self.buckets.len();
+        let new = self.chains.len();
         let old = new & (new.saturating_add(1).next_power_of_two().saturating_sub(1) >> 1);
         let page_bytes = self.page_bytes;
         let room = page_bytes.saturating_sub(PAGE_HEAD);
-        let pages = self.buckets.get_mut(old).map(std::mem::take).unwrap_or_default();
-        self.buckets.push(Vec::new());
+        let pages = self.chains.get_mut(old).map(std::mem::take).unwrap_or_default();
+        self.chains.push(Vec::new());
         let (mut stay, mut go) = (vec![Fill::default()], vec![Fill::default()]);
         for fill in pages {
             for item in fill.items {
                 let side = if self.bucket_of(item.hash) == new { &mut go } else { &mut stay };
-                if !side
-                    .last()
-                    .is_some_and(|fill| fill.used_bytes.saturating_add(item.bytes) <= room)
+                if side.last().is_none_or(|fill| fill.used_bytes.saturating_add(item.bytes) > room)
                 {
                     side.push(Fill::default());
                 }
@@ -171,17 +169,17 @@ impl Buckets {
                 }
             }
         }
-        if let Some(place) = self.buckets.get_mut(old) {
+        if let Some(place) = self.chains.get_mut(old) {
             *place = stay;
         }
-        if let Some(place) = self.buckets.last_mut() {
+        if let Some(place) = self.chains.last_mut() {
             *place = go;
         }
     }
 
     pub(super) fn lay_out(self, image: &mut Image) -> Result<(), Error> {
-        let count = u32::try_from(self.buckets.len())
-            .map_err(|_| Error::Unsupported("too many buckets"))?;
+        let count =
+            u32::try_from(self.chains.len()).map_err(|_| Error::Unsupported("too many buckets"))?;
         let allocated =
             count.checked_next_power_of_two().ok_or(Error::Unsupported("too many buckets"))?;
         for _ in 0..allocated {
@@ -194,7 +192,7 @@ impl Buckets {
             groups: checked_log2(allocated),
         });
         let mut number = 0_u32;
-        for pages in self.buckets {
+        for pages in self.chains {
             number = number.saturating_add(1);
             let (mut at, mut previous) = (number, 0);
             let mut pages = pages.into_iter().peekable();

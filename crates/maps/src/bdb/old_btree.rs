@@ -20,9 +20,11 @@ const BIG_KEY: u8 = 2;
 /// The head's flag for numbered records.
 const HEAD_RECNO: u32 = 0x80;
 
-/// A tree; everything about it stands in fixed places.
+/// A tree, by its root.
 #[derive(Debug)]
-pub(super) struct Tree;
+pub(super) struct Tree {
+    root: u32,
+}
 
 impl Tree {
     /// Reads the head: `None` if it is no such file.
@@ -41,7 +43,7 @@ impl Tree {
         if number(20)? & HEAD_RECNO != 0 {
             return Err(Error::Unsupported("numbered records"));
         }
-        Ok(Some((Layout { order, page_bytes, head_bytes: PAGE_HEAD }, Self)))
+        Ok(Some((Layout { order, page_bytes, head_bytes: PAGE_HEAD }, Self { root: ROOT })))
     }
 
     pub(super) fn values(
@@ -50,7 +52,7 @@ impl Tree {
         key: &[u8],
         visit: &mut Visit<'_>,
     ) -> Result<(), Error> {
-        let mut number = ROOT;
+        let mut number = self.root;
         let mut page = pages.page(number)?;
         while kind(&page)? == INNER {
             let (mut low, mut high) = (1, entries(&page)?.max(1));
@@ -74,7 +76,7 @@ impl Tree {
     }
 
     pub(super) fn each(&self, pages: &mut Pages, visit: &mut Visit<'_>) -> Result<(), Error> {
-        let mut number = ROOT;
+        let mut number = self.root;
         let mut page = pages.page(number)?;
         while kind(&page)? == INNER {
             number = page.u32(page.offset(0)?.saturating_add(4))?;

@@ -1,5 +1,6 @@
 //! Every option: name, old letter, kind of value, and whether ordinary users may set it (manual, section 5.6).
 
+use super::check::Complaint;
 use alloc::vec::Vec;
 
 /// What an option's value is.
@@ -215,7 +216,7 @@ pub fn by_letter(letter: u8) -> Option<&'static Spec> {
 }
 
 /// The option of a name: letters of either case, and a beginning that is unique will do.
-pub fn by_name(name: &[u8], complaints: &mut Vec<Vec<u8>>) -> Option<&'static Spec> {
+pub fn by_name(name: &[u8], complaints: &mut Vec<Complaint>) -> Option<&'static Spec> {
     let head = name.split(|octet| *octet == b'.').next().unwrap_or_default();
     if let Some(spec) = OPTIONS.iter().find(|spec| spec.name.as_bytes().eq_ignore_ascii_case(head))
     {
@@ -227,15 +228,15 @@ pub fn by_name(name: &[u8], complaints: &mut Vec<Vec<u8>>) -> Option<&'static Sp
     match (found.next(), found.next()) {
         (Some(spec), None) if !head.is_empty() => {
             let text = [b"Option ", name, b" used as abbreviation for ", spec.name.as_bytes()];
-            complaints.push(text.concat());
+            complaints.push(Complaint::System(text.concat()));
             Some(spec)
         }
         (Some(_), Some(_)) if !head.is_empty() => {
-            complaints.push([b"readcf: ambiguous option name ", name].concat());
+            complaints.push(Complaint::System([b"readcf: ambiguous option name ", name].concat()));
             None
         }
         _ => {
-            complaints.push([b"readcf: unknown option name ", name].concat());
+            complaints.push(Complaint::System([b"readcf: unknown option name ", name].concat()));
             None
         }
     }

@@ -2,7 +2,7 @@
 
 use super::LOOKUP_ARGUMENTS_MAX;
 use crate::machine::{Machine, ScanTable, exit};
-use crate::token::{NAME_OCTETS_MAX, TOKENS_MAX, Token, meta};
+use crate::token::{KEY_OCTETS_MAX, NAME_OCTETS_MAX, TOKENS_MAX, Token, meta};
 use alloc::vec::Vec;
 
 /// Octets that the arguments of one look-up may have together.
@@ -17,6 +17,13 @@ struct LookUp {
     /// Where it begins and ends in the tokens.
     from: usize,
     to: usize,
+}
+
+/// Which part of a look-up tokens belong to.
+enum Part {
+    Key,
+    Argument,
+    Default,
 }
 
 impl Machine<'_> {
@@ -56,12 +63,6 @@ impl Machine<'_> {
         };
         let mut look_up =
             LookUp { map, key: Vec::new(), arguments: Vec::new(), default: None, from, to: at };
-        /// Which part tokens belong to.
-        enum Part {
-            Key,
-            Argument,
-            Default,
-        }
         let mut part = Part::Key;
         while let Some(token) = tokens.get(at) {
             at = at.saturating_add(1);
@@ -112,12 +113,12 @@ impl Machine<'_> {
             room = room.saturating_sub(text.len().saturating_add(1));
             arguments.push(text);
         }
-        let key = self.join(&look_up.key, separator, true, NAME_OCTETS_MAX.saturating_add(1));
+        let key = self.join(&look_up.key, separator, true, KEY_OCTETS_MAX);
         let mut value = if known { self.map_look_up(name, &key, &arguments, status) } else { None };
         if value.is_none()
             && let Some(default) = &look_up.default
         {
-            value = Some(self.join(default, 0, false, NAME_OCTETS_MAX.saturating_add(1)));
+            value = Some(self.join(default, 0, false, KEY_OCTETS_MAX));
         }
         let Some(value) = value else { return Ok(look_up.key.clone()) };
         let mut new = Vec::new();

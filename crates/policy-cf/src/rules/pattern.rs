@@ -56,14 +56,14 @@ pub struct Bind {
 
 /// The wildcards of one match.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Binds {
+pub(crate) struct Binds {
     list: [Bind; WILDCARDS_MAX],
     count: usize,
 }
 
 impl Binds {
     /// The n-th wildcard, from 0.
-    pub fn get(&self, index: usize) -> Option<Bind> {
+    pub(crate) fn get(&self, index: usize) -> Option<Bind> {
         if index < self.count { self.list.get(index).copied() } else { None }
     }
 
@@ -82,7 +82,7 @@ impl Binds {
 
 /// Bits of the hashes of words.
 #[must_use]
-pub fn mask_of(tokens: &[Token]) -> u64 {
+pub(super) fn mask_of(tokens: &[Token]) -> u64 {
     tokens.iter().fold(0, |mask, token| mask | bit_of(token.hash))
 }
 
@@ -91,7 +91,7 @@ fn bit_of(hash: u32) -> u64 {
 }
 
 /// What the matcher looks at beside pattern and tokens.
-pub struct Ground<'a> {
+pub(crate) struct Ground<'a> {
     /// Texts of tokens.
     pub arena: &'a Arena,
     /// Words of classes.
@@ -160,7 +160,7 @@ impl Pattern {
     }
 
     /// Matches the whole of `tokens`.
-    pub fn matches(&self, tokens: &[Token], ground: &mut Ground<'_>) -> Option<Binds> {
+    pub(crate) fn matches(&self, tokens: &[Token], ground: &mut Ground<'_>) -> Option<Binds> {
         let mut binds = Binds::default();
         let (mut op_at, mut at) = (0_usize, 0_usize);
         loop {
@@ -271,6 +271,9 @@ fn phrase_end(
             {
                 return Some(end);
             }
+        }
+        if tokens.get(end).is_none() && end == first.saturating_add(1) {
+            return None;
         }
         if !text.add(word, ground.tables, ground.separator) || text.octets.len() > longest {
             return None;

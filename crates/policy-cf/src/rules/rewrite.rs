@@ -12,6 +12,8 @@ struct Run {
     from: usize,
     depth: u32,
     status: u8,
+    /// How many tokens there may be: counted from the caller's first token, as sendmail counts.
+    room: usize,
 }
 
 /// Where a rule set goes on after a rule that matched.
@@ -25,7 +27,7 @@ impl Machine<'_> {
     /// Runs rule set `set` over all of `tokens`, in place. Gives a sysexits code: 0, or 75 if a map could not answer.
     pub fn rewrite(&mut self, tokens: &mut Vec<Token>, set: usize) -> u8 {
         self.steps = 0;
-        self.rewrite_from(tokens, 0, set, 0)
+        self.rewrite_from(tokens, 0, set, (0, TOKENS_MAX))
     }
 
     pub(crate) fn rewrite_from(
@@ -33,7 +35,7 @@ impl Machine<'_> {
         tokens: &mut Vec<Token>,
         from: usize,
         set: usize,
-        depth: u32,
+        (depth, room): (u32, usize),
     ) -> u8 {
         let shown = self.is_test || self.debug.is(21, 1);
         if shown {
@@ -51,7 +53,7 @@ impl Machine<'_> {
             self.system_error(&text, None);
             return exit::CONFIG;
         }
-        let mut run = Run { set, from, depth: depth.saturating_add(1), status: exit::OK };
+        let mut run = Run { set, from, depth: depth.saturating_add(1), status: exit::OK, room };
         let failed = self.run_rules(tokens, &mut run);
         if let Some(status) = failed {
             return status;
@@ -302,15 +304,13 @@ impl Machine<'_> {
                 }
                 _ => new.push(token),
             }
-            if new.len() >= TOKENS_MAX.saturating_sub(run.from)
-                || self.config.arena.len() >= ARENA_OCTETS_MAX
-            {
+            if new.len() >= run.room || self.config.arena.len() >= ARENA_OCTETS_MAX {
                 self.system_error(b"554 5.3.0 rewrite: expansion too long", None);
                 return Err(exit::DATAERR);
             }
         }
         if look_ups {
-            let status = self.look_ups(new, TOKENS_MAX.saturating_sub(run.from))?;
+            let status = self.look_ups(new, run.room)?;
             calls = true;
             if status != exit::OK {
                 run.status = status;
@@ -329,14 +329,8 @@ impl Machine<'_> {
         }
         let Some(value) = value.filter(|value| !value.is_empty()) else { return Ok(()) };
         let (found, _) = self.scan(&value, ScanTable::Outside, 0, new);
-        if !found {
-            let name = bare_name(&self.config, id);
-            let text =
-                [b"554 5.3.0 rewrite: cannot prescan value of macro ", name.as_slice()].concat();
-            self.system_error(&text, None);
-            return Err(exit::DATAERR);
-        }
-        Ok(())
+        // What is wrong with the value was said by the scan.
+        if found { Ok(()) } else { Err(exit::DATAERR) }
     }
 
     /// Carries out the calls in the tokens from `run.from` on, the last one first.
@@ -380,7 +374,8 @@ impl Machine<'_> {
         while let Some((at, set)) = found.pop() {
             let end = at.saturating_add(2).min(tokens.len());
             tokens.drain(at..end);
-            let status = self.rewrite_from(tokens, at, set, run.depth);
+            let room = TOKENS_MAX.saturating_sub(at.saturating_sub(run.from));
+            let status = self.rewrite_from(tokens, at, set, (run.depth, room));
             if status != exit::OK && status != exit::TEMPFAIL {
                 return status;
             }
