@@ -213,14 +213,14 @@ pub enum FromPolicy {
     Expansion(Expansion),
 }
 
-/// smtpd or control to queue. The ids of envelopes come from the sender's own lane ([`crate::ids`]).
+/// smtpd or control to queue. The ids of envelopes come from the sender's own lane (`ids.rs`).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum ToQueue {
     /// Make this durable. The tail is the body, unless a large one was begun under this ticket.
     Commit {
         /// Comes back in the answer.
         ticket: u32,
-        /// Encoded [`Envelope`].
+        /// An encoded `queue::Envelope`.
         envelope: Box<[u8]>,
         /// Octets of a large body; `None`: the tail is the body.
         large_bytes: Option<u64>,

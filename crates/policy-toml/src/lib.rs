@@ -1,6 +1,6 @@
 //! Reads ironpost.toml and answers with typed rules.
 //!
-//! What the owner wrote ([`written`]) and what it means here ([`TomlPolicy`]) are two types; between them stands the
+//! what the owner wrote (`written`) and what it means here ([`TomlPolicy`]) are two types; between them stands the
 //! judgement that names each wrong value with its line and column.
 #![forbid(unsafe_code)]
 
