@@ -122,6 +122,7 @@ impl House {
             std::thread::sleep(Duration::from_millis(20));
         }
         drop(server.kill());
+        drop(server.wait());
         panic!("the server did not stop");
     }
 }
@@ -255,21 +256,17 @@ fn kills_at_random_moments_lose_nothing_that_was_acknowledged() {
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 let processes = house.processes();
                 let at = usize::try_from(random >> 33).unwrap() % (processes.len() + 1);
-                match processes.get(at) {
-                    Some((pid, _)) => kill("KILL", u32::try_from(*pid).unwrap()),
-                    None => {
-                        // Master, and so everybody.
-                        drop(house.server.as_mut().unwrap().kill());
-                        drop(house.server.take().unwrap().wait());
-                        house.start();
-                    }
+                if let Some((pid, _)) = processes.get(at) {
+                    kill("KILL", u32::try_from(*pid).unwrap());
+                } else {
+                    // Master, and so everybody.
+                    drop(house.server.as_mut().unwrap().kill());
+                    drop(house.server.take().unwrap().wait());
+                    house.start();
                 }
             }
             let name = format!("{round}-{number}");
-            let mut open = match session.take().or_else(|| house.talk()) {
-                Some(open) => open,
-                None => continue,
-            };
+            let Some(mut open) = session.take().or_else(|| house.talk()) else { continue };
             match open.send(&name, &format!("user{}", number % 3)) {
                 Some(true) => {
                     acknowledged.push(name);
