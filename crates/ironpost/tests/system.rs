@@ -315,10 +315,9 @@ fn garbage_on_the_port_ends_its_own_sessions_only() {
         drop(session.input.read_to_end(&mut Vec::new()));
     }
     assert_eq!(house.talk().unwrap().send("after", "anna"), Some(true));
-    let roles = |processes: &[(i32, String)]| {
-        processes.iter().filter(|(_, role)| role != "deliver").cloned().collect::<Vec<_>>()
-    };
-    assert_eq!(roles(&house.processes()), roles(&before));
+    // A delivery child may have come meanwhile; nobody may have gone.
+    let after: Vec<i32> = house.processes().into_iter().map(|(pid, _)| pid).collect();
+    assert!(before.iter().all(|(pid, _)| after.contains(pid)), "{before:?} {after:?}");
 }
 
 #[test]
