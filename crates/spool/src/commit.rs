@@ -66,6 +66,18 @@ impl Messenger {
     }
 }
 
+/// A bug in a thread of the spool ends the process, which starts again from the disk: else everybody would wait for ever
+/// for an answer of a thread that is no more.
+pub(crate) struct Fatal;
+
+impl Drop for Fatal {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::abort();
+        }
+    }
+}
+
 /// A commit thread.
 #[derive(Debug)]
 pub(crate) struct Committer {
@@ -108,6 +120,7 @@ impl From<io::Error> for Trouble {
 impl Committer {
     /// Works until the log is dropped, or the disk fails.
     pub(crate) fn run(mut self, batches: &Receiver<Batch>) {
+        let _fatal = Fatal;
         while let Ok(mut batch) = batches.recv() {
             let shard = self.shard;
             let news = match self.commit(&mut batch) {

@@ -18,12 +18,15 @@ pub enum Event {
         /// The name of the copy; `None`: it could not be made.
         saved_as: Option<String>,
     },
-    /// The last commit before a crash was not whole; nothing in it was ever acknowledged.
+    /// The last commit before a crash was not whole; nothing in it was ever acknowledged. It was copied to
+    /// `damaged/` all the same, for rot in the last commit looks no different.
     Torn {
         /// The segment.
         segment: u32,
         /// Where it begins.
         offset: u64,
+        /// The name of the copy; `None`: it could not be made, and the segment stays as it is.
+        saved_as: Option<String>,
     },
     /// The file of a message's body is not there, or shorter than it was.
     LargeMissing {
@@ -64,8 +67,12 @@ impl fmt::Display for Event {
                     None => f.write_str("; no copy could be made"),
                 }
             }
-            Self::Torn { segment, offset } => {
-                write!(f, "segment {segment:08}: an unfinished commit at {offset} was dropped")
+            Self::Torn { segment, offset, saved_as } => {
+                write!(f, "segment {segment:08}: an unfinished commit at {offset} was dropped")?;
+                match saved_as {
+                    Some(name) => write!(f, "; it was copied to damaged/{name}"),
+                    None => f.write_str("; no copy could be made, the segment stays as it is"),
+                }
             }
             Self::LargeMissing { id } => write!(f, "the body of message {id} is missing"),
             Self::Foreign { file } => write!(f, "{file} is not of this spool; left alone"),

@@ -106,8 +106,13 @@ impl Found {
         }
         self.last_stamp = self.last_stamp.max(scan.last_stamp);
         self.damages(folders, number, &scan);
-        if let Some(offset) = scan.torn {
-            self.events.push(Event::Torn { segment: number, offset });
+        if let Some(torn) = &scan.torn {
+            let copy = format!("{number:08}-{}", torn.offset);
+            let saved_as = folders.save_damaged(&copy, &torn.octets);
+            // Without a header or a batch nothing says that this is a segment of ours.
+            let is_ours = scan.format.is_some() || !scan.entries.is_empty();
+            scan.has_read_errors |= saved_as.is_none() || !is_ours;
+            self.events.push(Event::Torn { segment: number, offset: torn.offset, saved_as });
         }
         let is_empty = scan.entries.is_empty() && scan.end.is_some() && scan.damages.is_empty();
         if is_empty && !scan.has_read_errors && unlink_empty(folders, &name).is_ok() {

@@ -3,14 +3,14 @@
 //! A batch is a commit only if its trailer is there. Reading goes on at the next 4 KiB boundary when something is no batch, because bits
 //! that rotted in one place say nothing about the others. What is broken and has a whole batch after it was once
 //! durable: it is damaged. What is broken at the end was being written when the power went: it is torn, and nobody
-//! was ever told that it was stored.
+//! was ever told that it was stored. Rot in the very last batch looks the same, so what is torn is copied before it is overwritten.
 
 use std::fs::File;
 use std::io;
 
 use crate::buffer::BLOCK;
 use crate::disk::{self, Disk};
-use crate::record::{BATCH_HEADER, BatchHead, RECORD_HEADER, Record, TRAILER};
+use crate::record::{BATCH_HEADER, BATCH_MAX, BatchHead, RECORD_HEADER, Record, TRAILER};
 use crate::segment::{ENTRY, Entry, Footer, Header, Name, index};
 
 /// Octets that are read at once.
@@ -36,8 +36,8 @@ pub(crate) struct Scan {
     /// It is whole, but of another spool, shard or number.
     pub(crate) is_foreign: bool,
     pub(crate) damages: Vec<Damage>,
-    /// Where an unfinished commit begins.
-    pub(crate) torn: Option<u64>,
+    /// What lies behind the last batch: an unfinished commit.
+    pub(crate) torn: Option<Damage>,
     /// Something could not be read at all.
     pub(crate) has_read_errors: bool,
 }
@@ -121,13 +121,21 @@ fn read_batches(reader: &mut Reader<'_>, name: Name, scan: &mut Scan) {
         end = offset;
     }
     scan.last_stamp = scan.last_stamp.max(last);
-    scan.torn = unfinished.map(|(at, _)| at);
+    scan.torn = tail(reader, end);
     scan.end = Some(end);
 }
 
 fn has_trailer(reader: &mut Reader<'_>, offset: u64, head: &BatchHead) -> bool {
     let at = offset.saturating_add(u64::from(head.len)).saturating_add(64);
     reader.octets(at, TRAILER) == head.trailer()
+}
+
+/// What lies behind the last batch, without the zeros at its end.
+fn tail(reader: &mut Reader<'_>, end: u64) -> Option<Damage> {
+    let mut octets = reader.octets(end, BATCH_MAX.saturating_add(2 * BLOCK));
+    let last = octets.iter().rposition(|&octet| octet != 0)?;
+    octets.truncate(last.saturating_add(1));
+    Some(Damage { offset: end, id: None, octets })
 }
 
 /// Takes the records of a batch that are whole; keeps a copy of those that are not.
@@ -168,7 +176,7 @@ fn read_records(reader: &mut Reader<'_>, base: u64, head: &BatchHead, scan: &mut
 /// Keeps a copy of what lies between two whole batches, if it is anything.
 fn save_gap(reader: &mut Reader<'_>, from: u64, to: u64, scan: &mut Scan) {
     if from < to {
-        let most = u64::try_from(crate::record::BATCH_MAX).unwrap_or(0);
+        let most = u64::try_from(BATCH_MAX).unwrap_or(0);
         let len = usize::try_from((to - from).min(most)).unwrap_or(0);
         let octets = reader.octets(from, len);
         if octets.iter().any(|&octet| octet != 0) {

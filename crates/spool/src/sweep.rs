@@ -8,7 +8,7 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use crate::commit::{Messenger, News};
+use crate::commit::{Fatal, Messenger, News};
 use crate::folders::{Folders, large_name};
 use crate::segment::Name;
 
@@ -23,6 +23,7 @@ pub(crate) enum Litter {
 
 /// Works until the log is dropped.
 pub(crate) fn run(folders: &Arc<Folders>, messenger: &Messenger, litter: &Receiver<Litter>) {
+    let _fatal = Fatal;
     while let Ok(first) = litter.recv() {
         let mut segments: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         for next in std::iter::once(first).chain(litter.try_iter()) {

@@ -89,6 +89,40 @@ fn a_damaged_segment_header_costs_nothing() {
 }
 
 #[test]
+fn a_segment_of_which_nothing_can_be_told_is_left_alone() {
+    let mut desk = Desk::new();
+    desk.store(7, &text(7, 3000)).unwrap();
+    desk.close();
+    let path = desk.segments().remove(0);
+    let octets = fs::read(&path).unwrap();
+    let mut spoilt = octets.clone();
+    spoilt[20] ^= 4;
+    spoilt[4096] ^= 4;
+    fs::write(&path, &spoilt).unwrap();
+    assert_eq!(desk.crash().found, []);
+    desk.keep_house();
+    assert_eq!(fs::read(&path).unwrap(), spoilt);
+    assert_eq!(desk.in_folder("damaged").len(), 1);
+    fs::write(&path, octets).unwrap();
+    assert_eq!(desk.crash().found, [7]);
+}
+
+#[test]
+fn with_the_format_file_and_all_headers_gone_nothing_is_unlinked() {
+    let mut desk = Desk::new();
+    desk.store(7, &text(7, 3000)).unwrap();
+    desk.close();
+    let path = desk.segments().remove(0);
+    let mut spoilt = fs::read(&path).unwrap();
+    spoilt[20] ^= 4;
+    fs::write(&path, &spoilt).unwrap();
+    fs::remove_file(desk.place.path().join("format")).unwrap();
+    assert_eq!(desk.crash().found, []);
+    desk.keep_house();
+    assert_eq!(fs::read(&path).unwrap(), spoilt);
+}
+
+#[test]
 fn damage_found_while_moving_lets_the_rest_move() {
     let mut desk = Desk::new();
     for id in 1..=40 {
