@@ -301,9 +301,13 @@ impl Disk for FaultyDisk {
         }
         let of = identity(folder)?;
         let is_name = |undo: &Undo| undo.of() == of && undo.is_name();
-        let undo = std::mem::take(&mut self.state().undo);
-        let (durable, rest) = undo.into_iter().partition::<Vec<_>, _>(is_name);
-        self.state().undo.extend(rest);
+        let durable: Vec<Undo> = {
+            // In one go: another thread may be syncing.
+            let mut state = self.state();
+            let (durable, rest) = std::mem::take(&mut state.undo).into_iter().partition(is_name);
+            state.undo = rest;
+            durable
+        };
         durable.into_iter().try_for_each(|undo| self.names(undo, true))
     }
 

@@ -208,7 +208,10 @@ impl Desk {
 }
 
 fn names(folder: &Path) -> Vec<PathBuf> {
-    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    // A forgetful disk hides what it may have to bring back.
+    let shown = entries.filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'));
+    shown.map(|entry| entry.path()).collect()
 }
 
 pub(crate) fn envelope(id: u64) -> Vec<u8> {

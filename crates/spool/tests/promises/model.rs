@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 
 use proptest::prelude::*;
-use spool::{Options, Spool as _};
+use spool::fault::FaultyDisk;
+use spool::{Options, RealDisk, Spool as _};
 use wire::QueueId;
 
 use crate::desk::{Desk, OPTIONS, text};
@@ -61,10 +63,23 @@ fn crash(desk: &mut Desk, garbage: &[u8]) {
     desk.crash();
 }
 
-fn play(shards: u32, deeds: Vec<Deed>) -> Result<(), TestCaseError> {
-    let mut desk = Desk::new();
-    desk.options = Options { shards, ..OPTIONS };
+/// The power goes; of what was not synced some survives.
+fn power_cut(desk: &mut Desk, faulty: &FaultyDisk, seed: usize) {
+    desk.settle();
+    desk.append(1_000_000, b"never").ok();
+    desk.close();
+    faulty.power_cut(u64::try_from(seed).unwrap()).unwrap();
     desk.crash();
+}
+
+fn play(shards: u32, has_power_cuts: bool, deeds: Vec<Deed>) -> Result<(), TestCaseError> {
+    let faulty = Arc::new(FaultyDisk::forgetful());
+    let options = Options { shards, ..OPTIONS };
+    let mut desk = if has_power_cuts {
+        Desk::with(Arc::<FaultyDisk>::clone(&faulty), options)
+    } else {
+        Desk::with(Arc::new(RealDisk), options)
+    };
     let mut model = Model::new();
     let mut next = 1;
     for deed in deeds {
@@ -99,6 +114,9 @@ fn play(shards: u32, deeds: Vec<Deed>) -> Result<(), TestCaseError> {
                 desk.log().housekeeping();
                 desk.settle();
             }
+            Deed::Crash(garbage) if has_power_cuts => {
+                power_cut(&mut desk, &faulty, garbage.len());
+            }
             Deed::Crash(garbage) => crash(&mut desk, &garbage),
         }
         let count = desk.log().list(0, usize::MAX).len();
@@ -116,13 +134,14 @@ fn play(shards: u32, deeds: Vec<Deed>) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
     fn it_holds_what_a_map_holds_through_any_crashes(
         shards in 1_u32..3,
+        has_power_cuts: bool,
         deeds in proptest::collection::vec(deed(), 1..120),
     ) {
-        play(shards, deeds)?;
+        play(shards, has_power_cuts, deeds)?;
     }
 }
