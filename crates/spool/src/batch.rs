@@ -16,6 +16,7 @@ pub(crate) struct Batch {
     pub(crate) entries: Vec<Entry>,
     pub(crate) actions: Vec<Action>,
     pub(crate) larges: Vec<LargeFile>,
+    awaited: usize,
 }
 
 /// What follows when the commit is durable, in the order of records.
@@ -62,7 +63,14 @@ pub(crate) struct LargeFile {
 impl Batch {
     pub(crate) fn new(stamp: u64, mut buffer: Buffer) -> Self {
         record::begin_batch(&mut buffer);
-        Self { stamp, buffer, entries: Vec::new(), actions: Vec::new(), larges: Vec::new() }
+        Self {
+            stamp,
+            buffer,
+            entries: Vec::new(),
+            actions: Vec::new(),
+            larges: Vec::new(),
+            awaited: 0,
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -72,6 +80,17 @@ impl Batch {
     /// Octets of the records so far.
     pub(crate) fn len(&self) -> usize {
         self.buffer.len().saturating_sub(BATCH_HEADER)
+    }
+
+    /// Messages that somebody waits for.
+    pub(crate) fn awaited(&self) -> usize {
+        self.awaited
+    }
+
+    /// Adds what follows from the records that were pushed last.
+    pub(crate) fn act(&mut self, action: Action) {
+        self.awaited += usize::from(matches!(action.act, Act::Add { .. }));
+        self.actions.push(action);
     }
 
     /// True where new messages are in it, so that it may not take the room that is kept for the ends of old ones.
@@ -121,7 +140,7 @@ impl Batch {
                 kept.buffer.extend(self.buffer.as_slice().get(from..to).unwrap_or_default());
                 kept.entries.push(Entry { offset, ..*entry });
             }
-            kept.actions.push(action);
+            kept.act(action);
         }
         kept
     }

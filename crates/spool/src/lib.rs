@@ -18,11 +18,13 @@ mod event;
 pub mod fault;
 mod folders;
 mod log;
+mod read;
 mod record;
 mod recover;
 mod scan;
 mod segment;
 mod settle;
+mod shard;
 mod sweep;
 mod table;
 
@@ -73,8 +75,15 @@ pub trait Spool {
     /// [`Refused::Broken`]; [`Refused::TooLarge`]: there is no such message.
     fn remove(&mut self, slot: Slot) -> Result<(), Refused>;
 
-    /// Hands what was gathered to every commit thread that is idle.
+    /// Hands what was gathered to every commit thread that is idle. Nobody waits for a batch that only ends messages or notes
+    /// something: it is kept back for a moment ([`Spool::next_commit_ms`]), so that it goes with the next message.
     fn commit(&mut self);
+
+    /// When [`Spool::commit`] must be called at the latest, in ms from now; `None`: nothing is kept back.
+    fn next_commit_ms(&self) -> Option<u64>;
+
+    /// Commits everything and waits until it is durable, or has failed, but not longer than five seconds.
+    fn settle(&mut self, out: &mut Vec<Completion>);
 
     /// Appends what has become of messages since the last call.
     fn completed(&mut self, out: &mut Vec<Completion>);
@@ -97,6 +106,9 @@ pub trait Spool {
 
     /// What an administrator should know, since the last call.
     fn events(&mut self) -> Vec<Event>;
+
+    /// The id of the message in a slot.
+    fn id(&self, slot: Slot) -> Option<QueueId>;
 
     /// The slot of a message.
     fn find(&self, id: QueueId) -> Option<Slot>;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
 use wire::QueueId;
@@ -18,15 +19,16 @@ use crate::batch::{Act, Action, Batch, LargeFile, batch_max};
 use crate::buffer::Buffer;
 use crate::commit::{Committer, Messenger, News, SEGMENT_MIN};
 use crate::compact::Compaction;
-use crate::disk::{self, Disk, How, RealDisk};
+use crate::disk::{Disk, How, RealDisk};
 use crate::folders::{Folders, SHARDS_MAX, large_name};
-use crate::record::{Kind, RECORD_HEADER, Record, SPLIT_UNKNOWN, u64_at};
+use crate::record::{Kind, RECORD_HEADER, Record, SPLIT_UNKNOWN};
 use crate::recover::{Found, recover};
+use crate::shard::{PATIENCE, Shard};
 use crate::sweep::{self, Litter};
-use crate::table::{Message, Place, State, Table};
+use crate::table::{Message, State, Table};
 use crate::{
-    Body, Completion, Error, Event, Large, LargeToken, Opened, OpenedBody, Options, Recovered,
-    Refused, Room, Slot, Spool, Statistics,
+    Body, Completion, Error, Event, Large, LargeToken, Opened, Options, Recovered, Refused, Room,
+    Slot, Spool, Statistics,
 };
 
 /// Octets that may wait for the disk; more is answered as if it were full.
@@ -39,6 +41,8 @@ const BUFFER_BYTES_MAX: usize = 2 * 1024 * 1024;
 const BUFFERS_MAX: usize = 4;
 /// Free octets that are wanted before more messages are taken after the disk was full.
 const FREE_AFTER_FULL: u64 = 4 * 1024 * 1024;
+/// How long the disk may take for the last batches.
+const SETTLING: Duration = Duration::from_secs(5);
 /// Events that are kept until somebody asks.
 const EVENTS_MAX: usize = 1_000;
 
@@ -70,16 +74,6 @@ pub struct Log {
     next_large: u64,
     messenger: Messenger,
     threads: Vec<JoinHandle<()>>,
-}
-
-/// A commit thread and what waits for it.
-#[derive(Debug)]
-pub(crate) struct Shard {
-    to: Option<Sender<Batch>>,
-    pub(crate) open: VecDeque<Batch>,
-    pub(crate) is_busy: bool,
-    /// The disk had no room; nothing is tried until the next housekeeping.
-    pub(crate) is_stalled: bool,
 }
 
 impl Log {
@@ -137,7 +131,14 @@ impl Log {
             let thread = std::thread::Builder::new().name(format!("commit {shard}"));
             threads.push(thread.spawn(move || committer.run(&batches))?);
             let open = VecDeque::new();
-            shards.push(Shard { to: Some(to), open, is_busy: false, is_stalled: false });
+            shards.push(Shard {
+                to: Some(to),
+                open,
+                is_busy: false,
+                is_stalled: false,
+                since: None,
+                last_count: 0,
+            });
         }
         let (litter, to_sweep) = channel();
         let (sweeping, telling) = (Arc::clone(&folders), messenger.clone());
@@ -205,6 +206,24 @@ impl Log {
         open.back_mut()
     }
 
+    /// Gives the batches whose time has come to the threads that are idle.
+    fn commit_now(&mut self, is_urgent: bool) {
+        for shard in &mut self.shards {
+            if shard.is_busy || shard.is_stalled || shard.open.is_empty() || self.is_broken {
+                continue;
+            }
+            shard.since.get_or_insert_with(Instant::now);
+            if !is_urgent && shard.left().is_some_and(|left| !left.is_zero()) {
+                continue;
+            }
+            if let (Some(to), Some(batch)) = (&shard.to, shard.open.pop_front()) {
+                shard.since = None;
+                shard.last_count = batch.awaited();
+                shard.is_busy = to.send(batch).is_ok();
+            }
+        }
+    }
+
     /// Keeps the memory of a batch for the next.
     pub(crate) fn recycle(&mut self, batch: Batch) {
         if self.spare.len() < BUFFERS_MAX && batch.buffer.capacity() <= BUFFER_BYTES_MAX {
@@ -233,7 +252,7 @@ impl Log {
         for (record, payload) in records {
             batch.push(seed, *record, *payload);
         }
-        batch.actions.push(Action { act, slot });
+        batch.act(Action { act, slot });
     }
 
     /// Octets of the largest record, with its header.
@@ -314,79 +333,6 @@ impl Log {
         self.put(slot, Act::Add { ticket }, &[(record, [envelope, body])]);
         Ok(())
     }
-
-    /// Reads a record and checks it. What is not as it was written is put aside.
-    fn read(&self, id: u64, place: Place) -> Result<(Record, Vec<u8>), Error> {
-        let id = QueueId::from_u64(id);
-        let shard = self.account.get(place.segment).ok_or(Error::Gone)?.shard;
-        let file = self.folders.segment(shard, place.segment).map_err(Error::disk("segment"))?;
-        self.read_in(&file, id, place)
-    }
-
-    /// Reads a record of an open segment.
-    pub(crate) fn read_in(
-        &self,
-        file: &File,
-        id: QueueId,
-        place: Place,
-    ) -> Result<(Record, Vec<u8>), Error> {
-        let len = usize::try_from(place.len).unwrap_or(0).saturating_add(RECORD_HEADER);
-        let mut octets = vec![0; len];
-        let offset = u64::from(place.offset);
-        let count = disk::read_full(&*self.folders.disk, file, &mut octets, offset)
-            .map_err(Error::disk("segment"))?;
-        octets.truncate(count);
-        let record = Record::check(&octets, self.folders.id.seed())
-            .map(|(record, _)| record)
-            .filter(|record| record.id == id.as_u64() && record.len == place.len);
-        if let Some(record) = record {
-            octets.drain(..RECORD_HEADER);
-            return Ok((record, octets));
-        }
-        let copy = format!("{:08}-{offset}", place.segment);
-        let saved_as = self.folders.save_damaged(&copy, &octets);
-        self.tell(Event::Damaged { segment: place.segment, offset, id: Some(id), saved_as });
-        Err(Error::Damaged { id })
-    }
-
-    /// Reads the note of a message.
-    pub(crate) fn read_note(&self, message: &Message) -> Result<Option<Vec<u8>>, Error> {
-        let fresh = self.table.find(message.id).and_then(|slot| self.fresh_notes.get(&slot));
-        if let Some(fresh) = fresh {
-            return Ok(Some(fresh.to_vec()));
-        }
-        if !message.note.is_somewhere() {
-            return Ok(None);
-        }
-        self.read(message.id, message.note).map(|(_, note)| Some(note))
-    }
-
-    fn open_body(
-        &self,
-        id: u64,
-        record: &Record,
-        payload: &mut Vec<u8>,
-    ) -> Result<OpenedBody, Error> {
-        let damaged = || Error::Damaged { id: QueueId::from_u64(id) };
-        let split = usize::try_from(record.split).map_err(|_| damaged())?;
-        if split > payload.len() {
-            return Err(damaged());
-        }
-        let body = payload.split_off(split);
-        if record.kind == Kind::Message {
-            return Ok(OpenedBody::Inline(body));
-        }
-        let size_bytes = u64_at(&body, 0).ok_or_else(damaged)?;
-        let disk = &self.folders.disk;
-        let file = disk
-            .open(self.folders.large.as_fd(), &large_name(id), How::Read)
-            .map_err(Error::disk("large"))?;
-        if disk.size(&file).map_err(Error::disk("large"))? < size_bytes {
-            self.tell(Event::LargeMissing { id: QueueId::from_u64(id) });
-            return Err(damaged());
-        }
-        Ok(OpenedBody::Large(file, size_bytes))
-    }
 }
 
 impl Spool for Log {
@@ -460,12 +406,24 @@ impl Spool for Log {
     }
 
     fn commit(&mut self) {
-        for shard in &mut self.shards {
-            if shard.is_busy || shard.is_stalled || self.is_broken {
-                continue;
+        self.commit_now(false);
+    }
+
+    fn next_commit_ms(&self) -> Option<u64> {
+        let left = self.shards.iter().filter_map(Shard::left).min()?;
+        Some(u64::try_from(left.as_millis()).unwrap_or(0).saturating_add(1))
+    }
+
+    fn settle(&mut self, out: &mut Vec<Completion>) {
+        let begun = Instant::now();
+        while begun.elapsed() < SETTLING {
+            self.completed(out);
+            self.commit_now(true);
+            if self.statistics().pending == 0 {
+                return;
             }
-            if let (Some(to), Some(batch)) = (&shard.to, shard.open.pop_front()) {
-                shard.is_busy = to.send(batch).is_ok();
+            if let Ok(news) = self.news.recv_timeout(PATIENCE) {
+                self.take_news(news);
             }
         }
     }
@@ -475,7 +433,7 @@ impl Spool for Log {
         // Nothing to read: nobody rang.
         rustix::io::read(&*self.messenger.wake, &mut count).ok();
         while let Ok(news) = self.news.try_recv() {
-            self.settle(news);
+            self.take_news(news);
         }
         self.sweep();
         out.append(&mut self.finished);
@@ -529,6 +487,10 @@ impl Spool for Log {
 
     fn events(&mut self) -> Vec<Event> {
         std::mem::take(self.events.get_mut())
+    }
+
+    fn id(&self, slot: Slot) -> Option<QueueId> {
+        self.table.get(slot.0).map(|message| QueueId::from_u64(message.id))
     }
 
     fn find(&self, id: QueueId) -> Option<Slot> {

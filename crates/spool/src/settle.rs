@@ -12,7 +12,7 @@ use crate::{Completion, Event, Refused, Slot};
 
 impl Log {
     /// Takes one piece of news.
-    pub(crate) fn settle(&mut self, news: News) {
+    pub(crate) fn take_news(&mut self, news: News) {
         match news {
             News::Begun { shard, number } => {
                 self.counts.written_bytes += 4096;
@@ -175,6 +175,7 @@ impl Log {
         }
         if let Some(shard) = self.shards.get_mut(shard) {
             shard.open = kept;
+            shard.since = None;
             shard.is_stalled = true;
         }
     }

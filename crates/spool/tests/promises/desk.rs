@@ -95,16 +95,10 @@ impl Desk {
 
     /// Commits until nothing is left to do, and says what came of tickets.
     pub(crate) fn settle(&mut self) -> Vec<Completion> {
-        let log = self.log();
         let mut all = Vec::new();
-        loop {
-            log.completed(&mut all);
-            log.commit();
-            if log.statistics().pending == 0 {
-                return all;
-            }
-            assert!(sys::poll::readable(&log.wake(), Some(20_000)).unwrap(), "nobody answers");
-        }
+        self.log().settle(&mut all);
+        assert_eq!(self.log().statistics().pending, 0, "the disk did not answer");
+        all
     }
 
     /// Commits and waits for one ticket.
@@ -117,7 +111,8 @@ impl Desk {
             if let Some(done) = all.iter().find(|done| done.ticket == ticket) {
                 return done.result;
             }
-            sys::poll::readable(&log.wake(), Some(1000)).unwrap();
+            let wait_ms = log.next_commit_ms().unwrap_or(1000);
+            sys::poll::readable(&log.wake(), Some(wait_ms)).unwrap();
         }
         panic!("no answer for ticket {ticket}");
     }

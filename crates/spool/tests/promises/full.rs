@@ -148,7 +148,7 @@ fn a_small_real_disk_fills_up_and_empties_again() {
         done.clear();
         while done.is_empty() {
             log.commit();
-            sys::poll::readable(&log.wake(), Some(100)).unwrap();
+            sys::poll::readable(&log.wake(), log.next_commit_ms().or(Some(100))).unwrap();
             log.completed(&mut done);
         }
         match done[0].result {

@@ -119,6 +119,32 @@ fn many_wait_for_one_flush() {
 }
 
 #[test]
+fn ends_and_notes_go_with_the_next_message_or_a_moment_later() {
+    let mut desk = Desk::new();
+    desk.store(7, b"body").unwrap();
+    let slot = desk.store(8, b"body").unwrap();
+    let before = desk.log().statistics().commits;
+    desk.log().note(slot, b"note").unwrap();
+    desk.log().commit();
+    assert!(desk.log().next_commit_ms().is_some_and(|ms| (1..=6).contains(&ms)));
+    desk.log().remove(slot).unwrap();
+    desk.store(9, b"body").unwrap();
+    assert_eq!(desk.log().statistics().commits, before + 1);
+    assert_eq!(desk.log().next_commit_ms(), None);
+    let slot = desk.slot(7);
+    assert_eq!(desk.log().id(slot), Some(QueueId::from_u64(7)));
+    desk.log().remove(slot).unwrap();
+    let mut none = Vec::new();
+    while desk.log().statistics().commits < before + 2 {
+        desk.log().commit();
+        let wait_ms = desk.log().next_commit_ms();
+        sys::poll::readable(&desk.log().wake(), wait_ms).unwrap();
+        desk.log().completed(&mut none);
+    }
+    assert_eq!(desk.crash().found, [9]);
+}
+
+#[test]
 fn a_second_process_is_kept_out() {
     let mut desk = Desk::new();
     let second = Log::open(desk.folder(), OPTIONS);

@@ -32,7 +32,7 @@ pub(super) fn round(place: &Path) -> Result<Round> {
             }
         }
         log.commit();
-        sys::poll::readable(&log.wake(), Some(1_000))?;
+        sys::poll::readable(&log.wake(), log.next_commit_ms().or(Some(1_000)))?;
         log.completed(&mut done);
         for completion in done.drain(..) {
             completion.result?;
@@ -56,7 +56,7 @@ pub(super) fn fill(place: &Path) -> Result<()> {
             log.append(appended, id, &envelope, Body::Inline(&body))?;
         }
         log.commit();
-        sys::poll::readable(&log.wake(), Some(1_000))?;
+        sys::poll::readable(&log.wake(), log.next_commit_ms().or(Some(1_000)))?;
         log.completed(&mut done);
         for completion in done.drain(..) {
             completion.result?;
