@@ -18,6 +18,7 @@ pub mod log;
 mod port;
 pub mod request;
 pub mod roles;
+pub mod session_lines;
 mod start;
 mod submission;
 mod tables;

@@ -49,6 +49,17 @@ impl Severity {
     }
 }
 
+/// What a line is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// A message.
+    Message(wire::QueueId),
+    /// No message: the line says so (`NOQUEUE`).
+    NoQueue,
+    /// A session, or something else that never has a message.
+    Session,
+}
+
 /// Where a role's lines go.
 #[derive(Debug)]
 pub struct Log {
@@ -93,8 +104,20 @@ impl Log {
         self.level >= level
     }
 
+    /// As [`Log::new`], for a program of another name.
+    #[must_use]
+    pub fn of_program(settings: &Logging, socket: Option<OwnedFd>, tag: &'static str) -> Self {
+        Self { tag, ..Self::new(settings, socket) }
+    }
+
     /// Writes a line. `id` is the queue id, without which the line is about no message.
     pub fn line(&self, severity: Severity, id: Option<wire::QueueId>, text: &[u8]) {
+        let about = id.map_or(About::Session, About::Message);
+        self.line_about(severity, about, text);
+    }
+
+    /// Writes a line about this.
+    pub fn line_about(&self, severity: Severity, about: About, text: &[u8]) {
         let mut line = self.line.borrow_mut();
         line.clear();
         // Writing into memory does not fail.
@@ -118,11 +141,19 @@ impl Log {
             return;
         }
         if self.is_json {
+            let id = match about {
+                About::Message(id) => Some(id),
+                About::NoQueue | About::Session => None,
+            };
             json(&mut line, severity, id, pid, now, text);
         } else {
-            if let Some(id) = id {
-                line.extend_from_slice(id.to_string().as_bytes());
-                line.extend_from_slice(b": ");
+            match about {
+                About::Message(id) => {
+                    // Writing into memory does not fail.
+                    write!(line, "{id}: ").ok();
+                }
+                About::NoQueue => line.extend_from_slice(b"NOQUEUE: "),
+                About::Session => {}
             }
             wire::escape::printable(text, &mut line);
         }

@@ -200,6 +200,7 @@ impl Policy for TomlPolicy {
             | Ask::Data
             | Ask::EndOfHeader { .. }
             | Ask::EndOfMessage { .. }
+            | Ask::Help { .. }
             | Ask::Turn { .. }
             | Ask::Other { .. } => Verdict::accept(),
         }

@@ -4,7 +4,7 @@
 use crate::problem::{Problem, Problems};
 use crate::written::{Delivery, Listen, LocalUsers, Written};
 use crate::{SystemFacts, address};
-use policy::settings::{Listener, LogTo, Network, Paths};
+use policy::settings::{Listener, LogTo, Modifiers, Network, Paths};
 use policy::{LmtpPlace, MailboxPlace, Mailer, MailerId, Settings, Transport};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -254,7 +254,12 @@ fn listeners(judge: &mut Judge, written: &Written, system: &SystemFacts) -> Vec<
     let Some(listen) = &written.listen else {
         let port = if system.is_root { 25 } else { 2525 };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        return vec![Listener { address, name: b"MTA"[..].into(), is_submission: false }];
+        return vec![Listener {
+            address,
+            name: b"MTA"[..].into(),
+            is_submission: false,
+            modifiers: Modifiers::NONE,
+        }];
     };
     let mut listeners = Vec::new();
     for wanted in listen.get_ref() {
@@ -268,7 +273,7 @@ fn listeners(judge: &mut Judge, written: &Written, system: &SystemFacts) -> Vec<
         };
         let default = if is_submission { "MSA" } else { "MTA" };
         let name = name.unwrap_or_else(|| default.into()).into_bytes().into();
-        listeners.push(Listener { address, name, is_submission });
+        listeners.push(Listener { address, name, is_submission, modifiers: Modifiers::NONE });
     }
     listeners
 }
@@ -278,7 +283,12 @@ fn command_line(judge: &mut Judge, system: &SystemFacts) -> Vec<Listener> {
     for text in &system.listen {
         if let Ok(address) = text.parse() {
             let name = b"MTA"[..].into();
-            listeners.push(Listener { address, name, is_submission: false });
+            listeners.push(Listener {
+                address,
+                name,
+                is_submission: false,
+                modifiers: Modifiers::NONE,
+            });
         } else {
             let help = "ADDR:PORT, like 127.0.0.1:2525 or [::1]:2525";
             judge.wrong(0..0, format!("--listen {text}: no address with a port"), help);

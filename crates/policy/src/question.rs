@@ -114,6 +114,8 @@ pub enum Ask {
         fields: u32,
         /// Octets of the header.
         size_bytes: u64,
+        /// The header as it came, CR LF line ends; bounded by `Limits::header_bytes_max`.
+        header: Box<[u8]>,
     },
     /// The message is complete, and not yet stored.
     EndOfMessage {
@@ -130,7 +132,12 @@ pub enum Ask {
         /// The argument.
         argument: Box<[u8]>,
     },
-    /// ETRN.
+    /// HELP. Accepted with the lines of the answer; without lines there is no such topic.
+    Help {
+        /// The topic, or empty.
+        topic: Box<[u8]>,
+    },
+    /// ETRN. Accepted: mail for the argument is tried now.
     Turn {
         /// The argument.
         argument: Box<[u8]>,
@@ -139,6 +146,8 @@ pub enum Ask {
     Other {
         /// The whole line without its end.
         line: Box<[u8]>,
+        /// First digit of the reply that it would get.
+        class: u8,
     },
 }
 

@@ -7,9 +7,11 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 mod limits;
+mod manners;
 mod timeouts;
 
 pub use limits::{BODY_INLINE_BYTES_MAX, FRAME_BYTES_MAX, Limits};
+pub use manners::{Manners, Modifiers, Offers, Privacy, Questions, Quirks};
 pub use timeouts::{Retry, Timeouts};
 
 /// Everything that is decided once a configuration.
@@ -31,6 +33,8 @@ pub struct Settings {
     pub answers_vrfy: bool,
     /// See `answers_vrfy`.
     pub answers_expn: bool,
+    /// How the server behaves towards those who talk to it.
+    pub manners: Manners,
     /// Bounds on everything.
     pub limits: Limits,
     /// How long is waited.
@@ -60,6 +64,8 @@ pub struct Listener {
     pub name: Box<[u8]>,
     /// Whether missing Date, Message-Id and From are added (RFC 6409).
     pub is_submission: bool,
+    /// What it does otherwise than the others.
+    pub modifiers: Modifiers,
 }
 
 /// A network: an address and how many of its leading bits count.
@@ -127,12 +133,14 @@ impl Default for Settings {
                 address: SocketAddr::from((Ipv4Addr::LOCALHOST, 2525)),
                 name: b"MTA"[..].into(),
                 is_submission: false,
+                modifiers: Modifiers::NONE,
             }],
             mailers: Vec::new(),
             normalized_networks: Vec::new(),
             offers_dsn: true,
             answers_vrfy: false,
             answers_expn: false,
+            manners: Manners::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             retry: Retry::default(),

@@ -15,11 +15,17 @@ pub enum Verdict {
     Discard {
         /// The rule set or rule that said so, for the log and the ledger.
         by: Box<[u8]>,
+        /// What it looked at, if that was not the argument of the command.
+        subject: Option<Box<[u8]>>,
     },
     /// Say yes and keep the message back.
     Quarantine {
         /// Why, for the postmaster.
         reason: Box<[u8]>,
+        /// The rule set that said so, for the log.
+        by: Box<[u8]>,
+        /// What it looked at, if that was not the argument of the command.
+        subject: Option<Box<[u8]>>,
     },
 }
 
@@ -36,8 +42,15 @@ impl Verdict {
 pub struct Acceptance {
     /// Where an accepted recipient goes. Always there for [`crate::Ask::Recipient`].
     pub route: Option<Route>,
-    /// The lines of a VRFY or EXPN answer, without codes.
+    /// The lines of the answer, without codes: of VRFY, EXPN and HELP; of the greeting for [`crate::Ask::Connect`]; for
+    /// [`crate::Ask::Recipient`] the words behind the address, if they are not the usual ones.
     pub lines: Vec<Box<[u8]>>,
+    /// VRFY: nobody here knows whether the address exists (252).
+    pub is_unverified: bool,
+    /// [`crate::Ask::Recipient`]: how many recipients this one stands for; 0 counts as one.
+    pub counted: u32,
+    /// [`crate::Ask::Connect`]: how long the greeting waits. Who speaks meanwhile is refused.
+    pub pause_ms: u32,
     /// Macros to carry on in this session.
     pub macros: Macros,
 }
@@ -51,17 +64,19 @@ pub struct Refusal {
     pub status: (u8, u16, u16),
     /// The text after the codes, without line ends.
     pub text: Box<[u8]>,
-    /// The rule set (sendmail's name, e.g. `check_rcpt`) or table of ours that refused.
+    /// The rule set (sendmail's name, e.g. `check_rcpt`) or table of ours that refused; empty: no rule set, the address itself is wrong (`User unknown`).
     pub by: Box<[u8]>,
     /// Whether the connection closes after the reply (a 421).
     pub closes: bool,
+    /// What the rule set looked at, if that was not the argument of the command (a header field).
+    pub subject: Option<Box<[u8]>>,
 }
 
 impl Refusal {
     /// A refusal that keeps the connection open.
     #[must_use]
     pub fn new(code: u16, status: (u8, u16, u16), text: &[u8], by: &[u8]) -> Self {
-        Self { code, status, text: text.into(), by: by.into(), closes: code == 421 }
+        Self { code, status, text: text.into(), by: by.into(), closes: code == 421, subject: None }
     }
 
     /// Whether trying again later may help.

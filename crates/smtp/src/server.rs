@@ -4,15 +4,19 @@
 //! takes no octets, so the order of replies is the order of commands, whatever was pipelined. Each moment of a session is a
 //! variant of `State` that owns what only that moment may know; a message that fails is swallowed to its true end.
 //!
+//! Every moment of a session has a message's name: that of the message being taken in, or that the next one would get. Log
+//! lines carry it, and a name is used up by what begins, not by what succeeds (as in sendmail's log).
+//!
 //! The promise, `250 … Message accepted for delivery`, is written in one function (`Session::promise`) on one input
 //! ([`Input::Stored`]).
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
+use policy::settings::{Modifiers, Offers, Quirks};
 use policy::{Ask, Facts, Origin, Question, Refusal, Verdict};
 use wire::QueueId;
-use wire::command::{Command, Fault};
+use wire::command::{Command, Fault, Verb};
 use wire::date::Date;
 use wire::dot::Ends;
 use wire::escape::text;
@@ -21,29 +25,30 @@ use wire::line::{Line, LineEnd, LineReader};
 mod answer;
 mod body;
 mod collect;
+mod count;
+mod denied;
+mod end;
+mod envelope;
 mod event;
 mod fault;
 mod foreign;
 mod hello;
 mod help;
+mod lookup;
 mod outbox;
 mod terms;
 mod transaction;
 
-pub use event::{Event, FromLine, Refused, SAID_BYTES_MAX};
+pub use event::{Entry, Event, FromLine, GivenUp, Marked, Refused, SAID_BYTES_MAX};
 pub use outbox::{Body, Deadline, Message, Outbox, Recipient, Request};
-pub use terms::{Questions, Terms};
+pub use policy::settings::Questions;
+pub use terms::Terms;
 
 use answer::Asked;
 use body::Collecting;
+use count::Counts;
+use envelope::Named;
 use transaction::Transaction;
-
-/// HELO and EHLO that a session may say before it looks like an attack.
-const HELLOS_MAX: u32 = 3;
-/// VRFY and EXPN that a session may say before it looks like an attack.
-const LOOKS_MAX: u32 = 6;
-/// NOOP, HELP and the like that a session may say before it looks like an attack.
-const IDLES_MAX: u32 = 20;
 
 /// What comes in.
 #[derive(Debug)]
@@ -60,6 +65,10 @@ pub enum Input<'a> {
     Stored(QueueId),
     /// [`Request::Store`] or [`Request::OpenLarge`] cannot be done.
     NotStored(NotStored),
+    /// [`Request::Pause`] is over.
+    Paused,
+    /// The client spoke while [`Request::Pause`] held the greeting back.
+    SpokeEarly,
     /// The time of [`Deadline::In`] is up.
     Timeout,
     /// The client has closed its side, and all its octets were taken (or were not wanted any more).
@@ -103,21 +112,14 @@ pub struct Session {
     line: LineReader,
     state: State,
     transaction: Option<Box<Transaction>>,
+    /// The name of the message that is taken in or would be the next; `None` until the next step.
+    id: Option<QueueId>,
+    /// The last MAIL that named a sender, accepted or not.
+    named: Option<Named>,
+    /// Why this client gets nothing here.
+    denied: Option<Box<Refusal>>,
     counts: Counts,
     is_stopping: bool,
-}
-
-/// What a session counts.
-#[derive(Debug, Default, Clone, Copy)]
-struct Counts {
-    bad_commands: u32,
-    bad_recipients: u32,
-    messages: u32,
-    hellos: u32,
-    looks: u32,
-    idles: u32,
-    /// MAIL, VRFY, EXPN, ETRN: what a mail client comes for.
-    deeds: u32,
 }
 
 /// The moment of a session.
@@ -137,6 +139,10 @@ enum State {
     Storing(Box<FromLine>),
     /// Octets of a chunk that nobody wants are thrown away; then the reply is said.
     Skipping(Box<body::Skip>),
+    /// The client has to wait; then commands are read.
+    Paused,
+    /// The greeting waits.
+    Greeting(Box<[Box<[u8]>]>),
     /// Everything was said.
     Closed,
 }
@@ -160,6 +166,9 @@ impl Session {
             terms,
             state: State::Fresh,
             transaction: None,
+            id: None,
+            named: None,
+            denied: None,
             counts: Counts::default(),
             is_stopping: false,
         }
@@ -168,50 +177,39 @@ impl Session {
     /// Takes one input and fills `out`, which the caller has cleared. Octets that were not taken must come again once the
     /// open request is answered.
     pub fn step(&mut self, input: Input<'_>, moment: &Moment, out: &mut Outbox) -> Taken {
-        let id_before = self.transaction.as_ref().map(|transaction| transaction.id);
-        let octets = match input {
-            Input::Bytes(bytes) => self.bytes(bytes, moment, out),
-            Input::Open => {
-                self.open(out);
-                0
-            }
-            Input::Verdict(verdict) => {
-                self.verdict(verdict, moment, out);
-                0
-            }
-            Input::LargeReady => {
-                self.large_ready(out);
-                0
-            }
-            Input::Stored(id) => {
-                self.stored(id, out);
-                0
-            }
-            Input::NotStored(why) => {
-                self.not_stored(why, out);
-                0
-            }
-            Input::Timeout => {
-                self.timeout(out);
-                0
-            }
-            Input::Eof => {
-                self.eof(out);
-                0
-            }
-            Input::Shutdown => {
-                self.shutdown(out);
-                0
-            }
-        };
-        let id_after = self.transaction.as_ref().map(|transaction| transaction.id);
-        Taken { octets, id: id_after.is_some() && id_after != id_before }
+        let begins = self.id.is_none() && !self.is_over();
+        if begins {
+            self.id = Some(moment.fresh_id);
+        }
+        let mut octets = 0;
+        match input {
+            Input::Bytes(bytes) => octets = self.bytes(bytes, moment, out),
+            Input::Open => self.open(out),
+            Input::Verdict(verdict) => self.verdict(verdict, moment, out),
+            Input::LargeReady => self.large_ready(out),
+            Input::Stored(id) => self.stored(id, out),
+            Input::NotStored(why) => self.not_stored(why, out),
+            Input::Paused => self.paused(out),
+            Input::SpokeEarly => self.spoke_early(out),
+            Input::Timeout => self.timeout(out),
+            Input::Eof => self.eof(out),
+            Input::Shutdown => self.shutdown(out),
+        }
+        self.pause(out);
+        self.report(out);
+        Taken { octets, id: begins }
     }
 
     /// Whether octets of the client are welcome now.
     #[must_use]
     pub fn wants_bytes(&self) -> bool {
         matches!(self.state, State::Command | State::Body(_) | State::Skipping(_))
+    }
+
+    /// Whether the greeting waits: octets of the client are [`Input::SpokeEarly`] now.
+    #[must_use]
+    pub fn holds_greeting(&self) -> bool {
+        matches!(self.state, State::Greeting(_))
     }
 
     /// Whether everything was said, and the connection is to be closed.
@@ -226,6 +224,12 @@ impl Session {
         &self.facts.origin
     }
 
+    /// The listener that took the connection.
+    #[must_use]
+    pub fn daemon(&self) -> u8 {
+        self.facts.daemon
+    }
+
     /// The message that is being taken in.
     #[must_use]
     pub fn message(&self) -> Option<QueueId> {
@@ -236,10 +240,14 @@ impl Session {
         if !matches!(self.state, State::Fresh) {
             return self.out_of_step(out);
         }
-        if self.terms.questions.has(Questions::CONNECT) {
+        if self.modifiers().has(Modifiers::TLS) {
+            self.tell(Event::NoTls, out);
+            return self.close_silently(out);
+        }
+        if self.terms.settings.manners.questions.has(Questions::CONNECT) {
             self.ask(Ask::Connect, Asked::Connect, out);
         } else {
-            self.greet(out);
+            self.greet(&[], out);
         }
     }
 
@@ -254,9 +262,18 @@ impl Session {
                 State::Skipping(_) => self.skip(rest, out),
                 // Nobody listens any more.
                 State::Closed => rest.len(),
-                State::Fresh | State::Asked(_) | State::Opening(_) | State::Storing(_) => break,
+                State::Fresh
+                | State::Asked(_)
+                | State::Opening(_)
+                | State::Storing(_)
+                | State::Paused
+                | State::Greeting(_) => break,
             };
             taken = taken.saturating_add(count);
+            if self.id.is_none() || self.counts.pause_s > 0 {
+                // The next message needs a name, or the client has to wait.
+                break;
+            }
         }
         taken
     }
@@ -273,9 +290,11 @@ impl Session {
         let is_whole = line.is_some();
         match line {
             None => {}
-            Some(Line::TooLong) => self.line_too_long(out),
+            Some(Line::TooLong(bytes)) => self.line_too_long(bytes, out),
             Some(Line::Whole { text, end }) => {
-                if end == LineEnd::BareLf && self.ends() == Ends::Strict {
+                self.heard(text, out);
+                let is_bare = end == LineEnd::BareLf && self.ends() == Ends::Strict;
+                if is_bare && !self.has_quirk(Quirks::LOOSE_COMMANDS) {
                     self.bare_line(out);
                 } else {
                     self.command(text, moment, out);
@@ -293,62 +312,93 @@ impl Session {
     }
 
     fn command(&mut self, line: &[u8], moment: &Moment, out: &mut Outbox) {
-        if foreign::is_foreign(line) {
+        if self.facts.origin.address().is_some() && foreign::is_foreign(line) {
             return self.foreign(line, out);
         }
+        let written = line;
+        let line =
+            if self.has_quirk(Quirks::LOOSE_COMMANDS) { line.trim_ascii_start() } else { line };
         match Command::parse(line) {
             Err(fault) => self.fault(line, fault, out),
             Ok(Command::Helo(name)) => self.hello(name, false, out),
             Ok(Command::Ehlo(name)) => self.hello(name, true, out),
             Ok(Command::Mail(mail)) => self.mail(&mail, line, out),
-            Ok(Command::Rcpt(rcpt)) => self.rcpt(&rcpt, out),
+            Ok(Command::Rcpt(rcpt)) => self.rcpt(&rcpt, line, out),
             Ok(Command::Data) => self.data(moment, out),
-            Ok(Command::Bdat(chunk)) => self.bdat(chunk, moment, out),
+            Ok(Command::Bdat(chunk)) if self.offers_chunks() => self.bdat(chunk, moment, out),
             Ok(Command::Rset) => {
                 self.reset(out);
                 out.say((250, (2, 0, 0)), format_args!("Reset state"));
             }
-            Ok(Command::Noop) => {
-                self.idle("NOOP", out);
-                out.say((250, (2, 0, 0)), format_args!("OK"));
-            }
-            Ok(Command::Help(topic)) => {
-                self.idle("HELP", out);
-                help::say(topic, out);
-            }
+            Ok(Command::Noop) => self.other("NOOP", line, out),
+            Ok(Command::Help(topic)) => self.help(topic, line, out),
             Ok(Command::Quit) => self.quit(out),
             Ok(Command::Vrfy(argument)) => self.vrfy(argument, out),
             Ok(Command::Expn(argument)) => self.expn(argument, out),
             Ok(Command::Etrn(argument)) => self.etrn(argument, out),
-            Ok(Command::Verb) => self.refuse_command((502, (5, 7, 0)), "Verbose unavailable", out),
+            Ok(Command::Verb) => self.verbose(line, out),
+            Ok(Command::StartTls) if self.modifiers().has(Modifiers::NO_STARTTLS) => {
+                self.refuse_command((503, (5, 5, 0)), "TLS not available", out);
+            }
             Ok(Command::StartTls) => {
                 self.refuse_command((454, (4, 3, 3)), "TLS not available after start", out);
             }
             Ok(Command::Auth { .. }) => {
                 self.refuse_command((503, (5, 3, 3)), "AUTH not available", out);
             }
-            Ok(Command::Lhlo(_) | Command::Unknown) => self.unknown(line, out),
+            Ok(Command::Bdat(_) | Command::Lhlo(_) | Command::Unknown) => {
+                self.unknown(written, out);
+            }
         }
     }
 
     fn fault(&mut self, line: &[u8], fault: Fault<'_>, out: &mut Outbox) {
+        let verb = Verb::of(line);
+        match verb {
+            Verb::Helo | Verb::Ehlo => {
+                self.count_hello(out);
+                if self.takes_bogus_hello(line, &fault, out) {
+                    return;
+                }
+            }
+            Verb::Lhlo | Verb::Other => return self.unknown(line, out),
+            Verb::Bdat if !self.offers_chunks() => return self.unknown(line, out),
+            Verb::Vrfy | Verb::Expn | Verb::Etrn => {
+                if self.lookup_fault(verb, line, &fault, out) {
+                    return;
+                }
+            }
+            Verb::Mail | Verb::Rcpt => {
+                if self.envelope_fault(verb, line, &fault, out) {
+                    return;
+                }
+            }
+            Verb::Auth => {
+                return self.refuse_command((503, (5, 3, 3)), "AUTH not available", out);
+            }
+            Verb::Data | Verb::Bdat | Verb::StartTls => {}
+        }
+        let start = out.bytes.len();
         fault::say(line, &fault, &self.terms.settings, out);
+        if verb == Verb::Rcpt {
+            self.note_reply(start, out);
+        }
         if fault::desynchronizes(&fault) {
             // What follows cannot be told from commands any more.
             return self.close(out);
         }
-        self.bad_command(out);
+        self.faulty_command(out);
     }
 
     fn bare_line(&mut self, out: &mut Outbox) {
         let text = "Bare linefeed (LF) not allowed";
-        out.events.push(Event::BareEnd { id: self.message(), text });
+        self.tell(Event::BareEnd { text, place: "command", sender: self.sender_shown() }, out);
         out.say((500, (5, 5, 2)), format_args!("{text}"));
         self.bad_command(out);
     }
 
-    fn line_too_long(&mut self, out: &mut Outbox) {
-        out.events.push(Event::CommandTooLong);
+    fn line_too_long(&mut self, bytes: usize, out: &mut Outbox) {
+        self.tell(Event::CommandTooLong { bytes }, out);
         let (host, peer) = (&self.terms.settings.host_name, self.peer());
         out.say(
             (421, (4, 7, 0)),
@@ -363,29 +413,26 @@ impl Session {
         self.close(out);
     }
 
-    /// Counts a command that was wrong; too many end the session.
-    fn bad_command(&mut self, out: &mut Outbox) {
-        self.counts.bad_commands = self.counts.bad_commands.saturating_add(1);
-        let is_over = self.counts.bad_commands > self.terms.settings.limits.bad_commands_max;
-        if is_over && !self.is_over() {
-            let host = &self.terms.settings.host_name;
-            let text = format_args!("{} Too many bad commands; closing connection", text(host));
-            out.bytes.truncate(last_line(&out.bytes));
-            out.say((421, (4, 7, 0)), text);
-            self.close(out);
-        }
-    }
-
     fn refuse_command(&mut self, codes: outbox::Codes, words: &str, out: &mut Outbox) {
         out.say(codes, format_args!("{words}"));
-        self.bad_command(out);
+        self.faulty_command(out);
     }
 
-    /// Counts a command that does nothing; too many are worth a line in the log.
-    fn idle(&mut self, command: &'static str, out: &mut Outbox) {
-        self.counts.idles = self.counts.idles.saturating_add(1);
-        if self.counts.idles == IDLES_MAX {
-            out.events.push(Event::Attack { command, count: IDLES_MAX });
+    fn offers_chunks(&self) -> bool {
+        self.terms.settings.manners.offers.has(Offers::CHUNKING)
+    }
+
+    fn has_quirk(&self, quirk: Quirks) -> bool {
+        self.terms.settings.manners.quirks.has(quirk)
+    }
+
+    fn modifiers(&self) -> Modifiers {
+        let listener = self.terms.settings.listeners.get(usize::from(self.facts.daemon));
+        match self.facts.origin {
+            Origin::Client { .. } => {
+                listener.map_or(Modifiers::NONE, |listener| listener.modifiers)
+            }
+            Origin::User { .. } | Origin::Ourselves => Modifiers::NONE,
         }
     }
 
@@ -421,103 +468,4 @@ impl Session {
             self.shut(out);
         }
     }
-
-    /// Forgets the message that was begun, and its file if chunks of it lie there.
-    fn reset(&mut self, out: &mut Outbox) {
-        let transaction = self.transaction.take();
-        out.drops_large |= transaction.is_some_and(|transaction| transaction.chunks.are_large());
-    }
-
-    fn refused(&self, refusal: &Refusal, argument: &[u8], out: &mut Outbox) {
-        let (class, subject, detail) = refusal.status;
-        let start = out.bytes.len();
-        out.say((refusal.code, (class, subject, detail)), format_args!("{}", text(&refusal.text)));
-        let reply = out.bytes.get(start..).unwrap_or_default().trim_ascii_end().to_vec();
-        out.events.push(Event::Refused(Box::new(Refused {
-            id: self.message(),
-            by: refusal.by.clone(),
-            argument: event::said(argument),
-            reply,
-        })));
-    }
-
-    fn close(&mut self, out: &mut Outbox) {
-        if self.counts.deeds == 0 && !self.is_over() {
-            out.events.push(Event::Silent);
-        }
-        out.closes = true;
-        out.deadline = Deadline::Off;
-        self.reset(out);
-        self.state = State::Closed;
-    }
-
-    fn timeout(&mut self, out: &mut Outbox) {
-        let (stage, is_message) = match &self.state {
-            State::Fresh | State::Command => ("server cmd read", false),
-            State::Body(_) | State::Skipping(_) => ("message collect", true),
-            // Our own answer is late: the driver's business.
-            State::Asked(_) | State::Opening(_) | State::Storing(_) | State::Closed => return,
-        };
-        out.drops_large = is_message;
-        out.events.push(Event::TimedOut { id: self.message(), stage });
-        let (host, peer) = (&self.terms.settings.host_name, self.peer());
-        out.say(
-            (421, (4, 4, 1)),
-            format_args!("{} Timeout waiting for input from {peer}", text(host)),
-        );
-        self.close(out);
-    }
-
-    fn eof(&mut self, out: &mut Outbox) {
-        let stage = match &self.state {
-            State::Closed => return,
-            State::Body(_) | State::Skipping(_) | State::Opening(_) => "data",
-            State::Storing(_) => {
-                // The message is whole: it will be kept or not, whether somebody hears of it or not.
-                self.is_stopping = true;
-                return;
-            }
-            State::Fresh => "connect",
-            State::Command | State::Asked(_) if self.transaction.is_some() => "mail",
-            State::Command | State::Asked(_) => "startup",
-        };
-        if self.transaction.is_some() || self.line.is_inside_line() {
-            out.events.push(Event::Lost { id: self.message(), stage });
-        }
-        out.drops_large = true;
-        self.close(out);
-    }
-
-    fn shutdown(&mut self, out: &mut Outbox) {
-        match &self.state {
-            State::Asked(_) | State::Opening(_) | State::Storing(_) => self.is_stopping = true,
-            State::Closed => {}
-            State::Fresh | State::Command | State::Body(_) | State::Skipping(_) => self.shut(out),
-        }
-    }
-
-    fn shut(&mut self, out: &mut Outbox) {
-        let host = &self.terms.settings.host_name;
-        out.drops_large = true;
-        out.say((421, (4, 3, 2)), format_args!("{} Server shutting down", text(host)));
-        self.close(out);
-    }
-
-    fn out_of_step(&mut self, out: &mut Outbox) {
-        if self.is_over() {
-            // An answer for somebody who is gone.
-            return;
-        }
-        out.events.push(Event::OutOfStep);
-        let host = &self.terms.settings.host_name;
-        out.say((421, (4, 3, 0)), format_args!("{} Internal trouble", text(host)));
-        out.drops_large = true;
-        self.close(out);
-    }
-}
-
-/// Where the last line of `bytes` begins.
-fn last_line(bytes: &[u8]) -> usize {
-    let before = bytes.strip_suffix(b"\r\n").unwrap_or(bytes);
-    before.iter().rposition(|&octet| octet == b'\n').map_or(0, |at| at.saturating_add(1))
 }

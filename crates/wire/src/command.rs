@@ -94,6 +94,14 @@ pub enum Verb {
     Other,
 }
 
+impl Verb {
+    /// The verb of a line.
+    #[must_use]
+    pub fn of(line: &[u8]) -> Self {
+        verb_of(split(line).0)
+    }
+}
+
 /// A parameter of MAIL or RCPT that we know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parameter {

@@ -11,6 +11,8 @@ use alloc::vec::Vec;
 pub struct LineReader {
     held: Vec<u8>,
     state: State,
+    /// Octets of the line that were thrown away.
+    skipped: usize,
     line_bytes_max: usize,
 }
 
@@ -43,15 +45,15 @@ pub enum Line<'a> {
         /// How it ended.
         end: LineEnd,
     },
-    /// A line above the limit has ended.
-    TooLong,
+    /// A line above the limit has ended: its octets, the end included.
+    TooLong(usize),
 }
 
 impl LineReader {
     /// A reader of lines up to `line_bytes_max` octets, their end included.
     #[must_use]
     pub const fn new(line_bytes_max: usize) -> Self {
-        Self { held: Vec::new(), state: State::Reading, line_bytes_max }
+        Self { held: Vec::new(), state: State::Reading, skipped: 0, line_bytes_max }
     }
 
     /// Takes octets from `input` up to the end of the next line, or all of them. Returns how many were taken.
@@ -66,9 +68,11 @@ impl LineReader {
         if self.state == State::Skipping
             || self.held.len().saturating_add(taken) > self.line_bytes_max
         {
+            let bytes = self.skipped.saturating_add(self.held.len()).saturating_add(taken);
             self.held = Vec::new();
             self.state = State::Reading;
-            return (taken, Some(Line::TooLong));
+            self.skipped = 0;
+            return (taken, Some(Line::TooLong(bytes)));
         }
         if self.held.is_empty() {
             return (taken, Some(whole(piece)));
@@ -107,10 +111,12 @@ impl LineReader {
 
     fn keep(&mut self, piece: &[u8]) {
         if self.state == State::Skipping {
+            self.skipped = self.skipped.saturating_add(piece.len());
             return;
         }
         // The end that is still to come counts: at least an LF.
         if self.held.len().saturating_add(piece.len()) >= self.line_bytes_max {
+            self.skipped = self.held.len().saturating_add(piece.len());
             self.held = Vec::new();
             self.state = State::Skipping;
         } else {
@@ -145,7 +151,7 @@ mod tests {
                 let (taken, line) = reader.read(piece);
                 match line {
                     Some(Line::Whole { text, end }) => lines.push(Some((text.to_vec(), end))),
-                    Some(Line::TooLong) => lines.push(None),
+                    Some(Line::TooLong(_)) => lines.push(None),
                     None => {}
                 }
                 piece = &piece[taken..];

@@ -171,7 +171,7 @@ impl ReplyReader {
             taken = taken.saturating_add(count);
             let text = match line {
                 None => continue,
-                Some(Line::TooLong) => return Err(ReplyFault::LongLine),
+                Some(Line::TooLong(_)) => return Err(ReplyFault::LongLine),
                 Some(Line::Whole { text, .. }) => text,
             };
             let (code, is_last, text) = split(text).ok_or(ReplyFault::NotAReply)?;

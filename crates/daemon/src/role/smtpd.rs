@@ -4,7 +4,6 @@
 //! A session is one task. A panic in it ends that session with a 421 and a line in the log, and no other.
 
 mod conversation;
-mod lines;
 
 use crate::cage;
 use crate::edge::{PolicyEdge, QueueEdge};
@@ -16,7 +15,7 @@ use crate::log::Log;
 use crate::roles::Role;
 use crate::start::Inheritance;
 use policy::Settings;
-use smtp::server::{Questions, Terms};
+use smtp::server::Terms;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -76,9 +75,9 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
     tokio::task::LocalSet::new().block_on(&runtime, work(inheritance, house))
 }
 
-/// What the policy of ironpost.toml wants to be asked beside sender and recipients: nothing.
+/// What all sessions share until the next reload.
 fn terms(settings: &Settings) -> Arc<Terms> {
-    Arc::new(Terms { settings: settings.clone(), questions: Questions::ENVELOPE })
+    Arc::new(Terms { settings: settings.clone() })
 }
 
 async fn work(inheritance: Inheritance, house: Rc<House>) -> Result<ExitCode, LinkError> {

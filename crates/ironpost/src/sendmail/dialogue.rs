@@ -7,9 +7,7 @@ use crate::printer::Printer;
 use daemon::request::Submission;
 use policy::{Acceptance, Ask, MailerId, Origin, Route, Settings, Verdict};
 use queue::Notify;
-use smtp::server::{
-    Body, Input, Message, Moment, NotStored, Outbox, Questions, Request, Session, Terms,
-};
+use smtp::server::{Body, Input, Message, Moment, NotStored, Outbox, Request, Session, Terms};
 use std::io::Read;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -31,7 +29,7 @@ struct Dialogue<'a> {
 pub(super) fn run(place: &Place, printer: &mut Printer) -> ExitCode {
     let login = sys::user::current_name();
     let settings = Settings { host_name: sys::host_name().into(), ..Settings::default() };
-    let terms = Arc::new(Terms { settings, questions: Questions::ENVELOPE });
+    let terms = Arc::new(Terms { settings });
     let origin = Origin::User { uid: sys::user::real_uid(), name: login.clone().into() };
     let mut dialogue = Dialogue {
         session: Session::new(terms, 0, origin),
@@ -65,6 +63,10 @@ impl Dialogue<'_> {
         while let Some(request) = self.out.request.take() {
             let answer = match request {
                 Request::Ask(question) => Input::Verdict(verdict(&question.ask)),
+                Request::Pause { ms } => {
+                    std::thread::sleep(std::time::Duration::from_millis(u64::from(ms)));
+                    Input::Paused
+                }
                 Request::OpenLarge => Input::LargeReady,
                 Request::Store(message) => self.store(*message),
             };

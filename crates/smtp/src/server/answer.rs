@@ -1,10 +1,16 @@
 //! Questions that are open, and what their answers do.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::boxed::Box;
 
-use policy::{Acceptance, Macros, Origin, Refusal, Verdict};
+use policy::{Macros, Origin, Refusal, Resolved, Verdict};
+use wire::command::Fault;
+use wire::path::PathFault;
 
 use super::body::{Collecting, Opening};
+use super::event::{self, Event, Marked};
+use super::fault;
+use super::hello::PLEASED;
+use super::lookup::Other;
 use super::outbox::Outbox;
 use super::transaction::{Candidate, Offer};
 use super::{Moment, Session, State};
@@ -29,6 +35,22 @@ pub(super) enum Asked {
     Lookup {
         argument: Box<[u8]>,
     },
+    /// MAIL or RCPT with what is no path.
+    Wrong {
+        shown: Box<[u8]>,
+        why: PathFault,
+    },
+    Turn {
+        argument: Box<[u8]>,
+    },
+    Help {
+        topic: Box<[u8]>,
+    },
+    Other {
+        line: Box<[u8]>,
+        class: u8,
+        other: Other,
+    },
 }
 
 impl Session {
@@ -40,11 +62,11 @@ impl Session {
         };
         let verdict = self.remember(verdict);
         match *asked {
-            Asked::Connect => self.connect_judged(&verdict, out),
+            Asked::Connect => self.connect_judged(verdict, out),
             Asked::Hello { name, is_esmtp } => match verdict {
                 Verdict::Refuse(refusal) => self.turn_down(&refusal, &name, out),
                 Verdict::Accept(_) | Verdict::Discard { .. } | Verdict::Quarantine { .. } => {
-                    self.welcome(name, is_esmtp, out);
+                    self.welcome(name, is_esmtp, PLEASED, out);
                     self.listen(out);
                 }
             },
@@ -54,12 +76,18 @@ impl Session {
             Asked::EndOfHeader(collecting) => self.header_judged(collecting, verdict, moment, out),
             Asked::EndOfMessage(collecting) => self.message_judged(collecting, verdict, out),
             Asked::Lookup { argument } => self.looked_up(&argument, verdict, out),
+            Asked::Wrong { shown, why } => self.wrong_judged(&shown, why, &verdict, out),
+            Asked::Turn { argument } => self.turn_judged(&argument, &verdict, out),
+            Asked::Help { topic } => self.helped(&topic, &verdict, out),
+            Asked::Other { line, class, other } => {
+                self.other_judged(&line, class, other, &verdict, out);
+            }
         }
     }
 
     /// Says no. Whether the session goes on is the refusal's to say.
     pub(super) fn turn_down(&mut self, refusal: &Refusal, argument: &[u8], out: &mut Outbox) {
-        self.refused(refusal, argument, out);
+        self.refused(refusal, argument, None, out);
         if refusal.closes {
             out.drops_large = true;
             self.close(out);
@@ -69,41 +97,67 @@ impl Session {
     }
 
     /// What a verdict says about the whole message, noted in its transaction.
-    pub(super) fn mark(&mut self, verdict: &Verdict) {
+    pub(super) fn mark(&mut self, verdict: &Verdict, argument: &[u8], out: &mut Outbox) {
         let Some(transaction) = &mut self.transaction else { return };
-        match verdict {
-            Verdict::Discard { by } => transaction.discard = Some(by.clone()),
-            Verdict::Quarantine { reason } => transaction.quarantine = Some(reason.clone()),
-            Verdict::Accept(_) | Verdict::Refuse(_) => {}
-        }
+        let (by, subject, quarantine) = match verdict {
+            Verdict::Discard { by, subject } => {
+                transaction.discard = Some(by.clone());
+                (by, subject, None)
+            }
+            Verdict::Quarantine { reason, by, subject } => {
+                transaction.quarantine = Some(reason.clone());
+                (by, subject, Some(reason.clone()))
+            }
+            Verdict::Accept(_) | Verdict::Refuse(_) => return,
+        };
+        let argument = event::said(subject.as_deref().unwrap_or(argument));
+        let marked = Marked { by: by.clone(), argument, quarantine };
+        self.tell(Event::Marked(Box::new(marked)), out);
     }
 
-    fn connect_judged(&mut self, verdict: &Verdict, out: &mut Outbox) {
-        match verdict {
-            Verdict::Refuse(refusal) => {
-                self.refused(refusal, b"", out);
-                self.close(out);
-            }
-            Verdict::Accept(_) | Verdict::Discard { .. } | Verdict::Quarantine { .. } => {
-                self.greet(out);
-            }
+    /// An address that is none: the policy's words if it has some, else ours.
+    fn wrong_judged(&mut self, shown: &[u8], why: PathFault, verdict: &Verdict, out: &mut Outbox) {
+        if let Verdict::Refuse(refusal) = verdict {
+            return self.turn_down(refusal, shown, out);
+        }
+        let start = out.bytes.len();
+        let fault = Fault::Path(shown, why);
+        fault::say(shown, &fault, &self.terms.settings, out);
+        if self.transaction.is_some() {
+            self.note_reply(start, out);
+        }
+        self.listen(out);
+        if !self.is_over() {
+            self.faulty_command(out);
         }
     }
 
     /// Keeps the macros of a verdict for the questions to come. `{client_name}` is the client's name from now on.
     fn remember(&mut self, verdict: Verdict) -> Verdict {
-        let Verdict::Accept(Acceptance { route, lines, macros }) = verdict else {
+        let Verdict::Accept(mut acceptance) = verdict else {
             return verdict;
         };
-        for (name, value) in macros {
-            if let (b"{client_name}", Origin::Client { name, .. }) =
-                (&*name, &mut self.facts.origin)
-            {
-                name.clone_from(&value);
+        for (name, value) in core::mem::take(&mut acceptance.macros) {
+            if let Origin::Client { name: client, resolved, .. } = &mut self.facts.origin {
+                match &*name {
+                    b"{client_name}" => client.clone_from(&value),
+                    b"{client_resolve}" => *resolved = resolution(&value),
+                    _ => {}
+                }
             }
             keep(&mut self.facts.macros, name, value);
         }
-        Verdict::Accept(Acceptance { route, lines, macros: Vec::new() })
+        Verdict::Accept(acceptance)
+    }
+}
+
+/// sendmail's words for the outcome of a reverse look-up.
+fn resolution(word: &[u8]) -> Resolved {
+    match word {
+        b"OK" => Resolved::Ok,
+        b"TEMP" => Resolved::Temporary,
+        b"FORGED" => Resolved::Forged,
+        _ => Resolved::Fail,
     }
 }
 

@@ -46,8 +46,12 @@ pub(super) struct Collecting {
     pub(super) buffer: Vec<u8>,
     /// Octets of our own fields at the beginning.
     prefix_bytes: usize,
+    /// Octets of the fields that were added behind them.
+    added_bytes: usize,
     /// Octets of the message as it came.
     text_bytes: u64,
+    /// Lines of it that have ended.
+    lines: u64,
     /// Octets of the message as it will be stored.
     pub(super) size_bytes: u64,
     pub(super) is_large: bool,
@@ -80,17 +84,13 @@ impl Additions<'_> {
         if !head.has_date {
             out.extend_from_slice(format!("Date: {}\r\n", self.now).as_bytes());
         }
+        if !head.has_from && !self.sender.is_empty() {
+            out.extend_from_slice(b"From: ");
+            out.extend_from_slice(self.sender);
+            out.extend_from_slice(b"\r\n");
+        }
         if !head.has_message_id {
             write_message_id(self.now.unix_s, self.id, self.host, out);
-        }
-        if !head.has_from {
-            out.extend_from_slice(b"From: <");
-            out.extend_from_slice(if self.sender.is_empty() {
-                b"MAILER-DAEMON"
-            } else {
-                self.sender
-            });
-            out.extend_from_slice(b">\r\n");
         }
     }
 }
@@ -123,7 +123,9 @@ impl Collecting {
             reader,
             head: HeadReader::default(),
             prefix_bytes: prefix.len(),
+            added_bytes: 0,
             text_bytes: 0,
+            lines: 0,
             size_bytes: u64::try_from(prefix.len()).unwrap_or(u64::MAX),
             buffer: prefix,
             is_large: false,
@@ -194,6 +196,8 @@ impl Collecting {
             self.text_bytes.saturating_add(u64::try_from(added.len()).unwrap_or(u64::MAX));
         self.size_bytes =
             self.size_bytes.saturating_add(u64::try_from(added.len()).unwrap_or(u64::MAX));
+        let lines = memchr::memchr_iter(b'\n', added).count();
+        self.lines = self.lines.saturating_add(u64::try_from(lines).unwrap_or(u64::MAX));
         if self.header == Header::Open {
             self.head.read(added);
             let is_over = self.head.head().end.is_some() || (self.is_at_end && self.is_last());
@@ -207,28 +211,52 @@ impl Collecting {
         taken
     }
 
-    /// Puts in what the header lacks: our fields, and the empty line if there is none.
+    /// Puts in what the header lacks: our fields behind Received, and the empty line if there is none.
     fn complete_head(&mut self, additions: Option<&Additions<'_>>) {
         self.header = Header::Complete;
-        let mut inserted = Vec::new();
+        let mut fields = Vec::new();
         if let Some(additions) = additions {
-            additions.write(self.head.head(), &mut inserted);
+            additions.write(self.head.head(), &mut fields);
         }
-        match self.head.head().end {
-            Some(HeadEnd::Blank) => {}
-            Some(HeadEnd::NotAField) | None => inserted.extend_from_slice(b"\r\n"),
-        }
+        let blank: &[u8] = match self.head.head().end {
+            Some(HeadEnd::Blank) => b"",
+            Some(HeadEnd::NotAField) | None => b"\r\n",
+        };
+        self.insert(usize::try_from(self.head.head().bytes).unwrap_or(usize::MAX), blank);
+        self.insert(0, &fields);
+        self.added_bytes = fields.len();
+    }
+
+    /// Inserts octets so many octets behind our Received field. The header is smaller than what stays in memory, so all of
+    /// it is in the buffer.
+    fn insert(&mut self, at: usize, inserted: &[u8]) {
         if inserted.is_empty() {
             return;
         }
-        let head_bytes = usize::try_from(self.head.head().bytes).unwrap_or(usize::MAX);
-        // The header is smaller than what stays in memory, so its end is in the buffer.
-        let at = self.prefix_bytes.saturating_add(head_bytes).min(self.buffer.len());
+        let at = self.prefix_bytes.saturating_add(at).min(self.buffer.len());
         self.size_bytes =
             self.size_bytes.saturating_add(u64::try_from(inserted.len()).unwrap_or(u64::MAX));
         let tail = self.buffer.split_off(at);
-        self.buffer.extend_from_slice(&inserted);
+        self.buffer.extend_from_slice(inserted);
         self.buffer.extend_from_slice(&tail);
+    }
+
+    /// A lone CR or LF that was seen.
+    pub(super) fn bare_end(&self) -> Option<TextFault> {
+        self.reader.fault().filter(|fault| *fault != TextFault::LongLine)
+    }
+
+    /// Octets of the message as the log counts them: a line end is one.
+    pub(super) fn logged_bytes(&self) -> u64 {
+        self.text_bytes.saturating_sub(self.lines)
+    }
+
+    /// The header as it came, as far as it is known.
+    pub(super) fn header_text(&self) -> &[u8] {
+        let bytes = usize::try_from(self.head.head().bytes).unwrap_or(usize::MAX);
+        let start = self.prefix_bytes.saturating_add(self.added_bytes);
+        let end = start.saturating_add(bytes).min(self.buffer.len());
+        self.buffer.get(start..end).unwrap_or_default()
     }
 
     /// What is wrong so far. In an order that does not depend on how the octets were cut.

@@ -4,22 +4,29 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
+use policy::settings::{Questions, Quirks};
 use policy::{Ask, Origin, Resolved, Verdict};
 use wire::QueueId;
 use wire::command::Chunk;
 use wire::dot::{TextFault, TextReader};
 use wire::escape::text;
-use wire::header::Received;
+use wire::header::{Received, write_message_id};
 
 use super::answer::Asked;
 use super::body::{Additions, BodyFault, Collecting, Header, Opening, Skip};
-use super::event::{Event, FromLine};
+use super::event::{Event, FromLine, GivenUp};
 use super::outbox::{Body, Codes, Deadline, Message, Outbox, Request};
 use super::transaction::{Chunks, Transaction};
-use super::{Moment, NotStored, Questions, Session, State};
+use super::{Moment, NotStored, Session, State};
+
+/// Recipients that a line about a refused message names.
+const GIVEN_UP_MAX: usize = 20;
 
 impl Session {
     pub(super) fn data(&mut self, moment: &Moment, out: &mut Outbox) {
+        if self.is_denied(out) {
+            return;
+        }
         match self.cannot_begin() {
             Some((codes, words)) => self.refuse_command(codes, words, out),
             None if self.has_chunks() => {
@@ -74,7 +81,7 @@ impl Session {
     }
 
     fn begin(&mut self, opening: Opening, moment: &Moment, out: &mut Outbox) {
-        if self.terms.questions.has(Questions::DATA) {
+        if self.terms.settings.manners.questions.has(Questions::DATA) {
             self.ask(Ask::Data, Asked::Data(opening), out);
         } else {
             self.open_body(opening, moment, out);
@@ -100,7 +107,7 @@ impl Session {
                 self.go_on(Box::new(collecting), chunk, moment, out);
             }
             (verdict, opening) => {
-                self.mark(&verdict);
+                self.mark(&verdict, b"", out);
                 self.open_body(opening, moment, out);
             }
         }
@@ -160,7 +167,7 @@ impl Session {
         field
     }
 
-    fn protocol(&self, is_utf8: bool) -> &'static str {
+    pub(super) fn protocol(&self, is_utf8: bool) -> &'static str {
         match (self.facts.is_esmtp, is_utf8) {
             (true, true) => "UTF8SMTP",
             (true, false) => "ESMTP",
@@ -212,24 +219,36 @@ impl Session {
     fn additions(&self, moment: &Moment) -> Option<Additions<'_>> {
         let listener = self.terms.settings.listeners.get(usize::from(self.facts.daemon));
         let transaction = self.transaction.as_ref()?;
-        listener.filter(|listener| listener.is_submission)?;
+        let adds = self.has_quirk(Quirks::FIELDS_ADDED);
+        if !adds && !listener.is_some_and(|listener| listener.is_submission) {
+            return None;
+        }
         Some(Additions {
             now: moment.now,
             id: transaction.id,
             host: &self.terms.settings.host_name,
-            sender: &transaction.sender,
+            sender: match &*transaction.sender {
+                b"" if !adds => b"MAILER-DAEMON",
+                sender => sender,
+            },
         })
     }
 
     /// What comes next for a message: a question, a file, its end, or more of it.
     fn advance(&mut self, collecting: Box<Collecting>, out: &mut Outbox) {
         let limits = &self.terms.settings.limits;
+        if self.has_quirk(Quirks::BARE_ENDS_CLOSE)
+            && let Some(fault) = collecting.bare_end()
+        {
+            return self.bare_end(fault, &collecting, out);
+        }
         let head = collecting.head.head();
         let is_head_over = head.end.is_some() || (collecting.is_at_end && collecting.is_last());
         let is_good = collecting.fault(limits).is_none();
-        let wants = self.terms.questions.has(Questions::END_OF_HEADER);
+        let wants = self.terms.settings.manners.questions.has(Questions::END_OF_HEADER);
         if is_good && wants && is_head_over && !collecting.is_header_judged() {
-            let ask = Ask::EndOfHeader { fields: head.fields, size_bytes: head.bytes };
+            let header = collecting.header_text().into();
+            let ask = Ask::EndOfHeader { fields: head.fields, size_bytes: head.bytes, header };
             return self.ask(ask, Asked::EndOfHeader(collecting), out);
         }
         if is_good && collecting.needs_file() {
@@ -256,7 +275,7 @@ impl Session {
         out: &mut Outbox,
     ) {
         collecting.header = Header::Judged;
-        self.mark(&verdict);
+        self.mark(&verdict, b"", out);
         if let Verdict::Refuse(refusal) = verdict {
             collecting.refusal = Some(refusal);
             collecting.forget(out);
@@ -293,15 +312,31 @@ impl Session {
         }
     }
 
+    /// A lone CR or LF in a message: what follows could be told from commands by a peer and not by us, or the other way
+    /// round. The session ends.
+    fn bare_end(&mut self, fault: TextFault, collecting: &Collecting, out: &mut Outbox) {
+        let text = bare_words(fault);
+        let is_head_over = collecting.head.head().end.is_some();
+        let place = if is_head_over { "body" } else { "header" };
+        self.tell(Event::BareEnd { text, place, sender: self.sender_shown() }, out);
+        out.say((421, (4, 5, 0)), format_args!("{text}"));
+        out.drops_large = true;
+        self.tell_from(collecting, out);
+        self.close(out);
+    }
+
     /// The whole message is here.
     fn end(&mut self, collecting: Box<Collecting>, out: &mut Outbox) {
         if let Some(fault) = collecting.fault(&self.terms.settings.limits) {
+            self.tell_fault(&fault, &collecting, out);
+            let start = out.bytes.len();
             self.say_fault(&fault, out);
-            self.reset(out);
+            self.give_up(start, &collecting, out);
+            self.forget(out);
             if !self.is_over() {
                 self.listen(out);
             }
-        } else if self.terms.questions.has(Questions::END_OF_MESSAGE) {
+        } else if self.terms.settings.manners.questions.has(Questions::END_OF_MESSAGE) {
             let ask = Ask::EndOfMessage { size_bytes: collecting.size_bytes };
             self.ask(ask, Asked::EndOfMessage(collecting), out);
         } else {
@@ -315,32 +350,106 @@ impl Session {
         verdict: Verdict,
         out: &mut Outbox,
     ) {
-        self.mark(&verdict);
+        self.mark(&verdict, b"", out);
         if let Verdict::Refuse(refusal) = verdict {
             collecting.forget(out);
-            self.reset(out);
+            self.tell_from(&collecting, out);
+            let start = out.bytes.len();
             self.turn_down(&refusal, b"", out);
+            self.give_up(start, &collecting, out);
+            self.forget(out);
         } else {
             self.store(collecting, out);
         }
     }
 
+    /// The `from=` line of a message that is whole, stored or not.
+    fn from_line(&self, collecting: &Collecting) -> Option<FromLine> {
+        let transaction = self.transaction.as_ref()?;
+        Some(FromLine {
+            sender: self.sender_shown(),
+            size_bytes: collecting.logged_bytes(),
+            recipients: self.recipients(),
+            message_id: self.message_id(collecting),
+            body: transaction.body_kind,
+            protocol: self.protocol(transaction.is_utf8),
+        })
+    }
+
+    /// The Message-Id that the message has, or that it would get.
+    fn message_id(&self, collecting: &Collecting) -> Vec<u8> {
+        let head = collecting.head.head();
+        match &self.transaction {
+            Some(transaction) if !head.has_message_id && self.has_quirk(Quirks::FIELDS_ADDED) => {
+                let mut field = Vec::new();
+                let host = &self.terms.settings.host_name;
+                write_message_id(collecting.began_s, transaction.id, host, &mut field);
+                let value = field.splitn(2, |&octet| octet == b' ').nth(1).unwrap_or_default();
+                value.trim_ascii_end().to_vec()
+            }
+            _ => head.message_id.clone(),
+        }
+    }
+
+    /// Tells the log of a message that is not stored.
+    fn tell_from(&mut self, collecting: &Collecting, out: &mut Outbox) {
+        if let Some(line) = self.from_line(collecting) {
+            self.tell(Event::From(Box::new(line)), out);
+        }
+        self.named = None;
+    }
+
+    /// Tells the log what became of the recipients of a message that is refused with the reply that begins at `start`.
+    fn give_up(&self, start: usize, collecting: &Collecting, out: &mut Outbox) {
+        let Some(transaction) = &self.transaction else { return };
+        let reply = out.bytes.get(start..).unwrap_or_default();
+        let line = reply.split(|&octet| octet == b'\r').next().unwrap_or_default();
+        let text = line.splitn(3, |&octet| octet == b' ').nth(2).unwrap_or_default().into();
+        let shown = transaction.recipients.iter().map(|recipient| &*recipient.shown);
+        let to: Vec<&[u8]> = shown.take(GIVEN_UP_MAX).collect();
+        let event = Event::GivenUp(Box::new(GivenUp {
+            to: to.join(&b','),
+            bytes: collecting.logged_bytes(),
+            recipients: self.recipients(),
+            text,
+        }));
+        self.tell(event, out);
+    }
+
+    fn tell_fault(&mut self, fault: &BodyFault, collecting: &Collecting, out: &mut Outbox) {
+        let limits = self.terms.settings.limits;
+        match fault {
+            BodyFault::HeaderTooLarge => {
+                self.tell(Event::HeaderTooLarge { most: limits.header_bytes_max }, out);
+            }
+            BodyFault::TooLarge => {
+                let (bytes, most) = (collecting.logged_bytes(), limits.message_bytes_max);
+                self.tell(Event::TooLarge { bytes, most }, out);
+            }
+            BodyFault::Text(TextFault::BareCr | TextFault::BareLf) => {
+                let text = if *fault == BodyFault::Text(TextFault::BareCr) {
+                    bare_words(TextFault::BareCr)
+                } else {
+                    bare_words(TextFault::BareLf)
+                };
+                let sender = self.sender_shown();
+                self.tell(Event::BareEnd { text, place: "body", sender }, out);
+            }
+            BodyFault::Text(TextFault::LongLine)
+            | BodyFault::TooManyHops
+            | BodyFault::Refused(_)
+            | BodyFault::NotStored(_) => {}
+        }
+        self.tell_from(collecting, out);
+    }
+
     fn store(&mut self, collecting: Box<Collecting>, out: &mut Outbox) {
-        let Some(transaction) = self.transaction.take() else {
+        let line = self.from_line(&collecting);
+        let (Some(transaction), Some(line)) = (self.transaction.take(), line) else {
             return self.out_of_step(out);
         };
-        let protocol = self.protocol(transaction.is_utf8);
+        let protocol = line.protocol;
         let Collecting { head, buffer, size_bytes, is_large, .. } = *collecting;
-        let head = head.into_head();
-        let line = FromLine {
-            id: transaction.id,
-            sender: transaction.sender.clone(),
-            size_bytes,
-            recipients: transaction.recipients.len(),
-            message_id: head.message_id.clone(),
-            body: transaction.body_kind,
-            protocol,
-        };
         let message = Message {
             id: transaction.id,
             began: transaction.began,
@@ -352,12 +461,13 @@ impl Session {
             is_utf8: transaction.is_utf8,
             ret: transaction.ret,
             envelope_id: transaction.envelope_id,
-            head,
+            head: head.into_head(),
             hello: self.facts.hello.clone(),
             protocol,
             discard: transaction.discard,
             quarantine: transaction.quarantine,
         };
+        self.named = None;
         out.request = Some(Request::Store(Box::new(message)));
         out.deadline = Deadline::Off;
         self.state = State::Storing(Box::new(line));
@@ -370,8 +480,9 @@ impl Session {
             return self.out_of_step(out);
         };
         self.counts.messages = self.counts.messages.saturating_add(1);
-        out.events.push(Event::From(line));
+        self.tell(Event::From(line), out);
         Self::promise(id, out);
+        self.forget(out);
         self.listen(out);
     }
 
@@ -383,8 +494,9 @@ impl Session {
     pub(super) fn not_stored(&mut self, why: NotStored, out: &mut Outbox) {
         match core::mem::replace(&mut self.state, State::Command) {
             State::Storing(line) => {
-                let text = b"Message not stored"[..].into();
-                out.events.push(Event::Noted { id: Some(line.id), text });
+                self.tell(Event::From(line), out);
+                self.tell(Event::Noted(b"Message not stored"[..].into()), out);
+                self.forget(out);
                 self.say_fault(&BodyFault::NotStored(why), out);
                 self.listen(out);
             }
@@ -399,6 +511,8 @@ impl Session {
             | State::Asked(_)
             | State::Body(_)
             | State::Skipping(_)
+            | State::Paused
+            | State::Greeting(_)
             | State::Closed) => {
                 self.state = state;
                 self.out_of_step(out);
@@ -424,16 +538,10 @@ impl Session {
 
     fn say_fault(&mut self, fault: &BodyFault, out: &mut Outbox) {
         let limits = self.terms.settings.limits;
-        let id = self.message();
-        let bare = |text: &'static str, out: &mut Outbox| {
-            out.events.push(Event::BareEnd { id, text });
-            out.say((550, (5, 6, 0)), format_args!("{text}"));
-        };
         match fault {
-            BodyFault::Text(TextFault::BareCr) => {
-                bare("Bare carriage return (CR) not allowed", out);
+            BodyFault::Text(fault @ (TextFault::BareCr | TextFault::BareLf)) => {
+                out.say((550, (5, 6, 0)), format_args!("{}", bare_words(*fault)));
             }
-            BodyFault::Text(TextFault::BareLf) => bare("Bare linefeed (LF) not allowed", out),
             BodyFault::Text(TextFault::LongLine) => {
                 let most = limits.text_line_bytes_max;
                 out.say((554, (5, 6, 0)), format_args!("Line too long ({most} max)"));
@@ -455,7 +563,7 @@ impl Session {
                 );
             }
             BodyFault::Refused(refusal) => {
-                self.refused(refusal, b"", out);
+                self.refused(refusal, b"", None, out);
                 if refusal.closes {
                     self.close(out);
                 }
@@ -467,5 +575,13 @@ impl Session {
                 out.say((451, (4, 3, 0)), format_args!("Message not stored; try again later"));
             }
         }
+    }
+}
+
+/// sendmail's words for a lone CR or LF.
+const fn bare_words(fault: TextFault) -> &'static str {
+    match fault {
+        TextFault::BareCr => "Bare carriage return (CR) not allowed",
+        TextFault::BareLf | TextFault::LongLine => "Bare linefeed (LF) not allowed",
     }
 }

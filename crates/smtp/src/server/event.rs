@@ -8,21 +8,28 @@ use wire::command::BodyKind;
 /// Octets of what a client said that an event keeps.
 pub const SAID_BYTES_MAX: usize = 200;
 
+/// An event and the message that it is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The message that is being taken in, or would be the next.
+    pub id: Option<QueueId>,
+    /// What happened.
+    pub event: Event,
+}
+
 /// Something worth a line. What a client said is raw here: escape it before it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The message is complete (`from=`, sendmail's log level 5). Comes with its `Stored`, or when it was lost or refused.
+    /// A message was taken in, or given up after its sender was named (`from=`, sendmail's log level 5). For a stored one it
+    /// comes with its `Stored`.
     From(Box<FromLine>),
     /// Somebody was refused by the policy (`ruleset=`, level 4).
     Refused(Box<Refused>),
-    /// A reply other than of the policy that a log reader wants to see: the message's name and the text
-    /// (`Too many recipients`, `User unknown`).
-    Noted {
-        /// The message.
-        id: Option<QueueId>,
-        /// What was said.
-        text: Box<[u8]>,
-    },
+    /// The policy takes a message to throw it away or to keep it back (`ruleset=`, level 4).
+    Marked(Box<Marked>),
+    /// A reply other than of a rule set that a log reader wants to see: its text (`Too many recipients`,
+    /// `<a>... User unknown`; level 4).
+    Noted(Box<[u8]>),
     /// VRFY, EXPN or ETRN (level 6).
     Looked {
         /// The verb, in upper case.
@@ -50,32 +57,63 @@ pub enum Event {
         count: u32,
     },
     /// Too many refused recipients (`Possible SMTP RCPT flood`, level 6).
-    RecipientFlood,
+    RecipientFlood {
+        /// Whether the session ends, or is slowed down.
+        closes: bool,
+    },
+    /// MAIL without HELO where warnings are wanted (`Authentication-Warning`, level 4).
+    NoHello,
+    /// The client spoke before the greeting (level 5).
+    SpokeEarly {
+        /// Seconds after the connection.
+        after_s: u32,
+    },
+    /// The listener speaks TLS only, and there is none (level 1).
+    NoTls,
     /// A command line above the limit (`SMTP violation, input too long`, level 2).
-    CommandTooLong,
+    CommandTooLong {
+        /// Octets of it that were seen.
+        bytes: usize,
+    },
     /// A lone CR or LF in a message or a command (level 2).
     BareEnd {
-        /// The message.
-        id: Option<QueueId>,
         /// `Bare linefeed (LF) not allowed` and the like.
         text: &'static str,
+        /// `header`, `body` or `command`.
+        place: &'static str,
+        /// The reverse-path as it was written.
+        sender: Box<[u8]>,
     },
+    /// A header above the limit (level 4).
+    HeaderTooLarge {
+        /// The limit.
+        most: u32,
+    },
+    /// A message above the limit (level 4).
+    TooLarge {
+        /// Octets of the message, as sendmail counts them.
+        bytes: u64,
+        /// The limit.
+        most: u64,
+    },
+    /// What became of the recipients of a message that was refused when it was whole (`to=`, level 8).
+    GivenUp(Box<GivenUp>),
     /// The client is gone in the middle (`lost input channel from … after`, level 2).
     Lost {
-        /// The message.
-        id: Option<QueueId>,
         /// The stage: a verb in lower case.
         stage: &'static str,
     },
     /// The client was too slow (`timeout waiting for input from … during`, level 2).
     TimedOut {
-        /// The message.
-        id: Option<QueueId>,
         /// The stage, in sendmail's words.
         stage: &'static str,
     },
     /// The client never asked for anything (`did not issue MAIL/EXPN/VRFY/ETRN`, level 6).
     Silent,
+    /// A command line (`<--`, level 15); only made if the log wants it.
+    Heard(Box<[u8]>),
+    /// A line of a reply (`---`, level 15); only made if the log wants it.
+    Said(Box<[u8]>),
     /// An answer that does not fit what was asked: a bug of the driver's. The session ended with 421.
     OutOfStep,
 }
@@ -83,13 +121,11 @@ pub enum Event {
 /// The facts of a `from=` line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FromLine {
-    /// The message.
-    pub id: QueueId,
-    /// The reverse-path.
+    /// The reverse-path as it was written, with its brackets.
     pub sender: Box<[u8]>,
-    /// Octets of the message.
+    /// Octets of the message as sendmail counts them: a line end is one; what SIZE said, if it never came.
     pub size_bytes: u64,
-    /// Number of recipients.
+    /// Number of recipients, those that VRFY and EXPN found included.
     pub recipients: usize,
     /// The Message-Id; empty: none.
     pub message_id: Vec<u8>,
@@ -99,17 +135,43 @@ pub struct FromLine {
     pub protocol: &'static str,
 }
 
+/// What became of the recipients of a message that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenUp {
+    /// The first recipients as they were written, with commas.
+    pub to: Vec<u8>,
+    /// Octets of the message, as sendmail counts them.
+    pub bytes: u64,
+    /// All recipients.
+    pub recipients: usize,
+    /// The text of the reply.
+    pub text: Box<[u8]>,
+}
+
 /// The facts of a `ruleset=` line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// The message, once MAIL was accepted.
-    pub id: Option<QueueId>,
     /// Which rule set or table refused.
     pub by: Box<[u8]>,
     /// `arg1=`.
     pub argument: Box<[u8]>,
+    /// `arg2=`, if there is one.
+    pub second: Option<Box<[u8]>>,
     /// The reply: codes and text.
     pub reply: Vec<u8>,
+    /// Whether the rule set was asked about the session and not about a message: the line then names none.
+    pub is_about_session: bool,
+}
+
+/// The facts of a `ruleset=` line about a message that is taken all the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marked {
+    /// Which rule set or table.
+    pub by: Box<[u8]>,
+    /// `arg1=`.
+    pub argument: Box<[u8]>,
+    /// Why it is kept back; `None`: it is thrown away.
+    pub quarantine: Option<Box<[u8]>>,
 }
 
 /// As much of what a client said as an event keeps.

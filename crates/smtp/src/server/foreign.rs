@@ -5,9 +5,10 @@
 
 use wire::escape::text;
 
+use super::Session;
 use super::event::{self, Event};
+use super::lookup::Other;
 use super::outbox::Outbox;
-use super::{LOOKS_MAX, Session};
 
 /// Verbs of HTTP, FTP and SIP. `CONNECT` and `GET` come from those who look for open proxies.
 const FOREIGN: [&str; 18] = [
@@ -55,7 +56,7 @@ pub(super) fn is_foreign(line: &[u8]) -> bool {
 impl Session {
     /// Ends the session with somebody who speaks another protocol.
     pub(super) fn foreign(&mut self, line: &[u8], out: &mut Outbox) {
-        out.events.push(Event::Foreign { line: event::said(line) });
+        self.tell(Event::Foreign { line: event::said(line) }, out);
         let (host, peer) = (text(&self.terms.settings.host_name), self.peer());
         out.say((421, (4, 7, 0)), format_args!("{host} Rejecting open proxy {peer}"));
         self.close(out);
@@ -66,8 +67,15 @@ impl Session {
         let verb = line.split(|&octet| octet == b' ').next().unwrap_or_default();
         let is = |known: &&&str| verb.eq_ignore_ascii_case(known.as_bytes());
         if let Some(verb) = PROBES.iter().find(is) {
-            out.events.push(Event::Probe { verb });
+            self.tell(Event::Probe { verb }, out);
         }
+        self.ask_other(line, 5, Other::Unknown, out);
+    }
+
+    /// The reply to a line whose verb nobody knows.
+    pub(super) fn say_unknown(&mut self, line: &[u8], out: &mut Outbox) {
+        let verb = line.split(|&octet| octet == b' ').next().unwrap_or_default();
+        let is = |known: &&&str| verb.eq_ignore_ascii_case(known.as_bytes());
         let shown = text(line.get(..REPEATED_BYTES_MAX).unwrap_or(line));
         if UNIMPLEMENTED.iter().any(|known| is(&known)) {
             out.say((502, (5, 5, 1)), format_args!("Command not implemented: \"{shown}\""));
@@ -75,14 +83,5 @@ impl Session {
             out.say((500, (5, 5, 1)), format_args!("Command unrecognized: \"{shown}\""));
         }
         self.bad_command(out);
-    }
-
-    /// Counts VRFY and EXPN; too many are worth a line in the log.
-    pub(super) fn look(&mut self, command: &'static str, out: &mut Outbox) {
-        self.counts.deeds = self.counts.deeds.saturating_add(1);
-        self.counts.looks = self.counts.looks.saturating_add(1);
-        if self.counts.looks == LOOKS_MAX {
-            out.events.push(Event::Attack { command, count: LOOKS_MAX });
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! HELP: topics as a table. No version, no host, nothing that tells more than the RFC does.
 
+use alloc::boxed::Box;
 use core::fmt;
 
 use wire::escape::text;
@@ -44,9 +45,7 @@ pub(super) fn say(topic: &[u8], out: &mut Outbox) {
     } else {
         let known = TOPICS.iter().find(|(name, _)| topic.eq_ignore_ascii_case(name.as_bytes()));
         let Some((_, lines)) = known else {
-            let topic = topic.get(..80).unwrap_or(topic);
-            let codes = (504, (5, 3, 0));
-            return out.say(codes, format_args!("HELP topic \"{}\" unknown", text(topic)));
+            return say_unknown(topic, out);
         };
         for text in *lines {
             match text.strip_prefix('\t') {
@@ -54,6 +53,20 @@ pub(super) fn say(topic: &[u8], out: &mut Outbox) {
                 None => line(out, format_args!("{text}")),
             }
         }
+    }
+    out.say((214, (2, 0, 0)), format_args!("End of HELP info"));
+}
+
+/// There is no such topic.
+pub(super) fn say_unknown(topic: &[u8], out: &mut Outbox) {
+    let topic = topic.get(..80).unwrap_or(topic);
+    out.say((504, (5, 3, 0)), format_args!("HELP topic \"{}\" unknown", text(topic)));
+}
+
+/// Answers with the owner's text.
+pub(super) fn say_lines(lines: &[Box<[u8]>], out: &mut Outbox) {
+    for one in lines {
+        out.say_text(214, one);
     }
     out.say((214, (2, 0, 0)), format_args!("End of HELP info"));
 }

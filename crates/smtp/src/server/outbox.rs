@@ -13,7 +13,7 @@ use wire::header::Head;
 use wire::reply::write_line;
 use wire::status::Status;
 
-use super::event::Event;
+use super::event::Entry;
 
 /// What the driver does after a step, in this order: write [`Outbox::body`] to the large file, carry out
 /// [`Outbox::request`], send [`Outbox::bytes`] (replies may be held back while a request is open: a client that pipelines
@@ -29,7 +29,7 @@ pub struct Outbox {
     /// The large file is not wanted any more.
     pub drops_large: bool,
     /// For the log, in order.
-    pub events: Vec<Event>,
+    pub events: Vec<Entry>,
     /// Whether the connection is to be closed once everything was sent.
     pub closes: bool,
     /// What becomes of the timer.
@@ -53,6 +53,12 @@ pub enum Deadline {
 pub enum Request {
     /// Ask the policy; come back with [`super::Input::Verdict`].
     Ask(Box<Question>),
+    /// Let the client wait: hold the replies back so long, then come back with [`super::Input::Paused`]. While the greeting
+    /// is held back, octets of the client are [`super::Input::SpokeEarly`].
+    Pause {
+        /// Milliseconds.
+        ms: u32,
+    },
     /// The body grows large: open a file for it; come back with [`super::Input::LargeReady`] or
     /// [`super::Input::NotStored`].
     OpenLarge,
@@ -110,6 +116,8 @@ pub enum Body {
 pub struct Recipient {
     /// Its address, without brackets.
     pub address: Box<[u8]>,
+    /// As it was written in RCPT, with its brackets.
+    pub shown: Box<[u8]>,
     /// Where its mail goes, as the policy said.
     pub route: Route,
     /// NOTIFY.
@@ -144,6 +152,21 @@ impl Outbox {
     pub(crate) fn say_plain(&mut self, code: u16, is_last: bool, text: fmt::Arguments<'_>) {
         write_line(code, None, is_last, b"", &mut self.bytes);
         self.amend(text);
+    }
+
+    /// Says a line of the owner's text that is not the last of its reply. Tabs stay: help texts are tables.
+    pub(crate) fn say_text(&mut self, code: u16, text: &[u8]) {
+        let status = Some(Status::new(2, 0, 0));
+        write_line(code, status, false, b"", &mut self.bytes);
+        let end = self.bytes.len().saturating_sub(2);
+        self.bytes.truncate(end);
+        for (at, part) in text.split(|&octet| octet == b'\t').enumerate() {
+            if at > 0 {
+                self.bytes.push(b'\t');
+            }
+            escape::printable(part, &mut self.bytes);
+        }
+        self.bytes.extend_from_slice(b"\r\n");
     }
 
     /// Says the lines of one reply.

@@ -1,16 +1,18 @@
-//! MAIL, RCPT, and the lookups: VRFY, EXPN, ETRN.
+//! MAIL and RCPT that were understood: what is asked about them, and what the answers make of them.
 
 use alloc::{boxed::Box, vec::Vec};
 
+use policy::settings::{Offers, Quirks};
 use policy::{Ask, Parameters, Refusal, Verdict};
 use wire::QueueId;
-use wire::command::{BodyKind, Mail, Rcpt};
+use wire::command::{BodyKind, Mail, Rcpt, Verb};
 use wire::date::Date;
 use wire::dsn::{Notify, Ret};
 
 use super::answer::Asked;
 use super::body::Collecting;
-use super::event::{self, Event};
+use super::envelope::Named;
+use super::event::Event;
 use super::fault;
 use super::outbox::{Outbox, Recipient};
 use super::{Moment, Session};
@@ -22,6 +24,8 @@ pub(super) struct Transaction {
     pub(super) began: Date,
     pub(super) sender: Box<[u8]>,
     pub(super) recipients: Vec<Recipient>,
+    /// Recipients as the log counts them.
+    pub(super) counted: usize,
     pub(super) body_kind: Option<BodyKind>,
     pub(super) is_utf8: bool,
     pub(super) ret: Option<Ret>,
@@ -45,8 +49,6 @@ pub(super) enum Chunks {
 /// What MAIL offered, while the policy thinks.
 #[derive(Debug)]
 pub(super) struct Offer {
-    /// The path as it was written, for the reply.
-    shown: Box<[u8]>,
     sender: Box<[u8]>,
     body_kind: Option<BodyKind>,
     is_utf8: bool,
@@ -58,33 +60,36 @@ pub(super) struct Offer {
 #[derive(Debug)]
 pub(super) struct Candidate {
     address: Box<[u8]>,
+    /// The path as it was written.
+    shown: Box<[u8]>,
     notify: Option<Notify>,
     original: Option<Box<[u8]>>,
 }
 
 impl Session {
     pub(super) fn mail(&mut self, mail: &Mail<'_>, line: &[u8], out: &mut Outbox) {
-        self.counts.deeds = self.counts.deeds.saturating_add(1);
+        if self.is_out_of_turn(Verb::Mail, out) {
+            return;
+        }
+        self.named = Some(Named {
+            sender: written(line).into(),
+            size_bytes: mail.size_bytes.unwrap_or(0),
+            body: mail.body,
+        });
         let settings = &self.terms.settings;
-        if self.transaction.is_some() {
-            return self.refuse_command((503, (5, 5, 0)), "Sender already specified", out);
-        }
-        if self.counts.messages >= settings.limits.messages_max {
-            let host = wire::escape::text(&settings.host_name);
-            out.say((421, (4, 7, 0)), format_args!("{host} Too many messages; closing connection"));
-            return self.close(out);
-        }
         if mail.size_bytes.is_some_and(|size| size > settings.limits.message_bytes_max) {
             return fault::too_large(settings, out);
         }
         if !settings.offers_dsn && (mail.ret.is_some() || mail.envelope_id.is_some()) {
             return self.no_dsn(if mail.ret.is_some() { "RET" } else { "ENVID" }, out);
         }
-        if mail.by.is_some() {
+        if mail.by.is_some() && !settings.manners.offers.has(Offers::DELIVERBY) {
             return self.refuse_command((555, (5, 5, 4)), "BY parameter unrecognized", out);
         }
+        if mail.is_utf8 && !settings.manners.offers.has(Offers::SMTPUTF8) {
+            return self.refuse_command((555, (5, 5, 4)), "SMTPUTF8 parameter unrecognized", out);
+        }
         let offer = Offer {
-            shown: written(line),
             sender: mail.path.address.into(),
             body_kind: mail.body,
             is_utf8: mail.is_utf8,
@@ -107,15 +112,21 @@ impl Session {
         moment: &Moment,
         out: &mut Outbox,
     ) {
+        let shown = self.sender_shown();
         if let Verdict::Refuse(refusal) = verdict {
-            return self.turn_down(refusal, &offer.shown, out);
+            if refusal.by.is_empty() {
+                // It is no address: the log names no sender for it.
+                self.named = None;
+            }
+            return self.turn_down(refusal, &shown, out);
         }
-        out.say((250, (2, 1, 0)), format_args!("{}... Sender ok", fault::shown(&offer.shown)));
+        out.say((250, (2, 1, 0)), format_args!("{}... Sender ok", fault::shown(&shown)));
         self.transaction = Some(Box::new(Transaction {
-            id: moment.fresh_id,
+            id: self.id.unwrap_or(moment.fresh_id),
             began: moment.now,
             sender: offer.sender,
             recipients: Vec::new(),
+            counted: 0,
             body_kind: offer.body_kind,
             is_utf8: offer.is_utf8,
             ret: offer.ret,
@@ -124,38 +135,54 @@ impl Session {
             quarantine: None,
             chunks: Chunks::None,
         }));
-        self.mark(verdict);
+        self.mark(verdict, &shown, out);
         self.listen(out);
     }
 
-    pub(super) fn rcpt(&mut self, rcpt: &Rcpt<'_>, out: &mut Outbox) {
-        let settings = &self.terms.settings;
-        let Some(transaction) = &self.transaction else {
-            return self.refuse_command((503, (5, 0, 0)), "Need MAIL before RCPT", out);
-        };
-        if !matches!(transaction.chunks, Chunks::None) {
-            return self.refuse_command((503, (5, 5, 1)), "RCPT not allowed after BDAT", out);
+    pub(super) fn rcpt(&mut self, rcpt: &Rcpt<'_>, line: &[u8], out: &mut Outbox) {
+        if self.is_out_of_turn(Verb::Rcpt, out) {
+            return;
         }
+        let settings = &self.terms.settings;
+        let Some(transaction) = &self.transaction else { return };
         let most = usize::try_from(settings.limits.recipients_max).unwrap_or(usize::MAX);
         if transaction.recipients.len() >= most {
-            let text = b"Too many recipients"[..].into();
-            out.events.push(Event::Noted { id: Some(transaction.id), text });
-            return out.say((452, (4, 5, 3)), format_args!("Too many recipients"));
+            let start = out.bytes.len();
+            out.say((452, (4, 5, 3)), format_args!("Too many recipients"));
+            return self.note_reply(start, out);
         }
         if rcpt.path.is_utf8() && !transaction.is_utf8 {
             fault::utf8_needed(rcpt.path.address, out);
-            return self.bad_command(out);
+            return self.faulty_command(out);
         }
         if !settings.offers_dsn && (rcpt.notify.is_some() || rcpt.original.is_some()) {
-            return self.no_dsn(if rcpt.notify.is_some() { "NOTIFY" } else { "ORCPT" }, out);
+            let start = out.bytes.len();
+            self.no_dsn(if rcpt.notify.is_some() { "NOTIFY" } else { "ORCPT" }, out);
+            return self.note_reply(start, out);
         }
+        self.throttle(out);
         let candidate = Candidate {
             address: rcpt.path.address.into(),
+            shown: written(line).into(),
             notify: rcpt.notify,
             original: rcpt.original.map(Into::into),
         };
         let address = rcpt.path.address.into();
         self.ask(Ask::Recipient { address }, Asked::Recipient(candidate), out);
+    }
+
+    /// After some refused recipients each further one costs a second.
+    fn throttle(&mut self, out: &mut Outbox) {
+        let free = self.terms.settings.manners.bad_recipients_free;
+        if free == 0 || self.counts.bad_here < free {
+            return;
+        }
+        if self.counts.bad_here == free {
+            self.tell(Event::RecipientFlood { closes: false }, out);
+            // Told once a message.
+            self.counts.bad_here = self.counts.bad_here.saturating_add(1);
+        }
+        self.counts.pause_s = 1;
     }
 
     pub(super) fn recipient_judged(
@@ -164,46 +191,56 @@ impl Session {
         mut verdict: Verdict,
         out: &mut Outbox,
     ) {
-        let address = fault::shown(&candidate.address);
+        let mut words = None;
+        let mut counted = 1;
         let route = match &mut verdict {
             Verdict::Refuse(refusal) => {
                 let refusal = refusal.clone();
-                return self.recipient_refused(&refusal, &candidate.address, out);
+                return self.recipient_refused(&refusal, &candidate, out);
             }
-            Verdict::Accept(acceptance) => acceptance.route.take(),
+            Verdict::Accept(acceptance) => {
+                words = acceptance.lines.pop();
+                counted = acceptance.counted.max(1);
+                acceptance.route.take()
+            }
             Verdict::Discard { .. } | Verdict::Quarantine { .. } => None,
         };
-        self.mark(&verdict);
+        self.mark(&verdict, &candidate.shown, out);
+        let merges = self.has_quirk(Quirks::MERGED_RECIPIENTS);
+        let shown = fault::shown(&candidate.shown);
+        let words = words.as_deref().unwrap_or(b"Recipient ok");
+        let words = wire::escape::text(words);
         match (route, &mut self.transaction) {
             (Some(route), Some(transaction)) => {
-                out.say((250, (2, 1, 5)), format_args!("<{address}>... Recipient ok"));
-                transaction.recipients.push(Recipient {
-                    address: candidate.address,
-                    route,
-                    notify: candidate.notify,
-                    original: candidate.original,
-                });
+                if let Some(earlier) =
+                    transaction.recipients.iter().find(|one| merges && one.route == route)
+                {
+                    let shown = fault::shown(&earlier.shown);
+                    out.say((250, (2, 1, 5)), format_args!("{shown}... {words}"));
+                } else {
+                    out.say((250, (2, 1, 5)), format_args!("{shown}... {words}"));
+                    transaction.count(counted);
+                    transaction.recipients.push(candidate.into_recipient(route));
+                }
             }
             // The whole message is thrown away: its recipients need no route.
             (None, Some(transaction)) if transaction.discard.is_some() => {
-                out.say((250, (2, 1, 5)), format_args!("<{address}>... Recipient ok"));
+                out.say((250, (2, 1, 5)), format_args!("{shown}... {words}"));
                 transaction.discarded_recipient(candidate);
             }
             // Trouble of our own: the policy accepted and did not say where to.
-            _ => out.say((451, (4, 3, 0)), format_args!("<{address}>... Try again later")),
+            _ => out.say((451, (4, 3, 0)), format_args!("{shown}... Try again later")),
         }
         self.listen(out);
     }
 
-    fn recipient_refused(&mut self, refusal: &Refusal, address: &[u8], out: &mut Outbox) {
+    fn recipient_refused(&mut self, refusal: &Refusal, candidate: &Candidate, out: &mut Outbox) {
         self.counts.bad_recipients = self.counts.bad_recipients.saturating_add(1);
+        self.counts.bad_here = self.counts.bad_here.saturating_add(1);
         let most = self.terms.settings.limits.bad_recipients_max;
-        let mut argument = b"<".to_vec();
-        argument.extend_from_slice(address);
-        argument.push(b'>');
-        self.turn_down(refusal, &argument, out);
+        self.turn_down(refusal, &candidate.shown, out);
         if self.counts.bad_recipients > most && !self.is_over() {
-            out.events.push(Event::RecipientFlood);
+            self.tell(Event::RecipientFlood { closes: true }, out);
             let host = wire::escape::text(&self.terms.settings.host_name);
             out.say((421, (4, 7, 0)), format_args!("{host} Too many bad recipients"));
             self.close(out);
@@ -212,57 +249,8 @@ impl Session {
 
     fn no_dsn(&mut self, parameter: &str, out: &mut Outbox) {
         let words = format_args!("Sorry, {parameter} not supported, we do not allow DSN");
-        out.say((501, (5, 7, 0)), words);
-        self.bad_command(out);
-    }
-
-    pub(super) fn vrfy(&mut self, argument: &[u8], out: &mut Outbox) {
-        self.look("VRFY", out);
-        let is_rejected = !self.terms.settings.answers_vrfy;
-        let said = event::said(argument);
-        out.events.push(Event::Looked { verb: "VRFY", argument: said, is_rejected });
-        if is_rejected {
-            // One answer for all: whoever looks for names learns nothing.
-            let words = "Cannot VRFY user; try RCPT to attempt delivery (or try finger)";
-            return out.say((252, (2, 5, 2)), format_args!("{words}"));
-        }
-        let argument: Box<[u8]> = argument.into();
-        self.ask(Ask::Verify { argument: argument.clone() }, Asked::Lookup { argument }, out);
-    }
-
-    pub(super) fn expn(&mut self, argument: &[u8], out: &mut Outbox) {
-        self.look("EXPN", out);
-        let is_rejected = !self.terms.settings.answers_expn;
-        let said = event::said(argument);
-        out.events.push(Event::Looked { verb: "EXPN", argument: said, is_rejected });
-        if is_rejected {
-            let words = "Sorry, we do not allow this operation";
-            return out.say((502, (5, 7, 0)), format_args!("{words}"));
-        }
-        let argument: Box<[u8]> = argument.into();
-        self.ask(Ask::Expand { argument: argument.clone() }, Asked::Lookup { argument }, out);
-    }
-
-    /// ETRN starts work that goes on when the client is gone (CVE-1999-1109): no.
-    pub(super) fn etrn(&mut self, argument: &[u8], out: &mut Outbox) {
-        self.look("ETRN", out);
-        let argument = event::said(argument);
-        out.events.push(Event::Looked { verb: "ETRN", argument, is_rejected: true });
-        out.say((502, (5, 7, 0)), format_args!("Sorry, we do not allow this operation"));
-    }
-
-    /// The answer to VRFY or EXPN.
-    pub(super) fn looked_up(&mut self, argument: &[u8], verdict: Verdict, out: &mut Outbox) {
-        match verdict {
-            Verdict::Refuse(refusal) => return self.turn_down(&refusal, argument, out),
-            Verdict::Accept(acceptance) if !acceptance.lines.is_empty() => {
-                out.say_lines((250, (2, 1, 5)), &acceptance.lines);
-            }
-            Verdict::Accept(_) | Verdict::Discard { .. } | Verdict::Quarantine { .. } => {
-                out.say((252, (2, 1, 5)), format_args!("<{}>", fault::shown(argument)));
-            }
-        }
-        self.listen(out);
+        out.say((504, (5, 7, 0)), words);
+        self.faulty_command(out);
     }
 }
 
@@ -273,7 +261,19 @@ impl Chunks {
     }
 }
 
+impl Candidate {
+    fn into_recipient(self, route: policy::Route) -> Recipient {
+        let Self { address, shown, notify, original } = self;
+        Recipient { address, shown, route, notify, original }
+    }
+}
+
 impl Transaction {
+    fn count(&mut self, recipients: u32) {
+        let recipients = usize::try_from(recipients).unwrap_or(usize::MAX);
+        self.counted = self.counted.saturating_add(recipients);
+    }
+
     /// Keeps a recipient of a message that is thrown away: it counts, and goes nowhere.
     fn discarded_recipient(&mut self, candidate: Candidate) {
         let route = policy::Route {
@@ -282,20 +282,16 @@ impl Transaction {
             user: candidate.address.clone(),
             expands: false,
         };
-        self.recipients.push(Recipient {
-            address: candidate.address,
-            route,
-            notify: candidate.notify,
-            original: candidate.original,
-        });
+        self.count(1);
+        self.recipients.push(candidate.into_recipient(route));
     }
 }
 
-/// The path of a MAIL line that was read, as it was written: with its brackets and its route.
-fn written(line: &[u8]) -> Box<[u8]> {
+/// The path of a MAIL or RCPT line that was read, as it was written: with its brackets and its route.
+pub(super) fn written(line: &[u8]) -> &[u8] {
     let colon = line.iter().position(|&octet| octet == b':').map_or(0, |at| at.saturating_add(1));
     let behind = line.get(colon..).unwrap_or_default();
     let rest = wire::Path::parse(behind).map_or(&[][..], |(_, rest)| rest);
     let end = behind.len().saturating_sub(rest.len());
-    behind.get(..end).unwrap_or_default().trim_ascii().into()
+    behind.get(..end).unwrap_or_default().trim_ascii()
 }

@@ -8,7 +8,7 @@ use smtp::client::{
     Cause, Impossible, Outcome, Patience, Protocol, Recipient, Scope, Session, Stage, Transaction,
     Want,
 };
-use smtp::server::{self, Body, Input, Outbox, Questions, Request, Terms};
+use smtp::server::{self, Body, Input, Outbox, Request, Terms};
 use wire::QueueId;
 use wire::date::Date;
 use wire::dsn::{Notify, Ret};
@@ -258,7 +258,7 @@ fn to_ourselves(body: &[u8], piece: usize) -> (Vec<Outcome>, Vec<u8>) {
         name: Box::default(),
         resolved: policy::Resolved::Fail,
     };
-    let terms = Terms { settings: Settings::default(), questions: Questions::ENVELOPE };
+    let terms = Terms { settings: Settings::default() };
     let mut theirs = server::Session::new(Arc::new(terms), 0, origin);
     let moment =
         server::Moment { now: Date { unix_s: 0, offset_s: 0 }, fresh_id: QueueId::new(1, 1) };
@@ -287,6 +287,7 @@ fn to_ourselves(body: &[u8], piece: usize) -> (Vec<Outcome>, Vec<u8>) {
         pending.drain(..taken);
         while let Some(request) = out.request.take() {
             let answer = match request {
+                Request::Pause { .. } => Input::Paused,
                 Request::Ask(question) => Input::Verdict(Verdict::Accept(Acceptance {
                     route: matches!(question.ask, Ask::Recipient { .. }).then(|| Route {
                         mailer: MailerId(0),

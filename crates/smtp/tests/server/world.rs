@@ -42,7 +42,8 @@ pub(crate) fn settings() -> Settings {
 
 impl World {
     /// A session that was opened.
-    pub(crate) fn new(settings: Settings, questions: Questions) -> Self {
+    pub(crate) fn new(mut settings: Settings, questions: Questions) -> Self {
+        settings.manners.questions = questions;
         let origin = Origin::Client {
             peer: "192.0.2.10:4025".parse().unwrap(),
             local: "192.0.2.1:25".parse().unwrap(),
@@ -50,7 +51,7 @@ impl World {
             resolved: Resolved::Ok,
         };
         let mut world = Self {
-            session: Session::new(Arc::new(Terms { settings, questions }), 0, origin),
+            session: Session::new(Arc::new(Terms { settings }), 0, origin),
             said: vec![],
             stored: vec![],
             events: vec![],
@@ -103,7 +104,7 @@ impl World {
         }
         self.sends += usize::from(!self.out.bytes.is_empty());
         self.said.extend_from_slice(&self.out.bytes);
-        self.events.append(&mut self.out.events);
+        self.events.extend(self.out.events.drain(..).map(|entry| entry.event));
         self.is_closed |= self.out.closes;
         assert_eq!(self.is_closed, self.session.is_over());
         taken.octets
@@ -112,6 +113,7 @@ impl World {
     fn answer(&mut self, request: Request) -> Input<'static> {
         match (request, self.trouble) {
             (Request::Ask(question), _) => Input::Verdict(judge(&question)),
+            (Request::Pause { .. }, _) => Input::Paused,
             (_, Some(why)) => Input::NotStored(why),
             (Request::OpenLarge, None) => Input::LargeReady,
             (Request::Store(message), None) => {
@@ -170,7 +172,7 @@ pub(crate) fn judge(question: &Question) -> Verdict {
             no(553, (5, 1, 8), text, "check_mail")
         }
         Ask::Sender { address, .. } if address.starts_with(b"discard@") => {
-            Verdict::Discard { by: b"check_mail"[..].into() }
+            Verdict::Discard { by: b"check_mail"[..].into(), subject: None }
         }
         Ask::Recipient { address } => {
             let text = shown(address);
@@ -194,6 +196,14 @@ pub(crate) fn judge(question: &Question) -> Verdict {
                 _ => no(550, (5, 7, 1), format!("<{text}>... Relaying denied"), "check_rcpt"),
             }
         }
+        Ask::Help { topic } => Verdict::Accept(Acceptance {
+            lines: if topic.starts_with(b"no") {
+                vec![]
+            } else {
+                vec![b"QUIT"[..].into(), b"    End the session."[..].into()]
+            },
+            ..Acceptance::default()
+        }),
         Ask::Verify { argument } => Verdict::Accept(Acceptance {
             lines: vec![[b"Alice Adams <", &argument[..], b"@example.test>"].concat().into()],
             ..Acceptance::default()

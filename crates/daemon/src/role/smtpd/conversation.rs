@@ -1,8 +1,9 @@
 //! One connection: octets in, octets out, and what the session asks of others in between.
 
-use super::{House, Place, lines};
+use super::{House, Place};
 use crate::edge::{LargeBody, PolicyEdge};
 use crate::edges;
+use crate::session_lines;
 use policy::{Origin, Refusal, Resolved, Settings, Verdict};
 use queue::{Envelope, Notify, Purpose, Return};
 use smtp::server::{Body, Deadline, Input, Message, Moment, NotStored, Outbox, Request, Session};
@@ -110,7 +111,8 @@ impl Conversation {
             Deadline::Off => self.deadline = None,
         }
         self.replies.extend_from_slice(&self.out.bytes);
-        lines::write(&self.place.house, &self.session, &self.out.events);
+        let log = &self.place.house.log;
+        session_lines::write(log, &self.terms.settings, &self.session, &self.out.events);
         if self.out.drops_large {
             self.large = None;
         }
@@ -215,6 +217,10 @@ impl Conversation {
                     }
                     self.step(Input::Verdict(verdict.unwrap_or_else(no_policy)));
                 }
+                Some(Request::Pause { ms }) => {
+                    let input = self.pause(ms).await;
+                    self.step(input);
+                }
                 Some(Request::OpenLarge) => {
                     let queue = self.house().queue.borrow().clone();
                     let large = match queue {
@@ -235,11 +241,25 @@ impl Conversation {
         }
     }
 
+    /// Lets the client wait. Who speaks while the greeting waits is told of.
+    async fn pause(&self, ms: u32) -> Input<'static> {
+        let pause = Duration::from_millis(u64::from(ms));
+        if self.session.holds_greeting() {
+            let readable = self.place.stream.readable();
+            if tokio::time::timeout(pause, readable).await.is_ok() {
+                return Input::SpokeEarly;
+            }
+        } else {
+            tokio::time::sleep(pause).await;
+        }
+        Input::Paused
+    }
+
     /// Has a message made durable. Only what the queue answers to this becomes `Stored`.
     async fn store(&mut self, message: Message) -> Input<'static> {
         let id = message.id;
-        if let Some(by) = &message.discard {
-            lines::discarded(self.house(), &message, by);
+        if message.discard.is_some() {
+            session_lines::discarded(&self.house().log, id);
             self.large = None;
             return Input::Stored(id);
         }

@@ -1,0 +1,261 @@
+//! sendmail's log lines of a session, for the server and for `sendmail -bs`.
+//!
+//! fail2ban's and logwatch's patterns are written for these words. Each event has the facility's severity and the `LogLevel`
+//! from which on sendmail writes it; what a peer said is escaped before it becomes part of a line.
+
+use crate::log::{About, Log, Severity};
+use policy::{Origin, Resolved, Settings};
+use smtp::server::{Entry, Event, FromLine, GivenUp, Marked, Refused, Session};
+use std::fmt::{Display, Write};
+use std::net::IpAddr;
+use wire::escape::text;
+
+/// Octets of a value that a line repeats.
+const VALUE_BYTES_MAX: usize = 300;
+/// The weight of one recipient in `pri=` (sendmail's `RecipientFactor`).
+const RECIPIENT_FACTOR: u64 = 30_000;
+
+/// Writes the lines of a step's events.
+pub fn write(log: &Log, settings: &Settings, session: &Session, events: &[Entry]) {
+    for Entry { id, event } in events {
+        let (severity, level) = weight(event);
+        if log.wants(level) {
+            let scene = Scene { origin: session.origin(), settings, daemon: session.daemon() };
+            let about = match (id, event) {
+                (_, Event::Refused(refused)) if refused.is_about_session => About::Session,
+                (Some(id), _) => About::Message(*id),
+                (None, _) => About::Session,
+            };
+            log.line_about(severity, about, scene.line(event).as_bytes());
+        }
+    }
+}
+
+/// Tells of a new client (level 10).
+pub fn connected(log: &Log, origin: &Origin) {
+    if log.wants(10) {
+        let line = format!("connect from {}", relay(origin));
+        log.line_about(Severity::Info, About::NoQueue, line.as_bytes());
+    }
+}
+
+/// Tells that a message was thrown away after it was accepted (level 5).
+pub fn discarded(log: &Log, id: wire::QueueId) {
+    if log.wants(5) {
+        log.line(Severity::Info, Some(id), b"discarded");
+    }
+}
+
+/// How grave an event is, and from which `LogLevel` on it is written.
+const fn weight(event: &Event) -> (Severity, u8) {
+    match event {
+        Event::From(_) => (Severity::Info, 5),
+        Event::Refused(_) | Event::Marked(_) | Event::Noted(_) | Event::HeaderTooLarge { .. } => {
+            (Severity::Notice, 4)
+        }
+        Event::TooLarge { .. } => (Severity::Notice, 7),
+        Event::BareEnd { .. } | Event::Lost { .. } | Event::TimedOut { .. } => {
+            (Severity::Notice, 2)
+        }
+        Event::CommandTooLong { .. } => (Severity::Info, 2),
+        Event::NoHello | Event::SpokeEarly { .. } => (Severity::Info, 5),
+        Event::Looked { .. }
+        | Event::Foreign { .. }
+        | Event::Attack { .. }
+        | Event::RecipientFlood { .. }
+        | Event::Silent => (Severity::Info, 6),
+        Event::GivenUp(_) => (Severity::Info, 8),
+        Event::Heard(_) | Event::Said(_) => (Severity::Info, 15),
+        Event::NoTls => (Severity::Error, 1),
+        Event::Probe { .. } | Event::OutOfStep => (Severity::Critical, 1),
+    }
+}
+
+/// Who talks to whom.
+struct Scene<'a> {
+    origin: &'a Origin,
+    settings: &'a Settings,
+    daemon: u8,
+}
+
+impl Scene<'_> {
+    fn line(&self, event: &Event) -> String {
+        let relay = relay(self.origin);
+        match event {
+            Event::From(from) => self.from_line(from, &relay),
+            Event::Refused(refused) => refused_line(refused, &relay),
+            Event::Marked(marked) => marked_line(marked, &relay),
+            Event::Noted(said) => text(said).to_string(),
+            Event::Looked { verb, argument, is_rejected } => {
+                let verdict = if *is_rejected { " [rejected]" } else { "" };
+                format!("{relay}: {verb} {}{verdict}", text(argument))
+            }
+            Event::Probe { verb } => {
+                format!("\"{verb}\" command from {relay} ({})", self.address())
+            }
+            Event::Foreign { line } => {
+                format!("{relay}: probable open proxy: command={}\\r\\n", text(line))
+            }
+            Event::Attack { command, count } => {
+                format!("{relay}: possible SMTP attack: command={command}, count={count}")
+            }
+            Event::RecipientFlood { closes: false } => {
+                format!("{relay}: Possible SMTP RCPT flood, throttling.")
+            }
+            Event::RecipientFlood { closes: true } => {
+                format!("{relay}: Possible SMTP RCPT flood, shutting down connection.")
+            }
+            Event::NoHello => {
+                let host = text(&self.settings.host_name);
+                format!("Authentication-Warning: {host}: {relay} didn't use HELO protocol")
+            }
+            Event::SpokeEarly { after_s } => {
+                format!(
+                    "rejecting commands from {relay} due to pre-greeting traffic after {after_s} seconds"
+                )
+            }
+            Event::NoTls => "smtps: TLS not available, exiting".into(),
+            Event::CommandTooLong { bytes } => {
+                format!("{relay}: SMTP violation, input too long: {bytes}")
+            }
+            Event::BareEnd { text: said, place, sender } => format!(
+                "collect: relay={}, from={}, info={said}, where={place}, status=tempfail",
+                name(self.origin),
+                text(sender)
+            ),
+            Event::HeaderTooLarge { most } => {
+                let name = name(self.origin);
+                format!("headers too large ({most} max) from {name} during message collect")
+            }
+            Event::TooLarge { bytes, most } => {
+                format!("message size ({bytes}) exceeds maximum ({most})")
+            }
+            Event::GivenUp(given_up) => given_up_line(given_up),
+            Event::Lost { stage } => {
+                format!("lost input channel from {relay} to {} after {stage}", self.listener())
+            }
+            Event::TimedOut { stage } => {
+                let name = name(self.origin);
+                format!("timeout waiting for input from {name} during {stage}")
+            }
+            Event::Silent => format!(
+                "{relay} did not issue MAIL/EXPN/VRFY/ETRN during connection to {}",
+                self.listener()
+            ),
+            Event::Heard(line) => format!("<-- {}", text(line)),
+            Event::Said(line) => format!("--- {}", text(line)),
+            Event::OutOfStep => format!("{relay}: a bug: an answer that nobody asked for"),
+        }
+    }
+
+    /// sendmail's `from=` line.
+    fn from_line(&self, from: &FromLine, relay: &str) -> String {
+        let mut line = format!(
+            "from={}, size={}, class=0, nrcpts={}",
+            text(cut(&from.sender)),
+            from.size_bytes,
+            from.recipients
+        );
+        // Writing into a string does not fail.
+        if !from.message_id.is_empty() {
+            write!(line, ", msgid={}", text(&from.message_id)).ok();
+        }
+        if let Some(body) = from.body {
+            let body = match body {
+                wire::command::BodyKind::SevenBit => "7BIT",
+                wire::command::BodyKind::EightBit => "8BITMIME",
+            };
+            write!(line, ", bodytype={body}").ok();
+        }
+        write!(line, ", proto={}", from.protocol).ok();
+        if matches!(self.origin, Origin::Client { .. }) {
+            write!(line, ", daemon={}", self.listener()).ok();
+        }
+        write!(line, ", relay={relay}").ok();
+        line
+    }
+
+    /// The listener's name, or `stdin`.
+    fn listener(&self) -> impl Display {
+        let listener = self.settings.listeners.get(usize::from(self.daemon));
+        match (self.origin, listener) {
+            (Origin::Client { .. }, Some(listener)) => text(&listener.name).to_string(),
+            (Origin::Client { .. }, None) => "MTA".into(),
+            (Origin::User { .. } | Origin::Ourselves, _) => "stdin".into(),
+        }
+    }
+
+    /// The client's address as sendmail shows it; `0`: none.
+    fn address(&self) -> String {
+        let address = self.origin.address().map(|address| address.to_canonical().to_string());
+        address.unwrap_or_else(|| "0".into())
+    }
+}
+
+fn refused_line(refused: &Refused, relay: &str) -> String {
+    let mut line = format!("ruleset={}, arg1={}", text(&refused.by), text(cut(&refused.argument)));
+    if let Some(second) = &refused.second {
+        // Writing into a string does not fail.
+        write!(line, ", arg2={}", text(cut(second))).ok();
+    }
+    write!(line, ", relay={relay}, reject={}", text(&refused.reply)).ok();
+    line
+}
+
+fn marked_line(marked: &Marked, relay: &str) -> String {
+    let (by, argument) = (text(&marked.by), text(cut(&marked.argument)));
+    match &marked.quarantine {
+        Some(reason) => {
+            format!("ruleset={by}, arg1={argument}, relay={relay}, quarantine={}", text(reason))
+        }
+        None => format!("ruleset={by}, arg1={argument}, relay={relay}, discard"),
+    }
+}
+
+/// What sendmail says of the recipients of a message that it has just refused.
+fn given_up_line(given_up: &GivenUp) -> String {
+    let recipients = u64::try_from(given_up.recipients).unwrap_or(u64::MAX);
+    let priority = recipients.saturating_mul(RECIPIENT_FACTOR).saturating_add(given_up.bytes);
+    format!(
+        "to={}, delay=00:00:00, pri={priority}, stat={}",
+        text(&given_up.to),
+        text(&given_up.text)
+    )
+}
+
+fn cut(value: &[u8]) -> &[u8] {
+    value.get(..VALUE_BYTES_MAX).unwrap_or(value)
+}
+
+/// The client's name, or its address in brackets.
+fn name(origin: &Origin) -> String {
+    match origin {
+        Origin::Client { name, .. } if !name.is_empty() => text(name).to_string(),
+        Origin::Client { peer, .. } => literal(peer.ip()),
+        Origin::User { .. } | Origin::Ourselves => "localhost".into(),
+    }
+}
+
+fn literal(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => format!("[{address}]"),
+        IpAddr::V6(address) => format!("[IPv6:{address}]"),
+    }
+}
+
+/// `NAME [ADDRESS]`, or the address alone.
+fn relay(origin: &Origin) -> String {
+    match origin {
+        Origin::Client { peer, name, resolved, .. } => {
+            let address = literal(peer.ip());
+            let forged = if *resolved == Resolved::Forged { " (may be forged)" } else { "" };
+            if name.is_empty() || **name == *address.as_bytes() {
+                format!("{address}{forged}")
+            } else {
+                format!("{} {address}{forged}", text(name))
+            }
+        }
+        Origin::User { name, .. } => format!("{}@localhost", text(name)),
+        Origin::Ourselves => "localhost".into(),
+    }
+}

@@ -1,0 +1,252 @@
+//! VRFY, EXPN, ETRN, and the commands that do nothing: NOOP, HELP, VERB.
+//!
+//! Whether names may be asked for is the owner's to say; every probe is told to the log, and too many cost time.
+
+use alloc::boxed::Box;
+
+use policy::settings::{Modifiers, Privacy, Questions};
+use policy::{Ask, Origin, Verdict};
+use wire::command::{Fault, Verb};
+
+use super::answer::Asked;
+use super::event::{self, Event};
+use super::outbox::Outbox;
+use super::{Session, fault, help};
+
+/// What those read who may not have what they ask for.
+const NOT_ALLOWED: &str = "Sorry, we do not allow this operation";
+
+impl Session {
+    pub(super) fn vrfy(&mut self, argument: &[u8], out: &mut Outbox) {
+        self.count_look("VRFY", out);
+        if self.is_stranger(Privacy::NEED_VRFY_HELLO, out) || self.is_denied(out) {
+            return;
+        }
+        let is_rejected = !self.terms.settings.answers_vrfy;
+        self.looked("VRFY", argument, is_rejected, out);
+        if is_rejected {
+            // One answer for all: whoever looks for names learns nothing.
+            let words = "Cannot VRFY user; try RCPT to attempt delivery (or try finger)";
+            return out.say((252, (2, 5, 2)), format_args!("{words}"));
+        }
+        let argument: Box<[u8]> = argument.into();
+        self.ask(Ask::Verify { argument: argument.clone() }, Asked::Lookup { argument }, out);
+    }
+
+    pub(super) fn expn(&mut self, argument: &[u8], out: &mut Outbox) {
+        self.count_look("EXPN", out);
+        if self.is_stranger(Privacy::NEED_EXPN_HELLO, out) || self.is_denied(out) {
+            return;
+        }
+        let is_rejected = !self.terms.settings.answers_expn;
+        self.looked("EXPN", argument, is_rejected, out);
+        if is_rejected {
+            return out.say((502, (5, 7, 0)), format_args!("{NOT_ALLOWED}"));
+        }
+        let argument: Box<[u8]> = argument.into();
+        self.ask(Ask::Expand { argument: argument.clone() }, Asked::Lookup { argument }, out);
+    }
+
+    /// ETRN starts work that goes on when the client is gone (CVE-1999-1109): only where the owner says so.
+    pub(super) fn etrn(&mut self, argument: &[u8], out: &mut Outbox) {
+        self.count_turn(out);
+        if self.is_denied(out) {
+            return;
+        }
+        let is_rejected = self.terms.settings.manners.privacy.has(Privacy::NO_ETRN)
+            || self.modifiers().has(Modifiers::NO_ETRN);
+        if is_rejected {
+            self.looked("ETRN", argument, true, out);
+            return out.say((502, (5, 7, 0)), format_args!("{NOT_ALLOWED}"));
+        }
+        if self.terms.settings.manners.questions.has(Questions::TURN) {
+            let argument: Box<[u8]> = argument.into();
+            self.ask(Ask::Turn { argument: argument.clone() }, Asked::Turn { argument }, out);
+        } else {
+            self.turn(argument, out);
+        }
+    }
+
+    pub(super) fn turn_judged(&mut self, argument: &[u8], verdict: &Verdict, out: &mut Outbox) {
+        if let Verdict::Refuse(refusal) = verdict {
+            return self.turn_down(refusal, argument, out);
+        }
+        self.turn(argument, out);
+        self.listen(out);
+    }
+
+    fn turn(&self, argument: &[u8], out: &mut Outbox) {
+        self.looked("ETRN", argument, false, out);
+        let shown = fault::shown(argument);
+        match argument {
+            // A queue group; there is one queue here.
+            [b'#', name @ ..] => {
+                let name = fault::shown(name);
+                out.say((459, (4, 5, 4)), format_args!("Queue {name} unknown"));
+            }
+            _ => out.say((250, (2, 0, 0)), format_args!("Queuing for node {shown} started")),
+        }
+    }
+
+    /// A VRFY, EXPN or ETRN that is wrong. Whether it was dealt with.
+    pub(super) fn lookup_fault(
+        &mut self,
+        verb: Verb,
+        line: &[u8],
+        fault: &Fault<'_>,
+        out: &mut Outbox,
+    ) -> bool {
+        let (name, need) = match verb {
+            Verb::Vrfy => ("VRFY", Privacy::NEED_VRFY_HELLO),
+            Verb::Expn => ("EXPN", Privacy::NEED_EXPN_HELLO),
+            _ => ("ETRN", Privacy::NONE),
+        };
+        if name == "ETRN" {
+            self.count_turn(out);
+        } else {
+            self.count_look(name, out);
+        }
+        if self.is_stranger(need, out) || self.is_denied(out) {
+            return true;
+        }
+        if name == "ETRN" {
+            return false;
+        }
+        let argument = line.get(name.len()..).unwrap_or_default();
+        let argument = if matches!(fault, Fault::ArgumentMissing(_)) { b"" } else { argument };
+        self.looked(name, argument.trim_ascii(), false, out);
+        false
+    }
+
+    /// The answer to VRFY or EXPN.
+    pub(super) fn looked_up(&mut self, argument: &[u8], verdict: Verdict, out: &mut Outbox) {
+        match verdict {
+            Verdict::Refuse(refusal) if refusal.by.is_empty() => {
+                // Nobody of that name: what is asked for is in the log already.
+                let (class, subject, detail) = refusal.status;
+                let words = wire::escape::text(&refusal.text);
+                out.say((refusal.code, (class, subject, detail)), format_args!("{words}"));
+            }
+            Verdict::Refuse(refusal) => return self.turn_down(&refusal, argument, out),
+            Verdict::Accept(acceptance) if !acceptance.lines.is_empty() => {
+                self.counts.found = self.counts.found.saturating_add(acceptance.lines.len());
+                let code = if acceptance.is_unverified { 252 } else { 250 };
+                out.say_lines((code, (2, 1, 5)), &acceptance.lines);
+            }
+            Verdict::Accept(_) | Verdict::Discard { .. } | Verdict::Quarantine { .. } => {
+                out.say((252, (2, 1, 5)), format_args!("<{}>", fault::shown(argument)));
+            }
+        }
+        self.listen(out);
+    }
+
+    /// NOOP.
+    pub(super) fn other(&mut self, command: &'static str, line: &[u8], out: &mut Outbox) {
+        self.count_idle(command, out);
+        self.ask_other(line, 2, Other::Noop, out);
+    }
+
+    pub(super) fn help(&mut self, topic: &[u8], line: &[u8], out: &mut Outbox) {
+        self.count_idle("HELP", out);
+        if !self.terms.settings.manners.questions.has(Questions::HELP) {
+            return help::say(topic, out);
+        }
+        self.ask_other(line, 2, Other::Help(topic.into()), out);
+    }
+
+    /// VERB makes replies of work that goes on: for users of this machine only.
+    pub(super) fn verbose(&mut self, line: &[u8], out: &mut Outbox) {
+        self.count_idle("VERB", out);
+        let is_local = matches!(self.facts.origin, Origin::User { .. });
+        if !is_local || self.terms.settings.manners.privacy.has(Privacy::NO_VERB) {
+            return out.say((502, (5, 7, 0)), format_args!("Verbose unavailable"));
+        }
+        self.ask_other(line, 2, Other::Verb, out);
+    }
+
+    /// Asks about a command that no other question is for; without such a question it is answered at once.
+    pub(super) fn ask_other(&mut self, line: &[u8], class: u8, other: Other, out: &mut Outbox) {
+        if self.terms.settings.manners.questions.has(Questions::OTHER) {
+            let ask = Ask::Other { line: line.into(), class };
+            self.ask(ask, Asked::Other { line: line.into(), class, other }, out);
+        } else {
+            self.answer_other(line, other, out);
+        }
+    }
+
+    pub(super) fn other_judged(
+        &mut self,
+        line: &[u8],
+        class: u8,
+        other: Other,
+        verdict: &Verdict,
+        out: &mut Outbox,
+    ) {
+        if let Verdict::Refuse(refusal) = verdict {
+            let digit = [b'0'.saturating_add(class)];
+            self.refused(refusal, line, Some(&digit), out);
+            if refusal.closes {
+                return self.close(out);
+            }
+            if class == 5 {
+                self.bad_command(out);
+            }
+            if !self.is_over() {
+                self.listen(out);
+            }
+            return;
+        }
+        self.listen(out);
+        if !self.is_over() {
+            self.answer_other(line, other, out);
+        }
+    }
+
+    fn answer_other(&mut self, line: &[u8], other: Other, out: &mut Outbox) {
+        match other {
+            Other::Noop => out.say((250, (2, 0, 0)), format_args!("OK")),
+            Other::Verb => out.say((250, (2, 0, 0)), format_args!("Verbose mode")),
+            Other::Help(topic) => {
+                self.ask(Ask::Help { topic: topic.clone() }, Asked::Help { topic }, out);
+            }
+            Other::Unknown => self.say_unknown(line, out),
+        }
+    }
+
+    pub(super) fn helped(&mut self, topic: &[u8], verdict: &Verdict, out: &mut Outbox) {
+        match verdict {
+            Verdict::Refuse(refusal) => return self.turn_down(refusal, topic, out),
+            Verdict::Accept(acceptance) if !acceptance.lines.is_empty() => {
+                help::say_lines(&acceptance.lines, out);
+            }
+            Verdict::Accept(_) | Verdict::Discard { .. } | Verdict::Quarantine { .. } => {
+                help::say_unknown(topic, out);
+            }
+        }
+        self.listen(out);
+    }
+
+    /// Whether somebody who has not said hello asks for names where that is demanded.
+    fn is_stranger(&mut self, need: Privacy, out: &mut Outbox) -> bool {
+        let is_needed = need != Privacy::NONE && self.terms.settings.manners.privacy.has(need);
+        if !is_needed || !self.facts.hello.is_empty() {
+            return false;
+        }
+        out.say((503, (5, 0, 0)), format_args!("I demand that you introduce yourself first"));
+        true
+    }
+
+    fn looked(&self, verb: &'static str, argument: &[u8], is_rejected: bool, out: &mut Outbox) {
+        let argument = event::said(argument);
+        self.tell(Event::Looked { verb, argument, is_rejected }, out);
+    }
+}
+
+/// A command that `check_other` may refuse.
+#[derive(Debug)]
+pub(super) enum Other {
+    Noop,
+    Verb,
+    Help(Box<[u8]>),
+    Unknown,
+}
