@@ -1,4 +1,5 @@
 //! `ironpost explain` and `ironpost check` as a user runs them, with a small site of our own.
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::io::Write;
