@@ -41,7 +41,9 @@ impl Machine<'_> {
         if shown {
             self.show_passage(set, b"   input:", tokens.get(from..).unwrap_or_default());
         }
-        self.note(|machine| Event::Entered(set, machine.texts(tokens.get(from..).unwrap_or_default())));
+        self.note(|machine| {
+            Event::Entered(set, machine.texts(tokens.get(from..).unwrap_or_default()))
+        });
         if depth > CALL_DEPTH_MAX {
             let name = self.config.sets.name(set);
             let text =
@@ -57,7 +59,9 @@ impl Machine<'_> {
         if shown {
             self.show_passage(set, b" returns:", tokens.get(from..).unwrap_or_default());
         }
-        self.note(|machine| Event::Left(set, machine.texts(tokens.get(from..).unwrap_or_default())));
+        self.note(|machine| {
+            Event::Left(set, machine.texts(tokens.get(from..).unwrap_or_default()))
+        });
         run.status
     }
 
