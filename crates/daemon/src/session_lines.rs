@@ -49,7 +49,7 @@ pub fn discarded(log: &Log, id: wire::QueueId) {
 /// How grave an event is, and from which `LogLevel` on it is written.
 const fn weight(event: &Event) -> (Severity, u8) {
     match event {
-        Event::From(_) => (Severity::Info, 5),
+        Event::From(_) | Event::NoHello | Event::SpokeEarly { .. } => (Severity::Info, 5),
         Event::Refused(_) | Event::Marked(_) | Event::Noted(_) | Event::HeaderTooLarge { .. } => {
             (Severity::Notice, 4)
         }
@@ -58,7 +58,6 @@ const fn weight(event: &Event) -> (Severity, u8) {
             (Severity::Notice, 2)
         }
         Event::CommandTooLong { .. } => (Severity::Info, 2),
-        Event::NoHello | Event::SpokeEarly { .. } => (Severity::Info, 5),
         Event::Looked { .. }
         | Event::Foreign { .. }
         | Event::Attack { .. }
@@ -82,13 +81,13 @@ impl Scene<'_> {
     fn line(&self, event: &Event) -> String {
         let relay = relay(self.origin);
         match event {
-            Event::From(from) => self.from_line(from, &relay),
+            Event::From(from) => self.summary(from, &relay),
             Event::Refused(refused) => refused_line(refused, &relay),
             Event::Marked(marked) => marked_line(marked, &relay),
             Event::Noted(said) => text(said).to_string(),
             Event::Looked { verb, argument, is_rejected } => {
-                let verdict = if *is_rejected { " [rejected]" } else { "" };
-                format!("{relay}: {verb} {}{verdict}", text(argument))
+                let end = if *is_rejected { " [rejected]" } else { "" };
+                format!("{relay}: {verb} {}{end}", text(argument))
             }
             Event::Probe { verb } => {
                 format!("\"{verb}\" command from {relay} ({})", self.address())
@@ -99,11 +98,9 @@ impl Scene<'_> {
             Event::Attack { command, count } => {
                 format!("{relay}: possible SMTP attack: command={command}, count={count}")
             }
-            Event::RecipientFlood { closes: false } => {
-                format!("{relay}: Possible SMTP RCPT flood, throttling.")
-            }
-            Event::RecipientFlood { closes: true } => {
-                format!("{relay}: Possible SMTP RCPT flood, shutting down connection.")
+            Event::RecipientFlood { closes } => {
+                let deed = if *closes { "shutting down connection" } else { "throttling" };
+                format!("{relay}: Possible SMTP RCPT flood, {deed}.")
             }
             Event::NoHello => {
                 let host = text(&self.settings.host_name);
@@ -118,11 +115,12 @@ impl Scene<'_> {
             Event::CommandTooLong { bytes } => {
                 format!("{relay}: SMTP violation, input too long: {bytes}")
             }
-            Event::BareEnd { text: said, place, sender } => format!(
-                "collect: relay={}, from={}, info={said}, where={place}, status=tempfail",
-                name(self.origin),
-                text(sender)
-            ),
+            Event::BareEnd { text: said, place, sender } => {
+                let (name, sender) = (name(self.origin), text(sender));
+                format!(
+                    "collect: relay={name}, from={sender}, info={said}, where={place}, status=tempfail"
+                )
+            }
             Event::HeaderTooLarge { most } => {
                 let name = name(self.origin);
                 format!("headers too large ({most} max) from {name} during message collect")
@@ -131,25 +129,28 @@ impl Scene<'_> {
                 format!("message size ({bytes}) exceeds maximum ({most})")
             }
             Event::GivenUp(given_up) => given_up_line(given_up),
-            Event::Lost { stage } => {
-                format!("lost input channel from {relay} to {} after {stage}", self.listener())
-            }
-            Event::TimedOut { stage } => {
-                let name = name(self.origin);
-                format!("timeout waiting for input from {name} during {stage}")
-            }
-            Event::Silent => format!(
-                "{relay} did not issue MAIL/EXPN/VRFY/ETRN during connection to {}",
-                self.listener()
-            ),
+            Event::Lost { .. } | Event::TimedOut { .. } | Event::Silent => self.gone(event, &relay),
             Event::Heard(line) => format!("<-- {}", text(line)),
             Event::Said(line) => format!("--- {}", text(line)),
             Event::OutOfStep => format!("{relay}: a bug: an answer that nobody asked for"),
         }
     }
 
+    /// How a session ended that did not end well.
+    fn gone(&self, event: &Event, relay: &str) -> String {
+        let to = self.listener();
+        if let Event::Lost { stage } = event {
+            format!("lost input channel from {relay} to {to} after {stage}")
+        } else if let Event::TimedOut { stage } = event {
+            let name = name(self.origin);
+            format!("timeout waiting for input from {name} during {stage}")
+        } else {
+            format!("{relay} did not issue MAIL/EXPN/VRFY/ETRN during connection to {to}")
+        }
+    }
+
     /// sendmail's `from=` line.
-    fn from_line(&self, from: &FromLine, relay: &str) -> String {
+    fn summary(&self, from: &FromLine, relay: &str) -> String {
         let mut line = format!(
             "from={}, size={}, class=0, nrcpts={}",
             text(cut(&from.sender)),

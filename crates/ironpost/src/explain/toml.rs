@@ -82,7 +82,7 @@ fn outcome(policy: &dyn Policy, session: &Session, address: &[u8]) -> Outcome {
             Verdict::Discard { .. } => {
                 return Outcome::Discarded(Refused { by, ..Refused::default() });
             }
-            Verdict::Quarantine { reason } => quarantine = Some(reason.into_vec()),
+            Verdict::Quarantine { reason, .. } => quarantine = Some(reason.into_vec()),
         }
     }
     match policy.route(address) {

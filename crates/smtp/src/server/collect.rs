@@ -364,7 +364,7 @@ impl Session {
     }
 
     /// The `from=` line of a message that is whole, stored or not.
-    fn from_line(&self, collecting: &Collecting) -> Option<FromLine> {
+    fn line_of(&self, collecting: &Collecting) -> Option<FromLine> {
         let transaction = self.transaction.as_ref()?;
         Some(FromLine {
             sender: self.sender_shown(),
@@ -393,7 +393,7 @@ impl Session {
 
     /// Tells the log of a message that is not stored.
     fn tell_from(&mut self, collecting: &Collecting, out: &mut Outbox) {
-        if let Some(line) = self.from_line(collecting) {
+        if let Some(line) = self.line_of(collecting) {
             self.tell(Event::From(Box::new(line)), out);
         }
         self.named = None;
@@ -444,7 +444,7 @@ impl Session {
     }
 
     fn store(&mut self, collecting: Box<Collecting>, out: &mut Outbox) {
-        let line = self.from_line(&collecting);
+        let line = self.line_of(&collecting);
         let (Some(transaction), Some(line)) = (self.transaction.take(), line) else {
             return self.out_of_step(out);
         };

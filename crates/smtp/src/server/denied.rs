@@ -39,7 +39,14 @@ impl Session {
         match core::mem::replace(&mut self.state, State::Command) {
             State::Greeting(lines) => self.greet(&lines, out),
             State::Paused => self.listen(out),
-            state => {
+            state @ (State::Fresh
+            | State::Command
+            | State::Asked(_)
+            | State::Body(_)
+            | State::Opening(_)
+            | State::Storing(_)
+            | State::Skipping(_)
+            | State::Closed) => {
                 self.state = state;
                 self.out_of_step(out);
             }

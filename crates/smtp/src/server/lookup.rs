@@ -96,10 +96,12 @@ impl Session {
         fault: &Fault<'_>,
         out: &mut Outbox,
     ) -> bool {
-        let (name, need) = match verb {
-            Verb::Vrfy => ("VRFY", Privacy::NEED_VRFY_HELLO),
-            Verb::Expn => ("EXPN", Privacy::NEED_EXPN_HELLO),
-            _ => ("ETRN", Privacy::NONE),
+        let (name, need) = if verb == Verb::Vrfy {
+            ("VRFY", Privacy::NEED_VRFY_HELLO)
+        } else if verb == Verb::Expn {
+            ("EXPN", Privacy::NEED_EXPN_HELLO)
+        } else {
+            ("ETRN", Privacy::NONE)
         };
         if name == "ETRN" {
             self.count_turn(out);
