@@ -141,8 +141,7 @@ impl CfPolicy {
         let engine = self.pool.take();
         let Engine { config, mut world } =
             engine.unwrap_or_else(|| Engine { config: None, world: self.pool.world() });
-        let mut machine =
-            Machine::new(config.unwrap_or_else(|| self.base.clone()), &mut *world);
+        let mut machine = Machine::new(config.unwrap_or_else(|| self.base.clone()), &mut *world);
         let result = work(&mut machine);
         let mut config = machine.config;
         config.macros.rest();

@@ -31,6 +31,6 @@ pub mod token;
 pub mod world;
 
 pub use answers::{CfPolicy, Engine, Given, Pool, is_cf};
-pub use machine::{Event, Machine};
+pub use machine::{Event, Machine, Said};
 pub use model::Config;
 pub use world::{Answer, Exchanger, MapHandle, MapSpec, OpenFailure, UserEntry, World};

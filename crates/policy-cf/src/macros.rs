@@ -46,16 +46,15 @@ pub struct NameRead {
 
 impl Default for Macros {
     fn default() -> Self {
-        let mut macros =
-            Self {
-                values: alloc::vec![None; 256],
-                ids: BTreeMap::new(),
-                names: Vec::new(),
-                ground: Arc::default(),
-                ground_names: 0,
-                changed: [0; 4],
-                marked: [0; 4],
-            };
+        let mut macros = Self {
+            values: alloc::vec![None; 256],
+            ids: BTreeMap::new(),
+            names: Vec::new(),
+            ground: Arc::default(),
+            ground_names: 0,
+            changed: [0; 4],
+            marked: [0; 4],
+        };
         for (letter, symbol) in meta::LETTERS {
             macros.set(letter, Some(alloc::vec![symbol]));
         }

@@ -121,8 +121,10 @@ impl Options {
         }
         check::check(spec, part, value, complaints);
         self.values.insert(spec.name, value.to_vec());
-        if matches!(spec.name, "Timeout" | "DaemonPortOptions" | "ClientPortOptions" | "PrivacyOptions")
-            && self.several.len() < SEVERAL_MAX
+        if matches!(
+            spec.name,
+            "Timeout" | "DaemonPortOptions" | "ClientPortOptions" | "PrivacyOptions"
+        ) && self.several.len() < SEVERAL_MAX
         {
             self.several.push((spec.name, part.to_ascii_lowercase(), value.to_vec()));
         }

@@ -69,9 +69,7 @@ fn transport(machine: &Machine<'_>, mailer: &Mailer) -> Transport {
         }
         b"[LPC]" => waits(b"P=[LPC] has no program to talk to"),
         b"[FILE]" => waits(b"delivery into files is not served"),
-        b"/dev/null" if mailer.name == b"*include*" => {
-            waits(b"lists are expanded before delivery")
-        }
+        b"/dev/null" if mailer.name == b"*include*" => waits(b"lists are expanded before delivery"),
         path => Transport::Program(Box::new(program(machine, mailer, path))),
     }
 }
@@ -87,9 +85,9 @@ fn program(machine: &Machine<'_>, mailer: &Mailer, path: &[u8]) -> Program {
         show(argument, &|id, out| macros.show_name(id, out), &mut text);
         text.into()
     };
-    let ids = mailer.user.and_then(|(uid, gid)| {
-        Some((u32::try_from(uid).ok()?, u32::try_from(gid).ok()?))
-    });
+    let ids = mailer
+        .user
+        .and_then(|(uid, gid)| Some((u32::try_from(uid).ok()?, u32::try_from(gid).ok()?)));
     Program {
         path: path.into(),
         arguments: mailer.arguments.iter().map(shown).collect(),

@@ -30,11 +30,6 @@ impl Outcome {
     }
 }
 
-/// Whether the configuration has rules of this name.
-pub(super) fn has(machine: &Machine<'_>, name: &[u8]) -> bool {
-    number(machine, name).is_some()
-}
-
 fn number(machine: &Machine<'_>, name: &[u8]) -> Option<usize> {
     let found = machine.config.sets.find(name).number;
     found.filter(|set| !machine.config.sets.of(*set).is_empty())
@@ -126,14 +121,14 @@ pub(super) fn refusal(reply: &[u8], host: Option<&[u8]>, about: &[u8], by: &[u8]
         _ => (553, reply),
     };
     let own = enhanced_length(rest).filter(|length| rest.get(*length) == Some(&b' '));
-    let (status, text) = match own.and_then(|length| rest.split_at_checked(length)) {
-        Some((status, text)) => (parts(status), text.get(1..).unwrap_or_default()),
-        None => {
+    let (status, text) =
+        if let Some((status, text)) = own.and_then(|length| rest.split_at_checked(length)) {
+            (parts(status), text.get(1..).unwrap_or_default())
+        } else {
             let host = host.filter(|host| enhanced_length(host) == Some(host.len()));
             let class = u8::try_from(code.checked_div(100).unwrap_or(5)).unwrap_or(5);
             (host.map_or((class, 0, 0), parts), rest)
-        }
-    };
+        };
     let mut shown = Vec::new();
     if !about.is_empty() && matches!(code, 450 | 550 | 553) {
         shown.extend_from_slice(&shorten(about, SHOWN_OCTETS_MAX));

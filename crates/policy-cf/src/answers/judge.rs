@@ -70,7 +70,9 @@ pub(super) fn judge(policy: &CfPolicy, machine: &mut Machine<'_>, question: &Que
 /// Whether a command that has no rule set of its own is answered with a yes.
 fn is_known(line: &[u8]) -> bool {
     let word = line.split(u8::is_ascii_whitespace).next().unwrap_or_default();
-    [b"NOOP".as_slice(), b"HELP", b"RSET", b"VERB"].iter().any(|known| word.eq_ignore_ascii_case(known))
+    [b"NOOP".as_slice(), b"HELP", b"RSET", b"VERB"]
+        .iter()
+        .any(|known| word.eq_ignore_ascii_case(known))
 }
 
 /// One rule set, and nothing else.
@@ -166,9 +168,9 @@ fn recipient(machine: &mut Machine<'_>, address: &[u8]) -> Verdict {
     macros.set_named(b"rcpt_addr", &clean(&resolved.user));
     macros.set_named(b"addr_type", b"e r");
     macros.mark();
-    match check::run(machine, b"check_rcpt", &shown, None, &shown) {
-        Outcome::Accept => {}
-        other => return other.verdict(b"check_rcpt").unwrap_or_else(|| yes(machine)),
+    let outcome = check::run(machine, b"check_rcpt", &shown, None, &shown);
+    if let Some(verdict) = outcome.verdict(b"check_rcpt") {
+        return verdict;
     }
     let macros = carried(machine);
     match local::place(machine, &shown, resolved) {

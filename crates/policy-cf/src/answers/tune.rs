@@ -5,7 +5,7 @@
 use super::ports::{self, Port};
 use super::{Given, carry, greet};
 use crate::machine::Machine;
-use crate::read::values::{number, truth};
+use crate::read::values::number;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use policy::Settings;
@@ -222,10 +222,8 @@ fn folder_of(path: &[u8]) -> &[u8] {
 /// What the policy reads once it is caged: the folders of its maps (a new map file is another file), but of `/etc` only the
 /// files themselves.
 fn read(machine: &Machine<'_>) -> Vec<Box<[u8]>> {
-    let mut paths: Vec<Vec<u8>> = [b"/etc/hosts".as_slice(), b"/etc/resolv.conf"]
-        .iter()
-        .map(|path| path.to_vec())
-        .collect();
+    let mut paths: Vec<Vec<u8>> =
+        [b"/etc/hosts".as_slice(), b"/etc/resolv.conf"].iter().map(|path| path.to_vec()).collect();
     for option in ["ServiceSwitchFile", "HostsFile", "HelpFile"] {
         if let Some(path) = value(machine, option).filter(|path| path.starts_with(b"/")) {
             paths.push(path.to_vec());
@@ -247,9 +245,4 @@ fn read(machine: &Machine<'_>) -> Vec<Box<[u8]>> {
     paths.sort();
     paths.dedup();
     paths.into_iter().map(Vec::into_boxed_slice).collect()
-}
-
-/// Whether an option that is yes or no is yes.
-pub(super) fn is_set(machine: &Machine<'_>, name: &str) -> bool {
-    value(machine, name).is_some_and(truth)
 }
