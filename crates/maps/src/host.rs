@@ -130,6 +130,14 @@ fn by_file(hosts: &Path, fits: &Fits<'_>) -> Known {
     Known::Nothing
 }
 
+/// Whether hosts(5) gives the name this address.
+pub(crate) fn in_file(hosts: &Path, name: &[u8], address: IpAddr) -> bool {
+    let is_it = |names: &[&[u8]], there: Option<IpAddr>| {
+        there == Some(address) && names.iter().any(|one| one.eq_ignore_ascii_case(name))
+    };
+    matches!(by_file(hosts, &is_it), Known::Name(_))
+}
+
 fn by_address(resolver: &Resolver, address: IpAddr) -> Known {
     let name = match address {
         IpAddr::V4(address) => {

@@ -11,6 +11,7 @@ pub mod bdb;
 mod bestmx;
 mod cdb;
 mod cf_options;
+mod clients;
 pub mod dns;
 pub mod editmap;
 mod file_watch;

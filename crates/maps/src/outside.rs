@@ -1,9 +1,11 @@
 //! The world of the rule machine: opens maps by their class, looks keys up, reads class files, knows users and time.
 
 use std::io::Read;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use policy::Resolved;
 use policy_cf::{Answer, Exchanger, MapHandle, MapSpec, OpenFailure, UserEntry, World};
 
 use crate::cdb::Cdb;
@@ -16,7 +18,7 @@ use crate::syslog::Log;
 use crate::table::{Table, path_of};
 use crate::text::{Text, read_bounded};
 use crate::user::{Users, field, sys_user};
-use crate::{bestmx, host, interface, program};
+use crate::{bestmx, clients, host, interface, program};
 
 /// How many maps may be open.
 const MAPS_MAX: usize = 4096;
@@ -156,6 +158,12 @@ impl World for Outside {
         let keeps_aliases = self.keeps_aliases;
         let hosts = self.places.hosts.clone();
         host::canonical(host, &services, &hosts, self.resolver(), keeps_aliases, said)
+    }
+
+    fn client_name(&mut self, address: IpAddr) -> (Vec<u8>, Resolved) {
+        let services = self.service(b"hosts");
+        let hosts = self.places.hosts.clone();
+        clients::name(address, &services, &hosts, self.resolver())
     }
 
     fn interface_addresses(&mut self) -> Vec<Vec<u8>> {

@@ -15,6 +15,8 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::net::IpAddr;
+use policy::Resolved;
 
 /// One K line, read: `Kname class flags rest`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -108,6 +110,12 @@ pub trait World {
 
     /// The order of services for one name (`hosts`, `aliases`, `passwd`) from the service switch file.
     fn service(&mut self, name: &[u8]) -> Vec<Box<[u8]>>;
+
+    /// The name of a client by its address, and whether the name leads back to it; an empty name: there is none.
+    fn client_name(&mut self, address: IpAddr) -> (Vec<u8>, Resolved) {
+        let _nobody_looks = address;
+        (Vec::new(), Resolved::Fail)
+    }
 
     /// Reads a file named in the configuration (`F` line, help file, alias source).
     ///

@@ -70,13 +70,23 @@ pub struct Refusal {
     pub closes: bool,
     /// What the rule set looked at, if that was not the argument of the command (a header field).
     pub subject: Option<Box<[u8]>>,
+    /// Macros to carry on in this session all the same.
+    pub macros: Macros,
 }
 
 impl Refusal {
     /// A refusal that keeps the connection open.
     #[must_use]
     pub fn new(code: u16, status: (u8, u16, u16), text: &[u8], by: &[u8]) -> Self {
-        Self { code, status, text: text.into(), by: by.into(), closes: code == 421, subject: None }
+        Self {
+            code,
+            status,
+            text: text.into(),
+            by: by.into(),
+            closes: code == 421,
+            subject: None,
+            macros: Macros::new(),
+        }
     }
 
     /// Whether trying again later may help.

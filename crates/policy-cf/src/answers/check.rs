@@ -23,8 +23,11 @@ impl Outcome {
     pub(super) fn verdict(self, by: &[u8]) -> Option<Verdict> {
         match self {
             Self::Accept => None,
-            Self::Discard => Some(Verdict::Discard { by: by.into() }),
-            Self::Quarantine(reason) => Some(Verdict::Quarantine { reason: reason.into() }),
+            Self::Discard => Some(Verdict::Discard { by: by.into(), subject: None }),
+            Self::Quarantine(reason) => {
+                let (reason, by) = (reason.into(), by.into());
+                Some(Verdict::Quarantine { reason, by, subject: None })
+            }
             Self::Refuse(refusal) => Some(Verdict::Refuse(refusal)),
         }
     }
@@ -33,6 +36,11 @@ impl Outcome {
 fn number(machine: &Machine<'_>, name: &[u8]) -> Option<usize> {
     let found = machine.config.sets.find(name).number;
     found.filter(|set| !machine.config.sets.of(*set).is_empty())
+}
+
+/// Whether the configuration has rules of this name.
+pub(super) fn has(machine: &Machine<'_>, name: &[u8]) -> bool {
+    number(machine, name).is_some()
 }
 
 /// Octets from outside, made safe for rules: none of them is a metasymbol.
@@ -59,7 +67,7 @@ pub(super) fn run(
         text.extend_from_slice(&[b' ', meta::ELSE, b' ']);
         text.extend_from_slice(&clean(second));
     }
-    run_set(machine, set, name, &text, about)
+    run_set(machine, set, name, &text, about, ScanTable::NoComments)
 }
 
 /// The same for a set by its number, and text that was cleaned already.
@@ -69,10 +77,11 @@ pub(super) fn run_set(
     name: &[u8],
     text: &[u8],
     about: &[u8],
+    table: ScanTable,
 ) -> Outcome {
     machine.replies.clear();
     let mut tokens = Vec::new();
-    let (found, _) = machine.scan(text, ScanTable::NoComments, 0, &mut tokens);
+    let (found, _) = machine.scan(text, table, 0, &mut tokens);
     if !found {
         let reply = machine.replies.pop().unwrap_or_else(|| b"501 5.1.3 Syntax error".to_vec());
         return Outcome::Refuse(refusal(&reply, None, about, name));
@@ -80,6 +89,31 @@ pub(super) fn run_set(
     // A map that can't answer now is the rule set's to see (`-T`), as in sendmail.
     let _said_by_the_rules = machine.rewrite(&mut tokens, set);
     outcome(machine, &tokens, name, about)
+}
+
+/// The word behind `$#` that a rule set ends with; empty: it ends otherwise, or is not there.
+pub(super) fn mailer_word(
+    machine: &mut Machine<'_>,
+    name: &[u8],
+    first: &[u8],
+    second: &[u8],
+) -> Vec<u8> {
+    let Some(set) = number(machine, name) else { return Vec::new() };
+    let mut text = clean(first);
+    text.extend_from_slice(&[b' ', meta::ELSE, b' ']);
+    text.extend_from_slice(&clean(second));
+    let mut tokens = Vec::new();
+    let (found, _) = machine.scan(&text, ScanTable::NoComments, 0, &mut tokens);
+    if !found {
+        return Vec::new();
+    }
+    let _said_by_the_rules = machine.rewrite(&mut tokens, set);
+    match tokens.as_slice() {
+        [first, word, ..] if first.lead == meta::MAILER => {
+            machine.config.arena.text(*word).to_vec()
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn outcome(machine: &mut Machine<'_>, tokens: &[Token], name: &[u8], about: &[u8]) -> Outcome {

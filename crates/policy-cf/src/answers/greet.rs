@@ -1,10 +1,13 @@
 //! The greeting: `SmtpGreetingMessage`, expanded for this connection.
 
+use super::check;
 use crate::machine::Machine;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use wire::date::Date;
 
+/// The longest pause before a greeting.
+const PAUSE_MS_MAX: u32 = 300_000;
 /// What is said where the configuration says nothing.
 const DEFAULT: &[u8] = b"\x81j Sendmail \x81v ready at \x81b";
 
@@ -27,6 +30,15 @@ pub(super) fn lines(machine: &mut Machine<'_>) -> Vec<Box<[u8]>> {
         line.retain(|octet| !octet.is_ascii_control());
     }
     lines.into_iter().map(Vec::into_boxed_slice).collect()
+}
+
+/// How long the greeting waits, as rule set greet_pause says: milliseconds behind `$#`. Bounded by five minutes.
+pub(super) fn pause_ms(machine: &mut Machine<'_>) -> u32 {
+    let name = machine.config.macros.value_named(b"client_name").unwrap_or_default().to_vec();
+    let address = machine.config.macros.value_named(b"client_addr").unwrap_or_default().to_vec();
+    let word = check::mailer_word(machine, b"greet_pause", &name, &address);
+    let digits = core::str::from_utf8(&word).ok().and_then(|word| word.parse::<u32>().ok());
+    digits.unwrap_or(0).min(PAUSE_MS_MAX)
 }
 
 /// The text of the option, references to macros translated.

@@ -2,12 +2,13 @@
 
 use super::check::{self, Outcome, clean, refusal};
 use super::moment::{self, decimal};
-use super::{CfPolicy, carry, greet, local};
+use super::ports::Port;
+use super::{CfPolicy, carry, greet, header, help, local};
 use crate::machine::Machine;
 use crate::resolve::Side;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use policy::{Acceptance, Ask, Macros, Origin, Parameters, Question, Refusal, Verdict};
+use policy::{Acceptance, Ask, Facts, Macros, Origin, Parameters, Question, Refusal, Verdict};
 
 /// Macros that one answer carries back at most, and octets of one of them.
 const CARRIED_MAX: usize = 32;
@@ -25,28 +26,28 @@ pub(super) fn judge(policy: &CfPolicy, machine: &mut Machine<'_>, question: &Que
     moment::set(machine, facts, port);
     machine.config.macros.mark();
     match &question.ask {
-        Ask::Connect => connect(machine, &facts.origin),
+        Ask::Connect => connect(machine, facts, port),
         Ask::Hello { name } => {
             machine.config.macros.set(b's', Some(clean(name)));
             yes(machine)
         }
-        Ask::Sender { address, parameters } => {
-            let needs_auth = port.is_some_and(|port| port.has(b'a'));
-            if needs_auth && matches!(facts.origin, Origin::Client { .. }) {
-                // There is no AUTH here, so a port that demands it takes no mail.
-                let text = b"Authentication required";
-                return Verdict::Refuse(Refusal::new(530, (5, 7, 0), text, b""));
-            }
-            sender(machine, address, parameters)
-        }
+        Ask::Sender { address, parameters } => sender(machine, address, parameters),
         Ask::Recipient { address } => recipient(machine, address),
         Ask::Data => {
             let count = decimal(facts.recipients);
             simple(machine, b"check_data", &count, None, b"")
         }
-        Ask::EndOfHeader { fields, size_bytes } => {
-            let (fields, size) = (decimal(*fields), decimal(*size_bytes));
-            simple(machine, b"check_eoh", &fields, Some(&size), b"")
+        Ask::EndOfHeader { fields, size_bytes, header: text } => {
+            let verdict = header::judge(machine, *fields, *size_bytes, text);
+            verdict.unwrap_or_else(|| yes(machine))
+        }
+        Ask::Help { topic } => {
+            let lines = help::lines(machine, topic);
+            let none = || Refusal::new(502, (5, 3, 0), b"HELP not implemented", b"");
+            lines.map_or_else(
+                || Verdict::Refuse(none()),
+                |lines| Verdict::Accept(Acceptance { lines, ..Acceptance::default() }),
+            )
         }
         Ask::EndOfMessage { size_bytes } => {
             let size = decimal(*size_bytes);
@@ -60,19 +61,10 @@ pub(super) fn judge(policy: &CfPolicy, machine: &mut Machine<'_>, question: &Que
             asked_about(policy, machine, b"check_expn", argument, policy.settings.answers_expn)
         }
         Ask::Turn { argument } => simple(machine, b"check_etrn", argument, None, b""),
-        Ask::Other { line } => {
-            let class: &[u8] = if is_known(line) { b"2" } else { b"5" };
-            simple(machine, b"check_other", line, Some(class), b"")
+        Ask::Other { line, class } => {
+            simple(machine, b"check_other", line, Some(&decimal(*class)), b"")
         }
     }
-}
-
-/// Whether a command that has no rule set of its own is answered with a yes.
-fn is_known(line: &[u8]) -> bool {
-    let word = line.split(u8::is_ascii_whitespace).next().unwrap_or_default();
-    [b"NOOP".as_slice(), b"HELP", b"RSET", b"VERB"]
-        .iter()
-        .any(|known| word.eq_ignore_ascii_case(known))
 }
 
 /// One rule set, and nothing else.
@@ -101,18 +93,35 @@ fn carried(machine: &Machine<'_>) -> Macros {
         .collect()
 }
 
-/// The connection: check_relay, and the greeting.
-fn connect(machine: &mut Machine<'_>, origin: &Origin) -> Verdict {
-    if let Origin::Client { peer, .. } = origin {
+/// The connection: who it is, check_relay, and the greeting.
+fn connect(machine: &mut Machine<'_>, facts: &Facts, port: Option<&Port>) -> Verdict {
+    let mut known = Macros::new();
+    if let Origin::Client { peer, local, name, .. } = &facts.origin {
+        if name.is_empty() {
+            let (name, resolved) = machine.world.client_name(peer.ip().to_canonical());
+            let name: Box<[u8]> = clean(&name).into();
+            if !name.is_empty() {
+                known.push((b"{client_name}"[..].into(), name.clone()));
+            }
+            known.push((b"{client_resolve}"[..].into(), moment::resolution(resolved).into()));
+            let origin = Origin::Client { peer: *peer, local: *local, name, resolved };
+            moment::set(machine, &Facts { origin, ..facts.clone() }, port);
+            machine.config.macros.mark();
+        }
         let name = machine.config.macros.value_named(b"client_name").unwrap_or_default().to_vec();
         let address = moment::address_text(peer.ip());
         let outcome = check::run(machine, b"check_relay", &name, Some(&address), b"");
-        if let Some(verdict) = outcome.verdict(b"check_relay") {
+        if let Some(mut verdict) = outcome.verdict(b"check_relay") {
+            if let Verdict::Refuse(refusal) = &mut verdict {
+                refusal.macros = known;
+            }
             return verdict;
         }
     }
-    let macros = carried(machine);
-    Verdict::Accept(Acceptance { lines: greet::lines(machine), macros, ..Acceptance::default() })
+    known.extend(carried(machine));
+    let pause_ms = greet::pause_ms(machine);
+    let lines = greet::lines(machine);
+    Verdict::Accept(Acceptance { lines, macros: known, pause_ms, ..Acceptance::default() })
 }
 
 /// MAIL: the sender is resolved (`${mail_mailer}` and its kin), then check_mail.
@@ -211,7 +220,8 @@ fn asked_about(
     let mailer = policy.base.mailers.get(usize::from(route.mailer.0));
     let knows = mailer.is_some_and(|mailer| mailer.flags.has(b'q'));
     if set == b"check_vrfy" && !knows {
-        return Verdict::Refuse(Refusal::new(252, (2, 1, 5), &text, b""));
+        let lines = [text.into()].into();
+        return Verdict::Accept(Acceptance { lines, is_unverified: true, ..Acceptance::default() });
     }
     let line: Box<[u8]> = text.into();
     Verdict::Accept(Acceptance { lines: [line].into(), ..Acceptance::default() })

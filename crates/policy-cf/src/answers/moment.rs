@@ -128,6 +128,16 @@ pub(super) fn set_sender(macros: &mut Macros, sender: &[u8]) {
     macros.set(b'f', Some(if sender.is_empty() { shown } else { sender }));
 }
 
+/// The outcome of a reverse look-up, as `${client_resolve}` names it.
+pub(super) const fn resolution(resolved: Resolved) -> &'static [u8] {
+    match resolved {
+        Resolved::Ok => b"OK",
+        Resolved::Fail => b"FAIL",
+        Resolved::Temporary => b"TEMP",
+        Resolved::Forged => b"FORGED",
+    }
+}
+
 fn client(macros: &mut Macros, peer: SocketAddr, name: &[u8], resolved: Resolved) {
     let address = address_text(peer.ip());
     let bracketed = [b"[".as_slice(), &address, b"]"].concat();
@@ -138,15 +148,10 @@ fn client(macros: &mut Macros, peer: SocketAddr, name: &[u8], resolved: Resolved
         whole.push(b' ');
         whole.extend_from_slice(&bracketed);
     }
-    let word: &[u8] = match resolved {
-        Resolved::Ok => b"OK",
-        Resolved::Fail => b"FAIL",
-        Resolved::Temporary => b"TEMP",
-        Resolved::Forged => {
-            whole.extend_from_slice(b" (may be forged)");
-            b"FORGED"
-        }
-    };
+    if resolved == Resolved::Forged {
+        whole.extend_from_slice(b" (may be forged)");
+    }
+    let word = resolution(resolved);
     macros.set(b'_', Some(whole));
     macros.set_named(b"client_ptr", shown);
     macros.set_named(b"client_name", shown);

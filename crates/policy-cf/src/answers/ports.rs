@@ -100,10 +100,6 @@ fn one(line: &[u8]) -> Result<Port, Fault> {
             _ => {}
         }
     }
-    if modifiers.contains(&b's') {
-        // Without TLS the port would take passwords and mail in clear where the owner wants neither.
-        return Err(Fault::LeftOut(b"M=s needs TLS, which is not there; left out"));
-    }
     let ip = match address {
         None | Some(b"") if is_inet6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         None | Some(b"") => IpAddr::V4(Ipv4Addr::UNSPECIFIED),

@@ -3,7 +3,7 @@
 //! What sendmail leaves without bounds has ours: a zero there means "no limit", here "the house's limit".
 
 use super::ports::{self, Port};
-use super::{Given, carry, greet};
+use super::{Given, carry, greet, manners};
 use crate::machine::Machine;
 use crate::read::values::number;
 use alloc::boxed::Box;
@@ -46,9 +46,10 @@ pub(super) fn settings(
         greeting: greeting(machine),
         listeners: ports.iter().map(listener).collect(),
         mailers: carry::mailers(machine),
-        offers_dsn: !(is_away || has(b"noreceipts")),
+        offers_dsn: !has(b"noreceipts"),
         answers_vrfy: !(is_away || has(b"novrfy")),
         answers_expn: !(is_away || has(b"noexpn")),
+        manners: manners::manners(machine, &privacy),
         limits: limits(machine),
         timeouts: timeouts(machine),
         retry: retry(machine),
@@ -66,10 +67,12 @@ pub(super) fn settings(
 
 fn listener(port: &Port) -> Listener {
     // sendmail adds Date, From and Message-Id to all mail, as the flags of its mailers say.
-    Listener { address: port.address, name: port.name.clone().into(), is_submission: true }
+    let modifiers = manners::modifiers(port);
+    let name = port.name.clone().into();
+    Listener { address: port.address, name, is_submission: true, modifiers }
 }
 
-fn value<'m>(machine: &'m Machine<'_>, name: &str) -> Option<&'m [u8]> {
+pub(super) fn value<'m>(machine: &'m Machine<'_>, name: &str) -> Option<&'m [u8]> {
     machine.config.options.values.get(name).map(Vec::as_slice)
 }
 
@@ -79,7 +82,7 @@ fn positive(machine: &Machine<'_>, name: &str) -> Option<u64> {
     u64::try_from(found).ok().filter(|found| *found > 0)
 }
 
-fn positive_u32(machine: &Machine<'_>, name: &str) -> Option<u32> {
+pub(super) fn positive_u32(machine: &Machine<'_>, name: &str) -> Option<u32> {
     positive(machine, name).map(|found| u32::try_from(found).unwrap_or(u32::MAX))
 }
 
@@ -111,7 +114,7 @@ fn limits(machine: &Machine<'_>) -> Limits {
             .min(RECIPIENTS_MAX),
         header_bytes_max: positive_u32(machine, "MaxHeadersLength")
             .unwrap_or(32_768)
-            .clamp(1024, 1_048_576),
+            .min(1_048_576),
         hops_max: positive_u32(machine, "MaxHopCount").unwrap_or(25).clamp(1, 1000),
         bad_recipients_max: positive_u32(machine, "BadRcptShutdown").unwrap_or(u32::MAX),
         sessions_max: positive_u32(machine, "MaxDaemonChildren")

@@ -134,10 +134,13 @@ impl Session {
 
     /// Keeps the macros of a verdict for the questions to come. `{client_name}` is the client's name from now on.
     fn remember(&mut self, verdict: Verdict) -> Verdict {
-        let Verdict::Accept(mut acceptance) = verdict else {
-            return verdict;
+        let mut verdict = verdict;
+        let macros = match &mut verdict {
+            Verdict::Accept(acceptance) => core::mem::take(&mut acceptance.macros),
+            Verdict::Refuse(refusal) => core::mem::take(&mut refusal.macros),
+            Verdict::Discard { .. } | Verdict::Quarantine { .. } => return verdict,
         };
-        for (name, value) in core::mem::take(&mut acceptance.macros) {
+        for (name, value) in macros {
             if let Origin::Client { name: client, resolved, .. } = &mut self.facts.origin {
                 match &*name {
                     b"{client_name}" => client.clone_from(&value),
@@ -147,7 +150,7 @@ impl Session {
             }
             keep(&mut self.facts.macros, name, value);
         }
-        Verdict::Accept(acceptance)
+        verdict
     }
 }
 
