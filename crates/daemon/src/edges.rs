@@ -86,6 +86,15 @@ pub struct Identity {
     pub home: Box<[u8]>,
 }
 
+/// An option or macro of the command line (`-O`, `-o`, `-M`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Argument {
+    /// An option as the `O` line has it, without the `O`.
+    Option(Box<[u8]>),
+    /// A macro: name and value together, as the `D` line has it.
+    Macro(Box<[u8]>),
+}
+
 /// What the policy must know beside the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
@@ -93,6 +102,8 @@ pub struct Reading {
     pub data: Option<Box<[u8]>>,
     /// Addresses of the command line that replace those of the file.
     pub listen: Vec<Box<str>>,
+    /// Options and macros of the command line, for a sendmail.cf.
+    pub arguments: Vec<Argument>,
     /// The name of this system.
     pub host_name: Box<[u8]>,
     /// Whether the server runs as root.

@@ -69,6 +69,8 @@ pub struct Serve {
     pub data: Option<PathBuf>,
     /// Addresses in place of the configuration's.
     pub listen: Vec<String>,
+    /// Options and macros of the command line, for a sendmail.cf.
+    pub arguments: Vec<edges::Argument>,
     /// Called once, when everybody is ready.
     pub announce: Option<fn(&Settings)>,
 }
@@ -143,6 +145,26 @@ pub fn check(name: &str, text: &[u8], color: bool) -> Result<String, String> {
 /// What is wrong in it, ready to print.
 pub fn policy_of(name: &str, text: &[u8]) -> Result<Box<dyn policy::Policy>, String> {
     tables::policy_of(name, text)
+}
+
+/// The policy of a sendmail.cf for a program that asks it itself, and its warnings. `mode` is the letter of `${opMode}`.
+///
+/// # Errors
+/// What is wrong in the configuration, in sendmail's words.
+pub fn policy_of_cf(
+    name: &str,
+    text: &[u8],
+    arguments: &[edges::Argument],
+    mode: &[u8],
+) -> Result<(Box<dyn policy::Policy>, String), String> {
+    let given = policy_cf::Given {
+        facts: host_facts(mode),
+        settings: tables::cf_settings(arguments),
+        is_root: true,
+        ..policy_cf::Given::default()
+    };
+    let (policy, warnings) = engines::open(name, text, &given)?;
+    Ok((Box::new(policy), warnings))
 }
 
 /// Now, as the Date field writes it.

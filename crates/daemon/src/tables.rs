@@ -4,11 +4,12 @@
 //! The aliases file is looked at again at most once a second; one that can't be read or is wrong leaves the
 //! last good one in use, and the lines that are wrong are named once.
 
-use crate::edges::{Grant, Reading};
+use crate::edges::{Argument, Grant, Reading};
 use crate::engines;
 use crate::start::Inheritance;
 use policy::Policy;
 use policy_cf::Given;
+use policy_cf::load::Setting;
 use policy_toml::{Meaning, Problems, SystemFacts, Tables, Target, TomlPolicy};
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -115,6 +116,7 @@ fn load_cf(
         facts: crate::host_facts(b"d"),
         data: reading.data.as_ref().map(|data| data.to_vec()),
         listen,
+        settings: cf_settings(&reading.arguments),
         is_root: reading.is_root,
         ..Given::default()
     };
@@ -126,6 +128,15 @@ fn load_cf(
         drop(writeln!(std::io::stderr(), "{warnings}"));
     }
     Ok(Arc::new(policy))
+}
+
+/// Options and macros of the command line as a sendmail.cf takes them.
+pub(crate) fn cf_settings(arguments: &[Argument]) -> Vec<Setting> {
+    let setting = |argument: &Argument| match argument {
+        Argument::Option(text) => Setting::Option(text.to_vec()),
+        Argument::Macro(text) => Setting::Macro(text.to_vec()),
+    };
+    arguments.iter().map(setting).collect()
 }
 
 fn system_facts(reading: &Reading) -> SystemFacts {

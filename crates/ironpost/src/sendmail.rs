@@ -17,7 +17,11 @@ use daemon::request::{Answer, Submission};
 use flags::{Flags, Mode};
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
+
+/// The configuration of the MTA where none is named.
+const SENDMAIL_CF: &str = "/etc/mail/sendmail.cf";
 
 /// Octets of a message that are read.
 const MESSAGE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -30,11 +34,32 @@ pub(crate) fn run(words: &[OsString], place: &Place, printer: &mut Printer) -> E
     };
     match flags.mode {
         Mode::Deliver => deliver(&flags, place, printer),
-        Mode::Dialogue => dialogue::run(place, printer),
+        Mode::Dialogue => dialogue::run(&flags, place, printer),
+        Mode::Serve => serve(&flags, printer),
         Mode::PrintQueue => mailq::run(place, false, printer),
         Mode::RunQueue => run_queue(place, printer),
         Mode::AddressTest => ExitCode::from(crate::address_test::run(words)),
         Mode::MakeAliases => crate::newaliases::run(OsStr::new("newaliases"), words),
+    }
+}
+
+/// `-bd`, `-bD`: serves a configuration of sendmail's.
+fn serve(flags: &Flags, printer: &mut Printer) -> ExitCode {
+    let config = flags.config.as_deref().map_or_else(
+        || std::path::PathBuf::from(SENDMAIL_CF),
+        |path| OsStr::from_bytes(path).into(),
+    );
+    let options = daemon::Serve {
+        config: Some(config),
+        arguments: flags.arguments.clone(),
+        ..daemon::Serve::default()
+    };
+    match daemon::serve(options) {
+        Ok(code) => code,
+        Err((text, code)) => {
+            printer.complain(&text);
+            ExitCode::from(code)
+        }
     }
 }
 

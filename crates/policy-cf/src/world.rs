@@ -112,8 +112,7 @@ pub trait World {
     fn service(&mut self, name: &[u8]) -> Vec<Box<[u8]>>;
 
     /// The name of a client by its address, and whether the name leads back to it; an empty name: there is none.
-    fn client_name(&mut self, address: IpAddr) -> (Vec<u8>, Resolved) {
-        let _nobody_looks = address;
+    fn client_name(&mut self, _address: IpAddr) -> (Vec<u8>, Resolved) {
         (Vec::new(), Resolved::Fail)
     }
 

@@ -136,6 +136,7 @@ fn first_policy(options: &Serve, family: &mut Family) -> Result<Settings, StartE
 
 fn reading(options: &Serve) -> Reading {
     Reading {
+        arguments: options.arguments.clone(),
         data: options.data.as_deref().map(|data| crate::path_octets(data).into()),
         listen: options.listen.iter().map(|address| address.as_str().into()).collect(),
         host_name: sys::host_name().into(),

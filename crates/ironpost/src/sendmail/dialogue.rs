@@ -1,11 +1,18 @@
 //! `sendmail -bs`: SMTP on standard input and output. The same session as on port 25, in this process, as the user who
 //! called it; messages go the way of all submissions.
+//!
+//! With `-C` the rule sets of that configuration answer, here and with the caller's rights. Without, a user of this machine
+//! may send to anybody, and the server that takes the message decides where to.
 
+use super::flags::Flags;
 use super::{Taken, take};
 use crate::place::Place;
 use crate::printer::Printer;
+use daemon::log::Log;
 use daemon::request::Submission;
-use policy::{Acceptance, Ask, MailerId, Origin, Route, Settings, Verdict};
+use daemon::session_lines;
+use policy::settings::{LogTo, Logging, Offers, Privacy};
+use policy::{Acceptance, Ask, MailerId, Origin, Policy, Question, Route, Settings, Verdict};
 use queue::Notify;
 use smtp::server::{Body, Input, Message, Moment, NotStored, Outbox, Request, Session, Terms};
 use std::io::Read;
@@ -15,28 +22,51 @@ use std::sync::Arc;
 /// Octets that are read at once.
 const PIECE_BYTES: usize = 16 * 1024;
 
+/// Octets of a configuration.
+const CONFIGURATION_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
 /// The dialogue's state.
 struct Dialogue<'a> {
     session: Session,
+    terms: Arc<Terms>,
+    policy: Option<Box<dyn Policy>>,
+    log: Log,
     out: Outbox,
     place: &'a Place,
     login: Box<[u8]>,
     /// A body that is larger than the session keeps.
     large: Vec<u8>,
+    fresh_id: wire::QueueId,
 }
 
 /// Speaks until QUIT or the end of the input.
-pub(super) fn run(place: &Place, printer: &mut Printer) -> ExitCode {
+pub(super) fn run(flags: &Flags, place: &Place, printer: &mut Printer) -> ExitCode {
+    let policy = match flags.config.as_deref().map(|path| configured(path, flags, printer)) {
+        None => None,
+        Some(Ok(policy)) => Some(policy),
+        Some(Err(text)) => return printer.fail("sendmail", &text, crate::exit::CONFIG),
+    };
     let login = sys::user::current_name();
-    let settings = Settings { host_name: sys::host_name().into(), ..Settings::default() };
+    let settings = policy.as_ref().map_or_else(plain, |policy| policy.settings().clone());
     let terms = Arc::new(Terms { settings });
-    let origin = Origin::User { uid: sys::user::real_uid(), name: login.clone().into() };
+    let uid = sys::user::real_uid();
+    let origin = Origin::User { uid, name: login.clone().into() };
+    let logging = Logging { to: LogTo::Syslog, ..terms.settings.logging };
+    // Without a socket of the system's log nothing is logged: standard output is the client's.
+    let socket = sys::socket::connect_syslog().ok();
+    let is_logged = socket.is_some() && policy.is_some();
+    let level = if is_logged { logging.level } else { 0 };
+    let log = Log::of_program(&Logging { level, ..logging }, socket, "sendmail");
     let mut dialogue = Dialogue {
-        session: Session::new(terms, 0, origin),
+        session: Session::new(Arc::clone(&terms), 0, origin),
+        terms,
+        policy,
+        log,
         out: Outbox::default(),
         place,
         login: login.into(),
         large: Vec::new(),
+        fresh_id: daemon::fresh_id(),
     };
     dialogue.step(Input::Open, printer);
     let mut input = std::io::stdin().lock();
@@ -56,13 +86,40 @@ pub(super) fn run(place: &Place, printer: &mut Printer) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// The policy of the configuration that `-C` names. Its warnings are said first, as sendmail says them.
+fn configured(
+    path: &[u8],
+    flags: &Flags,
+    printer: &mut Printer,
+) -> Result<Box<dyn Policy>, String> {
+    let name = String::from_utf8_lossy(path).into_owned();
+    let file = std::fs::File::open(&name).map_err(|error| format!("{name}: {error}"))?;
+    let mut text = Vec::new();
+    file.take(CONFIGURATION_BYTES_MAX)
+        .read_to_end(&mut text)
+        .map_err(|error| format!("{name}: {error}"))?;
+    let (policy, warnings) = daemon::policy_of_cf(&name, &text, &flags.arguments, b"s")?;
+    if !warnings.is_empty() {
+        printer.line(&warnings);
+    }
+    Ok(policy)
+}
+
+/// The settings of a dialogue without a configuration.
+fn plain() -> Settings {
+    let mut settings = Settings { host_name: sys::host_name().into(), ..Settings::default() };
+    settings.manners.privacy = Privacy::NO_ETRN;
+    settings.manners.offers = settings.manners.offers.and(Offers::SIZE_BARE);
+    settings
+}
+
 impl Dialogue<'_> {
     /// A step, and everything that it asks for: when it returns, the session wants octets or is over.
     fn step(&mut self, input: Input<'_>, printer: &mut Printer) -> usize {
         let octets = self.one(input, printer);
         while let Some(request) = self.out.request.take() {
             let answer = match request {
-                Request::Ask(question) => Input::Verdict(verdict(&question.ask)),
+                Request::Ask(question) => Input::Verdict(self.verdict(&question)),
                 Request::Pause { ms } => {
                     std::thread::sleep(std::time::Duration::from_millis(u64::from(ms)));
                     Input::Paused
@@ -76,18 +133,26 @@ impl Dialogue<'_> {
     }
 
     fn one(&mut self, input: Input<'_>, printer: &mut Printer) -> usize {
-        let moment = Moment { now: daemon::now(), fresh_id: daemon::fresh_id() };
+        let moment = Moment { now: daemon::now(), fresh_id: self.fresh_id };
         self.out.clear();
         let taken = self.session.step(input, &moment, &mut self.out);
+        if taken.id {
+            self.fresh_id = daemon::fresh_id();
+        }
         self.large.extend_from_slice(&self.out.body);
         if self.out.drops_large {
             self.large.clear();
         }
+        session_lines::write(&self.log, &self.terms.settings, &self.session, &self.out.events);
         printer.octets(&self.out.bytes);
         taken.octets
     }
 
     fn store(&mut self, message: Message) -> Input<'static> {
+        if message.discard.is_some() {
+            session_lines::discarded(&self.log, message.id);
+            return Input::Stored(message.id);
+        }
         let text = match message.body {
             Body::Inline(text) => text,
             Body::Large => std::mem::take(&mut self.large),
@@ -103,10 +168,17 @@ impl Dialogue<'_> {
             Taken::NotNow(_) | Taken::Never(_) => Input::NotStored(NotStored::Trouble),
         }
     }
+
+    fn verdict(&self, question: &Question) -> Verdict {
+        match &self.policy {
+            Some(policy) => policy.judge(question),
+            None => permissive(&question.ask),
+        }
+    }
 }
 
 /// A user of this machine may send to anybody; where to, the queue asks when it has the message.
-fn verdict(ask: &Ask) -> Verdict {
+fn permissive(ask: &Ask) -> Verdict {
     let Ask::Recipient { address } = ask else { return Verdict::accept() };
     let route = Route {
         mailer: MailerId(u8::MAX),

@@ -1,5 +1,6 @@
 //! sendmail's own flags, as getopt reads them: `-oi`, `-f ADDR`, `-fADDR`, `-tv`, `--`.
 
+use daemon::edges::Argument;
 use queue::Notify;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -11,6 +12,8 @@ pub(crate) enum Mode {
     Deliver,
     /// `-bs`: speak SMTP on standard input and output.
     Dialogue,
+    /// `-bd`, `-bD`: serve. sendmail's `-bd` leaves the foreground; service managers want it there, so both stay.
+    Serve,
     /// `-bp`: print the queue.
     PrintQueue,
     /// `-q`: try the queue now.
@@ -35,6 +38,10 @@ pub(crate) struct Flags {
     pub(crate) full_name: Option<Vec<u8>>,
     /// `-N`: which reports are wanted.
     pub(crate) notify: Notify,
+    /// `-C`: the configuration.
+    pub(crate) config: Option<Vec<u8>>,
+    /// `-O`, `-o`, `-M`: options and macros for the configuration.
+    pub(crate) arguments: Vec<Argument>,
     /// Recipients on the command line.
     pub(crate) recipients: Vec<Vec<u8>>,
 }
@@ -61,6 +68,8 @@ impl Flags {
             sender: None,
             full_name: None,
             notify: Notify::UNSET,
+            config: None,
+            arguments: Vec::new(),
             recipients: Vec::new(),
         };
         let mut words = words.iter().map(|word| word.as_bytes());
@@ -114,9 +123,17 @@ impl Flags {
     }
 
     fn valued(&mut self, letter: u8, value: &[u8]) -> Result<(), String> {
+        match letter {
+            b'C' => self.config = Some(value.to_vec()),
+            b'o' => self.arguments.push(Argument::Option(value.into())),
+            b'O' => self.arguments.push(Argument::Option([b" ", value].concat().into())),
+            b'M' => self.arguments.push(Argument::Macro(value.into())),
+            _ => {}
+        }
         match (letter, value) {
             (b'b', b"m") => self.mode = Mode::Deliver,
             (b'b', b"s") => self.mode = Mode::Dialogue,
+            (b'b', b"d" | b"D") => self.mode = Mode::Serve,
             (b'b', b"p") => self.mode = Mode::PrintQueue,
             (b'b', b"t") => self.mode = Mode::AddressTest,
             (b'b', b"i") => self.mode = Mode::MakeAliases,

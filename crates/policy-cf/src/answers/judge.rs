@@ -31,7 +31,15 @@ pub(super) fn judge(policy: &CfPolicy, machine: &mut Machine<'_>, question: &Que
             machine.config.macros.set(b's', Some(clean(name)));
             yes(machine)
         }
-        Ask::Sender { address, parameters } => sender(machine, address, parameters),
+        Ask::Sender { address, parameters } => {
+            let needs_auth = port.is_some_and(|port| port.has(b'a'));
+            if needs_auth && matches!(facts.origin, Origin::Client { .. }) {
+                // There is no AUTH here, so a port that demands it takes no mail.
+                let text = b"Authentication required";
+                return Verdict::Refuse(Refusal::new(530, (5, 7, 0), text, b""));
+            }
+            sender(machine, address, parameters)
+        }
         Ask::Recipient { address } => recipient(machine, address),
         Ask::Data => {
             let count = decimal(facts.recipients);
