@@ -158,10 +158,13 @@ fn carry_for(descriptor: OwnedFd, relay: &Relay, settings: &Rc<RefCell<Settings>
     port
 }
 
+/// A connected socket, or why there is none.
+type Opened = Result<OwnedFd, Box<str>>;
+
 /// Connections that master makes: this cage can open no path.
 struct Sockets {
     master: Port,
-    waiting: RefCell<HashMap<u32, oneshot::Sender<Result<OwnedFd, Box<str>>>>>,
+    waiting: RefCell<HashMap<u32, oneshot::Sender<Opened>>>,
     next_ticket: Cell<u32>,
 }
 
@@ -170,7 +173,7 @@ impl Sockets {
         Self { master, waiting: RefCell::default(), next_ticket: Cell::new(0) }
     }
 
-    fn came(&self, ticket: u32, socket: Result<OwnedFd, Box<str>>) {
+    fn came(&self, ticket: u32, socket: Opened) {
         if let Some(asker) = self.waiting.borrow_mut().remove(&ticket) {
             // Who asked may have given up.
             drop(asker.send(socket));
@@ -179,7 +182,7 @@ impl Sockets {
 }
 
 impl Doors for Sockets {
-    fn open(&self, path: &[u8]) -> Pin<Box<dyn Future<Output = Result<OwnedFd, Box<str>>> + '_>> {
+    fn open(&self, path: &[u8]) -> Pin<Box<dyn Future<Output = Opened> + '_>> {
         let ticket = self.next_ticket.get().wrapping_add(1);
         self.next_ticket.set(ticket);
         let (sender, receiver) = oneshot::channel();
