@@ -113,6 +113,7 @@ async fn work(inheritance: Inheritance, house: Rc<House>) -> Result<ExitCode, Li
                 | Order::Go { .. }
                 | Order::Read(_)
                 | Order::NoChild { .. }
+                | Order::NoSocket { .. }
                 | Order::Proofs { .. },
                 _,
             ) => {}
@@ -158,6 +159,7 @@ impl House {
             | Grant::ControlSocket
             | Grant::Configuration { .. }
             | Grant::Log
+            | Grant::Socket { .. }
             | Grant::NameServers => {}
         }
         Ok(None)
