@@ -164,7 +164,7 @@ pub fn policy_of_cf(
         is_root: true,
         ..policy_cf::Given::default()
     };
-    let (policy, warnings) = engines::open(name, text, &given)?;
+    let (policy, warnings) = engines::open(name, text, &given, None)?;
     Ok((Box::new(policy), warnings))
 }
 

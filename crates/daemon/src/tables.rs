@@ -123,7 +123,6 @@ fn load_cf(
         listen,
         settings: cf_settings(&reading.arguments),
         is_root: reading.is_root,
-        ..Given::default()
     };
     // Loads what the C library needs for the user database before the cage is closed.
     drop(sys::user::by_name("root"));
