@@ -14,6 +14,7 @@ extern crate alloc;
 
 pub mod class;
 pub mod crack;
+pub mod expand;
 pub mod header;
 pub mod load;
 pub mod machine;
@@ -29,6 +30,6 @@ pub mod test_mode;
 pub mod token;
 pub mod world;
 
-pub use machine::{Event, Machine};
+pub use machine::{Event, Machine, Said};
 pub use model::Config;
 pub use world::{Answer, Exchanger, MapHandle, MapSpec, OpenFailure, UserEntry, World};

@@ -67,6 +67,34 @@ impl Options {
         self.values.get(name).is_some_and(|value| crate::read::values::truth(value))
     }
 
+    /// Whether a flag of PrivacyOptions is set; `name` in lower case. `goaway` stands for those that keep strangers out.
+    #[must_use]
+    pub fn is_private(&self, name: &str) -> bool {
+        let value = self.values.get("PrivacyOptions").map(Vec::as_slice).unwrap_or_default();
+        let mut words = value.split(|octet| matches!(octet, b',' | b' ' | b'\t'));
+        let is_in_goaway = !matches!(
+            name,
+            "restrictmailq"
+                | "restrictqrun"
+                | "restrictexpand"
+                | "noetrn"
+                | "nobodyreturn"
+                | "bodyreturn"
+                | "noactualrecipient"
+                | "nostarttls"
+        );
+        words.any(|word| {
+            word.eq_ignore_ascii_case(name.as_bytes())
+                || (is_in_goaway && word.eq_ignore_ascii_case(b"goaway"))
+        })
+    }
+
+    /// A number, where one is set.
+    #[must_use]
+    pub fn number(&self, name: &str) -> Option<u32> {
+        str::from_utf8(self.values.get(name)?.trim_ascii()).ok()?.parse().ok()
+    }
+
     /// Sets an option from the text behind `O`: `Name=value`, ` Name=value` or `Xvalue`.
     #[expect(clippy::too_many_lines, reason = "one arm a case, as the manual lists them")]
     pub fn set(
@@ -103,11 +131,18 @@ impl Options {
         };
         if is_from_command_line {
             self.fixed.push(spec.name);
-        } else if self.fixed.contains(&spec.name) {
+        } else if self.fixed.contains(&spec.name) && spec.kind != Kind::Privacy {
             return Set::Nothing;
         }
         check::check(spec, part, value, complaints);
-        self.values.insert(spec.name, value.to_vec());
+        let before = self.values.insert(spec.name, value.to_vec());
+        if spec.kind == Kind::Privacy
+            && let Some(before) = before
+            && let Some(now) = self.values.get_mut(spec.name)
+        {
+            // Privacy only ever grows: nobody takes it away on a command line.
+            *now = [before.as_slice(), b",", now].concat();
+        }
         match spec.name {
             "BlankSub" => self.blank_substitute = value.first().copied().unwrap_or(0),
             "ColonOkInAddr" => self.colon_is_plain = crate::read::values::truth(value),

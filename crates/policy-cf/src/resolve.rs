@@ -113,7 +113,7 @@ impl Machine<'_> {
     }
 
     /// Rule set queuegroup chooses where a recipient waits.
-    fn queue_group(&mut self, user: &[u8]) {
+    pub(crate) fn queue_group(&mut self, user: &[u8]) {
         let found = self.config.sets.find(b"queuegroup").number;
         let Some(set) = found.filter(|set| !self.config.sets.of(*set).is_empty()) else { return };
         let mut tokens = Vec::new();
@@ -124,7 +124,7 @@ impl Machine<'_> {
     }
 
     /// Reads what rule set 0 resolved to (sendmail's buildaddr).
-    fn build(&mut self, tokens: &[Token], side: Side) -> Resolved {
+    pub(crate) fn build(&mut self, tokens: &[Token], side: Side) -> Resolved {
         let refused = Resolved { mailer_name: b"*error*".to_vec(), ..Resolved::default() };
         let [first, rest @ ..] = tokens else { return self.no_mailer(refused) };
         if first.lead != meta::MAILER {
