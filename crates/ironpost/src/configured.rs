@@ -19,7 +19,7 @@ const CONFIGURATION_OF_SUBMISSION: &[u8] = b"/etc/mail/submit.cf";
 const CONFIGURATION_HERE: &[u8] = b"sendmail.cf";
 /// The queue of a system that says nothing else.
 const QUEUE: &[u8] = b"/var/spool/mqueue";
-/// LogLevel, where it is not set.
+/// Option `LogLevel`, where it is not set.
 const LOG_LEVEL: u32 = 9;
 /// What the followed release was built with.
 const BUILT_WITH: &str = " Compiled with: DNSMAP IPV6_FULL LDAPMAP LDAP_NETWORK_TIMEOUT

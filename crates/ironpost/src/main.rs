@@ -53,7 +53,7 @@ fn main() -> ExitCode {
         "sendmail" => sendmail::run(&called, &words, &place::Place::of_this_system(), &mut printer),
         "makemap" => makemap::run(&called, &words),
         "editmap" => editmap::run(&called, &words),
-        "newaliases" => newaliases::run(&called, &words),
+        "newaliases" => newaliases::run(&words),
         "praliases" => praliases::run(&called, &words),
         "mailq" => mailq::run(&place::Place::of_this_system(), false, &mut printer),
         _ => by_subcommand(&words, &mut printer),

@@ -51,7 +51,7 @@ pub(crate) fn run(
             printer.octets(crate::configured::option_names().as_bytes());
             ExitCode::SUCCESS
         }
-        Mode::MakeAliases => crate::newaliases::run(OsStr::new("newaliases"), words),
+        Mode::MakeAliases => crate::newaliases::run(words),
     }
 }
 

@@ -6,11 +6,12 @@
 //! serves text alias files.
 #![forbid(unsafe_code)]
 
+mod alias_text;
 pub mod aliases;
 pub mod bdb;
 mod bestmx;
 mod cdb;
-mod cf_options;
+mod configuration;
 pub mod dns;
 pub mod editmap;
 mod file_watch;

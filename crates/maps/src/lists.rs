@@ -213,20 +213,16 @@ impl Reader<'_> {
             return Err(unsafe_file("Regular files only"));
         }
         let mode = metadata.mode();
-        let text = match writers(metadata) {
-            Writers::World
-                if !self.blame("worldwritableforwardfile", "worldwritableincludefile") =>
-            {
-                Some("World writable file")
-            }
-            Writers::World | Writers::Group
-                if mode & GROUP_WRITES != 0
-                    && !self.blame("groupwritableforwardfile", "groupwritableincludefile") =>
-            {
-                Some("Group writable file")
-            }
-            _ if mode & 0o222 != 0 && mode & 0o111 != 0 => Some("Executable files not allowed"),
-            _ => None,
+        let allows_world = self.blame("worldwritableforwardfile", "worldwritableincludefile");
+        let allows_group = self.blame("groupwritableforwardfile", "groupwritableincludefile");
+        let text = if mode & GROUP_WRITES != 0 && !allows_group {
+            Some("Group writable file")
+        } else if mode & WORLD_WRITES != 0 && !allows_world {
+            Some("World writable file")
+        } else if mode & 0o222 != 0 && mode & 0o111 != 0 {
+            Some("Executable files not allowed")
+        } else {
+            None
         };
         if let Some(text) = text {
             return Err(unsafe_file(text));

@@ -52,10 +52,23 @@ impl Log {
 pub fn send(severity: u8, text: &[u8]) {
     let Ok(socket) = sys::socket::connect_syslog() else { return };
     let mut line = format!("<{}>sendmail[{}]: ", MAIL | severity, std::process::id()).into_bytes();
-    line.extend(
-        text.iter()
-            .take(LINE_BYTES_MAX)
-            .map(|&octet| if octet.is_ascii_control() { b'?' } else { octet }),
-    );
+    for &octet in text.iter().take(LINE_BYTES_MAX) {
+        escape(octet, &mut line);
+    }
     let _is_sent = sys::socket::send_datagram(socket.as_fd(), &line);
+}
+
+/// A line in the log holds printable characters only, and a backslash is always one of ours.
+fn escape(octet: u8, line: &mut Vec<u8>) {
+    match octet {
+        b'\\' => line.extend_from_slice(b"\\\\"),
+        b'\n' => line.extend_from_slice(b"\\n"),
+        b'\r' => line.extend_from_slice(b"\\r"),
+        b'\t' => line.extend_from_slice(b"\\t"),
+        0x08 => line.extend_from_slice(b"\\b"),
+        0x0b => line.extend_from_slice(b"\\v"),
+        0x0c => line.extend_from_slice(b"\\f"),
+        b' '..=b'~' => line.push(octet),
+        other => line.extend_from_slice(format!("\\{other:03o}").as_bytes()),
+    }
 }

@@ -131,14 +131,14 @@ impl Flags {
     }
 }
 
+/// Takes a flag with its value.
+pub(crate) type Take<'a> = dyn FnMut(u8, &[u8]) -> Result<(), Wrong> + 'a;
+
 /// Goes through the words as getopt(3) does, giving each flag with its value; what is no flag comes back.
 ///
 /// # Errors
 /// An unknown flag, one without its value, or what `take` gives.
-pub(crate) fn each_flag(
-    words: &[OsString],
-    take: &mut dyn FnMut(u8, &[u8]) -> Result<(), Wrong>,
-) -> Result<Vec<Vec<u8>>, Wrong> {
+pub(crate) fn each_flag(words: &[OsString], take: &mut Take<'_>) -> Result<Vec<Vec<u8>>, Wrong> {
     let mut operands = Vec::new();
     let mut words = words.iter().map(|word| word.as_bytes());
     let mut last: &[u8] = b"";
