@@ -5,12 +5,10 @@
 
 use maps::syslog::{CRITICAL, INFO, NOTICE, send};
 use policy_cf::load::{self, Setting};
-use policy_cf::machine::{Machine, Said, exit};
+use policy_cf::machine::{Machine, Spoken, exit};
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-
-mod facts;
 
 /// The configuration that is read if no other is named, and the one for submission (`-Ac`).
 const CONFIGURATION: &[u8] = b"/etc/mail/sendmail.cf";
@@ -118,8 +116,7 @@ pub(crate) fn with(words: &[OsString], mode: u8, work: impl FnOnce(&mut Run<'_>)
 
 impl Run<'_> {
     fn begin(&mut self, mode: u8) -> Result<(), u8> {
-        let mut facts = facts::gather();
-        facts.mode = vec![mode];
+        let facts = daemon::host_facts(&[mode]);
         let machine = &mut self.machine;
         machine.journal = Some(Vec::new());
         machine.is_test = mode == b't';
@@ -236,7 +233,7 @@ impl Run<'_> {
     }
 }
 
-fn log(id: &[u8], user: &[u8], said: &Said, level: u32) {
+fn log(id: &[u8], user: &[u8], said: &Spoken, level: u32) {
     if said.is_system && level > 0 {
         send(CRITICAL, &[id, b": SYSERR(", user, b"): ", &said.text].concat());
     } else if !said.is_system && level > 3 {

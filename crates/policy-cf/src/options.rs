@@ -28,6 +28,9 @@ pub struct Options {
     pub fixed: Vec<&'static str>,
     /// Every option set, by its full name, in the words of the file.
     pub values: BTreeMap<&'static str, Vec<u8>>,
+    /// The same for options that have parts (`Timeout.mail`) or may stand several times (`DaemonPortOptions`), in order:
+    /// name, part, value.
+    pub several: Vec<(&'static str, Vec<u8>, Vec<u8>)>,
 }
 
 impl Default for Options {
@@ -41,9 +44,13 @@ impl Default for Options {
             has_operators: false,
             fixed: Vec::new(),
             values: BTreeMap::new(),
+            several: Vec::new(),
         }
     }
 }
+
+/// Lines that [`Options::several`] keeps.
+const SEVERAL_MAX: usize = 10_000;
 
 const OPERATORS_AGAIN: &[u8] = b"Warning: OperatorChars is being redefined.\n         It should only be set before ruleset definitions.\n";
 
@@ -70,8 +77,9 @@ impl Options {
     /// Whether a flag of PrivacyOptions is set; `name` in lower case. `goaway` stands for those that keep strangers out.
     #[must_use]
     pub fn is_private(&self, name: &str) -> bool {
-        let value = self.values.get("PrivacyOptions").map(Vec::as_slice).unwrap_or_default();
-        let mut words = value.split(|octet| matches!(octet, b',' | b' ' | b'\t'));
+        let mut words = self
+            .all("PrivacyOptions")
+            .flat_map(|(_, value)| value.split(|octet| matches!(octet, b',' | b' ' | b'\t')));
         let is_in_goaway = !matches!(
             name,
             "restrictmailq"
@@ -93,6 +101,12 @@ impl Options {
     #[must_use]
     pub fn number(&self, name: &str) -> Option<u32> {
         str::from_utf8(self.values.get(name)?.trim_ascii()).ok()?.parse().ok()
+    }
+
+    /// What an option was set to, each time, in order: part and value.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + 'a {
+        let named = self.several.iter().filter(move |(known, _, _)| *known == name);
+        named.map(|(_, part, value)| (part.as_slice(), value.as_slice()))
     }
 
     /// Sets an option from the text behind `O`: `Name=value`, ` Name=value` or `Xvalue`.
@@ -135,13 +149,13 @@ impl Options {
             return Set::Nothing;
         }
         check::check(spec, part, value, complaints);
-        let before = self.values.insert(spec.name, value.to_vec());
-        if spec.kind == Kind::Privacy
-            && let Some(before) = before
-            && let Some(now) = self.values.get_mut(spec.name)
+        self.values.insert(spec.name, value.to_vec());
+        if matches!(
+            spec.name,
+            "Timeout" | "DaemonPortOptions" | "ClientPortOptions" | "PrivacyOptions"
+        ) && self.several.len() < SEVERAL_MAX
         {
-            // Privacy only ever grows: nobody takes it away on a command line.
-            *now = [before.as_slice(), b",", now].concat();
+            self.several.push((spec.name, part.to_ascii_lowercase(), value.to_vec()));
         }
         match spec.name {
             "BlankSub" => self.blank_substitute = value.first().copied().unwrap_or(0),
