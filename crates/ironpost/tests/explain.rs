@@ -269,12 +269,12 @@ fn maps_that_are_missing_old_or_open_to_all_and_mailers_of_root_are_told() {
     let place = site.path("").display().to_string();
     site.write("old.db", "");
     site.write("old", "");
-    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_hours(1);
     let table = fs::File::options().append(true).open(site.path("old.db")).expect("opened");
     table.set_modified(long_ago).expect("changed");
     site.write("open", "");
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-    fs::set_permissions(site.path("open"), mode).expect("changed");
+    let open_to_all = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    fs::set_permissions(site.path("open"), open_to_all).expect("changed");
     let more = format!(
         "Kmissing hash {place}missing\nKold hash {place}old\nKopen text {place}open\nMboss, P=/bin/true, U=root, A=true\n"
     );
