@@ -20,6 +20,7 @@ fn settings() -> Settings {
         transport,
         recipients_max,
         concurrency_max: 2,
+        carriage: policy::Carriage::default(),
     };
     Settings {
         mailers: vec![

@@ -153,6 +153,8 @@ fn mail_group(settings: &Settings) -> Vec<u32> {
         | Transport::Maildir(_)
         | Transport::Smtp { .. }
         | Transport::Lmtp(_)
+        | Transport::Program(_)
+        | Transport::Waits { .. }
         | Transport::Discard
         | Transport::Error => None,
     });

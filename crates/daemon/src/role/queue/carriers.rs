@@ -140,6 +140,15 @@ impl House {
                     batch.recipients.first().map(|recipient| recipient.user.clone())
                 }
             },
+            Some(Transport::Program(_)) => {
+                self.come_back(batch, b"delivery by programs is not there yet");
+                return;
+            }
+            Some(Transport::Waits { reason }) => {
+                let reason = reason.clone();
+                self.come_back(batch, &reason);
+                return;
+            }
             Some(Transport::Discard | Transport::Error) | None => {
                 self.come_back(batch, b"no way to carry this");
                 return;
