@@ -160,6 +160,20 @@ fn json_has_outcome_and_stages() {
 }
 
 #[test]
+fn a_mailer_that_knows_its_users_refuses_others() {
+    let site = Site::new();
+    let text = fs::read_to_string(site.path("site.cf")).expect("read");
+    site.write("site.cf", &text.replace("F=lsDFMA:", "F=lsDFMAw:"));
+    let (line, code) = site.first_line(&["nobody-of-this-name@example.test"]);
+    assert!(
+        line.ends_with("is refused: 550 5.1.1 User unknown, by the users of this host"),
+        "{line}"
+    );
+    assert_eq!(code, 67);
+    assert_eq!(site.explain(&["root@example.test"]).1, 0);
+}
+
+#[test]
 fn control_characters_never_reach_the_terminal() {
     let site = Site::new();
     let (text, _) = site.explain(&["-v", "a\x1b[31m\u{7}b@example.test"]);

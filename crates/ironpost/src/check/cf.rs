@@ -20,8 +20,7 @@ pub(super) fn run(flags: &CheckFlags, file: &[u8], printer: &mut Printer) -> Exi
     let name = flags.config.as_os_str().as_bytes();
     let mut outside = maps::Outside::new(maps::Places::default());
     let mut machine = Machine::new(policy_cf::Config::default(), &mut outside);
-    let mut facts = crate::address_test::facts::gather();
-    facts.mode = b"d".to_vec();
+    let facts = daemon::host_facts(b"d");
     let source = source::read(&mut machine, name, file, &facts);
     let is_refused = machine.is_over || machine.status != policy_cf::machine::exit::OK;
     let said = std::mem::take(&mut machine.out);

@@ -67,7 +67,8 @@ impl World for Echo {
     }
 }
 
-fn with_configuration(file: &[u8], then: impl FnOnce(&mut Machine<'_>)) {
+/// Reads a configuration and goes on with what came of it.
+pub(crate) fn with_configuration(file: &[u8], then: impl FnOnce(&mut Machine<'_>)) {
     let mut world = Echo;
     let mut machine = Machine::new(Config::default(), &mut world);
     load::prepare(&mut machine, &Facts { host: b"host.test".to_vec(), ..Facts::default() });
