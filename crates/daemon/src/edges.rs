@@ -55,6 +55,13 @@ pub enum Order {
         /// In words.
         why: Box<str>,
     },
+    /// The answer to [`News::SocketWanted`] where there is no connection: why.
+    NoSocket {
+        /// Of the request.
+        ticket: u32,
+        /// In words.
+        why: Box<str>,
+    },
     /// Try what the cage forbids, and report.
     Prove {
         /// Comes back in [`News::Proof`].
@@ -127,6 +134,11 @@ pub enum Grant {
     },
     /// A connected socket of the system's log.
     Log,
+    /// A connected Unix socket: the answer to [`News::SocketWanted`].
+    Socket {
+        /// Of the request.
+        ticket: u32,
+    },
     /// `/etc/resolv.conf`, open for reading.
     NameServers,
 }
@@ -147,6 +159,13 @@ pub enum News {
     ChildWanted {
         /// Empty: for mailboxes without users.
         user: Box<[u8]>,
+    },
+    /// A relay wants a connection to the server of this mailer, which listens on a Unix socket.
+    SocketWanted {
+        /// Comes back in the answer.
+        ticket: u32,
+        /// The path, as the settings have it.
+        path: Box<[u8]>,
     },
     /// What the deeds came to.
     Proof {

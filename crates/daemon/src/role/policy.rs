@@ -69,6 +69,7 @@ fn obey(
                 | Order::Go { .. }
                 | Order::Read(_)
                 | Order::NoChild { .. }
+                | Order::NoSocket { .. }
                 | Order::Proofs { .. } => {}
             }
         }

@@ -60,6 +60,7 @@ async fn work(
                 | Order::Go { .. }
                 | Order::Read(_)
                 | Order::NoChild { .. }
+                | Order::NoSocket { .. }
                 | Order::Proofs { .. },
                 _,
             ) => {}
