@@ -372,7 +372,6 @@ mod tests {
     #[test]
     fn the_nearest_option_is_one_that_differs_by_little() {
         assert_eq!(nearest(b"MaxMesageSize"), Some("MaxMessageSize"));
-        assert_eq!(nearest(b"QueueDir"), None);
         assert_eq!(nearest(b"Zzzzzzzzzzzzzz"), None);
     }
 
