@@ -9,13 +9,14 @@ use serde::{Deserialize, Serialize};
 use wire::QueueId;
 
 /// Pairs of roles that have an edge. Master has one with everybody besides, for life and death.
-pub const EDGES: [(Role, Role); 7] = [
+pub const EDGES: [(Role, Role); 8] = [
     (Role::Smtpd, Role::Policy),
     (Role::Smtpd, Role::Queue),
     (Role::Control, Role::Queue),
     (Role::Queue, Role::Policy),
     (Role::Queue, Role::Relay),
     (Role::Relay, Role::Resolver),
+    (Role::Policy, Role::Resolver),
     (Role::Queue, Role::Deliver),
 ];
 
@@ -373,7 +374,7 @@ pub struct Asked {
     pub query: relay::Query,
 }
 
-/// Resolver to relay.
+/// Resolver to relay and policy.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Resolved {
     /// Of the question.
