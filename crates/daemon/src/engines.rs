@@ -2,23 +2,29 @@
 //!
 //! As many engines are made as questions are worked on at the same time: a map that is slow holds up its own engine only.
 
+use crate::name_service::NameService;
 use maps::{Outside, Places};
 use policy_cf::world::World;
 use policy_cf::{CfPolicy, Engine, Given, Pool};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Engines that rest; one more is dropped. Each has its own files open.
 const RESTING_MAX: usize = 64;
 
 /// The engines of one configuration.
-#[derive(Default)]
 struct Resting {
     engines: Mutex<Vec<Engine>>,
+    /// Who asks name servers; `None`: each world does so itself (commands that are in no cage).
+    names: Option<Arc<NameService>>,
 }
 
 impl Pool for Resting {
     fn world(&self) -> Box<dyn World + Send> {
-        Box::new(Outside::new(Places::default()))
+        let outside = Outside::new(Places::default());
+        match &self.names {
+            Some(names) => Box::new(outside.asking(Arc::<NameService>::clone(names))),
+            None => Box::new(outside),
+        }
     }
 
     fn take(&self) -> Option<Engine> {
@@ -38,9 +44,14 @@ impl Pool for Resting {
 ///
 /// # Errors
 /// What is wrong in it, in sendmail's words.
-pub(crate) fn open(name: &str, text: &[u8], given: &Given) -> Result<(CfPolicy, String), String> {
+pub(crate) fn open(
+    name: &str,
+    text: &[u8],
+    given: &Given,
+    names: Option<Arc<NameService>>,
+) -> Result<(CfPolicy, String), String> {
     let shown = |text: Vec<u8>| String::from_utf8_lossy(&text).trim_end().to_owned();
-    let pool = Box::new(Resting::default());
+    let pool = Box::new(Resting { engines: Mutex::default(), names });
     let (policy, said) = CfPolicy::open(name.as_bytes(), text, given, pool).map_err(shown)?;
     Ok((policy, shown(said)))
 }

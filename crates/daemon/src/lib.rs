@@ -17,6 +17,7 @@ mod ids;
 mod life;
 pub mod link;
 pub mod log;
+mod name_service;
 mod port;
 pub mod request;
 pub mod roles;

@@ -6,6 +6,7 @@
 
 use crate::edges::{Grant, Reading};
 use crate::engines;
+use crate::name_service::NameService;
 use crate::start::Inheritance;
 use policy::Policy;
 use policy_cf::Given;
@@ -31,7 +32,10 @@ const BELIEF_MS: u64 = 1000;
 ///
 /// # Errors
 /// The messages, ready to print.
-pub(crate) fn load(inheritance: &mut Inheritance) -> Result<Arc<dyn Policy + Send + Sync>, String> {
+pub(crate) fn load(
+    inheritance: &mut Inheritance,
+    names: &Arc<NameService>,
+) -> Result<Arc<dyn Policy + Send + Sync>, String> {
     let reading = inheritance.reading.take().ok_or("nothing to read")?;
     let system = system_facts(&reading);
     let place = inheritance
@@ -46,7 +50,7 @@ pub(crate) fn load(inheritance: &mut Inheritance) -> Result<Arc<dyn Policy + Sen
             let mut file = File::from(file).take(CONFIGURATION_BYTES_MAX);
             file.read_to_end(&mut text).map_err(|error| format!("{name}: {error}"))?;
             if policy_cf::is_cf(&text) {
-                return load_cf(&name, &text, &reading);
+                return load_cf(&name, &text, &reading, names);
             }
             let read = policy_toml::load(&name, &text, &system);
             read.map(|(meaning, _warnings)| meaning).map_err(|problems| problems.render(false))?
@@ -64,7 +68,7 @@ pub(crate) fn load(inheritance: &mut Inheritance) -> Result<Arc<dyn Policy + Sen
 pub(crate) fn check(name: &str, text: &[u8], color: bool) -> Result<String, String> {
     if policy_cf::is_cf(text) {
         let given = Given { facts: crate::host_facts(b"d"), is_root: true, ..Given::default() };
-        return engines::open(name, text, &given).map(|(_, warnings)| warnings);
+        return engines::open(name, text, &given, None).map(|(_, warnings)| warnings);
     }
     let system =
         SystemFacts { host_name: sys::host_name(), is_root: true, ..SystemFacts::default() };
@@ -89,7 +93,7 @@ pub(crate) fn check(name: &str, text: &[u8], color: bool) -> Result<String, Stri
 pub(crate) fn policy_of(name: &str, text: &[u8]) -> Result<Box<dyn Policy>, String> {
     if policy_cf::is_cf(text) {
         let given = Given { facts: crate::host_facts(b"d"), is_root: true, ..Given::default() };
-        let (policy, _warnings) = engines::open(name, text, &given)?;
+        let (policy, _warnings) = engines::open(name, text, &given, None)?;
         return Ok(Box::new(policy));
     }
     let system =
@@ -105,6 +109,7 @@ fn load_cf(
     name: &str,
     text: &[u8],
     reading: &Reading,
+    names: &Arc<NameService>,
 ) -> Result<Arc<dyn Policy + Send + Sync>, String> {
     let mut listen = Vec::new();
     for address in &reading.listen {
@@ -120,7 +125,7 @@ fn load_cf(
     };
     // Loads what the C library needs for the user database before the cage is closed.
     drop(sys::user::by_name("root"));
-    let (policy, warnings) = engines::open(name, text, &given)?;
+    let (policy, warnings) = engines::open(name, text, &given, Some(Arc::clone(names)))?;
     if !warnings.is_empty() {
         // Standard error may be closed: a warning is no reason to stop.
         drop(writeln!(std::io::stderr(), "{warnings}"));

@@ -95,6 +95,18 @@ pub fn is_cf(text: &[u8]) -> bool {
     }
 }
 
+/// Opens all maps of the file now: one that can't be read is known before the first client, and the first engine has them
+/// open before its process is caged.
+fn warn_of_maps(machine: &mut Machine<'_>, said: &mut Vec<u8>) {
+    machine.out.clear();
+    let names: Vec<Vec<u8>> = machine.config.maps.keys().cloned().collect();
+    for name in names {
+        // Whether it is there counts when it is asked.
+        let _is_open = machine.open_map(&name);
+    }
+    said.append(&mut machine.out);
+}
+
 impl CfPolicy {
     /// Reads a configuration; what is worth a warning comes with it.
     ///
@@ -121,6 +133,7 @@ impl CfPolicy {
             return Err(said);
         }
         let (settings, ports) = tune::settings(&mut machine, given, &mut said)?;
+        warn_of_maps(&mut machine, &mut said);
         let mut base = machine.config;
         moment::name_all(&mut base.macros);
         base.macros.lay_ground();

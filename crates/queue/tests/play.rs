@@ -338,6 +338,7 @@ impl World {
             text: b"no"[..].into(),
             host: b"mx"[..].into(),
             voice,
+            said: None,
         };
         let is_down = self.dice.throw(5) == 0;
         let mut results = Vec::new();

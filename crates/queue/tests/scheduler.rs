@@ -79,6 +79,7 @@ fn trouble(class: u8, text: &str) -> Trouble {
         text: text.as_bytes().into(),
         host: b"mx"[..].into(),
         voice: Voice::Smtp,
+        said: None,
     }
 }
 

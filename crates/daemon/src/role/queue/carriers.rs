@@ -127,12 +127,7 @@ impl House {
     pub(super) fn carry(&mut self, batch: &Batch) {
         let mailer = self.settings.mailers.get(usize::from(batch.mailer.0));
         let user = match mailer.map(|mailer| &mailer.transport) {
-            Some(Transport::Smtp { .. }) => None,
-            Some(Transport::Lmtp(_)) => {
-                // Nobody here has a connection to an LMTP server yet: the mail waits, and mailq says why.
-                self.come_back(batch, b"delivery by LMTP is not there yet");
-                return;
-            }
+            Some(Transport::Smtp { .. } | Transport::Lmtp(_)) => None,
             Some(Transport::Maildir(place) | Transport::Mbox(place)) => match place {
                 MailboxPlace::Folder(_) => Some(Box::default()),
                 MailboxPlace::Spool(_) | MailboxPlace::Home(_) => {
