@@ -80,7 +80,7 @@ impl fmt::Display for Iso {
     }
 }
 
-/// `20261121073633`, as sendmail begins a Message-Id.
+/// `202611210736`, as sendmail begins a Message-Id.
 #[must_use]
 pub fn compact(unix_s: u64) -> Compact {
     Compact(Moment::of(unix_s))
@@ -92,8 +92,8 @@ pub struct Compact(Moment);
 
 impl fmt::Display for Compact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Moment { year, month, day, hour, minute, second, .. } = self.0;
-        write!(f, "{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}")
+        let Moment { year, month, day, hour, minute, .. } = self.0;
+        write!(f, "{year:04}{month:02}{day:02}{hour:02}{minute:02}")
     }
 }
 
@@ -181,7 +181,7 @@ mod tests {
     fn logs_have_their_own_forms() {
         assert_eq!(syslog(1_793_856_000).to_string(), "Nov  5 05:20:00");
         assert_eq!(iso(1_795_246_593).to_string(), "2026-11-21T07:36:33Z");
-        assert_eq!(compact(1_795_246_593).to_string(), "20261121073633");
+        assert_eq!(compact(1_795_246_593).to_string(), "202611210736");
     }
 
     proptest! {

@@ -15,7 +15,10 @@ use policy::settings::{LogTo, Logging, Offers, Privacy};
 use policy::{Acceptance, Ask, MailerId, Origin, Policy, Question, Route, Settings, Verdict};
 use queue::Notify;
 use smtp::server::{Body, Input, Message, Moment, NotStored, Outbox, Request, Session, Terms};
+use std::ffi::OsStr;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -26,13 +29,13 @@ const PIECE_BYTES: usize = 16 * 1024;
 const CONFIGURATION_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// The dialogue's state.
-struct Dialogue<'a> {
+struct Dialogue {
     session: Session,
     terms: Arc<Terms>,
     policy: Option<Box<dyn Policy>>,
     log: Log,
     out: Outbox,
-    place: &'a Place,
+    place: Place,
     login: Box<[u8]>,
     /// A body that is larger than the session keeps.
     large: Vec<u8>,
@@ -60,10 +63,10 @@ pub(super) fn run(flags: &Flags, place: &Place, printer: &mut Printer) -> ExitCo
     let mut dialogue = Dialogue {
         session: Session::new(Arc::clone(&terms), 0, origin),
         terms,
-        policy,
         log,
         out: Outbox::default(),
-        place,
+        place: policy.as_ref().map_or_else(|| place.clone(), |policy| place_of(policy.settings())),
+        policy,
         login: login.into(),
         large: Vec::new(),
         fresh_id: daemon::fresh_id(),
@@ -113,7 +116,16 @@ fn plain() -> Settings {
     settings
 }
 
-impl Dialogue<'_> {
+/// Where messages go with a configuration: to its server, or into its spool.
+fn place_of(settings: &Settings) -> Place {
+    let path = |octets: &[u8]| PathBuf::from(OsStr::from_bytes(octets));
+    let place = Place { run: path(&settings.paths.run), spool: path(&settings.paths.spool) };
+    // Who may not make it has no business in it: leaving the message then says so.
+    drop(std::fs::create_dir_all(place.spool.join(daemon::drop::FOLDER_NAME)));
+    place
+}
+
+impl Dialogue {
     /// A step, and everything that it asks for: when it returns, the session wants octets or is over.
     fn step(&mut self, input: Input<'_>, printer: &mut Printer) -> usize {
         let octets = self.one(input, printer);
@@ -163,7 +175,7 @@ impl Dialogue<'_> {
             recipients: message.recipients.into_iter().map(|one| one.address).collect(),
             notify: Notify::UNSET,
         };
-        match take(&submission, &text, self.place) {
+        match take(&submission, &text, &self.place) {
             Taken::Yes(id) => Input::Stored(id.unwrap_or(message.id)),
             Taken::NotNow(_) | Taken::Never(_) => Input::NotStored(NotStored::Trouble),
         }

@@ -68,6 +68,7 @@ impl Session {
     pub(super) fn is_denied(&mut self, out: &mut Outbox) -> bool {
         let Some(refusal) = &self.denied else { return false };
         out.say((refusal.code, refusal.status), format_args!("{}", text(&refusal.text)));
+        self.bad_command(out);
         true
     }
 

@@ -33,7 +33,7 @@ const FOREIGN: [&str; 18] = [
 ];
 
 /// What the Morris worm and its heirs ask for, and what old sendmails had.
-const PROBES: [&str; 4] = ["debug", "showq", "wiz", "kill"];
+const PROBES: [&str; 3] = ["debug", "showq", "wiz"];
 
 /// Verbs of RFC 821 that nobody implements any more (RFC 5321, appendix F.6).
 const UNIMPLEMENTED: [&str; 4] = ["SEND", "SAML", "SOML", "TURN"];

@@ -83,7 +83,7 @@ pub fn write_return_path(address: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b">\r\n");
 }
 
-/// Appends a Message-Id as sendmail makes it: `<20261121073633.QID@host>`, with its line end.
+/// Appends a Message-Id as sendmail makes it: `<202611210736.QID@host>`, with its line end.
 pub fn write_message_id(unix_s: u64, id: QueueId, host: &[u8], out: &mut Vec<u8>) {
     let _written = write!(Text(out), "Message-Id: <{}.{id}@", crate::date::compact(unix_s));
     word(host, out);
@@ -169,6 +169,6 @@ mod tests {
     fn a_message_id_names_second_message_and_host() {
         let mut out = Vec::new();
         write_message_id(1_795_246_593, PLAIN.id, b"mail.example.test", &mut out);
-        assert_eq!(out, b"Message-Id: <20261121073633.05O9EDK0000042@mail.example.test>\r\n");
+        assert_eq!(out, b"Message-Id: <202611210736.05O9EDK0000042@mail.example.test>\r\n");
     }
 }

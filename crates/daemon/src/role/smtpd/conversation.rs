@@ -18,6 +18,9 @@ use tokio::time::{Instant, timeout_at};
 use wire::command::BodyKind;
 use wire::dsn::Ret;
 
+/// Octets that are read of a client who speaks before the greeting.
+const EARLY_BYTES: usize = 512;
+
 /// How long a client may leave a reply unread.
 const UNREAD: Duration = Duration::from_mins(5);
 
@@ -71,6 +74,7 @@ impl Conversation {
     }
 
     async fn work(&mut self) -> io::Result<()> {
+        session_lines::connected(&self.house().log, self.session.origin());
         self.step(Input::Open);
         loop {
             self.carry_out().await?;
@@ -241,12 +245,27 @@ impl Conversation {
         }
     }
 
+    /// Waits until the client says something before it was greeted; the end of its side counts, too.
+    async fn early(&mut self) {
+        let mut octets = [0; EARLY_BYTES];
+        while self.place.stream.readable().await.is_ok() {
+            match self.place.stream.try_read(&mut octets) {
+                Ok(count) => {
+                    self.ahead.extend_from_slice(octets.get(..count).unwrap_or_default());
+                    return;
+                }
+                // It was a false alarm.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
+        }
+    }
+
     /// Lets the client wait. Who speaks while the greeting waits is told of.
-    async fn pause(&self, ms: u32) -> Input<'static> {
+    async fn pause(&mut self, ms: u32) -> Input<'static> {
         let pause = Duration::from_millis(u64::from(ms));
         if self.session.holds_greeting() {
-            let readable = self.place.stream.readable();
-            if tokio::time::timeout(pause, readable).await.is_ok() {
+            if tokio::time::timeout(pause, self.early()).await.is_ok() {
                 return Input::SpokeEarly;
             }
         } else {
