@@ -33,7 +33,11 @@ pub struct Engine {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").finish_non_exhaustive()
+        let config = self.config.as_ref();
+        f.debug_struct("Engine")
+            .field("arena_octets", &config.map(|config| config.arena.len()))
+            .field("long_names", &config.map(|config| config.macros.long_names()))
+            .finish_non_exhaustive()
     }
 }
 

@@ -398,6 +398,39 @@ fn threads_have_engines_of_their_own_and_share_them() {
 }
 
 #[test]
+fn an_engine_forgets_and_does_not_grow() {
+    struct One(Arc<Engines>);
+    impl Pool for One {
+        fn world(&self) -> Box<dyn World + Send> {
+            self.0.world()
+        }
+        fn take(&self) -> Option<Engine> {
+            self.0.take()
+        }
+        fn give(&self, engine: Engine) {
+            self.0.give(engine);
+        }
+    }
+    let engines = Arc::new(Engines::default());
+    let pool = Box::new(One(Arc::clone(&engines)));
+    let policy = CfPolicy::open(b"x.cf", CF.as_bytes(), &Given::default(), pool).unwrap().0;
+    let shape = || format!("{:?}", engines.resting.lock().unwrap());
+    let before = shape();
+    for number in 0..4_000_u32 {
+        let address = format!("mark{number}@secret.test");
+        drop(mail(&policy, address.as_bytes()));
+        drop(rcpt(&policy, facts("192.0.2.10"), b"marked@x.test"));
+    }
+    assert_eq!(before, shape());
+    assert!(
+        refused(rcpt(&policy, facts("192.0.2.10"), b"marked@x.test"))
+            .2
+            .trim_end()
+            .ends_with("mark is")
+    );
+}
+
+#[test]
 fn a_wrong_configuration_is_named_in_sendmails_words() {
     let pool = Box::new(Engines::default());
     let wrong = CfPolicy::open(b"x.cf", b"V10\nYodd\n", &Given::default(), pool);

@@ -9,6 +9,7 @@
     reason = "a development tool speaks to its user"
 )]
 
+mod bench_rules;
 mod bench_spool;
 mod ci;
 mod siege;
@@ -22,6 +23,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   ci      fmt, tidy, clippy, tests, docs: all that CI does
   tidy    floors, purity, lengths, documents
   bench spool [--dir DIR]   the spool beside a queue of files (use --release)
+  bench rules CF            a sendmail.cf as a policy: load, answers, classes (use --release)
   siege [--short]           thousands of bad guests and a good one (after a build of ironpost; use --release)";
 
 fn main() -> Result<()> {
@@ -34,6 +36,7 @@ fn main() -> Result<()> {
         ("ci", []) => ci::run(),
         ("tidy", []) => tidy::run(&root()),
         ("bench", [what, arguments @ ..]) if what == "spool" => bench_spool::run(arguments),
+        ("bench", [what, arguments @ ..]) if what == "rules" => bench_rules::run(arguments),
         ("siege", arguments) => siege::run(arguments),
         _ => bail!("{USAGE}"),
     }
