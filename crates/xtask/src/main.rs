@@ -12,6 +12,7 @@
 mod bench_rules;
 mod bench_spool;
 mod ci;
+mod fuzz;
 mod siege;
 mod tidy;
 
@@ -22,6 +23,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
 
   ci      fmt, tidy, clippy, tests, docs: all that CI does
   tidy    floors, purity, lengths, documents
+  fuzz [SECONDS] [--seed N]  the fuzz targets on stable Rust, with random and mutated input
   bench spool [--dir DIR]   the spool beside a queue of files (use --release)
   bench rules CF            a sendmail.cf as a policy: load, answers, classes (use --release)
   siege [--short]           thousands of bad guests and a good one (after a build of ironpost; use --release)";
@@ -35,6 +37,7 @@ fn main() -> Result<()> {
     match (command, rest) {
         ("ci", []) => ci::run(),
         ("tidy", []) => tidy::run(&root()),
+        ("fuzz", arguments) => fuzz::run(&root(), arguments),
         ("bench", [what, arguments @ ..]) if what == "spool" => bench_spool::run(arguments),
         ("bench", [what, arguments @ ..]) if what == "rules" => bench_rules::run(arguments),
         ("siege", arguments) => siege::run(arguments),
