@@ -53,10 +53,9 @@ pub trait Policy {
     fn rewrite(
         &self,
         address: &[u8],
-        mailer: MailerId,
-        side: AddressSide,
+        _mailer: MailerId,
+        _side: AddressSide,
     ) -> Result<Box<[u8]>, Refusal> {
-        let _as_it_is = (mailer, side);
         Ok(address.into())
     }
 }
