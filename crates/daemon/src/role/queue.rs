@@ -203,6 +203,7 @@ impl House {
                     self.granted(grant, descriptor);
                 }
                 Order::Settings(settings) => {
+                    self.call_back();
                     self.settings = *settings;
                     self.step(Input::Settings(Box::new(self.settings.clone())));
                 }
@@ -234,10 +235,7 @@ impl House {
                 let lane = Source::lane(crate::ids::CONTROL_LANE);
                 self.intake.add(lane, descriptor, after.copied().unwrap_or(0));
             }
-            Grant::Edge { to: Role::Relay, .. } => {
-                self.carriers.add_relay(descriptor);
-                self.tell_room();
-            }
+            Grant::Edge { to: Role::Relay, .. } => self.relay_came(descriptor),
             Grant::Edge { to: Role::Policy, .. } => self.policy.connect(descriptor),
             Grant::Child { user } => self.child_came(&user, descriptor),
             Grant::Edge { .. }

@@ -46,13 +46,11 @@ enum ParcelBody {
 pub(super) struct Carriers {
     carriers: Vec<Carrier>,
     next_relay: usize,
+    /// Batches for a relay while there is none: after a start, or when it has just died.
+    without_relay: Vec<Batch>,
 }
 
 impl Carriers {
-    pub(super) fn add_relay(&mut self, descriptor: OwnedFd) {
-        self.carriers.push(Carrier::new(None, Some(Link::new(descriptor))));
-    }
-
     /// How many batches can be out at the same time.
     pub(super) fn room(&self) -> u32 {
         let relays = self.carriers.iter().filter(|carrier| carrier.user.is_none()).count();
@@ -90,19 +88,27 @@ impl Carriers {
         }
     }
 
+    fn has_relay(&self) -> bool {
+        self.carriers.iter().any(Carrier::is_relay)
+    }
+
     /// The next relay in turn.
     fn relay(&mut self) -> Option<&mut Carrier> {
-        let is_relay = |carrier: &Carrier| carrier.user.is_none() && !carrier.is_over;
-        let count = self.carriers.iter().filter(|carrier| is_relay(carrier)).count();
+        let count = self.carriers.iter().filter(|carrier| carrier.is_relay()).count();
         let turn = self.next_relay.checked_rem(count)?;
         self.next_relay = turn.wrapping_add(1);
-        self.carriers.iter_mut().filter(|carrier| is_relay(carrier)).nth(turn)
+        self.carriers.iter_mut().filter(|carrier| carrier.is_relay()).nth(turn)
     }
 }
 
 impl Carrier {
     fn new(user: Option<Box<[u8]>>, link: Option<Link>) -> Self {
         Self { user, link, waiting: Vec::new(), batches: HashSet::new(), is_over: false }
+    }
+
+    /// A relay that lives.
+    fn is_relay(&self) -> bool {
+        self.user.is_none() && !self.is_over
     }
 
     /// Sends a try, or keeps it until the child is there.
@@ -127,6 +133,11 @@ impl House {
     pub(super) fn carry(&mut self, batch: &Batch) {
         let mailer = self.settings.mailers.get(usize::from(batch.mailer.0));
         let user = match mailer.map(|mailer| &mailer.transport) {
+            Some(Transport::Smtp { .. }) if !self.carriers.has_relay() => {
+                // Not the destination's fault: it waits for the relay to come, not for a retry.
+                self.carriers.without_relay.push(batch.clone());
+                return;
+            }
             Some(Transport::Smtp { .. }) => None,
             Some(Transport::Lmtp(_)) => {
                 // Nobody here has a connection to an LMTP server yet: the mail waits, and mailq says why.
@@ -150,10 +161,12 @@ impl House {
             return;
         };
         match user {
-            None => match self.carriers.relay() {
-                Some(relay) => relay.take(parcel),
-                None => self.come_back(batch, b"no relay is there now"),
-            },
+            None => {
+                // There was one above, and nobody is buried in between.
+                if let Some(relay) = self.carriers.relay() {
+                    relay.take(parcel);
+                }
+            }
             Some(user) => self.carry_by_child(user, parcel),
         }
     }
@@ -194,6 +207,24 @@ impl House {
         });
         let results = results.collect();
         self.step(Input::Outcome { batch: batch.id, results });
+    }
+
+    /// A relay is there: what waited for one goes to it.
+    pub(super) fn relay_came(&mut self, descriptor: OwnedFd) {
+        self.carriers.carriers.push(Carrier::new(None, Some(Link::new(descriptor))));
+        for batch in std::mem::take(&mut self.carriers.without_relay) {
+            self.carry(&batch);
+        }
+        self.tell_room();
+    }
+
+    /// The mailers have changed: what waits for a relay is routed again.
+    pub(super) fn call_back(&mut self) {
+        let waiting = std::mem::take(&mut self.carriers.without_relay);
+        let batches: Vec<BatchId> = waiting.iter().map(|batch| batch.id).collect();
+        if !batches.is_empty() {
+            self.step(Input::LinkDown { batches, has_crashed: false });
+        }
     }
 
     /// The child that was wanted is there.
