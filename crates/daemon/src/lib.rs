@@ -132,6 +132,14 @@ pub fn check(name: &str, text: &[u8], color: bool) -> Result<String, String> {
     tables::check(name, text, color)
 }
 
+/// The policy of an ironpost.toml, with the tables of this system.
+///
+/// # Errors
+/// What is wrong in it, ready to print.
+pub fn policy_of(name: &str, text: &[u8]) -> Result<Box<dyn policy::Policy>, String> {
+    tables::policy_of(name, text)
+}
+
 /// Now, as the Date field writes it.
 #[must_use]
 pub fn now() -> wire::date::Date {

@@ -73,6 +73,19 @@ pub(crate) fn check(name: &str, text: &[u8], color: bool) -> Result<String, Stri
     Ok(said.trim().to_owned())
 }
 
+/// The policy of a configuration's text.
+///
+/// # Errors
+/// What is wrong, ready to print.
+pub(crate) fn policy_of(name: &str, text: &[u8]) -> Result<Box<dyn Policy>, String> {
+    let system =
+        SystemFacts { host_name: sys::host_name(), is_root: true, ..SystemFacts::default() };
+    let (meaning, _warnings) =
+        policy_toml::load(name, text, &system).map_err(|problems| problems.render(false))?;
+    let tables = SystemTables::new(&meaning)?;
+    Ok(Box::new(TomlPolicy::new(meaning, Box::new(tables))))
+}
+
 fn system_facts(reading: &Reading) -> SystemFacts {
     SystemFacts {
         host_name: reading.host_name.to_vec(),

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::io::{BufRead, Write};
 use std::os::unix::ffi::OsStrExt;
 
-mod facts;
+pub(crate) mod facts;
 
 /// What the words of the command line ask for.
 #[derive(Default)]

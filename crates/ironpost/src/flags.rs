@@ -19,6 +19,8 @@ pub(crate) enum Command {
     Serve(ServeFlags),
     /// Say whether a configuration is right
     Check(CheckFlags),
+    /// Say what would come of mail to an address, and why
+    Explain(ExplainFlags),
     /// List the queue, or change what is in it
     Queue(QueueFlags),
     /// List the queue as sendmail does
@@ -60,6 +62,35 @@ pub(crate) struct CheckFlags {
     /// The configuration
     #[arg(long, value_name = "FILE", default_value = "/etc/ironpost.toml")]
     pub(crate) config: PathBuf,
+}
+
+/// Flags of `explain`.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainFlags {
+    /// Recipients; without any, they are read from standard input, one a line
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) addresses: Vec<OsString>,
+    /// The sender; <> is that of a report
+    #[arg(long, value_name = "ADDR", allow_hyphen_values = true)]
+    pub(crate) from: Option<OsString>,
+    /// The client that sends it; without it, a user of this host does. A client without NAME is one whose name is not known
+    #[arg(long, value_name = "IP[,NAME]")]
+    pub(crate) client: Option<String>,
+    /// The name that the client says in HELO
+    #[arg(long, value_name = "NAME")]
+    pub(crate) helo: Option<OsString>,
+    /// The configuration: a sendmail.cf or an ironpost.toml
+    #[arg(long, value_name = "FILE", default_value = "/etc/mail/sendmail.cf")]
+    pub(crate) config: PathBuf,
+    /// An object an address, one a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Show only where this configuration differs; exit 1 if it does
+    #[arg(long, value_name = "OTHER.cf")]
+    pub(crate) diff: Option<PathBuf>,
+    /// Also rule sets and rules that changed nothing
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
 }
 
 /// Flags of `queue`.

@@ -4,6 +4,7 @@
 mod address_test;
 mod check;
 mod editmap;
+mod explain;
 mod flags;
 mod mailq;
 mod makemap;
@@ -75,6 +76,7 @@ fn by_subcommand(words: &[OsString], printer: &mut Printer) -> ExitCode {
     match flags.command {
         Command::Serve(serve) => serve::run(serve, printer),
         Command::Check(check) => check::run(&check, printer),
+        Command::Explain(explain) => explain::run(&explain, printer),
         Command::Queue(queue) => mailq::order(&queue, printer),
         Command::Mailq(place) => mailq::run(&place.into(), false, printer),
         Command::Privileges(privileges) => privileges::run(&privileges, printer),

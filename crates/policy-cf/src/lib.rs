@@ -29,6 +29,6 @@ pub mod test_mode;
 pub mod token;
 pub mod world;
 
-pub use machine::{Event, Machine};
+pub use machine::{Event, Machine, Said};
 pub use model::Config;
 pub use world::{Answer, Exchanger, MapHandle, MapSpec, OpenFailure, UserEntry, World};

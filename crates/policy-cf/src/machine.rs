@@ -80,19 +80,61 @@ fn number(text: &[u8]) -> usize {
     })
 }
 
+/// The most that is remembered of what happened, in events and in octets: a rule set that loops must not fill the memory.
+pub const EVENTS_MAX: usize = 100_000;
+/// See [`EVENTS_MAX`].
+pub const EVENT_OCTETS_MAX: usize = 64 * 1024 * 1024;
+/// What an event costs beside its octets, and what a token does.
+const EVENT_OVERHEAD: usize = 64;
+
 /// One thing that happened, for those who explain (`ironpost explain`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A rule set began, with these tokens.
     Entered(usize, Vec<Vec<u8>>),
-    /// A rule matched: rule set, index of the rule, and the tokens after it.
+    /// A rule matched: rule set, index of the rule, and the tokens that it matched. What it asks and calls follows.
+    Matched(usize, usize, Vec<Vec<u8>>),
+    /// The rule is done: rule set, index of the rule, and the tokens after it.
     Fired(usize, usize, Vec<Vec<u8>>),
-    /// A map was asked: name, key, value if found.
-    Asked(Vec<u8>, Vec<u8>, Option<Vec<u8>>),
+    /// A map was asked: name, key, and what it said.
+    Asked(Vec<u8>, Vec<u8>, Said),
     /// A rule set ended, with these tokens.
     Left(usize, Vec<Vec<u8>>),
     /// Something was said.
     Said(Vec<u8>),
+}
+
+/// What a map said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// The value.
+    Found(Vec<u8>),
+    /// It has no such key.
+    NotFound,
+    /// It could not say now.
+    TemporaryFailure,
+}
+
+impl Event {
+    fn octets(&self) -> usize {
+        let sum = |tokens: &[Vec<u8>]| {
+            tokens.iter().fold(0_usize, |sum, token| {
+                sum.saturating_add(token.len()).saturating_add(EVENT_OVERHEAD)
+            })
+        };
+        let own = match self {
+            Self::Entered(_, tokens)
+            | Self::Left(_, tokens)
+            | Self::Matched(_, _, tokens)
+            | Self::Fired(_, _, tokens) => sum(tokens),
+            Self::Asked(map, key, said) => {
+                let value = if let Said::Found(value) = said { value.len() } else { 0 };
+                map.len().saturating_add(key.len()).saturating_add(value)
+            }
+            Self::Said(text) => text.len(),
+        };
+        own.saturating_add(EVENT_OVERHEAD)
+    }
 }
 
 /// A configuration at work.
@@ -117,6 +159,8 @@ pub struct Machine<'w> {
     pub replies: Vec<Vec<u8>>,
     /// Events, while somebody wants them.
     pub events: Option<Vec<Event>>,
+    /// Octets of the events since they were last taken.
+    event_octets: usize,
     /// Reading came to something that ends the run at once.
     pub is_over: bool,
     /// Deferred delivery: maps with `-D` are not asked.
@@ -141,11 +185,31 @@ impl<'w> Machine<'w> {
             status: exit::OK,
             replies: Vec::new(),
             events: None,
+            event_octets: 0,
             is_over: false,
             is_deferring: false,
             hosts: BTreeMap::new(),
             spare: Vec::new(),
             steps: 0,
+        }
+    }
+
+    /// Takes what happened since the last time; from now on events are kept.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        self.event_octets = 0;
+        self.events.replace(Vec::new()).unwrap_or_default()
+    }
+
+    /// Keeps an event, while somebody wants them and there is room.
+    pub(crate) fn note(&mut self, event: impl FnOnce(&Self) -> Event) {
+        let room = self.event_octets < EVENT_OCTETS_MAX;
+        if !room || self.events.as_ref().is_none_or(|events| events.len() >= EVENTS_MAX) {
+            return;
+        }
+        let event = event(self);
+        self.event_octets = self.event_octets.saturating_add(event.octets());
+        if let Some(events) = &mut self.events {
+            events.push(event);
         }
     }
 
@@ -227,9 +291,7 @@ impl<'w> Machine<'w> {
         for octet in &mut line {
             *octet &= 0x7f;
         }
-        if let Some(events) = &mut self.events {
-            events.push(Event::Said(line.clone()));
-        }
+        self.note(|_| Event::Said(line.clone()));
         self.replies.push(reply.to_vec());
         self.out.extend_from_slice(&line);
         self.out.push(b'\n');

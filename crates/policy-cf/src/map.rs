@@ -3,7 +3,7 @@
 //! `Kname class flags rest` (manual, section 5.10). The classes `macro`, `arith`, `dequote`, `sequence`, `switch` and
 //! `null` are answered here; all others go to the [`crate::World`].
 
-use crate::machine::{Machine, exit, strip_quotes};
+use crate::machine::{Event, Machine, Said, exit, strip_quotes};
 use crate::read::chars::{is_space, split_word, trim_start};
 use crate::world::{Answer, MapHandle, MapSpec};
 use alloc::boxed::Box;
@@ -245,7 +245,7 @@ fn decorate(value: &[u8], arguments: Option<&[&[u8]]>, append: Option<&[u8]>) ->
 
 impl Machine<'_> {
     /// A look-up in a rule: quotes, deferral and `-T` as rules have them.
-    pub(crate) fn map_look_up(
+    pub fn map_look_up(
         &mut self,
         name: &[u8],
         key: &[u8],
@@ -263,9 +263,14 @@ impl Machine<'_> {
         let append_on_failure = map.append_on_failure.clone();
         let mut outcome = exit::OK;
         let found = self.class_look_up(&folded, &key, arguments, &mut outcome, 0);
-        if let Some(events) = &mut self.events {
-            events.push(crate::machine::Event::Asked(name.to_vec(), key.clone(), found.clone()));
-        }
+        self.note(|_| {
+            let said = match &found {
+                Some(value) => Said::Found(value.clone()),
+                None if outcome == exit::TEMPFAIL => Said::TemporaryFailure,
+                None => Said::NotFound,
+            };
+            Event::Asked(name.to_vec(), key.clone(), said)
+        });
         if outcome == exit::TEMPFAIL {
             if !ignores_failure {
                 *status = exit::TEMPFAIL;

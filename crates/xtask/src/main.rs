@@ -11,6 +11,7 @@
 
 mod bench_spool;
 mod ci;
+mod siege;
 mod tidy;
 
 use anyhow::{Result, bail};
@@ -20,7 +21,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
 
   ci      fmt, tidy, clippy, tests, docs: all that CI does
   tidy    floors, purity, lengths, documents
-  bench spool [--dir DIR]   the spool beside a queue of files (use --release)";
+  bench spool [--dir DIR]   the spool beside a queue of files (use --release)
+  siege [--short]           thousands of bad guests and a good one (after a build of ironpost; use --release)";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -32,6 +34,7 @@ fn main() -> Result<()> {
         ("ci", []) => ci::run(),
         ("tidy", []) => tidy::run(&root()),
         ("bench", [what, arguments @ ..]) if what == "spool" => bench_spool::run(arguments),
+        ("siege", arguments) => siege::run(arguments),
         _ => bail!("{USAGE}"),
     }
 }

@@ -49,8 +49,6 @@ struct House {
     life: Link,
     index: u8,
     ids: Ids,
-    /// Ids of messages that are queued or on their way to the disk.
-    live: HashSet<u64>,
     /// The greatest id of each lane.
     lanes: [u64; LANES],
     /// Small messages that have just come, until they are tried for the first time.
@@ -134,7 +132,6 @@ impl House {
             life: inheritance.life,
             index: inheritance.index,
             ids: Ids::new(QUEUE_LANE),
-            live: HashSet::new(),
             lanes: [0; LANES],
             fresh: Fresh::default(),
             drops,
@@ -183,7 +180,6 @@ impl House {
 
     fn recovered(&mut self, message: &spool::Recovered) {
         self.saw_id(message.id.as_u64());
-        self.live.insert(message.id.as_u64());
         let Some((envelope, note)) = self.read(message.slot) else { return };
         let slot = message.slot.into();
         self.step(Input::Recovered { slot, envelope, note });

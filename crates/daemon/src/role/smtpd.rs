@@ -34,6 +34,9 @@ const SCRATCH_BYTES: usize = 64 * 1024;
 /// How long sessions may take to their end when the server stops, in tenths of a second.
 const FAREWELL_TENTHS: u32 = 80;
 
+/// Sessions at the same time from which on they are a crowd, whose memory is worth giving back.
+const CROWD_MIN: u32 = 256;
+
 /// What all sessions share.
 struct House {
     terms: RefCell<Arc<Terms>>,
@@ -44,6 +47,8 @@ struct House {
     log: Log,
     scratch: RefCell<Vec<u8>>,
     sessions: Cell<u32>,
+    /// The most sessions at the same time since memory was given back.
+    crowd: Cell<u32>,
     clients: RefCell<HashMap<IpAddr, u32>>,
     offset_s: i32,
     is_stopping: Cell<bool>,
@@ -68,6 +73,7 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
         log,
         scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
         sessions: Cell::new(0),
+        crowd: Cell::new(0),
         clients: RefCell::default(),
         offset_s,
         is_stopping: Cell::new(false),
@@ -157,6 +163,17 @@ impl House {
         }
         Ok(None)
     }
+
+    /// A session is gone. When most of a crowd is, its memory goes back to the system.
+    fn left(&self) {
+        let sessions = self.sessions.get().saturating_sub(1);
+        self.sessions.set(sessions);
+        let crowd = self.crowd.get();
+        if crowd >= CROWD_MIN && sessions <= crowd / 4 {
+            self.crowd.set(sessions);
+            sys::memory::give_back();
+        }
+    }
 }
 
 /// Accepts for ever. Trouble with one connection never stops the next one (CVE-1999-0478).
@@ -212,6 +229,7 @@ impl Place {
         }
         *count = count.saturating_add(1);
         house.sessions.set(house.sessions.get().saturating_add(1));
+        house.crowd.set(house.crowd.get().max(house.sessions.get()));
         drop(clients);
         Ok(Self { house: Rc::clone(house), stream, client })
     }
@@ -224,7 +242,7 @@ impl Drop for Place {
             let text = format!("a bug ended the session of [{}]", self.client);
             self.house.log.line(crate::log::Severity::Critical, None, text.as_bytes());
         }
-        self.house.sessions.set(self.house.sessions.get().saturating_sub(1));
+        self.house.left();
         let mut clients = self.house.clients.borrow_mut();
         if let Some(count) = clients.get_mut(&self.client) {
             *count = count.saturating_sub(1);

@@ -7,7 +7,7 @@ use policy_cf::read::chars::{trim_end, words};
 const VERSION: &[u8] = b"8.17.1.9";
 
 /// Gathers them: the host's name, its full name and addresses as hosts(5) has them.
-pub(super) fn gather() -> Facts {
+pub(crate) fn gather() -> Facts {
     let short = std::fs::read("/proc/sys/kernel/hostname").unwrap_or_default();
     let short = trim_end(&short).to_vec();
     let text = std::fs::read("/etc/hosts").unwrap_or_default();

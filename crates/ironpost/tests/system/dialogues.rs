@@ -10,7 +10,9 @@ use std::net::{Ipv4Addr, Shutdown, UdpSocket};
 use std::path::{Path, PathBuf};
 
 /// Dialogues that need a policy that ironpost.toml can't describe.
-const LEFT_OUT: [(&str, &str); 2] = [
+const LEFT_OUT: [(&str, &str); 4] = [
+    ("limits.smtp", "ironpost.toml takes no limits as low as its own (60 octets of header)"),
+    ("mail-parameters.smtp", "ironpost.toml takes no limit of a message below 1024 octets"),
     ("ask-all.smtp", "ironpost.toml is asked nothing beside sender and recipients"),
     ("sequence.smtp", "ironpost.toml has no recipients that are refused for now (`later`)"),
 ];
@@ -172,6 +174,7 @@ fn delivered(house: &House) -> BTreeSet<String> {
             let text = String::from_utf8_lossy(&fs::read(letter).unwrap()).into_owned();
             let mut lines = text.split_inclusive('\n').peekable();
             assert!(lines.next().unwrap().starts_with("Return-Path: <"), "{text}");
+            while lines.next_if(|line| line.starts_with("Delivered-To: ")).is_some() {}
             assert!(lines.next().unwrap().starts_with("Received: "), "{text}");
             while lines.next_if(|line| line.starts_with('\t')).is_some() {}
             texts.insert(lines.collect());
@@ -181,24 +184,34 @@ fn delivered(house: &House) -> BTreeSet<String> {
 }
 
 fn run(path: &Path, client: Ipv4Addr, name: &str) {
-    let dialogue = read(&fs::read_to_string(path).unwrap(), client);
+    let text = fs::read_to_string(path).unwrap();
+    let dialogue = read(&text, client);
+    // Where some names are unknown, those that are known are users of the system, who are not there.
+    let has_mailboxes = !text.contains("User unknown");
+    let users = if has_mailboxes { "\"any\"" } else { "[\"alice\", \"bob\", \"carol\"]" };
     let mut house = House::empty();
     let mail = house.data().join("mail").display().to_string();
     house.listen =
         format!("{{ address = \"0.0.0.0:PORT\", submission = {} }}", dialogue.is_submission);
     house.configure(&format!(
         "greeting = \"Ironpost\"\nlocal_domains = [\"example.test\"]\ndelivery = \"maildir\"\n\
-         local_users = [\"alice\", \"bob\", \"carol\"]\nmailbox = \"{mail}\"\nsmart_host = \"192.0.2.1\"\n\
+         local_users = {users}\nmailbox = \"{mail}\"\nsmart_host = \"192.0.2.1\"\n\
          {}[privacy]\n{}[limits]\n{}",
         dialogue.top, dialogue.privacy, dialogue.limits
     ));
     house.start();
     play(&dialogue, house.port, client, false, &format!("{name}, line by line"));
-    if let Some(stored) = &dialogue.stored {
-        let is_all = || delivered(&house).iter().map(String::len).sum::<usize>() == stored.len();
-        crate::house::until(&format!("what {name} stored"), is_all);
+    if let Some(stored) = dialogue.stored.as_ref().filter(|_| has_mailboxes) {
+        // A mailbox ends a last line that has no end.
+        let size = |text: &str| text.chars().filter(|&letter| letter != '\n').count();
+        let all = || delivered(&house).iter().map(|text| size(text)).sum::<usize>();
+        let since = std::time::Instant::now();
+        while all() < size(stored) && since.elapsed() < crate::house::PATIENCE {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        assert_eq!(all(), size(stored), "{name}: {:?}", delivered(&house));
         for text in delivered(&house) {
-            assert!(stored.contains(&text), "{name}: {text:?} is not in {stored:?}");
+            assert!(stored.contains(text.trim_end()), "{name}: {text:?} is not in {stored:?}");
         }
     }
     play(&dialogue, house.port, client, true, &format!("{name}, all at once"));

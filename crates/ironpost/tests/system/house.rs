@@ -131,17 +131,21 @@ impl House {
         } else {
             words.extend(["--listen".into(), format!("127.0.0.1:{}", self.port)]);
         }
+        until("the greeting", || {
+            // A port that was free may be somebody else's for a moment.
+            if self.server.as_mut().is_none_or(|server| server.try_wait().unwrap().is_some()) {
+                self.server = Some(self.spawn(&words));
+            }
+            self.talk().is_some()
+        });
+    }
+
+    fn spawn(&self, words: &[String]) -> Child {
         let log = self.folder.path().join("log");
         let log = fs::File::options().create(true).append(true).open(log).unwrap();
-        let server = self
-            .command(Path::new(&words[0]))
-            .args(&words[1..])
-            .stdout(log)
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        self.server = Some(server);
-        until("the greeting", || self.talk().is_some());
+        let complaints = log.try_clone().unwrap();
+        let mut command = self.command(Path::new(&words[0]));
+        command.args(&words[1..]).stdout(log).stderr(complaints).spawn().unwrap()
     }
 
     /// A session that was greeted.

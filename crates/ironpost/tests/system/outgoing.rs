@@ -103,3 +103,15 @@ fn a_refused_recipient_is_reported_at_once_but_never_in_answer_to_a_report() {
     assert_eq!(mailbox(&house, "anna").len(), 1);
     assert_eq!(sink.letters().len(), 0);
 }
+
+#[test]
+fn mailq_marks_what_is_being_delivered() {
+    // A next hop that takes the connection and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let house = house(silent.local_addr().unwrap().port(), "first_s = 1\nlongest_s = 1");
+    send(&house, "anna@example.org", "bob@elsewhere.test");
+    let line = |house: &House| house.mailq().lines().nth(2).unwrap_or_default().to_owned();
+    until("a star", || line(&house).get(14..15) == Some("*"));
+    drop(silent);
+    until("no star", || line(&house).get(14..15) == Some(" "));
+}

@@ -54,7 +54,7 @@ fn every_250_comes_after_the_sync_of_its_message() {
         let segment = path.split("/spool/").nth(1).unwrap();
         let written = end_of(&lines, written).expect("the write came to no end");
         let is_open = |line: &&str| {
-            line.contains("openat(") && line.contains("O_DSYNC") && line.contains(segment)
+            line.contains("openat(") && line.contains("SYNC") && line.contains(segment)
         };
         let durable = if lines.iter().any(|line| is_open(&line)) {
             written

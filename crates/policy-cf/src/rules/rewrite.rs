@@ -41,11 +41,9 @@ impl Machine<'_> {
         if shown {
             self.show_passage(set, b"   input:", tokens.get(from..).unwrap_or_default());
         }
-        if let Some(events) = &mut self.events {
-            let arena = &self.config.arena;
-            let texts = tokens.iter().skip(from).map(|token| arena.text(*token).to_vec());
-            events.push(Event::Entered(set, texts.collect()));
-        }
+        self.note(|machine| {
+            Event::Entered(set, machine.texts(tokens.get(from..).unwrap_or_default()))
+        });
         if depth > CALL_DEPTH_MAX {
             let name = self.config.sets.name(set);
             let text =
@@ -61,11 +59,9 @@ impl Machine<'_> {
         if shown {
             self.show_passage(set, b" returns:", tokens.get(from..).unwrap_or_default());
         }
-        if let Some(events) = &mut self.events {
-            let arena = &self.config.arena;
-            let texts = tokens.iter().skip(from).map(|token| arena.text(*token).to_vec());
-            events.push(Event::Left(set, texts.collect()));
-        }
+        self.note(|machine| {
+            Event::Left(set, machine.texts(tokens.get(from..).unwrap_or_default()))
+        });
         run.status
     }
 
@@ -223,6 +219,10 @@ impl Machine<'_> {
         index: usize,
         binds: &Binds,
     ) -> Result<(), u8> {
+        self.note(|machine| {
+            let texts = machine.texts(tokens.get(run.from..).unwrap_or_default());
+            Event::Matched(run.set, index, texts)
+        });
         let mut new = self.spare.pop().unwrap_or_default();
         new.clear();
         let done = self.fill(tokens, run, index, binds, &mut new);
@@ -242,11 +242,10 @@ impl Machine<'_> {
             self.out.extend_from_slice(b"rewritten as:");
             self.show_tokens(tokens.get(run.from..).unwrap_or_default());
         }
-        if let Some(events) = &mut self.events {
-            let arena = &self.config.arena;
-            let texts = tokens.iter().skip(run.from).map(|token| arena.text(*token).to_vec());
-            events.push(Event::Fired(run.set, index, texts.collect()));
-        }
+        self.note(|machine| {
+            let texts = machine.texts(tokens.get(run.from..).unwrap_or_default());
+            Event::Fired(run.set, index, texts)
+        });
         Ok(())
     }
 

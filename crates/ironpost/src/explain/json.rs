@@ -1,0 +1,115 @@
+//! An explanation as one JSON object on one line. Octets that are no printable ASCII stand as `\ooo`, as in the log.
+
+use super::steps::{Blamed, Cause, Step};
+use super::trial::{Explanation, Outcome, Refused, Stage, Way};
+use crate::mailq::quoted;
+use policy_cf::machine::Said;
+
+/// The object.
+pub(crate) fn object(explanation: &Explanation, config: &[u8], summary: &str) -> String {
+    let stages: Vec<String> = explanation.stages.iter().map(stage).collect();
+    format!(
+        r#"{{"address":{},"config":{},"summary":{},"outcome":{},"stages":[{}]}}"#,
+        quoted(&explanation.address),
+        quoted(config),
+        quoted(summary.as_bytes()),
+        outcome(&explanation.outcome),
+        stages.join(",")
+    )
+}
+
+/// What comes of it.
+pub(crate) fn outcome(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Goes(way) => going(way),
+        Outcome::Refused(refused) => {
+            format!(r#"{{"kind":"refused","reply":{},{}}}"#, quoted(&refused.reply), blame(refused))
+        }
+        Outcome::Discarded(refused) => format!(r#"{{"kind":"discarded",{}}}"#, blame(refused)),
+    }
+}
+
+fn going(way: &Way) -> String {
+    format!(
+        r#"{{"kind":"goes","mailer":{},"program":{},"host":{},"user":{},"sender":{},"aliases":{},"quarantine":{},"deferred":{}}}"#,
+        quoted(&way.mailer),
+        quoted(&way.program),
+        maybe(way.host.as_deref()),
+        quoted(&way.user),
+        maybe(way.sender.as_deref()),
+        maybe(way.aliases.as_deref()),
+        maybe(way.quarantine.as_deref()),
+        way.is_deferred
+    )
+}
+
+fn blame(refused: &Refused) -> String {
+    let Some(Cause { line, rule, map }) = &refused.cause else {
+        return format!(r#""by":"{}","rule":null,"map":null"#, refused.by);
+    };
+    let map = map.as_ref().map_or("null".to_owned(), |Blamed { map, key, value, trouble }| {
+        format!(
+            r#"{{"map":{},"key":{},"value":{},"trouble":{}}}"#,
+            quoted(map),
+            quoted(key),
+            maybe(value.as_deref()),
+            maybe(trouble.as_deref())
+        )
+    });
+    let rule = match line {
+        0 => "null".to_owned(),
+        line => format!(r#"{{"line":{line},"text":{}}}"#, quoted(rule)),
+    };
+    format!(r#""by":"{}","rule":{rule},"map":{map}"#, refused.by)
+}
+
+fn maybe(text: Option<&[u8]>) -> String {
+    text.map_or("null".to_owned(), quoted)
+}
+
+fn stage(stage: &Stage) -> String {
+    format!(
+        r#"{{"name":"{}","input":{},"steps":{}}}"#,
+        stage.name,
+        quoted(&stage.input),
+        steps(&stage.steps)
+    )
+}
+
+fn steps(all: &[Step]) -> String {
+    let all: Vec<String> = all.iter().map(step).collect();
+    format!("[{}]", all.join(","))
+}
+
+fn step(step: &Step) -> String {
+    match step {
+        Step::Set(run) => format!(
+            r#"{{"kind":"set","name":{},"input":{},"output":{},"steps":{}}}"#,
+            quoted(&run.name),
+            quoted(&run.input),
+            maybe(run.output.as_deref()),
+            steps(&run.steps)
+        ),
+        Step::Rule(run) => format!(
+            r#"{{"kind":"rule","line":{},"text":{},"before":{},"after":{},"steps":{}}}"#,
+            run.line,
+            quoted(&run.text),
+            quoted(&run.before),
+            maybe(run.after.as_deref()),
+            steps(&run.steps)
+        ),
+        Step::Asked(map, key, said) | Step::Computed(map, key, said) => {
+            let (answer, value) = match said {
+                Said::Found(value) => ("found", quoted(value)),
+                Said::NotFound => ("not found", "null".to_owned()),
+                Said::TemporaryFailure => ("temporary failure", "null".to_owned()),
+            };
+            format!(
+                r#"{{"kind":"map","map":{},"key":{},"answer":"{answer}","value":{value}}}"#,
+                quoted(map),
+                quoted(key)
+            )
+        }
+        Step::Said(text) => format!(r#"{{"kind":"said","text":{}}}"#, quoted(text)),
+    }
+}

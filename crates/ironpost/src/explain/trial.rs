@@ -1,0 +1,430 @@
+//! One address through the rule sets, in the order of a session: the client, the sender, the recipient, the route.
+//!
+//! `check_relay`, rule sets 3 and 0 for the sender, `check_mail`, rule sets 3 and 0 for the recipient, `check_rcpt`, then
+//! the mailer's own rule sets (manual, section 5.1.4). Nothing is sent, nothing is stored; maps are asked as in earnest.
+
+use super::source::Source;
+use super::steps::{self, Cause, Step};
+use policy_cf::machine::{Event, Machine, ScanTable, enhanced_length, exit, strip_quotes};
+use policy_cf::resolve::{Resolved, Side};
+use policy_cf::token::{Token, meta};
+use std::net::IpAddr;
+
+/// Octets of a reply's text.
+const REPLY_OCTETS_MAX: usize = 1024;
+
+/// Who sends, as the command line says it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Session {
+    /// The client's address and name.
+    pub(crate) client: Option<(IpAddr, Option<Vec<u8>>)>,
+    /// The name in HELO.
+    pub(crate) helo: Option<Vec<u8>>,
+    /// The sender, without angle brackets.
+    pub(crate) from: Option<Vec<u8>>,
+}
+
+/// One stage: a rule set of its own, or the resolving of an address.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    /// Its name: `check_rcpt`, `route` …
+    pub(crate) name: &'static str,
+    /// What it was given.
+    pub(crate) input: Vec<u8>,
+    /// Of interest only to who asks for everything.
+    pub(crate) is_aside: bool,
+    /// What happened.
+    pub(crate) steps: Vec<Step>,
+}
+
+/// What would come of mail to the address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It is taken.
+    Goes(Way),
+    /// It is refused, for now or for good.
+    Refused(Refused),
+    /// It is taken and thrown away.
+    Discarded(Refused),
+}
+
+impl Outcome {
+    /// Whether the conversation ends at a stage.
+    pub(crate) fn ended_at(&self, stage: &str) -> bool {
+        match self {
+            Self::Goes(_) => false,
+            Self::Refused(refused) | Self::Discarded(refused) => refused.by == stage,
+        }
+    }
+}
+
+/// Where it goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Way {
+    /// The mailer.
+    pub(crate) mailer: Vec<u8>,
+    /// The mailer's `P=`.
+    pub(crate) program: Vec<u8>,
+    /// The host; local mailers have none.
+    pub(crate) host: Option<Vec<u8>>,
+    /// The user.
+    pub(crate) user: Vec<u8>,
+    /// The sender as the mailer names it.
+    pub(crate) sender: Option<Vec<u8>>,
+    /// What the aliases put in its place.
+    pub(crate) aliases: Option<Vec<u8>>,
+    /// Why it waits in quarantine.
+    pub(crate) quarantine: Option<Vec<u8>>,
+    /// A map could not answer: it waits in the queue.
+    pub(crate) is_deferred: bool,
+}
+
+/// A refusal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// The reply; empty where mail is discarded.
+    pub(crate) reply: Vec<u8>,
+    /// The stage.
+    pub(crate) by: &'static str,
+    /// The rule and the map.
+    pub(crate) cause: Option<Cause>,
+}
+
+/// All of it.
+#[derive(Debug)]
+pub(crate) struct Explanation {
+    /// The address as it was given.
+    pub(crate) address: Vec<u8>,
+    /// What ran, in order.
+    pub(crate) stages: Vec<Stage>,
+    /// What comes of it.
+    pub(crate) outcome: Outcome,
+}
+
+/// What a check rule set says.
+enum Judged {
+    Well,
+    Refused(Vec<u8>),
+    Discarded,
+    Quarantined(Vec<u8>),
+}
+
+/// A run: the machine and what has been found.
+struct Trial<'m, 'w> {
+    machine: &'m mut Machine<'w>,
+    source: &'m Source,
+    stages: Vec<Stage>,
+    /// The first end that was met.
+    end: Option<Outcome>,
+    quarantine: Option<Vec<u8>>,
+}
+
+/// Puts an address through the rule sets; the machine's macros are as before after it.
+pub(crate) fn run(
+    machine: &mut Machine<'_>,
+    source: &Source,
+    session: &Session,
+    address: &[u8],
+) -> Explanation {
+    let address = bare(address);
+    let macros = machine.config.macros.clone();
+    let base = machine.config.arena.len();
+    let mut trial = Trial { machine, source, stages: Vec::new(), end: None, quarantine: None };
+    trial.client(session);
+    trial.sender(session);
+    let way = trial.recipient(session, address);
+    let (stages, quarantine) = (trial.stages, trial.quarantine);
+    let outcome = trial.end.unwrap_or(Outcome::Goes(Way { quarantine, ..way }));
+    machine.config.macros = macros;
+    machine.config.arena.cut(base);
+    Explanation { address: address.to_vec(), stages, outcome }
+}
+
+/// An address without the angle brackets around it.
+pub(crate) fn bare(address: &[u8]) -> &[u8] {
+    let address = address.trim_ascii();
+    address.strip_prefix(b"<").and_then(|rest| rest.strip_suffix(b">")).unwrap_or(address)
+}
+
+impl Trial<'_, '_> {
+    fn client(&mut self, session: &Session) {
+        let macros = &mut self.machine.config.macros;
+        macros.set_named(b"addr_type", b"e r");
+        macros.set_named(b"daemon_flags", b"");
+        let Some((ip, name)) = &session.client else {
+            // Without a client the message is handed in by a user of this host.
+            macros.set(b'r', Some(b"SMTP".to_vec()));
+            return;
+        };
+        let (address, family) = spelled(*ip);
+        let bracketed = [b"[", address.as_slice(), b"]"].concat();
+        let resolved: &[u8] = if name.is_some() { b"OK" } else { b"FAIL" };
+        let shown = name.clone().unwrap_or_else(|| bracketed.clone());
+        let helo = session.helo.clone().unwrap_or_else(|| shown.clone());
+        let told = match name {
+            Some(name) => [name.as_slice(), b" ", &bracketed].concat(),
+            None => bracketed,
+        };
+        for (macro_name, value) in [
+            (b"client_addr".as_slice(), address.as_slice()),
+            (b"client_name", &shown),
+            (b"client_ptr", name.as_deref().unwrap_or(&shown)),
+            (b"client_resolve", resolved),
+            (b"client_port", b"25"),
+            (b"client_connections", b"1"),
+            (b"client_rate", b"1"),
+            (b"client_flags", b""),
+            (b"daemon_name", b"MTA"),
+            (b"daemon_family", family),
+        ] {
+            macros.set_named(macro_name, value);
+        }
+        macros.set(b'r', Some(b"ESMTP".to_vec()));
+        macros.set(b's', Some(helo));
+        macros.set(b'_', Some(told));
+        let argument = [shown.as_slice(), b" ", &[meta::ELSE], b" ", &address].concat();
+        let input = [shown.as_slice(), b" $| ", &address].concat();
+        self.check("check_relay", &argument, input);
+    }
+
+    fn sender(&mut self, session: &Session) {
+        let Some(from) = session.from.as_deref() else { return };
+        let shown: &[u8] = if from.is_empty() { b"<>" } else { from };
+        self.machine.config.macros.set(b'f', Some(shown.to_vec()));
+        self.machine.config.macros.set_named(b"mail_addr", shown);
+        let side = Side { is_sender: true, is_header: false };
+        self.machine.config.macros.set_named(b"addr_type", b"e s");
+        if !from.is_empty() {
+            let (resolved, events) = self.resolve("sender", from, side);
+            self.name_macros([b"mail_mailer", b"mail_host", b"mail_addr"], resolved.as_ref());
+            self.refuse_unresolved("sender", resolved.as_ref(), &events);
+        }
+        let argument = [b"<", from, b">"].concat();
+        self.check("check_mail", &argument.clone(), argument);
+        self.machine.config.macros.set_named(b"addr_type", b"e r");
+    }
+
+    fn recipient(&mut self, session: &Session, address: &[u8]) -> Way {
+        let place = self.stages.len();
+        let (resolved, events) = self.resolve("route", address, Side::default());
+        self.name_macros([b"rcpt_mailer", b"rcpt_host", b"rcpt_addr"], resolved.as_ref());
+        self.refuse_unresolved("route", resolved.as_ref(), &events);
+        let route = self.stages.split_off(place);
+        let argument = [b"<", address, b">"].concat();
+        self.check("check_rcpt", &argument.clone(), argument);
+        self.stages.extend(route);
+        let Some(resolved) = resolved else { return Way::default() };
+        let mut way = Way {
+            mailer: resolved.mailer_name.clone(),
+            host: resolved.host.clone().filter(|host| !host.is_empty()),
+            user: resolved.user.clone(),
+            is_deferred: resolved.is_deferred,
+            ..Way::default()
+        };
+        if self.end.is_none()
+            && let Some(number) = resolved.mailer
+        {
+            self.delivery(session, number, &mut way);
+        }
+        way
+    }
+
+    /// What the mailer makes of it: aliases of local users, rule set 5, the sender's name.
+    fn delivery(&mut self, session: &Session, number: usize, way: &mut Way) {
+        let Some(mailer) = self.machine.config.mailers.get(number) else { return };
+        let flags = mailer.flags;
+        way.program.clone_from(&mailer.path);
+        if flags.has(b'A') {
+            self.begin();
+            let mut status = exit::OK;
+            way.aliases = self.machine.map_look_up(b"aliases", &way.user, &[], &mut status);
+            way.is_deferred |= status == exit::TEMPFAIL;
+            self.end_stage("aliases", way.user.clone(), false);
+        }
+        if way.aliases.is_none() && flags.has(b'5') {
+            self.local_user(way);
+        }
+        if let Some(from) = session.from.as_deref().filter(|from| !from.is_empty()) {
+            let side = Side { is_sender: true, is_header: false };
+            self.machine.config.macros.set_named(b"addr_type", b"e s");
+            self.begin();
+            let (sender, _) = self.machine.remote_name(from, number, side);
+            self.end_stage("sender for the mailer", from.to_vec(), true);
+            way.sender = Some(sender);
+        }
+    }
+
+    /// Rule set 5: where a local name without an alias goes.
+    fn local_user(&mut self, way: &mut Way) {
+        const LOCAL: usize = 5;
+        if self.machine.config.sets.of(LOCAL).is_empty() {
+            return;
+        }
+        self.begin();
+        let mut tokens = Vec::new();
+        let user = way.user.clone();
+        self.machine.scan(&user, ScanTable::Outside, 0, &mut tokens);
+        self.machine.rewrite(&mut tokens, LOCAL);
+        if let Some((mailer, host, name)) = self.read_mailer(&tokens) {
+            let number = self.machine.config.mailer(&mailer);
+            if let Some(found) = number.and_then(|at| self.machine.config.mailers.get(at)) {
+                way.mailer.clone_from(&found.name);
+                way.program.clone_from(&found.path);
+                way.host = Some(host).filter(|host| !host.is_empty());
+                way.user = name;
+            }
+        }
+        self.end_stage("local user (rule set 5)", user, false);
+    }
+
+    /// Resolves an address as a stage.
+    fn resolve(
+        &mut self,
+        name: &'static str,
+        address: &[u8],
+        side: Side,
+    ) -> (Option<Resolved>, Vec<Event>) {
+        self.begin();
+        let resolved = self.machine.parse(address, side);
+        self.machine.about.clear();
+        let events = self.end_stage(name, address.to_vec(), side.is_sender);
+        (resolved, events)
+    }
+
+    fn name_macros(&mut self, names: [&[u8]; 3], resolved: Option<&Resolved>) {
+        let Some(resolved) = resolved.filter(|resolved| resolved.mailer.is_some()) else { return };
+        let host = resolved.host.clone().unwrap_or_default();
+        let values = [&resolved.mailer_name, &host, &resolved.user];
+        for (name, value) in names.into_iter().zip(values) {
+            self.machine.config.macros.set_named(name, value);
+        }
+    }
+
+    fn refuse_unresolved(
+        &mut self,
+        by: &'static str,
+        resolved: Option<&Resolved>,
+        events: &[Event],
+    ) {
+        if resolved.is_some_and(|resolved| resolved.mailer.is_some()) || self.end.is_some() {
+            return;
+        }
+        let own = resolved.and_then(|resolved| resolved.refusal.clone());
+        let host = resolved.and_then(|resolved| resolved.host.clone()).unwrap_or_default();
+        let reply = own.map(|reply| with_status(&reply, &host));
+        let reply = reply.or_else(|| self.machine.replies.last().cloned());
+        let reply = reply.unwrap_or_else(|| b"553 5.1.3 There is no address in it".to_vec());
+        let cause = steps::cause(self.machine, self.source, events);
+        self.end = Some(Outcome::Refused(Refused { reply, by, cause }));
+    }
+
+    /// Runs a check rule set as a stage, if the configuration has it.
+    fn check(&mut self, name: &'static str, argument: &[u8], input: Vec<u8>) {
+        let set = self.machine.config.sets.find(name.as_bytes()).number;
+        let Some(set) = set.filter(|set| !self.machine.config.sets.of(*set).is_empty()) else {
+            return;
+        };
+        self.begin();
+        let mut tokens = Vec::new();
+        let (found, _) = self.machine.scan(argument, ScanTable::Outside, 0, &mut tokens);
+        let status = if found { self.machine.rewrite(&mut tokens, set) } else { exit::DATAERR };
+        let judged = if found {
+            self.judge(&tokens, status)
+        } else {
+            let said = self.machine.replies.last().cloned();
+            Judged::Refused(said.unwrap_or_else(|| b"553 5.1.3 There is no address in it".to_vec()))
+        };
+        let events = self.end_stage(name, input, false);
+        if self.end.is_some() {
+            return;
+        }
+        let cause = steps::cause(self.machine, self.source, &events);
+        match judged {
+            Judged::Well => {}
+            Judged::Quarantined(why) => self.quarantine = Some(why),
+            Judged::Refused(reply) => {
+                self.end = Some(Outcome::Refused(Refused { reply, by: name, cause }));
+            }
+            Judged::Discarded => {
+                self.end = Some(Outcome::Discarded(Refused { reply: Vec::new(), by: name, cause }));
+            }
+        }
+    }
+
+    /// Reads what a check rule set left: only `$#error` and `$#discard` mean something, all else is consent.
+    fn judge(&mut self, tokens: &[Token], status: u8) -> Judged {
+        if status == exit::TEMPFAIL {
+            let reply = b"451 4.3.0 Temporary system failure. Please try again later.";
+            return Judged::Refused(reply.to_vec());
+        }
+        let Some((mailer, host, text)) = self.read_mailer(tokens) else { return Judged::Well };
+        if mailer.eq_ignore_ascii_case(b"discard") {
+            return Judged::Discarded;
+        }
+        if !mailer.eq_ignore_ascii_case(b"error") {
+            return Judged::Well;
+        }
+        let text = strip_quotes(&text);
+        if host.eq_ignore_ascii_case(b"quarantine") {
+            return Judged::Quarantined(text);
+        }
+        let reply = if has_code(&text) { text } else { [b"553 5.3.0 ", text.as_slice()].concat() };
+        Judged::Refused(with_status(&reply, &host))
+    }
+
+    /// The parts of `$#mailer $@ host $: user`.
+    fn read_mailer(&mut self, tokens: &[Token]) -> Option<(Vec<u8>, Vec<u8>, Vec<u8>)> {
+        let [first, name, rest @ ..] = tokens else { return None };
+        if first.lead != meta::MAILER {
+            return None;
+        }
+        let name = self.machine.config.arena.text(*name).to_vec();
+        let user_at = rest.iter().position(|token| token.lead == meta::USER).unwrap_or(rest.len());
+        let (host, user) = rest.split_at_checked(user_at).unwrap_or((rest, &[]));
+        let host = host.get(1..).unwrap_or_default();
+        let host = self.machine.join(host, 0, true, REPLY_OCTETS_MAX);
+        let user = user.get(1..).unwrap_or_default();
+        let user = self.machine.join(user, b' ', false, REPLY_OCTETS_MAX);
+        Some((name, host, user))
+    }
+
+    /// Begins a stage: what happened before it belongs to none.
+    fn begin(&mut self) {
+        self.machine.replies.clear();
+        self.machine.out.clear();
+        drop(self.machine.take_events());
+    }
+
+    fn end_stage(&mut self, name: &'static str, input: Vec<u8>, is_aside: bool) -> Vec<Event> {
+        let events = self.machine.take_events();
+        let steps = steps::tree(self.machine, self.source, &events);
+        self.machine.out.clear();
+        self.stages.push(Stage { name, input, is_aside, steps });
+        events
+    }
+}
+
+/// Whether text begins with a reply code.
+fn has_code(text: &[u8]) -> bool {
+    matches!(text, [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9', b' ', ..])
+}
+
+/// Puts the enhanced status code of `$@` into a reply that has none.
+fn with_status(reply: &[u8], host: &[u8]) -> Vec<u8> {
+    let (code, rest) = reply.split_at_checked(4).unwrap_or((reply, b""));
+    if enhanced_length(rest).is_some() || enhanced_length(host).is_none() {
+        return reply.to_vec();
+    }
+    [code, host, b" ", rest].concat()
+}
+
+/// An address as sendmail spells it, and its family.
+fn spelled(ip: IpAddr) -> (Vec<u8>, &'static [u8]) {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => (ip.to_string().into_bytes(), b"inet"),
+        IpAddr::V6(ip) => {
+            let parts: Vec<String> = ip.segments().iter().map(|part| format!("{part:x}")).collect();
+            (format!("IPv6:{}", parts.join(":")).into_bytes(), b"inet6")
+        }
+    }
+}
