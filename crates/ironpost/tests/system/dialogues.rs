@@ -47,7 +47,7 @@ fn read(text: &str, client: Ipv4Addr) -> Dialogue {
             "E:" => Act::Close,
             "S:" => {
                 // The names of clients are looked up by nobody here.
-                let line = rest.replace("attack client.test [", "attack [");
+                let line = rest.replace(" client.test [", " [");
                 dialogue.end.push(line.replace("192.0.2.10", &client.to_string()));
                 continue;
             }
@@ -78,7 +78,9 @@ fn option(dialogue: &mut Dialogue, text: &str, client: Ipv4Addr) {
         "vrfy" => return dialogue.privacy.push_str("vrfy = true\n"),
         "no-dsn" => return dialogue.privacy.push_str("dsn = false\n"),
         "submission" => return dialogue.is_submission = true,
-        "normalize" => return dialogue.top.push_str(&format!("normalize = [\"{client}\"]\n")),
+        "normalize" => {
+            return dialogue.top.extend(["normalize = [\"", &client.to_string(), "\"]\n"]);
+        }
         "recipients" => "recipients_max",
         "size" => "message_bytes_max",
         "header" => "header_bytes_max",
@@ -87,7 +89,7 @@ fn option(dialogue: &mut Dialogue, text: &str, client: Ipv4Addr) {
         "bad-recipients" => "bad_recipients_max",
         _ => panic!("what is {text:?}?"),
     };
-    dialogue.limits.push_str(&format!("{limit} = {value}\n"));
+    dialogue.limits.extend([limit, " = ", value, "\n"]);
 }
 
 /// `\r \n \t \\ \xHH` are octets, `\*{N}{TEXT}` is N times TEXT.
@@ -177,10 +179,16 @@ fn delivered(house: &House) -> BTreeSet<String> {
             while lines.next_if(|line| line.starts_with("Delivered-To: ")).is_some() {}
             assert!(lines.next().unwrap().starts_with("Received: "), "{text}");
             while lines.next_if(|line| line.starts_with('\t')).is_some() {}
-            texts.insert(lines.collect());
+            texts.insert(without_date(&lines.collect::<String>()));
         }
     }
     texts
+}
+
+/// The date that is added to a submission is another one each time.
+fn without_date(text: &str) -> String {
+    let is_date = |line: &&str| line.starts_with("Date: ");
+    text.split_inclusive('\n').filter(|line| !is_date(line)).collect()
 }
 
 fn run(path: &Path, client: Ipv4Addr, name: &str) {
@@ -201,7 +209,8 @@ fn run(path: &Path, client: Ipv4Addr, name: &str) {
     ));
     house.start();
     play(&dialogue, house.port, client, false, &format!("{name}, line by line"));
-    if let Some(stored) = dialogue.stored.as_ref().filter(|_| has_mailboxes) {
+    if let Some(stored) = dialogue.stored.as_deref().filter(|_| has_mailboxes) {
+        let stored = &without_date(stored);
         // A mailbox ends a last line that has no end.
         let size = |text: &str| text.chars().filter(|&letter| letter != '\n').count();
         let all = || delivered(&house).iter().map(|text| size(text)).sum::<usize>();
@@ -223,7 +232,7 @@ fn own_address() -> Option<Ipv4Addr> {
     socket.connect("198.51.100.1:9").ok()?;
     match socket.local_addr().ok()?.ip() {
         std::net::IpAddr::V4(address) if !address.is_loopback() => Some(address),
-        _ => None,
+        std::net::IpAddr::V4(_) | std::net::IpAddr::V6(_) => None,
     }
 }
 

@@ -8,6 +8,8 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+const MIB: u64 = 1024 * 1024;
+
 /// Sessions at the same time.
 const SESSIONS: usize = 4;
 
@@ -112,7 +114,6 @@ fn too_little_free_space() {
     let free = Command::new("stat").args(["-f", "-c", "%a %S"]).arg(house.folder.path()).output();
     let free = String::from_utf8(free.unwrap().stdout).unwrap();
     let free: u64 = free.split_whitespace().map(|word| word.parse::<u64>().unwrap()).product();
-    const MIB: u64 = 1024 * 1024;
     // Others use this disk, too: the distances are large.
     let filler = house.folder.path().join("filler");
     let take = |mib: u64| {

@@ -235,7 +235,8 @@ impl Drop for House {
         if std::thread::panicking() {
             let log = self.log();
             let tail: Vec<&str> = log.lines().rev().take(30).collect();
-            drop(writeln!(std::io::stderr(), "the last lines of the log, newest first: {tail:#?}"));
+            let text = format!("the last lines of the log, newest first: {tail:#?}\n");
+            drop(std::io::stderr().write_all(text.as_bytes()));
         }
     }
 }
@@ -351,5 +352,5 @@ pub(crate) fn free_port() -> u16 {
 
 /// Says in the test's output, also when it passes, that a part was done in another way, and why.
 pub(crate) fn note(text: &str) {
-    writeln!(std::io::stderr(), "note: {text}").unwrap();
+    std::io::stderr().write_all(format!("note: {text}\n").as_bytes()).unwrap();
 }

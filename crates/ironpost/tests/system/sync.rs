@@ -53,10 +53,10 @@ fn every_250_comes_after_the_sync_of_its_message() {
         let path = lines[written].split(['<', '>']).nth(1).unwrap();
         let segment = path.split("/spool/").nth(1).unwrap();
         let written = end_of(&lines, written).expect("the write came to no end");
-        let is_open = |line: &&str| {
+        let is_open = |line: &str| {
             line.contains("openat(") && line.contains("SYNC") && line.contains(segment)
         };
-        let durable = if lines.iter().any(|line| is_open(&line)) {
+        let durable = if lines.iter().any(|line| is_open(line)) {
             written
         } else {
             let is_sync = |line: &&str| line.contains("fdatasync(") && line.contains(segment);
@@ -65,8 +65,8 @@ fn every_250_comes_after_the_sync_of_its_message() {
         };
         let is_reply =
             |line: &str| line.contains("sendto(") && line.contains(&reply[..40.min(reply.len())]);
-        let replied = position(&is_reply).expect("no reply");
-        assert!(durable < replied, "{reply} came before its message was durable");
+        let answer = position(&is_reply).expect("no reply");
+        assert!(durable < answer, "{reply} came before its message was durable");
         // The mailbox is synced before the queue forgets the message.
         let is_mail = |line: &str| {
             (line.contains("fsync(") || line.contains("fdatasync(")) && line.contains("/mail/user")

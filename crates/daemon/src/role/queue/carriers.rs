@@ -44,7 +44,7 @@ enum ParcelBody {
 /// All carriers.
 #[derive(Default)]
 pub(super) struct Carriers {
-    carriers: Vec<Carrier>,
+    all: Vec<Carrier>,
     next_relay: usize,
     /// Batches for a relay while there is none: after a start, or when it has just died.
     without_relay: Vec<Batch>,
@@ -53,22 +53,22 @@ pub(super) struct Carriers {
 impl Carriers {
     /// How many batches can be out at the same time.
     pub(super) fn room(&self) -> u32 {
-        let relays = self.carriers.iter().filter(|carrier| carrier.user.is_none()).count();
+        let relays = self.all.iter().filter(|carrier| carrier.user.is_none()).count();
         let relays = u32::try_from(relays).unwrap_or(u32::MAX);
         CHILD_BATCHES_MAX.saturating_add(RELAY_BATCHES_MAX.saturating_mul(relays))
     }
 
     /// Nothing is out.
     pub(super) fn is_idle(&self) -> bool {
-        self.carriers.iter().all(|carrier| carrier.batches.is_empty())
+        self.all.iter().all(|carrier| carrier.batches.is_empty())
     }
 
     pub(super) fn links(&self) -> impl Iterator<Item = &Link> {
-        self.carriers.iter().filter_map(|carrier| carrier.link.as_ref())
+        self.all.iter().filter_map(|carrier| carrier.link.as_ref())
     }
 
     pub(super) fn fill(&mut self, ready: &mut impl Iterator<Item = bool>) {
-        for carrier in &mut self.carriers {
+        for carrier in &mut self.all {
             if let Some(link) = &mut carrier.link
                 && ready.next() == Some(true)
                 && link.fill().is_err()
@@ -79,7 +79,7 @@ impl Carriers {
     }
 
     pub(super) fn flush(&mut self) {
-        for carrier in &mut self.carriers {
+        for carrier in &mut self.all {
             if let Some(link) = &mut carrier.link
                 && link.flush().is_err()
             {
@@ -89,15 +89,15 @@ impl Carriers {
     }
 
     fn has_relay(&self) -> bool {
-        self.carriers.iter().any(Carrier::is_relay)
+        self.all.iter().any(Carrier::is_relay)
     }
 
     /// The next relay in turn.
     fn relay(&mut self) -> Option<&mut Carrier> {
-        let count = self.carriers.iter().filter(|carrier| carrier.is_relay()).count();
+        let count = self.all.iter().filter(|carrier| carrier.is_relay()).count();
         let turn = self.next_relay.checked_rem(count)?;
         self.next_relay = turn.wrapping_add(1);
-        self.carriers.iter_mut().filter(|carrier| carrier.is_relay()).nth(turn)
+        self.all.iter_mut().filter(|carrier| carrier.is_relay()).nth(turn)
     }
 }
 
@@ -174,14 +174,14 @@ impl House {
     fn carry_by_child(&mut self, user: Box<[u8]>, parcel: Parcel) {
         let is_his =
             |carrier: &&mut Carrier| carrier.user.as_ref() == Some(&user) && !carrier.is_over;
-        if let Some(child) = self.carriers.carriers.iter_mut().find(is_his) {
+        if let Some(child) = self.carriers.all.iter_mut().find(is_his) {
             child.take(parcel);
             return;
         }
         drop(self.life.send(&News::ChildWanted { user: user.clone() }, &[]));
         let mut child = Carrier::new(Some(user), None);
         child.take(parcel);
-        self.carriers.carriers.push(child);
+        self.carriers.all.push(child);
     }
 
     /// A batch with its body, from memory or from the spool.
@@ -211,7 +211,7 @@ impl House {
 
     /// A relay is there: what waited for one goes to it.
     pub(super) fn relay_came(&mut self, descriptor: OwnedFd) {
-        self.carriers.carriers.push(Carrier::new(None, Some(Link::new(descriptor))));
+        self.carriers.all.push(Carrier::new(None, Some(Link::new(descriptor))));
         for batch in std::mem::take(&mut self.carriers.without_relay) {
             self.carry(&batch);
         }
@@ -232,7 +232,7 @@ impl House {
         let wanted = |carrier: &&mut Carrier| {
             carrier.user.as_deref() == Some(user) && carrier.link.is_none()
         };
-        if let Some(child) = self.carriers.carriers.iter_mut().find(wanted) {
+        if let Some(child) = self.carriers.all.iter_mut().find(wanted) {
             child.link = Some(Link::new(descriptor));
             for parcel in std::mem::take(&mut child.waiting) {
                 child.take(parcel);
@@ -243,11 +243,11 @@ impl House {
     /// There is no child for this user: his mail waits.
     pub(super) fn no_child(&mut self, user: &[u8], why: &str) {
         let place =
-            self.carriers.carriers.iter().position(|carrier| {
+            self.carriers.all.iter().position(|carrier| {
                 carrier.user.as_deref() == Some(user) && carrier.link.is_none()
             });
         let Some(place) = place else { return };
-        let child = self.carriers.carriers.swap_remove(place);
+        let child = self.carriers.all.swap_remove(place);
         for parcel in child.waiting {
             self.come_back(&parcel.wish.batch, why.as_bytes());
         }
@@ -255,7 +255,7 @@ impl House {
 
     /// Takes the outcomes of all carriers to the scheduler, and buries carriers that have ended.
     pub(super) fn take_outcomes(&mut self) {
-        for place in 0..self.carriers.carriers.len() {
+        for place in 0..self.carriers.all.len() {
             loop {
                 match self.take_tried(place) {
                     Ok(Some(tried)) => {
@@ -265,7 +265,7 @@ impl House {
                     Err(error) => {
                         let text = format!("a carrier: {error}; cut");
                         self.log.line(Severity::Critical, None, text.as_bytes());
-                        if let Some(carrier) = self.carriers.carriers.get_mut(place) {
+                        if let Some(carrier) = self.carriers.all.get_mut(place) {
                             carrier.is_over = true;
                         }
                         break;
@@ -278,7 +278,7 @@ impl House {
 
     /// One outcome; only of a batch that this carrier has.
     fn take_tried(&mut self, place: usize) -> Result<Option<Tried>, LinkError> {
-        let Some(carrier) = self.carriers.carriers.get_mut(place) else { return Ok(None) };
+        let Some(carrier) = self.carriers.all.get_mut(place) else { return Ok(None) };
         let Some(link) = &mut carrier.link else { return Ok(None) };
         let Some((tried, _)) = link.receive::<Tried>()? else { return Ok(None) };
         if !carrier.batches.remove(&tried.batch) {
@@ -289,7 +289,7 @@ impl House {
 
     fn bury_carriers(&mut self) {
         let mut lost: HashMap<bool, Vec<BatchId>> = HashMap::new();
-        self.carriers.carriers.retain(|carrier| {
+        self.carriers.all.retain(|carrier| {
             if carrier.is_over {
                 // A delivery child that ends with work in hand has crashed; a relay has many messages in
                 // hand, and none of them can be blamed.
