@@ -9,13 +9,14 @@ use serde::{Deserialize, Serialize};
 use wire::QueueId;
 
 /// Pairs of roles that have an edge. Master has one with everybody besides, for life and death.
-pub const EDGES: [(Role, Role); 7] = [
+pub const EDGES: [(Role, Role); 8] = [
     (Role::Smtpd, Role::Policy),
     (Role::Smtpd, Role::Queue),
     (Role::Control, Role::Queue),
     (Role::Queue, Role::Policy),
     (Role::Queue, Role::Relay),
     (Role::Relay, Role::Resolver),
+    (Role::Policy, Role::Resolver),
     (Role::Queue, Role::Deliver),
 ];
 
@@ -52,6 +53,13 @@ pub enum Order {
     NoChild {
         /// For whom.
         user: Box<[u8]>,
+        /// In words.
+        why: Box<str>,
+    },
+    /// The answer to [`News::SocketWanted`] where there is no connection: why.
+    NoSocket {
+        /// Of the request.
+        ticket: u32,
         /// In words.
         why: Box<str>,
     },
@@ -127,6 +135,11 @@ pub enum Grant {
     },
     /// A connected socket of the system's log.
     Log,
+    /// A connected Unix socket: the answer to [`News::SocketWanted`].
+    Socket {
+        /// Of the request.
+        ticket: u32,
+    },
     /// `/etc/resolv.conf`, open for reading.
     NameServers,
 }
@@ -147,6 +160,13 @@ pub enum News {
     ChildWanted {
         /// Empty: for mailboxes without users.
         user: Box<[u8]>,
+    },
+    /// A relay wants a connection to the server of this mailer, which listens on a Unix socket.
+    SocketWanted {
+        /// Comes back in the answer.
+        ticket: u32,
+        /// The path, as the settings have it.
+        path: Box<[u8]>,
     },
     /// What the deeds came to.
     Proof {
@@ -358,7 +378,7 @@ pub struct Asked {
     pub query: relay::Query,
 }
 
-/// Resolver to relay.
+/// Resolver to relay and policy.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Resolved {
     /// Of the question.

@@ -11,10 +11,13 @@ mod date;
 pub mod drop;
 mod edge;
 pub mod edges;
+mod engines;
+mod host_facts;
 mod ids;
 mod life;
 pub mod link;
 pub mod log;
+mod name_service;
 mod port;
 pub mod request;
 pub mod roles;
@@ -34,9 +37,11 @@ mod role {
     pub(crate) mod smtpd;
 }
 
+pub use host_facts::gather as host_facts;
 use policy::Settings;
 use role::master::StartError;
 use roles::Role;
+
 use start::{Inheritance, LIFE_DESCRIPTOR};
 use std::ffi::OsStr;
 use std::fs::File;
@@ -132,7 +137,7 @@ pub fn check(name: &str, text: &[u8], color: bool) -> Result<String, String> {
     tables::check(name, text, color)
 }
 
-/// The policy of an ironpost.toml, with the tables of this system.
+/// The policy of an ironpost.toml or a sendmail.cf, with the tables of this system.
 ///
 /// # Errors
 /// What is wrong in it, ready to print.

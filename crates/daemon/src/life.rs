@@ -26,6 +26,7 @@ impl Life {
                         | Order::Go { .. }
                         | Order::Read(_)
                         | Order::NoChild { .. }
+                        | Order::NoSocket { .. }
                         | Order::Prove { .. }
                         | Order::Proofs { .. }
                         | Order::Stop => None,

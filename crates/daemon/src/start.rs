@@ -59,7 +59,10 @@ impl Inheritance {
                         inheritance.identity = identity;
                         return Ok(inheritance);
                     }
-                    Order::NoChild { .. } | Order::Prove { .. } | Order::Proofs { .. } => {}
+                    Order::NoChild { .. }
+                    | Order::NoSocket { .. }
+                    | Order::Prove { .. }
+                    | Order::Proofs { .. } => {}
                     Order::Stop => return Err(LinkError::Closed),
                 }
             }

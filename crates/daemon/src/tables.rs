@@ -5,12 +5,15 @@
 //! last good one in use, and the lines that are wrong are named once.
 
 use crate::edges::{Grant, Reading};
+use crate::engines;
+use crate::name_service::NameService;
 use crate::start::Inheritance;
 use policy::Policy;
+use policy_cf::Given;
 use policy_toml::{Meaning, Problems, SystemFacts, Tables, Target, TomlPolicy};
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -29,7 +32,10 @@ const BELIEF_MS: u64 = 1000;
 ///
 /// # Errors
 /// The messages, ready to print.
-pub(crate) fn load(inheritance: &mut Inheritance) -> Result<Arc<dyn Policy + Send + Sync>, String> {
+pub(crate) fn load(
+    inheritance: &mut Inheritance,
+    names: &Arc<NameService>,
+) -> Result<Arc<dyn Policy + Send + Sync>, String> {
     let reading = inheritance.reading.take().ok_or("nothing to read")?;
     let system = system_facts(&reading);
     let place = inheritance
@@ -43,6 +49,9 @@ pub(crate) fn load(inheritance: &mut Inheritance) -> Result<Arc<dyn Policy + Sen
             let mut text = Vec::new();
             let mut file = File::from(file).take(CONFIGURATION_BYTES_MAX);
             file.read_to_end(&mut text).map_err(|error| format!("{name}: {error}"))?;
+            if policy_cf::is_cf(&text) {
+                return load_cf(&name, &text, &reading, names);
+            }
             let read = policy_toml::load(&name, &text, &system);
             read.map(|(meaning, _warnings)| meaning).map_err(|problems| problems.render(false))?
         }
@@ -57,6 +66,10 @@ pub(crate) fn load(inheritance: &mut Inheritance) -> Result<Arc<dyn Policy + Sen
 /// # Errors
 /// What is wrong, ready to print.
 pub(crate) fn check(name: &str, text: &[u8], color: bool) -> Result<String, String> {
+    if policy_cf::is_cf(text) {
+        let given = Given { facts: crate::host_facts(b"d"), is_root: true, ..Given::default() };
+        return engines::open(name, text, &given, None).map(|(_, warnings)| warnings);
+    }
     let system =
         SystemFacts { host_name: sys::host_name(), is_root: true, ..SystemFacts::default() };
     let render = |problems: &Problems| problems.render(color);
@@ -78,12 +91,46 @@ pub(crate) fn check(name: &str, text: &[u8], color: bool) -> Result<String, Stri
 /// # Errors
 /// What is wrong, ready to print.
 pub(crate) fn policy_of(name: &str, text: &[u8]) -> Result<Box<dyn Policy>, String> {
+    if policy_cf::is_cf(text) {
+        let given = Given { facts: crate::host_facts(b"d"), is_root: true, ..Given::default() };
+        let (policy, _warnings) = engines::open(name, text, &given, None)?;
+        return Ok(Box::new(policy));
+    }
     let system =
         SystemFacts { host_name: sys::host_name(), is_root: true, ..SystemFacts::default() };
     let (meaning, _warnings) =
         policy_toml::load(name, text, &system).map_err(|problems| problems.render(false))?;
     let tables = SystemTables::new(&meaning)?;
     Ok(Box::new(TomlPolicy::new(meaning, Box::new(tables))))
+}
+
+/// A sendmail.cf as the server's policy. Its warnings go to standard error, as sendmail's do.
+fn load_cf(
+    name: &str,
+    text: &[u8],
+    reading: &Reading,
+    names: &Arc<NameService>,
+) -> Result<Arc<dyn Policy + Send + Sync>, String> {
+    let mut listen = Vec::new();
+    for address in &reading.listen {
+        let parsed = address.parse();
+        listen.push(parsed.map_err(|_| format!("--listen {address}: no address with a port"))?);
+    }
+    let given = Given {
+        facts: crate::host_facts(b"d"),
+        data: reading.data.as_ref().map(|data| data.to_vec()),
+        listen,
+        is_root: reading.is_root,
+        ..Given::default()
+    };
+    // Loads what the C library needs for the user database before the cage is closed.
+    drop(sys::user::by_name("root"));
+    let (policy, warnings) = engines::open(name, text, &given, Some(Arc::clone(names)))?;
+    if !warnings.is_empty() {
+        // Standard error may be closed: a warning is no reason to stop.
+        drop(writeln!(std::io::stderr(), "{warnings}"));
+    }
+    Ok(Arc::new(policy))
 }
 
 fn system_facts(reading: &Reading) -> SystemFacts {

@@ -1,4 +1,4 @@
-//! Local delivery: mbox, Maildir and LMTP, as the recipient.
+//! Local delivery: mbox and Maildir, as the recipient.
 //!
 //! Runs in a delivery child that already *is* the recipient and is already in its cage, so nothing
 //! here changes users or asks who somebody is: every path is opened below one folder, symbolic
@@ -12,7 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod body;
-pub mod lmtp;
+
 pub mod mailbox;
 mod trouble;
 

@@ -67,9 +67,12 @@ impl Mailboxes {
         let (format, place) = match transport {
             Transport::Maildir(place) => (Format::Maildir, place),
             Transport::Mbox(place) => (Format::Mbox, place),
-            Transport::Smtp { .. } | Transport::Lmtp(_) | Transport::Discard | Transport::Error => {
-                return Err(Trouble::NoPlace);
-            }
+            Transport::Smtp { .. }
+            | Transport::Lmtp(_)
+            | Transport::Program(_)
+            | Transport::Waits { .. }
+            | Transport::Discard
+            | Transport::Error => return Err(Trouble::NoPlace),
         };
         let (root, path) = match place {
             MailboxPlace::Folder(path) => (Folder::open_or_make(path)?, None),

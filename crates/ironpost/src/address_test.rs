@@ -7,7 +7,6 @@ use std::ffi::OsString;
 use std::io::{BufRead, Write};
 use std::os::unix::ffi::OsStrExt;
 
-pub(crate) mod facts;
 
 /// What the words of the command line ask for.
 #[derive(Default)]
@@ -48,7 +47,7 @@ fn read_words(words: &[OsString]) -> Asked {
 pub(crate) fn run(words: &[OsString]) -> u8 {
     let asked = read_words(words);
     let mut outside = maps::Outside::new(maps::Places::default());
-    let facts = facts::gather();
+    let facts = daemon::host_facts(b"t");
     let mut machine = Machine::new(policy_cf::Config::default(), &mut outside);
     let mut output = std::io::stdout().lock();
     machine.is_test = true;

@@ -130,7 +130,7 @@ fn show(flags: &ExplainFlags) -> Show {
 
 /// Reads a sendmail.cf as a daemon would and says on standard error what sendmail says of it.
 fn ready(machine: &mut Machine<'_>, name: &[u8], file: &[u8], printer: &mut Printer) -> Source {
-    let mut facts = crate::address_test::facts::gather();
+    let mut facts = daemon::host_facts(b"t");
     facts.mode = b"d".to_vec();
     let source = source::read(machine, name, file, &facts);
     for line in machine.out.split(|octet| *octet == b'\n').filter(|line| !line.is_empty()) {

@@ -6,5 +6,5 @@
 mod client;
 mod message;
 
-pub use client::{Failure, Resolver};
+pub use client::{Asker, Failure, Resolver};
 pub use message::{Answer, Data, Kind, MESSAGE_BYTES_MAX, Record, read_answer, write_question};

@@ -2,12 +2,13 @@
 
 use std::io::Read;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use policy_cf::{Answer, Exchanger, MapHandle, MapSpec, OpenFailure, UserEntry, World};
 
 use crate::cdb::Cdb;
-use crate::dns::Resolver;
+use crate::dns::{Asker, Resolver};
 use crate::program::Failed;
 use crate::regex::Pattern;
 use crate::resolver_map::Names;
@@ -53,6 +54,7 @@ impl Default for Places {
 pub struct Outside {
     places: Places,
     resolver: Option<Resolver>,
+    asker: Option<Arc<dyn Asker>>,
     maps: Vec<Map>,
     keeps_aliases: bool,
     notes: Vec<Vec<u8>>,
@@ -80,7 +82,21 @@ impl Outside {
     /// The world as the system's files describe it.
     #[must_use]
     pub const fn new(places: Places) -> Self {
-        Self { places, resolver: None, maps: Vec::new(), keeps_aliases: false, notes: Vec::new() }
+        Self {
+            places,
+            resolver: None,
+            asker: None,
+            maps: Vec::new(),
+            keeps_aliases: false,
+            notes: Vec::new(),
+        }
+    }
+
+    /// The same, with somebody who asks name servers in our place.
+    #[must_use]
+    pub fn asking(mut self, asker: Arc<dyn Asker>) -> Self {
+        self.asker = Some(asker);
+        self
     }
 
     /// What should be in the log since the last time: maps older than their text.
@@ -89,8 +105,8 @@ impl Outside {
     }
 
     fn resolver(&mut self) -> &Resolver {
-        let path = &self.places.resolver;
-        self.resolver.get_or_insert_with(|| Resolver::from_file(path))
+        let (path, asker) = (&self.places.resolver, &self.asker);
+        self.resolver.get_or_insert_with(|| Resolver::from_file(path).by(asker.clone()))
     }
 }
 
@@ -119,8 +135,9 @@ impl World for Outside {
             Some(Map::Host) => self.service(b"hosts"),
             _ => Vec::new(),
         };
-        let path = &self.places.resolver;
-        let resolver = self.resolver.get_or_insert_with(|| Resolver::from_file(path));
+        let (path, asker) = (&self.places.resolver, &self.asker);
+        let resolver =
+            self.resolver.get_or_insert_with(|| Resolver::from_file(path).by(asker.clone()));
         let Some(map) = usize::try_from(map.0).ok().and_then(|number| self.maps.get_mut(number))
         else {
             return Answer::TempFail(TEMPORARY);

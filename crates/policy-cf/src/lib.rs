@@ -12,6 +12,7 @@
 
 extern crate alloc;
 
+pub mod answers;
 pub mod class;
 pub mod crack;
 pub mod header;
@@ -29,6 +30,7 @@ pub mod test_mode;
 pub mod token;
 pub mod world;
 
+pub use answers::{CfPolicy, Engine, Given, Pool, is_cf};
 pub use machine::{Event, Machine, Said};
 pub use model::Config;
 pub use world::{Answer, Exchanger, MapHandle, MapSpec, OpenFailure, UserEntry, World};

@@ -11,6 +11,7 @@ use crate::rules::{WILDCARDS_MAX, compile};
 use crate::token::{Scan, Tables, Token, meta};
 use crate::world::MapSpec;
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// The largest configuration or class file.
@@ -80,7 +81,7 @@ pub fn prepare(machine: &mut Machine<'_>, facts: &Facts) {
     macros.set_named(b"load_avg", &facts.load_average);
     macros.set_named(b"deliveryMode", if facts.mode == b"t" { b"i" } else { b"b" });
     let config = &mut machine.config;
-    let classes = &mut config.classes;
+    let classes = Arc::make_mut(&mut config.classes);
     classes.add(b'w', host);
     classes.add(b'w', short);
     for alias in &facts.aliases {
@@ -170,7 +171,7 @@ pub fn finish(machine: &mut Machine<'_>) {
     if !machine.config.options.truth("DontProbeInterfaces") {
         let addresses = machine.world.interface_addresses();
         for address in addresses {
-            machine.config.classes.add(b'w', &address);
+            Arc::make_mut(&mut machine.config.classes).add(b'w', &address);
         }
     }
     machine.world.configure(&machine.config.options);
@@ -366,7 +367,7 @@ impl Reader {
 
     fn select(&mut self, machine: &mut Machine<'_>, rest: &[u8], complaints: &mut Vec<Vec<u8>>) {
         let name = machine.expand(rest);
-        let found = machine.config.sets.enter(&name);
+        let found = Arc::make_mut(&mut machine.config.sets).enter(&name);
         complaints.extend(found.complaint);
         let Some(number) = found.number else { return };
         self.set = Some(number);
@@ -431,7 +432,7 @@ impl Reader {
         check_right(machine, &right, wildcards, complaints);
         let Some(set) = self.set else { return };
         let rule = compile(left, right, line, &machine.config.arena);
-        if let Some(rules) = machine.config.sets.rules.get_mut(set) {
+        if let Some(rules) = Arc::make_mut(&mut machine.config.sets).rules.get_mut(set) {
             rules.push(rule);
         }
     }
@@ -557,13 +558,13 @@ pub(crate) fn add_words(machine: &mut Machine<'_>, class: u8, list: &[u8]) {
 /// One word, or all words of another class (`$=x`).
 fn add_word(machine: &mut Machine<'_>, class: u8, word: &[u8]) {
     let [meta::CLASS, from] = word else {
-        machine.config.classes.add(class, word);
+        Arc::make_mut(&mut machine.config.classes).add(class, word);
         return;
     };
     let members: Vec<Vec<u8>> =
         machine.config.classes.listing(*from).into_iter().map(<[u8]>::to_vec).collect();
     for member in members {
-        machine.config.classes.add(class, &member);
+        Arc::make_mut(&mut machine.config.classes).add(class, &member);
     }
 }
 
@@ -597,7 +598,7 @@ fn class_file(machine: &mut Machine<'_>, class: u8, text: &[u8]) {
                 }
                 if let Some(word) = scan_word(line, format) {
                     for word in words(word) {
-                        machine.config.classes.add(class, word);
+                        Arc::make_mut(&mut machine.config.classes).add(class, word);
                     }
                 }
             }
@@ -729,7 +730,7 @@ fn header(machine: &mut Machine<'_>, text: &[u8]) {
         _ => (false, false, value),
     };
     if is_check {
-        let found = machine.config.sets.enter(value);
+        let found = Arc::make_mut(&mut machine.config.sets).enter(value);
         say_all(machine, found.complaint.into_iter().collect());
     }
     machine.config.headers.push(Header {

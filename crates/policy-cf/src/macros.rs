@@ -5,6 +5,7 @@
 
 use crate::token::meta;
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// The longest name of a macro.
@@ -24,6 +25,12 @@ pub struct Macros {
     values: Vec<Option<Vec<u8>>>,
     ids: BTreeMap<Vec<u8>, u8>,
     names: Vec<Vec<u8>>,
+    /// What [`Macros::rest`] goes back to: values, and how many long names there were.
+    ground: Arc<Vec<Option<Vec<u8>>>>,
+    ground_names: usize,
+    /// Numbers set since the ground was laid, and since the last [`Macros::mark`].
+    changed: [u64; 4],
+    marked: [u64; 4],
 }
 
 /// A name that was read.
@@ -39,8 +46,15 @@ pub struct NameRead {
 
 impl Default for Macros {
     fn default() -> Self {
-        let mut macros =
-            Self { values: alloc::vec![None; 256], ids: BTreeMap::new(), names: Vec::new() };
+        let mut macros = Self {
+            values: alloc::vec![None; 256],
+            ids: BTreeMap::new(),
+            names: Vec::new(),
+            ground: Arc::default(),
+            ground_names: 0,
+            changed: [0; 4],
+            marked: [0; 4],
+        };
         for (letter, symbol) in meta::LETTERS {
             macros.set(letter, Some(alloc::vec![symbol]));
         }
@@ -63,6 +77,51 @@ impl Macros {
         if let Some(place) = self.values.get_mut(usize::from(id)) {
             *place = value;
         }
+        let (word, bit) = (usize::from(id >> 6), 1_u64.wrapping_shl(u32::from(id & 63)));
+        for set in [&mut self.changed, &mut self.marked] {
+            if let Some(bits) = set.get_mut(word) {
+                *bits |= bit;
+            }
+        }
+    }
+
+    /// Lays the ground: the values of now are those that [`Macros::rest`] goes back to.
+    pub fn lay_ground(&mut self) {
+        self.ground = Arc::new(self.values.clone());
+        self.ground_names = self.names.len();
+        self.changed = [0; 4];
+    }
+
+    /// Goes back to the ground: values as they were, names that came since forgotten.
+    pub fn rest(&mut self) {
+        for id in ids_in(core::mem::take(&mut self.changed)) {
+            let value = self.ground.get(usize::from(id)).cloned().flatten();
+            if let Some(place) = self.values.get_mut(usize::from(id)) {
+                *place = value;
+            }
+        }
+        while self.names.len() > self.ground_names {
+            if let Some(name) = self.names.pop() {
+                self.ids.remove(&name);
+            }
+        }
+    }
+
+    /// From now on [`Macros::since_mark`] counts.
+    pub const fn mark(&mut self) {
+        self.marked = [0; 4];
+    }
+
+    /// What was set since the last mark: names as `$` has them, and values.
+    #[must_use]
+    pub fn since_mark(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        ids_in(self.marked)
+            .map(|id| {
+                let mut name = Vec::new();
+                self.show_name(id, &mut name);
+                (name, self.value(id).unwrap_or_default().to_vec())
+            })
+            .collect()
     }
 
     /// Sets a macro by its name without braces.
@@ -239,6 +298,17 @@ impl Macros {
         }
         (out, again)
     }
+}
+
+/// The numbers of a set.
+fn ids_in(set: [u64; 4]) -> impl Iterator<Item = u8> {
+    set.into_iter().zip([0_u8, 64, 128, 192]).flat_map(|(mut bits, base)| {
+        core::iter::from_fn(move || {
+            let bit = u8::try_from(bits.trailing_zeros()).ok().filter(|bit| *bit < 64)?;
+            bits &= bits.wrapping_sub(1);
+            Some(base.saturating_add(bit))
+        })
+    })
 }
 
 /// Macros refer to each other too deeply.

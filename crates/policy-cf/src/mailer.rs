@@ -257,7 +257,7 @@ fn leading_number(text: &[u8]) -> i64 {
 
 fn rule_set_pair(text: &[u8], config: &mut Config, complaints: &mut Vec<Vec<u8>>) -> (i64, i64) {
     let mut one = |text: &[u8]| {
-        let found = config.sets.enter(text);
+        let found = alloc::sync::Arc::make_mut(&mut config.sets).enter(text);
         complaints.extend(found.complaint);
         found.number.and_then(|number| i64::try_from(number).ok()).unwrap_or(-1)
     };

@@ -9,6 +9,7 @@ use crate::options::Options;
 use crate::rules::RuleSets;
 use crate::token::{Arena, Tables};
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// The most mailers (sendmail's MAXMAILERS).
@@ -23,10 +24,10 @@ pub struct Config {
     pub tables: Tables,
     /// Macros and their values after reading.
     pub macros: Macros,
-    /// Classes.
-    pub classes: Classes,
-    /// Rule sets.
-    pub sets: RuleSets,
+    /// Classes; shared by all copies of a configuration until one is changed.
+    pub classes: Arc<Classes>,
+    /// Rule sets; shared likewise.
+    pub sets: Arc<RuleSets>,
     /// Mailers by number.
     pub mailers: Vec<Mailer>,
     /// Maps by lower-case name.
@@ -61,8 +62,8 @@ impl Default for Config {
             arena: Arena::default(),
             tables: Tables::new(b".:@[]"),
             macros: Macros::default(),
-            classes: Classes::default(),
-            sets: RuleSets::default(),
+            classes: Arc::default(),
+            sets: Arc::default(),
             mailers: Vec::new(),
             maps: BTreeMap::new(),
             options: Options::default(),

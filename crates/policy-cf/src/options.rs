@@ -28,6 +28,9 @@ pub struct Options {
     pub fixed: Vec<&'static str>,
     /// Every option set, by its full name, in the words of the file.
     pub values: BTreeMap<&'static str, Vec<u8>>,
+    /// The same for options that have parts (`Timeout.mail`) or may stand several times (`DaemonPortOptions`), in order:
+    /// name, part, value.
+    pub several: Vec<(&'static str, Vec<u8>, Vec<u8>)>,
 }
 
 impl Default for Options {
@@ -41,9 +44,13 @@ impl Default for Options {
             has_operators: false,
             fixed: Vec::new(),
             values: BTreeMap::new(),
+            several: Vec::new(),
         }
     }
 }
+
+/// Lines that [`Options::several`] keeps.
+const SEVERAL_MAX: usize = 10_000;
 
 const OPERATORS_AGAIN: &[u8] = b"Warning: OperatorChars is being redefined.\n         It should only be set before ruleset definitions.\n";
 
@@ -65,6 +72,12 @@ impl Options {
     #[must_use]
     pub fn truth(&self, name: &str) -> bool {
         self.values.get(name).is_some_and(|value| crate::read::values::truth(value))
+    }
+
+    /// What an option was set to, each time, in order: part and value.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + 'a {
+        let named = self.several.iter().filter(move |(known, _, _)| *known == name);
+        named.map(|(_, part, value)| (part.as_slice(), value.as_slice()))
     }
 
     /// Sets an option from the text behind `O`: `Name=value`, ` Name=value` or `Xvalue`.
@@ -108,6 +121,13 @@ impl Options {
         }
         check::check(spec, part, value, complaints);
         self.values.insert(spec.name, value.to_vec());
+        if matches!(
+            spec.name,
+            "Timeout" | "DaemonPortOptions" | "ClientPortOptions" | "PrivacyOptions"
+        ) && self.several.len() < SEVERAL_MAX
+        {
+            self.several.push((spec.name, part.to_ascii_lowercase(), value.to_vec()));
+        }
         match spec.name {
             "BlankSub" => self.blank_substitute = value.first().copied().unwrap_or(0),
             "ColonOkInAddr" => self.colon_is_plain = crate::read::values::truth(value),

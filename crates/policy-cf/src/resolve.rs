@@ -124,7 +124,7 @@ impl Machine<'_> {
     }
 
     /// Reads what rule set 0 resolved to (sendmail's buildaddr).
-    fn build(&mut self, tokens: &[Token], side: Side) -> Resolved {
+    pub(crate) fn build(&mut self, tokens: &[Token], side: Side) -> Resolved {
         let refused = Resolved { mailer_name: b"*error*".to_vec(), ..Resolved::default() };
         let [first, rest @ ..] = tokens else { return self.no_mailer(refused) };
         if first.lead != meta::MAILER {

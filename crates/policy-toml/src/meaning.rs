@@ -296,6 +296,7 @@ fn mailers(judge: &mut Judge, written: &Written) -> Vec<Mailer> {
         transport,
         recipients_max: TRANSACTION_RECIPIENTS_MAX,
         concurrency_max: at_once,
+        carriage: policy::Carriage::default(),
     };
     vec![mailer(b"local", local), mailer(b"relay", Transport::Smtp { port: 25 })]
 }

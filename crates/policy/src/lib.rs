@@ -15,8 +15,8 @@ mod verdict;
 
 pub use question::{Ask, Facts, Macros, Origin, Parameters, Question, Resolved};
 pub use route::{
-    Expansion, LmtpPlace, MailboxPlace, Mailer, MailerId, Recipient, RefusedMember, Route,
-    Transport,
+    Carriage, Expansion, LmtpPlace, MailboxPlace, Mailer, MailerFlags, MailerId, Program,
+    Recipient, RefusedMember, Route, Transport,
 };
 pub use settings::Settings;
 pub use verdict::{Acceptance, Refusal, Verdict};

@@ -65,6 +65,70 @@ pub struct Mailer {
     pub recipients_max: u32,
     /// Most connections or deliveries to one destination at the same time.
     pub concurrency_max: u32,
+    /// What form it wants mail in.
+    pub carriage: Carriage,
+}
+
+/// The form in which a mailer wants its mail; the default: as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carriage {
+    /// sendmail's flags (`F=`).
+    pub flags: MailerFlags,
+    /// The longest line, in octets without its end (`L=`); 0: any.
+    pub line_bytes_max: u32,
+    /// The end of a line (`E=`); empty: that of the protocol.
+    pub line_end: Box<[u8]>,
+    /// The largest message in octets (`M=`); 0: any.
+    pub message_bytes_max: u64,
+    /// Messages a connection (`m=`); 0: any.
+    pub messages_max: u32,
+    /// The character set of text that names none (`C=`).
+    pub charset: Box<[u8]>,
+    /// Types for reports (`T=`): of the MTA, of addresses, of diagnostics; empty: the usual ones.
+    pub types: [Box<[u8]>; 3],
+}
+
+/// A set of sendmail's mailer flags: ASCII characters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailerFlags(u128);
+
+impl MailerFlags {
+    /// With one flag more; what is no ASCII character is no flag.
+    #[must_use]
+    pub const fn with(self, flag: u8) -> Self {
+        if flag < 128 { Self(self.0 | 1_u128.wrapping_shl(flag_place(flag))) } else { self }
+    }
+
+    /// Whether a flag is in.
+    #[must_use]
+    pub const fn has(self, flag: u8) -> bool {
+        flag < 128 && self.0 & 1_u128.wrapping_shl(flag_place(flag)) != 0
+    }
+}
+
+const fn flag_place(flag: u8) -> u32 {
+    u32::from_le_bytes([flag, 0, 0, 0])
+}
+
+/// A program that takes mail on its standard input (`P=/path`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    /// Its absolute path.
+    pub path: Box<[u8]>,
+    /// Its arguments, its name first; macros stand in them as `$u` and `${name}`.
+    pub arguments: Vec<Box<[u8]>>,
+    /// Whether it speaks LMTP (`F=z`).
+    pub is_lmtp: bool,
+    /// User and group to run as (`U=`); `None`: the recipient, or the configuration's default user.
+    pub ids: Option<(u32, u32)>,
+    /// Folders to run in, with colons: the first that is there (`D=`).
+    pub folders: Box<[u8]>,
+    /// Its new root (`/=`); empty: none.
+    pub root: Box<[u8]>,
+    /// How nice it runs (`N=`).
+    pub nice: i8,
+    /// How long it may take in seconds (`W=`); 0: as the house says.
+    pub wait_s: u32,
 }
 
 /// How a mailer carries.
@@ -81,6 +145,13 @@ pub enum Transport {
     Maildir(MailboxPlace),
     /// An mbox a recipient.
     Mbox(MailboxPlace),
+    /// A program.
+    Program(Box<Program>),
+    /// Nobody here serves it yet: mail waits in the queue, and says why.
+    Waits {
+        /// Why, for the queue's listing.
+        reason: Box<[u8]>,
+    },
     /// Accepted and thrown away, by a rule that has a name.
     Discard,
     /// A failure decided by the configuration; the text is the host of the route.

@@ -211,11 +211,13 @@ impl Destinations {
         key.clear();
         key.push(route.mailer.0);
         match terms.map(|mailer| &mailer.transport) {
-            Some(Transport::Maildir(_) | Transport::Mbox(_)) => key.extend_from_slice(&route.user),
+            Some(Transport::Maildir(_) | Transport::Mbox(_) | Transport::Program(_)) => {
+                key.extend_from_slice(&route.user);
+            }
             Some(Transport::Smtp { .. } | Transport::Lmtp(_)) => {
                 key.extend(route.host.iter().map(u8::to_ascii_lowercase));
             }
-            Some(Transport::Discard | Transport::Error) | None => {}
+            Some(Transport::Waits { .. } | Transport::Discard | Transport::Error) | None => {}
         }
         let number = match self.by_key.get(&*key) {
             Some(&number) => number,

@@ -108,6 +108,8 @@ pub struct To {
     pub status: Status,
     /// What came of it (`stat=`).
     pub stat: Stat,
+    /// The server's reply to a try that failed (`reply=`).
+    pub reply: Option<Box<[u8]>>,
     /// What was said, cleaned.
     pub text: Box<[u8]>,
 }

@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize};
 /// The most octets of a remote reply or of a reason of our own that are kept; longer ones are cut.
 pub const TEXT_BYTES_MAX: usize = 1024;
 
-/// The most octets of a host's name that are kept.
-pub const HOST_BYTES_MAX: usize = 255;
+/// The most octets of a host's name and address that are kept.
+pub const HOST_BYTES_MAX: usize = 320;
+
+/// The most octets of a command that are kept.
+pub const COMMAND_BYTES_MAX: usize = 512;
 
 /// An enhanced status code (RFC 3463): class, subject, detail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -31,7 +34,7 @@ impl Status {
 /// Who said a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Voice {
-    /// A server, in SMTP or LMTP: the text starts with a reply code.
+    /// A server, in SMTP or LMTP: see [`Trouble::reply`].
     Smtp,
     /// An agent, a file system, or we ourselves.
     Local,
@@ -42,20 +45,31 @@ pub enum Voice {
 pub struct Trouble {
     /// The enhanced status code.
     pub status: Status,
-    /// What was said: a server's reply with its codes, or a reason of our own. Stored cleaned:
-    /// printable ASCII or UTF-8 octets, at most [`TEXT_BYTES_MAX`].
+    /// What it comes to, as the log's `stat=` says it. Stored cleaned: printable ASCII or UTF-8 octets, at most
+    /// [`TEXT_BYTES_MAX`].
     pub text: Box<[u8]>,
-    /// The host that said it; empty: ourselves.
+    /// The host that said it, with its address behind a blank where it is known (`name. [address]`); empty: ourselves.
     pub host: Box<[u8]>,
     /// Who said it.
     pub voice: Voice,
+    /// The server's own words, if it had any; without them `text` is all there is.
+    pub said: Option<Box<Said>>,
+}
+
+/// What a server said, and to what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// Our command; empty: none was needed. At most [`COMMAND_BYTES_MAX`] octets.
+    pub command: Box<[u8]>,
+    /// The first line of its reply, codes included. At most [`TEXT_BYTES_MAX`] octets.
+    pub reply: Box<[u8]>,
 }
 
 impl Trouble {
     /// Trouble in our own words.
     #[must_use]
     pub fn ours(status: Status, text: &[u8]) -> Self {
-        Self { status, text: text.into(), host: Box::default(), voice: Voice::Local }
+        Self { status, text: text.into(), host: Box::default(), voice: Voice::Local, said: None }
     }
 
     /// The same, bounded, with nothing in it that a terminal or a header could misread.
@@ -64,32 +78,69 @@ impl Trouble {
         Self {
             text: cleaned(&self.text, TEXT_BYTES_MAX),
             host: cleaned(&self.host, HOST_BYTES_MAX),
+            said: self.said.map(|said| {
+                Box::new(Said {
+                    command: cleaned(&said.command, COMMAND_BYTES_MAX),
+                    reply: cleaned(&said.reply, TEXT_BYTES_MAX),
+                })
+            }),
             ..self
         }
+    }
+
+    /// The server's reply, code first, if a server spoke.
+    #[must_use]
+    pub fn reply(&self) -> Option<&[u8]> {
+        match (&self.said, self.voice) {
+            (Some(said), _) => Some(&said.reply),
+            (None, Voice::Smtp) => Some(&self.text),
+            (None, Voice::Local) => None,
+        }
+    }
+
+    /// The name in `host`, without its dot and without the address.
+    #[must_use]
+    pub fn host_name(&self) -> &[u8] {
+        let name = self.host.split(|&octet| octet == b' ').next().unwrap_or_default();
+        name.strip_suffix(b".").unwrap_or(name)
     }
 
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.push(self.status.0);
         put_number(out, self.status.1.into());
         put_number(out, self.status.2.into());
-        out.push(match self.voice {
-            Voice::Smtp => 0,
-            Voice::Local => 1,
+        out.push(match (self.voice, &self.said) {
+            (Voice::Smtp, None) => 0,
+            (Voice::Local, None) => 1,
+            (Voice::Smtp, Some(_)) => 2,
+            (Voice::Local, Some(_)) => 3,
         });
         put_octets(out, &self.text);
         put_octets(out, &self.host);
+        if let Some(said) = &self.said {
+            put_octets(out, &said.command);
+            put_octets(out, &said.reply);
+        }
     }
 
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, RecordError> {
         let status = Status(reader.octet()?, reader.number_16()?, reader.number_16()?);
-        let voice = match reader.octet()? {
-            0 => Voice::Smtp,
-            1 => Voice::Local,
+        let (voice, has_said) = match reader.octet()? {
+            0 => (Voice::Smtp, false),
+            1 => (Voice::Local, false),
+            2 => (Voice::Smtp, true),
+            3 => (Voice::Local, true),
             _ => return Err(RecordError::Value),
         };
         let text = reader.octets(TEXT_BYTES_MAX)?;
         let host = reader.octets(HOST_BYTES_MAX)?;
-        Ok(Self { status, text, host, voice })
+        let said = if has_said {
+            let command = reader.octets(COMMAND_BYTES_MAX)?;
+            Some(Box::new(Said { command, reply: reader.octets(TEXT_BYTES_MAX)? }))
+        } else {
+            None
+        };
+        Ok(Self { status, text, host, voice, said })
     }
 }
 

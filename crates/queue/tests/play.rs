@@ -20,6 +20,7 @@ fn settings() -> Settings {
         transport,
         recipients_max,
         concurrency_max: 2,
+        carriage: policy::Carriage::default(),
     };
     Settings {
         mailers: vec![
@@ -337,6 +338,7 @@ impl World {
             text: b"no"[..].into(),
             host: b"mx"[..].into(),
             voice,
+            said: None,
         };
         let is_down = self.dice.throw(5) == 0;
         let mut results = Vec::new();

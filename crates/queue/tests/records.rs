@@ -6,7 +6,7 @@ use policy::{MailerId, Route};
 use proptest::{collection::vec, option, prelude::*};
 use queue::{
     ADDRESS_BYTES_MAX, Added, BodyKind, DropReason, Envelope, Hold, Note, Notify, Origin, Purpose,
-    QueueId, Receipt, Recipient, RecordError, Return, State, Status, Trouble, Voice,
+    QueueId, Receipt, Recipient, RecordError, Return, Said, State, Status, Trouble, Voice,
 };
 
 fn octets() -> impl Strategy<Value = Box<[u8]>> {
@@ -70,12 +70,14 @@ fn envelope() -> impl Strategy<Value = Envelope> {
 
 fn trouble() -> impl Strategy<Value = Trouble> {
     let voice = prop::sample::select(vec![Voice::Smtp, Voice::Local]);
-    ((any::<u8>(), any::<u16>(), any::<u16>()), octets(), octets(), voice).prop_map(
-        |(status, text, host, voice)| Trouble {
+    let said = option::of((octets(), octets()));
+    ((any::<u8>(), any::<u16>(), any::<u16>()), octets(), octets(), voice, said).prop_map(
+        |(status, text, host, voice, said)| Trouble {
             status: Status(status.0, status.1, status.2),
             text,
             host,
             voice,
+            said: said.map(|(command, reply)| Box::new(Said { command, reply })),
         },
     )
 }
@@ -184,6 +186,7 @@ fn the_first_version_is_still_read() {
             text: b"no"[..].into(),
             host: Box::default(),
             voice: Voice::Smtp,
+            said: None,
         })
     );
 }

@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 const START_MS: u64 = 1_800_000_000_000;
 
 fn mailer(name: &[u8], transport: Transport) -> Mailer {
-    Mailer { name: name.into(), transport, recipients_max: 100, concurrency_max: 10 }
+    let carriage = policy::Carriage::default();
+    Mailer { name: name.into(), transport, recipients_max: 100, concurrency_max: 10, carriage }
 }
 
 fn settings() -> Settings {
@@ -78,6 +79,7 @@ fn trouble(class: u8, text: &str) -> Trouble {
         text: text.as_bytes().into(),
         host: b"mx"[..].into(),
         voice: Voice::Smtp,
+        said: None,
     }
 }
 

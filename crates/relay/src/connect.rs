@@ -65,7 +65,8 @@ pub(crate) struct Unreachable {
 impl Unreachable {
     /// In sendmail's words.
     pub(crate) fn trouble(&self) -> Trouble {
-        let name = self.hop.name.escape_ascii();
+        let name = self.hop.shown();
+        let name = name.escape_ascii();
         let kind = self.error.kind();
         let text = if kind == io::ErrorKind::ConnectionRefused {
             format!("Connection refused by {name}")
@@ -76,7 +77,7 @@ impl Unreachable {
             format!("{name}: {}", words.split(" (os error").next().unwrap_or_default())
         };
         let trouble = Trouble::ours(Status(4, 4, 1), text.as_bytes());
-        Trouble { host: self.hop.name.clone(), ..trouble }.cleaned()
+        Trouble { host: self.hop.relay(), ..trouble }.cleaned()
     }
 }
 
@@ -94,6 +95,16 @@ impl<'f> Race<'f> {
     pub(crate) fn new(hops: Vec<Hop>, failures: &'f Failures, timeout: Duration) -> Self {
         let hops = order(hops, |address| failures.has(address)).into();
         Self { hops, failures, timeout, until: Instant::now() + timeout * TIMEOUTS_MAX }
+    }
+
+    /// Whether no address is left, or no time.
+    pub(crate) fn is_over(&self) -> bool {
+        self.hops.is_empty() || Instant::now() >= self.until
+    }
+
+    /// Passes over the other addresses of a host: it was reached, and did not want us.
+    pub(crate) fn leave(&mut self, host: &[u8]) {
+        self.hops.retain(|hop| *hop.name != *host);
     }
 
     /// The next connection that stands; `None` when no address is left and none failed here.
@@ -258,7 +269,7 @@ mod tests {
             let failures = Failures::default();
             let mut race = Race::new(vec![hop("mx.a", &closed.to_string())], &failures, TIMEOUT);
             let failure = race.next().await.unwrap().unwrap_err().trouble();
-            assert_eq!(*failure.text, *b"Connection refused by mx.a");
+            assert_eq!(*failure.text, *b"Connection refused by mx.a.");
             assert_eq!(failure.status, Status(4, 4, 1));
         });
     }

@@ -7,14 +7,18 @@
 //! A destination is the host of a route with its port. Each has a line of jobs and some
 //! connections; a connection takes jobs from the line as long as there are any, waits a little
 //! for more, and says QUIT. So a busy destination costs a transaction a message and nothing else.
+//!
+//! SMTP and LMTP are spoken by the same machine (`smtp::client`); an LMTP server may listen on a Unix socket, whose
+//! connections are asked of whoever may open a path ([`Doors`]).
 #![forbid(unsafe_code)]
 
-mod client;
 mod connect;
 pub mod mx;
 mod pool;
 pub mod resolve;
 mod session;
+mod stream;
+mod told;
 
 pub use mx::Ourselves;
 pub use pool::Relay;
@@ -23,18 +27,42 @@ pub use resolve::{Answer, Lookup, Query, QueryKind};
 use bytes::Bytes;
 use queue::{Batch, BatchId, Outcome};
 use std::fs::File;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
 
 /// A transaction to be carried out.
 #[derive(Debug)]
 pub struct Job {
     /// Who, to whom, where to.
     pub batch: Batch,
-    /// The port where the host of the batch names none.
-    pub port: u16,
+    /// What is spoken, and where.
+    pub way: Way,
     /// Most connections to this destination at the same time.
     pub connections_max: u32,
     /// The message.
     pub body: Body,
+}
+
+/// How a mailer reaches its server.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Way {
+    /// SMTP to the host of the batch.
+    Smtp {
+        /// Where the host names none.
+        port: u16,
+    },
+    /// LMTP to this address.
+    Lmtp(SocketAddr),
+    /// LMTP to the server that listens on this Unix socket.
+    LmtpUnix(Box<[u8]>),
+}
+
+/// Who opens Unix sockets: no cage of ours can.
+pub trait Doors {
+    /// A connected, nonblocking socket; or why there is none, in words.
+    fn open(&self, path: &[u8]) -> Pin<Box<dyn Future<Output = Result<OwnedFd, Box<str>>> + '_>>;
 }
 
 /// The octets of a message, header and text, with CR LF line ends.

@@ -53,6 +53,28 @@ pub struct Hop {
     pub address: SocketAddr,
 }
 
+impl Hop {
+    /// The name as log lines and reports show it: what DNS has ends in a dot, `[literals]` do not.
+    #[must_use]
+    pub fn shown(&self) -> Box<[u8]> {
+        let mut name = self.name.to_vec();
+        if !name.starts_with(b"[") && !name.ends_with(b".") {
+            name.push(b'.');
+        }
+        name.into()
+    }
+
+    /// Name and address, for `relay=`.
+    #[must_use]
+    pub fn relay(&self) -> Box<[u8]> {
+        let address = match self.address.ip().to_canonical() {
+            IpAddr::V4(address) => format!(" [{address}]"),
+            IpAddr::V6(address) => format!(" [IPv6:{address}]"),
+        };
+        [&self.shown(), address.as_bytes()].concat().into()
+    }
+}
+
 /// Who we are, for the rules against sending mail to ourselves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ourselves {

@@ -14,16 +14,19 @@
 
 use crate::connect::{Failures, Race};
 use crate::mx::{self, Hop, Ourselves};
-use crate::session::{Connection, Finish};
-use crate::{Job, Lookup, Report};
+use crate::session::{Connection, Finish, Server};
+use crate::stream::Stream;
+use crate::{Doors, Job, Lookup, Report, Way};
 use policy::Settings;
 use policy::settings::Timeouts;
 use queue::{Outcome, Scope, Status, Trouble};
+use smtp::client::Protocol;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::net::UnixStream;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -50,16 +53,17 @@ impl Terms {
     }
 }
 
-/// Delivers over SMTP. To be used inside a `tokio::task::LocalSet` on a runtime with I/O and time.
+/// Delivers over SMTP and LMTP. To be used inside a `tokio::task::LocalSet` on a runtime with I/O and time.
 #[derive(Clone)]
 pub struct Relay(Rc<Office>);
 
-/// A host of a route, in lower case, and its port.
-type Key = (Box<[u8]>, u16);
+/// A host of a route, in lower case, and the way to it; for LMTP the way is all.
+type Key = (Box<[u8]>, Way);
 
 struct Office {
     terms: RefCell<Rc<Terms>>,
     lookup: Rc<dyn Lookup>,
+    doors: Rc<dyn Doors>,
     report: Rc<dyn Fn(Report)>,
     failures: Failures,
     destinations: RefCell<HashMap<Key, Rc<Destination>>>,
@@ -81,11 +85,13 @@ impl Relay {
         settings: &Settings,
         ourselves: Ourselves,
         lookup: Rc<dyn Lookup>,
+        doors: Rc<dyn Doors>,
         report: Rc<dyn Fn(Report)>,
     ) -> Self {
         Self(Rc::new(Office {
             terms: RefCell::new(Rc::new(Terms::new(settings, ourselves))),
             lookup,
+            doors,
             report,
             failures: Failures::default(),
             destinations: RefCell::default(),
@@ -98,7 +104,11 @@ impl Relay {
     pub fn submit(&self, job: Job) {
         let office = &self.0;
         office.jobs.set(office.jobs.get() + 1);
-        let key = (job.batch.host.to_ascii_lowercase().into_boxed_slice(), job.port);
+        let host = match &job.way {
+            Way::Smtp { .. } => job.batch.host.to_ascii_lowercase().into(),
+            Way::Lmtp(_) | Way::LmtpUnix(_) => Box::default(),
+        };
+        let key = (host, job.way.clone());
         let connections_max = job.connections_max.max(1);
         let ticket = Ticket { job: Some(job), office: Rc::clone(office), is_second_try: false };
         let mut destinations = office.destinations.borrow_mut();
@@ -179,7 +189,7 @@ impl Office {
     }
 }
 
-/// A host of a route with its port.
+/// A host of a route, or an LMTP server.
 struct Destination {
     key: Key,
     line: RefCell<VecDeque<Ticket>>,
@@ -269,6 +279,107 @@ impl Destination {
     }
 }
 
+/// The hosts of a destination that were not tried yet, best first.
+struct Hosts<'p> {
+    way: Reach<'p>,
+    refusals: usize,
+}
+
+enum Reach<'p> {
+    Race {
+        race: Race<'p>,
+        failures: &'p Failures,
+        protocol: Protocol,
+    },
+    /// A Unix socket, once.
+    Door(Option<(&'p dyn Doors, &'p [u8])>),
+}
+
+impl Hosts<'_> {
+    fn is_over(&self) -> bool {
+        match &self.way {
+            Reach::Race { race, .. } => race.is_over() || self.refusals >= REFUSALS_MAX,
+            Reach::Door(door) => door.is_none(),
+        }
+    }
+
+    /// The next host that lets us in.
+    ///
+    /// # Errors
+    /// The last trouble; `last` if no host is left. What a server said before stays with it.
+    async fn next(&mut self, terms: &Terms, mut last: Trouble) -> Result<Connection, Trouble> {
+        let (race, failures, protocol) = match &mut self.way {
+            Reach::Door(door) => {
+                let Some((doors, path)) = door.take() else { return Err(last) };
+                return through_door(doors, path, terms).await;
+            }
+            Reach::Race { race, failures, protocol } => (race, failures, *protocol),
+        };
+        while self.refusals < REFUSALS_MAX {
+            let newer = match race.next().await {
+                None => break,
+                Some(Err(unreachable)) => unreachable.trouble(),
+                Some(Ok((hop, stream))) => {
+                    race.leave(&hop.name);
+                    let server = Server::of(&hop, protocol);
+                    match Connection::open(server, Stream::Tcp(stream), terms).await {
+                        Ok(connection) => return Ok(connection),
+                        Err(trouble) => {
+                            failures.remember(hop.address);
+                            self.refusals += 1;
+                            trouble
+                        }
+                    }
+                }
+            };
+            let said = newer.said.clone().or(last.said);
+            last = Trouble { said, ..newer };
+        }
+        Err(last)
+    }
+}
+
+/// What becomes of everybody when the last host did not let us in either.
+fn nobody_let_us_in(last: Trouble) -> Outcome {
+    if last.status.0 == 5 {
+        // For good, and said by the last of them: a host that accepts no mail (RFC 7504).
+        return Outcome::Never(last);
+    }
+    Outcome::Later { trouble: last, scope: Scope::Destination }
+}
+
+async fn through_door(
+    doors: &dyn Doors,
+    path: &[u8],
+    terms: &Terms,
+) -> Result<Connection, Trouble> {
+    let ours = |text: &str| {
+        let host = b"localhost"[..].into();
+        Trouble { host, ..Trouble::ours(Status(4, 3, 5), text.as_bytes()) }.cleaned()
+    };
+    let socket = doors.open(path).await.map_err(|why| ours(&why))?;
+    let stream = UnixStream::from_std(socket.into()).map_err(|error| ours(&error.to_string()))?;
+    Connection::open(Server::local(), Stream::Unix(stream), terms).await
+}
+
+/// Whether a host took nobody and refused nobody for good, for reasons that are its own: another host may take the
+/// message. A recipient that is refused for now waits (RFC 5321, 4.2.5).
+fn is_unwilling(results: &[(u32, Outcome)]) -> bool {
+    results.iter().all(|(_, outcome)| match outcome {
+        Outcome::Later { trouble, scope } => {
+            *scope == Scope::Destination && !is_about_recipient(trouble)
+                || trouble.said.as_ref().is_some_and(|said| {
+                    said.command.starts_with(b"MAIL") || said.command.starts_with(b"DATA")
+                })
+        }
+        Outcome::Delivered { .. } | Outcome::Relayed { .. } | Outcome::Never(_) => false,
+    })
+}
+
+fn is_about_recipient(trouble: &Trouble) -> bool {
+    trouble.said.as_ref().is_some_and(|said| said.command.starts_with(b"RCPT"))
+}
+
 impl Presence {
     /// A connection's life: made again as long as jobs wait.
     async fn serve(self) {
@@ -283,7 +394,7 @@ impl Presence {
             let connected = self.connect(&terms).await;
             drop(connecting);
             match connected {
-                Ok(connection) => self.work(connection, &terms).await,
+                Ok((connection, hosts)) => self.work(connection, hosts, &terms).await,
                 Err(outcome) => {
                     let others = self.destination.connections.get() - 1;
                     if others > self.destination.connecting.get() {
@@ -297,45 +408,55 @@ impl Presence {
         }
     }
 
-    /// A connection to the first host that lets us in.
-    async fn connect(&self, terms: &Terms) -> Result<Connection, Outcome> {
-        let (host, port) = &self.destination.key;
+    /// A connection to the first host that lets us in, and the hosts that are left.
+    async fn connect(&self, terms: &Terms) -> Result<(Connection, Hosts<'_>), Outcome> {
+        let mut hosts = self.hosts(terms).await?;
+        let none = Trouble::ours(Status(4, 4, 1), b"no address to connect to");
+        match hosts.next(terms, none).await {
+            Ok(connection) => Ok((connection, hosts)),
+            Err(last) => Err(nobody_let_us_in(last)),
+        }
+    }
+
+    /// Where the destination can be reached.
+    async fn hosts(&self, terms: &Terms) -> Result<Hosts<'_>, Outcome> {
+        let (host, way) = &self.destination.key;
+        let hops = match way {
+            Way::Smtp { port } => self.exchangers(host, *port, terms).await?,
+            Way::Lmtp(address) => {
+                vec![Hop {
+                    name: format!("[{}]", address.ip()).into_bytes().into(),
+                    address: *address,
+                }]
+            }
+            Way::LmtpUnix(path) => {
+                return Ok(Hosts {
+                    way: Reach::Door(Some((&*self.office.doors, path))),
+                    refusals: 0,
+                });
+            }
+        };
+        let protocol =
+            if matches!(way, Way::Smtp { .. }) { Protocol::Smtp } else { Protocol::Lmtp };
+        let timeout = Duration::from_secs(terms.timeouts.connect_s.into());
+        let race = Race::new(hops, &self.office.failures, timeout);
+        let failures = &self.office.failures;
+        Ok(Hosts { way: Reach::Race { race, failures, protocol }, refusals: 0 })
+    }
+
+    async fn exchangers(&self, host: &[u8], port: u16, terms: &Terms) -> Result<Vec<Hop>, Outcome> {
         let mut seed = RandomState::new().hash_one(0_u8);
         let mut chance = || {
             seed = RandomState::new().hash_one(seed);
             seed
         };
-        let hops: Vec<Hop> =
-            mx::find(host, *port, &terms.ourselves, &*self.office.lookup, &mut chance)
-                .await
-                .map_err(|nowhere| nowhere.outcome())?;
-        let timeout = Duration::from_secs(terms.timeouts.connect_s.into());
-        let mut race = Race::new(hops, &self.office.failures, timeout);
-        let mut last = Trouble::ours(Status(4, 4, 1), b"no address to connect to");
-        let mut refusals = 0;
-        while refusals < REFUSALS_MAX {
-            last = match race.next().await {
-                None => break,
-                Some(Err(unreachable)) => unreachable.trouble(),
-                Some(Ok((hop, stream))) => match Connection::open(&hop, stream, terms).await {
-                    Ok(connection) => return Ok(connection),
-                    Err(trouble) => {
-                        self.office.failures.remember(hop.address);
-                        refusals += 1;
-                        trouble
-                    }
-                },
-            };
-        }
-        if last.status.0 == 5 {
-            // For good, and said by the last of them: a host that accepts no mail (RFC 7504).
-            return Err(Outcome::Never(last));
-        }
-        Err(Outcome::Later { trouble: last, scope: Scope::Destination })
+        mx::find(host, port, &terms.ourselves, &*self.office.lookup, &mut chance)
+            .await
+            .map_err(|nowhere| nowhere.outcome())
     }
 
     /// Serves the line with one connection, until it is gone or nothing more comes.
-    async fn work(&self, mut connection: Connection, terms: &Terms) {
+    async fn work(&self, mut connection: Connection, mut hosts: Hosts<'_>, terms: &Terms) {
         let mut is_used = false;
         loop {
             let Some(mut ticket) = self.destination.take() else {
@@ -352,23 +473,54 @@ impl Presence {
             }
             let Some(job) = &ticket.job else { continue };
             match connection.transact(job).await {
-                Finish::Kept(results) => ticket.report(results),
-                Finish::Closed(results) => {
-                    ticket.report(results);
-                    return;
-                }
                 Finish::Untouched(_) if is_used && !ticket.is_second_try => {
                     ticket.is_second_try = true;
                     self.destination.line.borrow_mut().push_front(ticket);
                     return;
                 }
-                Finish::Untouched(outcome) => {
-                    ticket.report_all(&outcome);
-                    return;
+                Finish::Kept(results) if !is_unwilling(&results) => ticket.report(results),
+                Finish::Kept(results) => {
+                    connection.quit();
+                    return self.elsewhere(ticket, results, &mut hosts, terms).await;
+                }
+                Finish::Closed(results) | Finish::Untouched(results) => {
+                    return self.elsewhere(ticket, results, &mut hosts, terms).await;
                 }
             }
             is_used = true;
         }
+    }
+
+    /// A host did not want the message now, or was lost: the hosts behind it are asked, as long as there are
+    /// any; the last word is reported.
+    async fn elsewhere(
+        &self,
+        ticket: Ticket,
+        mut results: Vec<(u32, Outcome)>,
+        hosts: &mut Hosts<'_>,
+        terms: &Terms,
+    ) {
+        let Some(job) = &ticket.job else { return };
+        while is_unwilling(&results)
+            && !self.office.is_closing.get()
+            && let Some((_, Outcome::Later { trouble, .. })) = results.first()
+            && !hosts.is_over()
+        {
+            match hosts.next(terms, trouble.clone()).await {
+                Ok(mut connection) => match connection.transact(job).await {
+                    Finish::Kept(newer) => {
+                        results = newer;
+                        connection.quit();
+                    }
+                    Finish::Closed(newer) | Finish::Untouched(newer) => results = newer,
+                },
+                Err(last) => {
+                    results = everybody(job, &nobody_let_us_in(last));
+                    break;
+                }
+            }
+        }
+        ticket.report(results);
     }
 
     /// Waits for a job as long as idle connections are kept; false: there is none, or the

@@ -5,17 +5,17 @@
 //! answer, counted from our last octet to the last of its own: one that sends an octet now and then
 //! gains nothing by it.
 
-use crate::client::{Client, Patience, Want};
 use crate::mx::Hop;
 use crate::pool::Terms;
+use crate::stream::Stream;
+use crate::told::{Teller, with_transaction};
 use crate::{Body, Job};
 use policy::settings::Timeouts;
-use queue::{Outcome, Scope, Status, Trouble};
+use queue::{Outcome, Trouble};
+use smtp::client::{Cause, Loss, Patience, Protocol, Session, Want};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 /// Octets that are read at once.
@@ -34,14 +34,38 @@ pub(crate) enum Finish {
     /// Each recipient has its outcome; the connection is gone.
     Closed(Vec<(u32, Outcome)>),
     /// The connection was lost before the server said anything about this transaction: it may be
-    /// tried again on another. The outcome is for when it may not.
-    Untouched(Outcome),
+    /// tried again on another. The outcomes are for when it may not.
+    Untouched(Vec<(u32, Outcome)>),
+}
+
+/// Who is at the other end.
+pub(crate) struct Server {
+    pub(crate) protocol: Protocol,
+    /// Its name, for words.
+    pub(crate) name: Box<[u8]>,
+    /// Its name and address, as `relay=` says them.
+    pub(crate) host: Box<[u8]>,
+}
+
+impl Server {
+    /// A host that was found for a destination.
+    pub(crate) fn of(hop: &Hop, protocol: Protocol) -> Self {
+        let name = hop.shown();
+        Self { protocol, host: hop.relay(), name }
+    }
+
+    /// A server behind a Unix socket.
+    pub(crate) fn local() -> Self {
+        let name: Box<[u8]> = b"localhost"[..].into();
+        Self { protocol: Protocol::Lmtp, host: name.clone(), name }
+    }
 }
 
 /// A connection whose server has let us in.
 pub(crate) struct Connection {
-    stream: TcpStream,
-    client: Client,
+    stream: Stream,
+    session: Session,
+    server: Server,
     timeouts: Timeouts,
     input: Box<[u8]>,
     piece: Vec<u8>,
@@ -52,58 +76,74 @@ impl Connection {
     ///
     /// # Errors
     /// Why the server does not let us in.
-    pub(crate) async fn open(hop: &Hop, stream: TcpStream, terms: &Terms) -> Result<Self, Trouble> {
+    pub(crate) async fn open(
+        server: Server,
+        stream: Stream,
+        terms: &Terms,
+    ) -> Result<Self, Trouble> {
         let mut connection = Self {
             stream,
-            client: Client::new(&terms.host_name, &hop.name),
+            session: Session::new(server.protocol, &terms.host_name),
+            server,
             timeouts: terms.timeouts,
             input: vec![0; READ_BYTES].into(),
             piece: Vec::new(),
         };
         connection.converse().await;
-        match connection.client.gone() {
-            Some(trouble) => Err(trouble.clone()),
+        match connection.session.gone() {
+            Some(cause) => Err(connection.teller().trouble(cause, None)),
             None => Ok(connection),
+        }
+    }
+
+    fn teller(&self) -> Teller<'_> {
+        Teller {
+            session: &self.session,
+            protocol: self.server.protocol,
+            host: &self.server.host,
+            name: &self.server.name,
         }
     }
 
     /// Carries out a transaction.
     pub(crate) async fn transact(&mut self, job: &Job) -> Finish {
-        self.client.begin(&job.batch);
+        with_transaction(&job.batch, |transaction| self.session.begin(transaction));
         self.converse().await;
-        if self.client.want() == Want::Body {
+        if self.session.want() == Want::Body {
             match self.send_body(&job.body).await {
                 Ok(()) => self.converse().await,
                 // Half a message is on its way: only the end of the connection can stop it.
-                Err(error) => {
-                    self.client.lose(Status(4, 3, 0), &format!("message file: {error}"));
-                }
+                Err(_) => self.session.lose(Loss::OurBody),
             }
         }
-        if self.client.out.capacity() > KEPT_BYTES_MAX {
-            self.client.out = Vec::new();
+        if self.session.output().capacity() > KEPT_BYTES_MAX {
+            *self.session.output() = Vec::new();
         }
-        match self.client.gone() {
-            None => Finish::Kept(self.client.results()),
-            Some(trouble) if self.client.is_untouched() => Finish::Untouched(Outcome::Later {
-                trouble: trouble.clone(),
-                scope: Scope::Destination,
-            }),
-            Some(_) => Finish::Closed(self.client.results()),
+        let came = self.session.results();
+        let teller = self.teller();
+        let results = job.batch.recipients.iter().enumerate().zip(came);
+        let results = results
+            .map(|((place, one), came)| (one.index, teller.outcome(&job.batch, place, came)))
+            .collect();
+        match self.session.gone() {
+            None => Finish::Kept(results),
+            Some(Cause::Lost { why: Loss::OurBody, .. }) => Finish::Closed(results),
+            Some(_) if self.session.is_untouched() => Finish::Untouched(results),
+            Some(_) => Finish::Closed(results),
         }
     }
 
     /// Waits until the server closes an idle connection, or says something nobody asked for:
     /// whatever it is, nothing good can come of it.
     pub(crate) async fn closed(&mut self) {
-        drop(read(&self.stream, &mut self.input).await);
+        drop(self.stream.read(&mut self.input).await);
     }
 
     /// Says goodbye, if that can be said at once, and closes.
     pub(crate) fn quit(mut self) {
-        if self.client.gone().is_none() {
-            self.client.quit();
-            self.stream.try_write(&self.client.out).unwrap_or_default();
+        if self.session.gone().is_none() {
+            self.session.quit();
+            self.stream.try_write(self.session.output());
         }
     }
 
@@ -111,36 +151,26 @@ impl Connection {
     async fn converse(&mut self) {
         self.flush(Duration::from_secs(self.timeouts.reply_s.into())).await;
         let mut waited: Option<(Patience, Instant)> = None;
-        while let Want::Answer(patience) = self.client.want() {
+        while let Want::Answer(patience) = self.session.want() {
             let until = match waited {
                 Some((before, until)) if before == patience => until,
                 _ => Instant::now() + self.timeout(patience),
             };
             waited = Some((patience, until));
-            let answers = self.client.answers();
-            match tokio::time::timeout_at(until, read(&self.stream, &mut self.input)).await {
-                Ok(Ok(0)) => self.client.lose(Status(4, 4, 2), &self.lost("closed by the server")),
+            let replies = self.session.replies();
+            match tokio::time::timeout_at(until, self.stream.read(&mut self.input)).await {
+                Ok(Ok(0)) => self.session.lose(Loss::Closed),
                 Ok(Ok(count)) => {
-                    self.client.receive(self.input.get(..count).unwrap_or_default());
+                    self.session.receive(self.input.get(..count).unwrap_or_default());
                 }
-                Ok(Err(error)) => {
-                    let words = error.to_string();
-                    let words = words.split(" (os error").next().unwrap_or_default();
-                    self.client.lose(Status(4, 4, 2), &self.lost(words));
-                }
-                Err(_elapsed) => {
-                    self.client.lose(Status(4, 4, 2), &self.lost("Timeout waiting for an answer"));
-                }
+                Ok(Err(error)) => self.session.lose(loss(&error)),
+                Err(_elapsed) => self.session.lose(Loss::Timeout),
             }
-            if self.client.answers() != answers {
+            if self.session.replies() != replies {
                 waited = None;
             }
             self.flush(self.timeout(patience)).await;
         }
-    }
-
-    fn lost(&self, why: &str) -> String {
-        format!("{}: {why}", self.client.host().escape_ascii())
     }
 
     fn timeout(&self, patience: Patience) -> Duration {
@@ -155,39 +185,39 @@ impl Connection {
 
     /// Writes what is to be said. A server that takes nothing is lost as one that says nothing.
     async fn flush(&mut self, timeout: Duration) {
-        if self.client.out.is_empty() {
+        let Self { stream, session, .. } = self;
+        let out = session.output();
+        if out.is_empty() {
             return;
         }
-        let written = self.stream.try_write(&self.client.out).unwrap_or(0);
-        let rest = self.client.out.get(written..).unwrap_or_default();
-        if !rest.is_empty() {
-            let sent = tokio::time::timeout(timeout, self.stream.write_all(rest)).await;
-            // A broken connection is seen when it is read: the server's last words may still be
-            // there, and they are better than ours.
-            if sent.is_err() {
-                let text = self.lost("Timeout while sending");
-                self.client.lose(Status(4, 4, 2), &text);
-            }
+        let written = stream.try_write(out);
+        let rest = out.get(written..).unwrap_or_default();
+        // A broken connection is seen when it is read: the server's last words may still be
+        // there, and they are better than ours.
+        let is_late = !rest.is_empty()
+            && tokio::time::timeout(timeout, stream.write_all(rest)).await.is_err();
+        out.clear();
+        if is_late {
+            session.lose(Loss::Timeout);
         }
-        self.client.out.clear();
     }
 
     async fn send_body(&mut self, body: &Body) -> io::Result<()> {
         let timeout = Duration::from_secs(self.timeouts.data_s.into());
         match body {
-            Body::Bytes(bytes) => self.client.write_body(bytes),
+            Body::Bytes(bytes) => self.session.write_body(bytes),
             Body::File { file, start, size } => {
                 let mut piece = std::mem::take(&mut self.piece);
                 piece.resize(PIECE_BYTES, 0);
                 let (mut at, mut left) = (*start, *size);
-                while left > 0 && self.client.gone().is_none() {
+                while left > 0 && self.session.gone().is_none() {
                     let most = usize::try_from(left).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
                     let room = piece.get_mut(..most).unwrap_or_default();
                     let count = file.read_at(room, at)?;
                     if count == 0 {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
-                    self.client.write_body(room.get(..count).unwrap_or_default());
+                    self.session.write_body(room.get(..count).unwrap_or_default());
                     let count = u64::try_from(count).unwrap_or(left);
                     left = left.saturating_sub(count);
                     at = at.saturating_add(count);
@@ -196,19 +226,13 @@ impl Connection {
                 self.piece = piece;
             }
         }
-        if self.client.gone().is_none() {
-            self.client.end_body();
+        if self.session.gone().is_none() {
+            self.session.end_body();
         }
         Ok(())
     }
 }
 
-/// Reads what is there, or waits for it.
-async fn read(stream: &TcpStream, input: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match stream.try_read(input) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.readable().await?,
-            done => return done,
-        }
-    }
+fn loss(error: &io::Error) -> Loss {
+    if error.kind() == io::ErrorKind::ConnectionReset { Loss::Closed } else { Loss::Broken }
 }

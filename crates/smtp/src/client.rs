@@ -20,6 +20,7 @@ mod envelope;
 mod hello;
 mod outcome;
 
+pub use envelope::{COMMAND_BYTES_MAX, mail_line, rcpt_line};
 pub use hello::{Extension, Extensions};
 pub use outcome::{Cause, Impossible, Loss, Outcome, Scope, Stage};
 
@@ -101,6 +102,8 @@ pub struct Session {
     extensions: Extensions,
     state: State,
     out: Vec<u8>,
+    /// Whole replies that came.
+    replies: u64,
     /// RSET goes before the next transaction.
     needs_reset: bool,
     /// What came of the last transaction; `None`: not known yet.
@@ -136,6 +139,7 @@ impl Session {
             extensions: Extensions::default(),
             state: State::Hello(Hello::Greeting),
             out: Vec::new(),
+            replies: 0,
             needs_reset: false,
             results: Vec::new(),
             is_touched: false,
@@ -182,6 +186,12 @@ impl Session {
         }
     }
 
+    /// How many whole replies have come: each of them begins the patience anew.
+    #[must_use]
+    pub const fn replies(&self) -> u64 {
+        self.replies
+    }
+
     /// Whether the server has said nothing about the transaction and cannot have the message: it may be tried on another
     /// connection at once.
     #[must_use]
@@ -197,6 +207,7 @@ impl Session {
                 Ok((taken, reply)) => {
                     rest = rest.get(taken..).unwrap_or_default();
                     if let Some(reply) = reply {
+                        self.replies = self.replies.wrapping_add(1);
                         self.answer(reply);
                     }
                 }
@@ -250,6 +261,17 @@ impl Session {
             self.is_touched = true;
             self.state = State::Dot { accepted, answered: 0 };
         }
+    }
+
+    /// What the last hello was, for reports: `EHLO name`.
+    #[must_use]
+    pub fn hello_line(&self) -> Vec<u8> {
+        let verb: &[u8] = match (self.protocol, &self.state) {
+            (Protocol::Lmtp, _) => b"LHLO ",
+            (Protocol::Smtp, State::Hello(Hello::Plain)) => b"HELO ",
+            (Protocol::Smtp, _) => b"EHLO ",
+        };
+        [verb, &self.our_name].concat()
     }
 
     /// Says goodbye. The answer is not worth waiting for.

@@ -11,6 +11,7 @@ mod batch;
 pub mod disk;
 mod index;
 mod log;
+mod note;
 mod record;
 mod recover;
 mod shard;

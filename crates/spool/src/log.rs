@@ -3,6 +3,7 @@
 use crate::batch::{Batch, Effect};
 use crate::disk::{Disk, RealDisk};
 use crate::index::{Index, Place, Row, Segments};
+use crate::note::Pending;
 use crate::record::{BLOCK_BYTES, Header, Kind, RECORD_HEADER_BYTES, large_name, segment_name};
 use crate::recover;
 use crate::shard::{Bell, Ended, Job, Report, Worker};
@@ -87,7 +88,7 @@ pub struct Log {
     bell: Bell,
     failed: Vec<Completion>,
     /// Notes that are not yet durable: the newest of each message.
-    notes: HashMap<Slot, Vec<u8>>,
+    pub(crate) notes: HashMap<Slot, Pending>,
     /// Messages whose body is a file.
     large: HashSet<u64>,
     pub(crate) readers: HashMap<(usize, u32), File>,
@@ -251,9 +252,8 @@ impl Log {
                     }
                 }
                 Effect::Noted { slot, id, .. } => {
-                    let Some(note) = self.notes.get(&slot).cloned() else { continue };
-                    if self.index.get(slot).is_some_and(|row| row.id == id) {
-                        self.note(slot, &note).ok();
+                    if let Some(last) = Pending::arrived(&mut self.notes, slot, id) {
+                        self.note(slot, &last).ok();
                     }
                 }
                 // It stays where it was.
@@ -293,7 +293,7 @@ impl Log {
                 }
             }
             Effect::Noted { slot, id, at } => {
-                self.notes.remove(&slot);
+                Pending::arrived(&mut self.notes, slot, id);
                 if let Some(row) = self.index.get_mut(slot).filter(|row| row.id == id) {
                     shard.segments.died(row.note);
                     row.note = absolute(at);
@@ -427,7 +427,7 @@ impl Spool for Log {
         let batch = &mut self.shard_mut(id)?.open;
         let at = batch.put(Kind::Note, 0, id, &[note])?;
         batch.effects.push(Effect::Noted { slot, id, at });
-        self.notes.insert(slot, note.to_vec());
+        Pending::put(&mut self.notes, slot, id, note);
         Ok(())
     }
 
@@ -487,11 +487,7 @@ impl Spool for Log {
             return Err(Error::Damaged);
         }
         let rest = payload.split_off(envelope_bytes);
-        let note = match self.notes.get(&slot) {
-            Some(note) => Some(note.clone()),
-            None if row.note.segment != 0 => Some(self.read(row.id, row.note)?.1),
-            None => None,
-        };
+        let note = self.newest_note(slot, &row)?;
         let body = if header.kind == Kind::Large {
             let size = rest.first_chunk::<8>().map(|octets| u64::from_le_bytes(*octets));
             let file = self.disk.open(&large_name(row.id));

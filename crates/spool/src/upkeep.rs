@@ -4,7 +4,7 @@ use crate::batch::Effect;
 use crate::index::Row;
 use crate::log::Log;
 use crate::record::segment_name;
-use crate::{Event, Room, Slot, Spool as _};
+use crate::{Error, Event, Room, Slot, Spool as _};
 
 /// A segment with less than this part alive (a fourth) is compacted.
 const ALIVE_PARTS: u64 = 4;
@@ -89,19 +89,29 @@ impl Log {
                 return;
             }
             moved = moved.saturating_add(u64::from(row.message.length));
-            if row.message.segment == segment
-                && let Ok((header, payload)) = self.read(row.id, row.message)
-                && let Ok(shard) = self.shard_mut(row.id)
-                && let Ok(at) = shard.open.put(header.kind, header.extra, row.id, &[&payload])
-            {
+            // The note goes along, wherever it lies and even if it is still on its way: recovery reads forward, and a
+            // note in front of its message belongs to nobody.
+            let Ok(note) = self.newest_note(slot, &row) else { continue };
+            if row.message.segment == segment {
+                let Ok((header, payload)) = self.read(row.id, row.message) else { continue };
+                let Ok(shard) = self.shard_mut(row.id) else { continue };
+                let put = shard.open.put(header.kind, header.extra, row.id, &[&payload]);
+                let Ok(at) = put else { continue };
                 shard.open.effects.push(Effect::Moved { slot, id: row.id, at });
             }
-            if row.note.segment == segment
-                && let Ok((_, note)) = self.read(row.id, row.note)
-            {
+            if let Some(note) = note {
                 // Not taken now: it is tried again in a later turn.
                 self.note(slot, &note).ok();
             }
+        }
+    }
+
+    /// The newest note of a message, durable or on its way.
+    pub(crate) fn newest_note(&mut self, slot: Slot, row: &Row) -> Result<Option<Vec<u8>>, Error> {
+        match self.notes.get(&slot) {
+            Some(pending) => Ok(Some(pending.note.clone())),
+            None if row.note.segment != 0 => Ok(Some(self.read(row.id, row.note)?.1)),
+            None => Ok(None),
         }
     }
 }

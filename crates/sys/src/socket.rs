@@ -127,6 +127,17 @@ pub fn listen_unix(path: &Path, mode: u32) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// A connection to the server that listens on this Unix socket, nonblocking. Never waits: a server whose backlog is full
+/// is an error for now.
+///
+/// # Errors
+/// Nobody listens there, or the caller may not.
+pub fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket)
+}
+
 /// Takes a connection of a listening Unix socket, nonblocking.
 ///
 /// # Errors

@@ -99,7 +99,14 @@ async fn work(
                 }
             }
             (Order::Stop, _) => break,
-            (Order::Go { .. } | Order::Read(_) | Order::NoChild { .. } | Order::Grant(_), _) => {}
+            (
+                Order::Go { .. }
+                | Order::Read(_)
+                | Order::NoChild { .. }
+                | Order::NoSocket { .. }
+                | Order::Grant(_),
+                _,
+            ) => {}
         }
     }
     accepting.abort();

@@ -99,6 +99,7 @@ impl House {
                 Order::Go { .. }
                 | Order::Read(_)
                 | Order::NoChild { .. }
+                | Order::NoSocket { .. }
                 | Order::Proofs { .. } => {}
             }
         }

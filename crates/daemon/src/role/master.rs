@@ -10,7 +10,7 @@ mod reload;
 mod stop;
 
 use crate::Serve;
-use crate::edges::{News, Order, Reading};
+use crate::edges::{Grant, News, Order, Reading};
 use crate::link::LinkError;
 use crate::log::{Log, Severity};
 use crate::roles::Role;
@@ -119,6 +119,7 @@ fn first_policy(options: &Serve, family: &mut Family) -> Result<Settings, StartE
                         .ok_or_else(|| StartError::System("the policy sent no settings".into()));
                 }
                 News::ChildWanted { .. }
+                | News::SocketWanted { .. }
                 | News::Proof { .. }
                 | News::ProofWanted { .. }
                 | News::ReloadWanted => {}
@@ -218,6 +219,7 @@ impl Master {
             News::Settings(settings) => self.reloaded(place, *settings),
             News::Wrong(text) => self.reload_failed(place, &text),
             News::ChildWanted { user } => self.child_wanted(place, &user),
+            News::SocketWanted { ticket, path } => self.socket_wanted(place, ticket, &path),
             News::Proof { ticket, proof } => self.proof(ticket, proof),
             News::ProofWanted { ticket, with_deeds } => {
                 self.proof_wanted(place, ticket, with_deeds);
@@ -248,6 +250,18 @@ impl Master {
             if let Some(queue) = self.family.processes.get_mut(place) {
                 queue.order(&order);
             }
+        }
+    }
+
+    /// Connects a relay to a server on this machine, if a mailer of the settings has it there.
+    fn socket_wanted(&mut self, place: usize, ticket: u32, path: &[u8]) {
+        let Some(process) = self.family.processes.get_mut(place) else { return };
+        if process.role != Role::Relay {
+            return;
+        }
+        match Hands::connect(path, &self.settings) {
+            Ok(socket) => process.grant(Grant::Socket { ticket }, socket),
+            Err(why) => process.order(&Order::NoSocket { ticket, why: why.into() }),
         }
     }
 

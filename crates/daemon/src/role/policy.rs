@@ -6,6 +6,8 @@
 use crate::cage;
 use crate::edges::{FromPolicy, Grant, News, Order, ToPolicy};
 use crate::link::{Link, LinkError};
+use crate::name_service::NameService;
+use crate::roles::Role;
 use crate::start::Inheritance;
 use crate::tables;
 use policy::Policy;
@@ -22,7 +24,8 @@ const RETIREMENT_S: u64 = 600;
 
 /// Works until master says stop and all edges are closed.
 pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
-    let policy: Shared = match tables::load(&mut inheritance) {
+    let names = Arc::new(NameService::default());
+    let policy: Shared = match tables::load(&mut inheritance, &names) {
         Ok(policy) => policy,
         Err(text) => {
             inheritance.life.send(&News::Wrong(text.into()), &[])?;
@@ -36,22 +39,34 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
     inheritance.ready(&weaker)?;
     let mut threads = Vec::new();
     while let Some((grant, descriptor)) = inheritance.grants.pop_front() {
-        if matches!(grant, Grant::Edge { .. }) {
-            threads.push(answer_on(&policy, descriptor));
+        match grant {
+            Grant::Edge { to: Role::Resolver, .. } => names.connect(descriptor)?,
+            Grant::Edge { .. } => threads.push(answer_on(&policy, descriptor)),
+            Grant::Listener(_)
+            | Grant::Child { .. }
+            | Grant::Spool
+            | Grant::ControlSocket
+            | Grant::Configuration { .. }
+            | Grant::Log
+            | Grant::NameServers => {}
         }
     }
-    obey(inheritance, &policy, threads)
+    obey(inheritance, &policy, &names, threads)
 }
 
 /// Takes new edges and proofs from master, until it says stop.
 fn obey(
     mut inheritance: Inheritance,
     policy: &Shared,
+    names: &Arc<NameService>,
     mut threads: Vec<JoinHandle<()>>,
 ) -> Result<ExitCode, LinkError> {
     loop {
         while let Some((order, _)) = inheritance.life.receive::<Order>()? {
             match order {
+                Order::Grant(Grant::Edge { to: Role::Resolver, .. }) => {
+                    names.connect(inheritance.life.descriptor()?)?;
+                }
                 Order::Grant(Grant::Edge { .. }) => {
                     threads.push(answer_on(policy, inheritance.life.descriptor()?));
                 }
@@ -69,6 +84,7 @@ fn obey(
                 | Order::Go { .. }
                 | Order::Read(_)
                 | Order::NoChild { .. }
+                | Order::NoSocket { .. }
                 | Order::Proofs { .. } => {}
             }
         }

@@ -214,7 +214,10 @@ impl House {
                     self.stop_until_ms = Some(until);
                     self.step(Input::Room { batches: 0 });
                 }
-                Order::Go { .. } | Order::Read(_) | Order::Proofs { .. } => {}
+                Order::Go { .. }
+                | Order::Read(_)
+                | Order::NoSocket { .. }
+                | Order::Proofs { .. } => {}
             }
         }
         Ok(())
@@ -240,6 +243,7 @@ impl House {
             | Grant::ControlSocket
             | Grant::Configuration { .. }
             | Grant::Log
+            | Grant::Socket { .. }
             | Grant::NameServers => {}
         }
     }

@@ -7,8 +7,8 @@ use crate::link::LinkError;
 use crate::port::Port;
 use crate::roles::Role;
 use crate::start::Inheritance;
-use policy::{Settings, Transport};
-use relay::{Answer, Body, Job, Lookup, Ourselves, Query, Relay, Report};
+use policy::{LmtpPlace, Settings, Transport};
+use relay::{Answer, Body, Doors, Job, Lookup, Ourselves, Query, Relay, Report, Way};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
@@ -36,12 +36,13 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
 struct House {
     relay: Relay,
     names: Rc<Names>,
+    sockets: Rc<Sockets>,
     queue: Rc<RefCell<Option<Port>>>,
     settings: Rc<RefCell<Settings>>,
 }
 
 impl House {
-    fn new(settings: Settings) -> Self {
+    fn new(settings: Settings, master: Port) -> Self {
         let names = Rc::new(Names::default());
         let queue: Rc<RefCell<Option<Port>>> = Rc::default();
         let reports = Rc::clone(&queue);
@@ -53,8 +54,10 @@ impl House {
             }
         });
         let lookup = Rc::<Names>::clone(&names);
-        let relay = Relay::new(&settings, ourselves(&settings), lookup, report);
-        Self { relay, names, queue, settings: Rc::new(RefCell::new(settings)) }
+        let sockets = Rc::new(Sockets::new(master));
+        let doors = Rc::<Sockets>::clone(&sockets);
+        let relay = Relay::new(&settings, ourselves(&settings), lookup, doors, report);
+        Self { relay, names, sockets, queue, settings: Rc::new(RefCell::new(settings)) }
     }
 
     fn granted(&self, grant: &Grant, descriptor: OwnedFd) {
@@ -64,6 +67,7 @@ impl House {
                 *self.queue.borrow_mut() = Some(port);
             }
             Grant::Edge { to: Role::Resolver, .. } => self.names.connect(descriptor),
+            Grant::Socket { ticket } => self.sockets.came(*ticket, Ok(descriptor)),
             Grant::Edge { .. }
             | Grant::Listener(_)
             | Grant::Child { .. }
@@ -78,8 +82,8 @@ impl House {
 
 async fn work(inheritance: Inheritance) -> Result<ExitCode, LinkError> {
     let (role, index) = (inheritance.role, inheritance.index);
-    let house = House::new(inheritance.settings);
     let mut life = Life::begin(inheritance.life);
+    let house = House::new(inheritance.settings, life.port());
     for (grant, descriptor) in inheritance.grants {
         house.granted(&grant, descriptor);
     }
@@ -95,6 +99,7 @@ async fn work(inheritance: Inheritance) -> Result<ExitCode, LinkError> {
                 let proof = cage::prove(role, index, edges, with_deeds);
                 life.tell(&News::Proof { ticket, proof });
             }
+            (Order::NoSocket { ticket, why }, _) => house.sockets.came(ticket, Err(why)),
             (Order::Stop, _) => break,
             (
                 Order::Grant(_)
@@ -136,13 +141,14 @@ fn carry_for(descriptor: OwnedFd, relay: &Relay, settings: &Rc<RefCell<Settings>
                 };
                 let mailers = &settings.borrow().mailers;
                 let mailer = mailers.get(usize::from(wish.batch.mailer.0));
-                let port = match mailer.map(|mailer| &mailer.transport) {
-                    Some(Transport::Smtp { port }) => *port,
-                    Some(Transport::Lmtp(_)) => 24,
+                let way = match mailer.map(|mailer| &mailer.transport) {
+                    Some(Transport::Smtp { port }) => Way::Smtp { port: *port },
+                    Some(Transport::Lmtp(LmtpPlace::Tcp(address))) => Way::Lmtp(*address),
+                    Some(Transport::Lmtp(LmtpPlace::Unix(path))) => Way::LmtpUnix(path.clone()),
                     Some(_) | None => return Err(LinkError::Garbled("no mailer of ours")),
                 };
                 let connections_max = mailer.map_or(1, |mailer| mailer.concurrency_max);
-                relay.submit(Job { batch: wish.batch, port, connections_max, body });
+                relay.submit(Job { batch: wish.batch, way, connections_max, body });
             }
             Ok(())
         });
@@ -150,6 +156,47 @@ fn carry_for(descriptor: OwnedFd, relay: &Relay, settings: &Rc<RefCell<Settings>
         drop(result.await);
     });
     port
+}
+
+/// A connected socket, or why there is none.
+type Opened = Result<OwnedFd, Box<str>>;
+
+/// Connections that master makes: this cage can open no path.
+struct Sockets {
+    master: Port,
+    waiting: RefCell<HashMap<u32, oneshot::Sender<Opened>>>,
+    next_ticket: Cell<u32>,
+}
+
+impl Sockets {
+    fn new(master: Port) -> Self {
+        Self { master, waiting: RefCell::default(), next_ticket: Cell::new(0) }
+    }
+
+    fn came(&self, ticket: u32, socket: Opened) {
+        if let Some(asker) = self.waiting.borrow_mut().remove(&ticket) {
+            // Who asked may have given up.
+            drop(asker.send(socket));
+        }
+    }
+}
+
+impl Doors for Sockets {
+    fn open(&self, path: &[u8]) -> Pin<Box<dyn Future<Output = Opened> + '_>> {
+        let ticket = self.next_ticket.get().wrapping_add(1);
+        self.next_ticket.set(ticket);
+        let (sender, receiver) = oneshot::channel();
+        self.waiting.borrow_mut().insert(ticket, sender);
+        let asked = self.master.send(&News::SocketWanted { ticket, path: path.into() }, &[]);
+        Box::pin(async move {
+            let gone = || Box::from("master is not there");
+            if asked.is_err() {
+                self.waiting.borrow_mut().remove(&ticket);
+                return Err(gone());
+            }
+            receiver.await.unwrap_or_else(|_| Err(gone()))
+        })
+    }
 }
 
 /// The edge to the resolver.

@@ -1,4 +1,4 @@
-//! `resolver`: asks name servers for the relays, so that nobody who handles mail reads DNS packets.
+//! `resolver`: asks name servers for the relays and the policy, so that nobody who handles mail reads DNS packets.
 
 use crate::cage;
 use crate::edges::{Asked, Grant, News, Order, Resolved};
@@ -60,6 +60,7 @@ async fn work(
                 | Order::Go { .. }
                 | Order::Read(_)
                 | Order::NoChild { .. }
+                | Order::NoSocket { .. }
                 | Order::Proofs { .. },
                 _,
             ) => {}
@@ -69,16 +70,16 @@ async fn work(
 }
 
 fn granted(resolver: &Rc<Resolver>, grant: &Grant, descriptor: OwnedFd) {
-    if matches!(grant, Grant::Edge { to: Role::Relay, .. }) {
+    if matches!(grant, Grant::Edge { to: Role::Relay | Role::Policy, .. }) {
         let resolver = Rc::clone(resolver);
         tokio::task::spawn_local(async move {
-            // The end of an edge ends its task; the relay's successor gets a new one.
+            // The end of an edge ends its task; its asker's successor gets a new one.
             drop(answer_on(resolver, descriptor).await);
         });
     }
 }
 
-/// Answers one relay: many questions at the same time, answers as they come.
+/// Answers one asker: many questions at the same time, answers as they come.
 async fn answer_on(resolver: Rc<Resolver>, descriptor: OwnedFd) -> Result<(), LinkError> {
     let port = crate::port::Port::new(descriptor);
     let answers = port.clone();
@@ -87,7 +88,7 @@ async fn answer_on(resolver: Rc<Resolver>, descriptor: OwnedFd) -> Result<(), Li
             let (resolver, answers) = (Rc::clone(&resolver), answers.clone());
             tokio::task::spawn_local(async move {
                 let answer = resolver.answer(&asked.query).await;
-                // The relay may have died meanwhile.
+                // The asker may have died meanwhile.
                 drop(answers.send(&Resolved { ticket: asked.ticket, answer }, &[]));
             });
         }

@@ -114,6 +114,7 @@ async fn work(inheritance: Inheritance, house: Rc<House>) -> Result<ExitCode, Li
                 | Order::Go { .. }
                 | Order::Read(_)
                 | Order::NoChild { .. }
+                | Order::NoSocket { .. }
                 | Order::Proofs { .. },
                 _,
             ) => {}
@@ -159,6 +160,7 @@ impl House {
             | Grant::ControlSocket
             | Grant::Configuration { .. }
             | Grant::Log
+            | Grant::Socket { .. }
             | Grant::NameServers => {}
         }
         Ok(None)

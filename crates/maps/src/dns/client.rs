@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::message::{Answer, Kind, MESSAGE_BYTES_MAX, read_answer, write_question};
@@ -27,9 +28,19 @@ pub enum Failure {
     NoData,
 }
 
+/// Somebody who asks name servers in our place: where this process may not speak to them itself.
+pub trait Asker: std::fmt::Debug + Send + Sync {
+    /// Asks for a name as it is; an answer has at least one record.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    fn ask(&self, name: &[u8], kind: Kind) -> Result<Answer, Failure>;
+}
+
 /// The servers to ask and how.
 #[derive(Debug, Clone)]
 pub struct Resolver {
+    asker: Option<Arc<dyn Asker>>,
     servers: Vec<SocketAddr>,
     search: Vec<Vec<u8>>,
     timeout: Duration,
@@ -76,7 +87,7 @@ impl Resolver {
     /// These servers, nothing to search, 5 seconds and 2 tries.
     #[must_use]
     pub const fn new(servers: Vec<SocketAddr>) -> Self {
-        Self { servers, search: Vec::new(), timeout: Duration::from_secs(5), tries: 2 }
+        Self { asker: None, servers, search: Vec::new(), timeout: Duration::from_secs(5), tries: 2 }
     }
 
     fn option(&mut self, word: &str) {
@@ -86,6 +97,13 @@ impl Resolver {
         if let Some(tries) = word.strip_prefix("attempts:").and_then(|n| n.parse().ok()) {
             self.tries = u32::clamp(tries, 1, 5);
         }
+    }
+
+    /// The same with somebody who asks in our place.
+    #[must_use]
+    pub fn by(mut self, asker: Option<Arc<dyn Asker>>) -> Self {
+        self.asker = asker;
+        self
     }
 
     /// The same with another patience: seconds for an answer, how often to ask.
@@ -111,6 +129,9 @@ impl Resolver {
     /// # Errors
     /// See [`Failure`].
     pub fn ask(&self, name: &[u8], kind: Kind) -> Result<Answer, Failure> {
+        if let Some(asker) = &self.asker {
+            return asker.ask(name, kind);
+        }
         for _ in 0..self.tries {
             for server in &self.servers {
                 match self.ask_server(*server, name, kind) {

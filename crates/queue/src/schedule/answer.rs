@@ -206,5 +206,6 @@ fn refused(refusal: &Refusal) -> Trouble {
         text: refusal.text.clone(),
         host: Box::default(),
         voice: Voice::Local,
+        said: None,
     }
 }

@@ -205,7 +205,9 @@ impl Scheduler {
                 Transport::Smtp { .. }
                 | Transport::Lmtp(_)
                 | Transport::Maildir(_)
-                | Transport::Mbox(_),
+                | Transport::Mbox(_)
+                | Transport::Program(_)
+                | Transport::Waits { .. },
             ) => {
                 let number = self.destinations.find(route, &self.rules.mailers);
                 let blocked =

@@ -9,7 +9,7 @@ use crate::active::{Active, Round};
 use crate::batch::{Batch, BatchId, BatchRecipient};
 use crate::event::{Event, Stat, To};
 use crate::note::Hold;
-use crate::outcome::{Outcome, Scope, Status, Trouble, Voice};
+use crate::outcome::{Outcome, Scope, Status, Trouble};
 use crate::recipient::{Receipt, State};
 use crate::retry::pause_ms;
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
@@ -260,6 +260,7 @@ impl Scheduler {
             host: trouble.host.clone(),
             status: trouble.status,
             stat,
+            reply: trouble.said.as_ref().map(|said| said.reply.clone()),
             text: trouble.text.clone(),
         }))
     }
@@ -285,7 +286,7 @@ fn judged(active: &Active, index: u32, outcome: Outcome) -> (Stat, Trouble, Stat
     let wants = active.recipient(index).is_some_and(|one| one.notify.wants_success())
         && !active.sender(index).is_empty();
     let sent = |host: Box<[u8]>, text: Box<[u8]>, is_owed: bool| {
-        let said = Trouble { status: Status(2, 0, 0), text, host, voice: Voice::Smtp }.cleaned();
+        let said = Trouble { host, ..Trouble::ours(Status(2, 0, 0), &text) }.cleaned();
         let receipt = is_owed.then(|| Receipt { host: said.host.clone(), text: said.text.clone() });
         (said, receipt)
     };

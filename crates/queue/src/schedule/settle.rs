@@ -232,7 +232,8 @@ impl Scheduler {
             | State::Discarded => return None,
         };
         let Receipt { host, text } = receipt;
-        let trouble = Trouble { status: Status(2, 0, 0), text, host, voice: Voice::Smtp };
+        let voice = Voice::Smtp;
+        let trouble = Trouble { host, voice, ..Trouble::ours(Status(2, 0, 0), &text) };
         let to = active.sender(index).into();
         Some((ReportKind::Success, to, line(active, index, fate, trouble)?))
     }

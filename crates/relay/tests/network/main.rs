@@ -10,11 +10,13 @@ mod server;
 
 use policy::{MailerId, Settings};
 use queue::{Batch, BatchId, BatchRecipient, BodyKind, Notify, Outcome, Scope, Status};
-use relay::{Answer, Body, Job, Lookup, Ourselves, Query, Relay, Report};
+use relay::{Answer, Body, Doors, Job, Lookup, Ourselves, Query, Relay, Report, Way};
 use server::{Deed, Fault, Server};
 use std::cell::RefCell;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -26,6 +28,20 @@ struct NoNames;
 impl Lookup for NoNames {
     fn lookup(&self, _query: Query) -> Pin<Box<dyn Future<Output = Answer> + '_>> {
         Box::pin(std::future::ready(Answer::NoSuchName))
+    }
+}
+
+/// Opens what is named.
+struct UnixDoors;
+
+impl Doors for UnixDoors {
+    fn open(&self, path: &[u8]) -> Pin<Box<dyn Future<Output = Result<OwnedFd, Box<str>>> + '_>> {
+        let path = std::ffi::OsStr::from_bytes(path).to_owned();
+        let opened = std::os::unix::net::UnixStream::connect(path).and_then(|stream| {
+            stream.set_nonblocking(true)?;
+            Ok(stream.into())
+        });
+        Box::pin(std::future::ready(opened.map_err(|error| error.to_string().into())))
     }
 }
 
@@ -56,7 +72,7 @@ impl Office {
             sink.borrow_mut().push(report);
             ring.notify_one();
         });
-        let relay = Relay::new(&settings, Ourselves::default(), lookup, report);
+        let relay = Relay::new(&settings, Ourselves::default(), lookup, Rc::new(UnixDoors), report);
         Self { relay, reports, bell }
     }
 
@@ -114,7 +130,7 @@ fn job(address: SocketAddr, number: u64, recipients: &[&str]) -> Job {
         envelope_id: None,
         created_s: 0,
     };
-    Job { batch, port: 25, connections_max: 1, body: Body::Bytes(text.into()) }
+    Job { batch, way: Way::Smtp { port: 25 }, connections_max: 1, body: Body::Bytes(text.into()) }
 }
 
 fn wire_id(number: u64) -> wire::QueueId {
@@ -247,6 +263,7 @@ fn a_no_at_each_phase_is_for_now_or_for_good() {
             office.relay.submit(job(address, 2, &["c@d"]));
             let reports = office.reports(2).await;
             let found = status(&reports[0].results[0].1).0;
+            // Its status counts: it announced ENHANCEDSTATUSCODES.
             assert_eq!(found, Status(class, 7, 9), "{phase}");
             assert!(is_relayed(&reports[1].results[0].1), "{phase} {reports:?}");
             assert_eq!(server.received.borrow().len(), 1);

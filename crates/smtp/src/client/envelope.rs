@@ -228,11 +228,36 @@ pub(super) fn impossible(
     (!is_fit(transaction.sender)).then_some(Impossible::Sender)
 }
 
+/// Octets of a command that [`mail_line`] and [`rcpt_line`] give.
+pub const COMMAND_BYTES_MAX: usize = 512;
+
+/// The MAIL command of a transaction to a server that can do this, without its end and cut to [`COMMAND_BYTES_MAX`]: for
+/// reports.
+#[must_use]
+pub fn mail_line(transaction: &Transaction<'_>, extensions: &Extensions) -> Vec<u8> {
+    let mut line = Vec::new();
+    write_mail(transaction, extensions, &mut line);
+    shown(line)
+}
+
+/// The RCPT command of a recipient, as [`mail_line`].
+#[must_use]
+pub fn rcpt_line(recipient: &Recipient<'_>, extensions: &Extensions) -> Vec<u8> {
+    let mut line = Vec::new();
+    write_rcpt(recipient, extensions, &mut line);
+    shown(line)
+}
+
+fn shown(mut line: Vec<u8>) -> Vec<u8> {
+    line.truncate(line.trim_ascii_end().len().min(COMMAND_BYTES_MAX));
+    line
+}
+
 fn write_mail(transaction: &Transaction<'_>, extensions: &Extensions, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"MAIL FROM:<");
+    out.extend_from_slice(b"MAIL From:<");
     out.extend_from_slice(transaction.sender);
     out.push(b'>');
-    if extensions.has(Extension::Size) {
+    if extensions.has(Extension::Size) && transaction.size_bytes > 0 {
         out.extend_from_slice(format!(" SIZE={}", transaction.size_bytes).as_bytes());
     }
     // To a server without 8BITMIME octets go as they are (sendmail's `pass8`).
@@ -243,20 +268,20 @@ fn write_mail(transaction: &Transaction<'_>, extensions: &Extensions, out: &mut 
         out.extend_from_slice(b" SMTPUTF8");
     }
     if extensions.has(Extension::Dsn) {
-        if let Some(ret) = transaction.ret {
-            out.extend_from_slice(b" RET=");
-            out.extend_from_slice(ret.as_bytes());
-        }
         if let Some(id) = transaction.envelope_id.filter(|id| is_value(id)) {
             out.extend_from_slice(b" ENVID=");
             out.extend_from_slice(id);
+        }
+        if let Some(ret) = transaction.ret {
+            out.extend_from_slice(b" RET=");
+            out.extend_from_slice(ret.as_bytes());
         }
     }
     out.extend_from_slice(b"\r\n");
 }
 
 fn write_rcpt(recipient: &Recipient<'_>, extensions: &Extensions, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"RCPT TO:<");
+    out.extend_from_slice(b"RCPT To:<");
     out.extend_from_slice(recipient.address);
     out.push(b'>');
     if extensions.has(Extension::Dsn) {

@@ -29,6 +29,8 @@ pub enum Extension {
     Dsn,
     /// RFC 6531.
     SmtpUtf8,
+    /// RFC 2034: what looks like an enhanced status code is one.
+    EnhancedStatusCodes,
 }
 
 /// What a server can do.
@@ -46,6 +48,7 @@ impl Extension {
             Self::Size => 4,
             Self::Dsn => 8,
             Self::SmtpUtf8 => 16,
+            Self::EnhancedStatusCodes => 32,
         }
     }
 }
@@ -75,6 +78,7 @@ impl Extensions {
                 ("SIZE", Extension::Size),
                 ("DSN", Extension::Dsn),
                 ("SMTPUTF8", Extension::SmtpUtf8),
+                ("ENHANCEDSTATUSCODES", Extension::EnhancedStatusCodes),
             ];
             let found =
                 known.iter().find(|(name, _)| keyword.eq_ignore_ascii_case(name.as_bytes()));

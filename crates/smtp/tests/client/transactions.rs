@@ -41,7 +41,7 @@ fn a_transaction_is_one_flight_where_the_server_pipelines() {
     let (session, sent, results) = run(Protocol::Smtp, &server, &["x@c", "y@c", "z@c"]);
     assert_eq!(
         sent,
-        "EHLO us.test\r\nMAIL FROM:<a@b.test> SIZE=26 BODY=8BITMIME\r\nRCPT TO:<x@c>\r\nRCPT TO:<y@c>\r\nRCPT TO:<z@c>\r\nDATA\r\n\
+        "EHLO us.test\r\nMAIL From:<a@b.test> SIZE=26 BODY=8BITMIME\r\nRCPT To:<x@c>\r\nRCPT To:<y@c>\r\nRCPT To:<z@c>\r\nDATA\r\n\
          Subject: x\r\n\r\n..dot\r\ntext\r\n.\r\n"
     );
     assert_eq!(all(&results), ["never", "later", "delivered"]);
@@ -58,8 +58,8 @@ fn a_server_of_before_1995_gets_helo_and_one_command_at_a_time() {
     assert_eq!(session.want(), Want::Answer(Patience::Greeting));
     assert_eq!(said(&mut session, "220 hi\r\n"), "EHLO us.test\r\n");
     assert_eq!(said(&mut session, "502 what?\r\n"), "HELO us.test\r\n");
-    assert_eq!(said(&mut session, "250 hi\r\n"), "MAIL FROM:<a@b.test>\r\n");
-    assert_eq!(said(&mut session, "250 ok\r\n"), "RCPT TO:<x@c>\r\n");
+    assert_eq!(said(&mut session, "250 hi\r\n"), "MAIL From:<a@b.test>\r\n");
+    assert_eq!(said(&mut session, "250 ok\r\n"), "RCPT To:<x@c>\r\n");
     assert_eq!(said(&mut session, "250 ok\r\n"), "DATA\r\n");
     assert_eq!(session.want(), Want::Answer(Patience::Data));
     let body = "Subject: x\r\n\r\n..dot\r\ntext\r\n.\r\n";
@@ -172,10 +172,10 @@ fn dsn_parameters_go_to_who_knows_them() {
     for (hello, mail, rcpt) in [
         (
             HELLO,
-            "MAIL FROM:<> SIZE=10 RET=HDRS ENVID=QQ",
-            "RCPT TO:<x@c> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;x+40c",
+            "MAIL From:<> SIZE=10 RET=HDRS ENVID=QQ",
+            "RCPT To:<x@c> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;x+40c",
         ),
-        ("250-x\r\n250 PIPELINING\r\n", "MAIL FROM:<>", "RCPT TO:<x@c>"),
+        ("250-x\r\n250 PIPELINING\r\n", "MAIL From:<>", "RCPT To:<x@c>"),
     ] {
         let mut session = Session::new(Protocol::Smtp, b"us.test");
         session.receive(b"220 hi\r\n");

@@ -7,7 +7,7 @@ use crate::edges::{Grant, Identity};
 use crate::request::SOCKET_NAME;
 use crate::roles::Role;
 use policy::settings::{Listener, LogTo};
-use policy::{MailboxPlace, Settings, Transport};
+use policy::{LmtpPlace, MailboxPlace, Settings, Transport};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -79,6 +79,19 @@ impl Hands {
     /// A new connection to the system's log, if lines go there and it is there.
     pub(super) fn log_socket(&self) -> Option<OwnedFd> {
         if self.wants_syslog { sys::socket::connect_syslog().ok() } else { None }
+    }
+
+    /// A connection to the LMTP server that a mailer of the settings has behind this path. Whoever asks for
+    /// another path is told that there is none.
+    pub(super) fn connect(path: &[u8], settings: &Settings) -> Result<OwnedFd, String> {
+        let is_his = |transport: &Transport| matches!(transport, Transport::Lmtp(LmtpPlace::Unix(known)) if **known == *path);
+        if !settings.mailers.iter().any(|mailer| is_his(&mailer.transport)) {
+            return Err("no mailer has its server there".into());
+        }
+        sys::socket::connect_unix(&crate::path_of(path)).map_err(|error| {
+            let text = error.to_string();
+            text.split(" (os error").next().unwrap_or_default().to_owned()
+        })
     }
 
     /// What this role gets at its start.
@@ -153,6 +166,8 @@ fn mail_group(settings: &Settings) -> Vec<u32> {
         | Transport::Maildir(_)
         | Transport::Smtp { .. }
         | Transport::Lmtp(_)
+        | Transport::Program(_)
+        | Transport::Waits { .. }
         | Transport::Discard
         | Transport::Error => None,
     });

@@ -133,17 +133,12 @@ impl House {
     pub(super) fn carry(&mut self, batch: &Batch) {
         let mailer = self.settings.mailers.get(usize::from(batch.mailer.0));
         let user = match mailer.map(|mailer| &mailer.transport) {
-            Some(Transport::Smtp { .. }) if !self.carriers.has_relay() => {
+            Some(Transport::Smtp { .. } | Transport::Lmtp(_)) if !self.carriers.has_relay() => {
                 // Not the destination's fault: it waits for the relay to come, not for a retry.
                 self.carriers.without_relay.push(batch.clone());
                 return;
             }
-            Some(Transport::Smtp { .. }) => None,
-            Some(Transport::Lmtp(_)) => {
-                // Nobody here has a connection to an LMTP server yet: the mail waits, and mailq says why.
-                self.come_back(batch, b"delivery by LMTP is not there yet");
-                return;
-            }
+            Some(Transport::Smtp { .. } | Transport::Lmtp(_)) => None,
             Some(Transport::Maildir(place) | Transport::Mbox(place)) => match place {
                 MailboxPlace::Folder(_) => Some(Box::default()),
                 MailboxPlace::Spool(_) | MailboxPlace::Home(_) => {
@@ -151,6 +146,15 @@ impl House {
                     batch.recipients.first().map(|recipient| recipient.user.clone())
                 }
             },
+            Some(Transport::Program(_)) => {
+                self.come_back(batch, b"delivery by programs is not there yet");
+                return;
+            }
+            Some(Transport::Waits { reason }) => {
+                let reason = reason.clone();
+                self.come_back(batch, &reason);
+                return;
+            }
             Some(Transport::Discard | Transport::Error) | None => {
                 self.come_back(batch, b"no way to carry this");
                 return;

@@ -87,8 +87,11 @@ fn to_line(out: &mut Vec<u8>, to: &To, settings: &Settings) {
     if !to.host.is_empty() {
         put(out, &[b", relay=", &to.host]);
     }
-    let status = format!(", dsn={}, stat=", to.status);
-    out.extend_from_slice(status.as_bytes());
+    put(out, &[format!(", dsn={}", to.status).as_bytes()]);
+    if let Some(reply) = &to.reply {
+        put(out, &[b", reply=", reply]);
+    }
+    put(out, &[b", stat="]);
     match to.stat {
         // The delivery agents of this machine have nothing to add.
         Stat::Sent if to.text.is_empty() || *to.text == *b"Sent" => put(out, &[b"Sent"]),

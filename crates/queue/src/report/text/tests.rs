@@ -41,6 +41,7 @@ fn smtp(text: &[u8]) -> Trouble {
         text: text.into(),
         host: b"mx1.remote.test"[..].into(),
         voice: Voice::Smtp,
+        said: None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! What this host and this run are called, before any line of the configuration is read.
+//! What this host and this run are called, before any line of a sendmail.cf is read.
 
 use policy_cf::load::Facts;
 use policy_cf::read::chars::{trim_end, words};
@@ -6,8 +6,10 @@ use policy_cf::read::chars::{trim_end, words};
 /// The version that the configuration's `$v` names: the release that is followed.
 const VERSION: &[u8] = b"8.17.1.9";
 
-/// Gathers them: the host's name, its full name and addresses as hosts(5) has them.
-pub(crate) fn gather() -> Facts {
+/// Gathers them: the host's name, its full name and addresses as hosts(5) has them. `mode` is the letter of
+/// `${opMode}`.
+#[must_use]
+pub fn gather(mode: &[u8]) -> Facts {
     let short = std::fs::read("/proc/sys/kernel/hostname").unwrap_or_default();
     let short = trim_end(&short).to_vec();
     let text = std::fs::read("/etc/hosts").unwrap_or_default();
@@ -32,7 +34,7 @@ pub(crate) fn gather() -> Facts {
         aliases,
         version: VERSION.to_vec(),
         caller: b"root@localhost".to_vec(),
-        mode: b"t".to_vec(),
+        mode: mode.to_vec(),
         load_average: b"0".to_vec(),
         process: std::process::id().to_string().into_bytes(),
         ..Facts::default()

@@ -1,0 +1,57 @@
+//! A sendmail.cf in the policy's process: where its engines rest, and the maps that each of them has open.
+//!
+//! As many engines are made as questions are worked on at the same time: a map that is slow holds up its own engine only.
+
+use crate::name_service::NameService;
+use maps::{Outside, Places};
+use policy_cf::world::World;
+use policy_cf::{CfPolicy, Engine, Given, Pool};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Engines that rest; one more is dropped. Each has its own files open.
+const RESTING_MAX: usize = 64;
+
+/// The engines of one configuration.
+struct Resting {
+    engines: Mutex<Vec<Engine>>,
+    /// Who asks name servers; `None`: each world does so itself (commands that are in no cage).
+    names: Option<Arc<NameService>>,
+}
+
+impl Pool for Resting {
+    fn world(&self) -> Box<dyn World + Send> {
+        let outside = Outside::new(Places::default());
+        match &self.names {
+            Some(names) => Box::new(outside.asking(Arc::<NameService>::clone(names))),
+            None => Box::new(outside),
+        }
+    }
+
+    fn take(&self) -> Option<Engine> {
+        // A thread that died while it held the lock left a whole list.
+        self.engines.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn give(&self, engine: Engine) {
+        let mut engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
+        if engines.len() < RESTING_MAX {
+            engines.push(engine);
+        }
+    }
+}
+
+/// Reads a sendmail.cf; its warnings, ready to print, come with it.
+///
+/// # Errors
+/// What is wrong in it, in sendmail's words.
+pub(crate) fn open(
+    name: &str,
+    text: &[u8],
+    given: &Given,
+    names: Option<Arc<NameService>>,
+) -> Result<(CfPolicy, String), String> {
+    let shown = |text: Vec<u8>| String::from_utf8_lossy(&text).trim_end().to_owned();
+    let pool = Box::new(Resting { engines: Mutex::default(), names });
+    let (policy, said) = CfPolicy::open(name.as_bytes(), text, given, pool).map_err(shown)?;
+    Ok((policy, shown(said)))
+}

@@ -1,0 +1,129 @@
+//! A server that is told what to do by a sendmail.cf.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_ironpost");
+
+/// No wait of these tests is longer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const CF: &str = "V10/Berkeley
+Djmail.example.test
+C{Bad}spam.test
+O OperatorChars=.:%@!^/[]+
+O SmtpGreetingMessage=$j Rules; $b
+Scheck_mail
+R<$*@$={Bad}>\t$#error $@ 5.7.1 $: \"550 no mail from \" $2
+Scheck_rcpt
+R<$*@closed.test>\t$#error $@ 5.7.1 $: \"550 Relaying denied for \" $&f \" from \" $&{client_addr}
+S3
+R<$*>\t$1
+S0
+R$-\t$#local $: $1
+R$-@$+\t$#esmtp $@ $2 $: $1@$2
+Mlocal, P=[FILE], F=lsDFMAw5:/|@qSP, A=FILE /var/mail/$u
+Mesmtp, P=[IPC], F=mDFMuXa, A=TCP $h
+";
+
+/// Ends the server, whatever the test came to.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn serve(folder: &Path, port: u16) -> Server {
+    let config = folder.join("sendmail.cf");
+    fs::write(&config, CF).unwrap();
+    let child = Command::new(PROGRAM)
+        .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--config"])
+        .arg(config)
+        .arg("--data")
+        .arg(folder.join("data"))
+        .stdout(fs::File::create(folder.join("log")).unwrap())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    Server(child)
+}
+
+fn session(port: u16) -> BufReader<TcpStream> {
+    let since = Instant::now();
+    while since.elapsed() < PATIENCE {
+        if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) {
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            return BufReader::new(stream);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("nobody listens");
+}
+
+fn say(session: &mut BufReader<TcpStream>, line: &str) -> String {
+    if !line.is_empty() {
+        session.get_mut().write_all(format!("{line}\r\n").as_bytes()).unwrap();
+    }
+    loop {
+        let mut reply = String::new();
+        assert!(session.read_line(&mut reply).unwrap() > 0, "the server closed");
+        if reply.as_bytes().get(3) != Some(&b'-') {
+            return reply.trim_end().to_owned();
+        }
+    }
+}
+
+#[test]
+fn a_server_answers_with_the_rule_sets_of_its_sendmail_cf() {
+    let folder = TempDir::new_in("/tmp").unwrap();
+    // Its roles are other users when we are root.
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let server = serve(folder.path(), port);
+    let mut session = session(port);
+    let greeting = say(&mut session, "");
+    assert!(greeting.starts_with("220 mail.example.test ESMTP Rules;"), "{greeting}");
+    assert!(say(&mut session, "EHLO client.test").starts_with("250 "));
+    assert_eq!(
+        say(&mut session, "MAIL FROM:<a@spam.test>"),
+        "550 5.7.1 <a@spam.test>... no mail from spam.test"
+    );
+    assert!(say(&mut session, "MAIL FROM:<a@b.test>").starts_with("250 2.1.0"));
+    assert_eq!(
+        say(&mut session, "RCPT TO:<u@closed.test>"),
+        "550 5.7.1 <u@closed.test>... Relaying denied for a@b.test from 127.0.0.1"
+    );
+    assert!(say(&mut session, "RCPT TO:<u@open.test>").starts_with("250 2.1.5"));
+    let unknown = say(&mut session, "RCPT TO:<no-such-user-here>");
+    assert_eq!(unknown, "550 5.1.1 <no-such-user-here>... User unknown");
+    drop(server);
+    let log = fs::read_to_string(folder.path().join("log")).unwrap();
+    assert!(log.contains("ruleset=check_rcpt, arg1=<u@closed.test>, relay="), "{log}");
+}
+
+#[test]
+fn a_wrong_sendmail_cf_is_no_server() {
+    let folder = TempDir::new_in("/tmp").unwrap();
+    let config = folder.path().join("sendmail.cf");
+    fs::write(&config, "V10/Berkeley\nYodd\n").unwrap();
+    let output = Command::new(PROGRAM)
+        .args(["serve", "--config"])
+        .arg(&config)
+        .arg("--data")
+        .arg(folder.path().join("data"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("line 2: unknown configuration line"), "{said}");
+}

@@ -1,0 +1,147 @@
+//! M lines as the carriers that other roles know.
+
+use crate::machine::Machine;
+use crate::mailer::Mailer;
+use crate::token::show;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+use policy::{Carriage, LmtpPlace, MailerFlags, Program, Route, Transport};
+
+/// Connections to one destination at the same time: sendmail has as many as queue runners.
+const CONCURRENCY_MAX: u32 = 20;
+/// The port of SMTP where `A=` names none.
+const SMTP_PORT: u16 = 25;
+
+/// All mailers, by number.
+pub(super) fn mailers(machine: &Machine<'_>) -> Vec<policy::Mailer> {
+    machine.config.mailers.iter().map(|mailer| carrier(machine, mailer)).collect()
+}
+
+fn carrier(machine: &Machine<'_>, mailer: &Mailer) -> policy::Mailer {
+    let positive = |number: i64| u32::try_from(number).unwrap_or(0);
+    policy::Mailer {
+        name: mailer.name.clone().into(),
+        transport: transport(machine, mailer),
+        recipients_max: positive(mailer.recipients_max).clamp(1, 1000),
+        concurrency_max: CONCURRENCY_MAX,
+        carriage: Carriage {
+            flags: flags(mailer),
+            line_bytes_max: positive(mailer.line_max),
+            line_end: mailer.line_end.clone().into(),
+            message_bytes_max: u64::try_from(mailer.size_max).unwrap_or(0),
+            messages_max: positive(mailer.messages_max),
+            charset: mailer.charset.clone().unwrap_or_default().into(),
+            types: mailer.types.clone().map(|kind| kind.unwrap_or_default().into()),
+        },
+    }
+}
+
+fn flags(mailer: &Mailer) -> MailerFlags {
+    let set = (0..128_u8).filter(|flag| mailer.flags.has(*flag));
+    set.fold(MailerFlags::default(), MailerFlags::with)
+}
+
+fn transport(machine: &Machine<'_>, mailer: &Mailer) -> Transport {
+    let arguments = &mailer.arguments;
+    let second = arguments.get(1).map(Vec::as_slice).unwrap_or_default();
+    if mailer.name.eq_ignore_ascii_case(b"discard") {
+        return Transport::Discard;
+    }
+    match mailer.path.as_slice() {
+        b"[IPC]" | b"[TCP]" => {
+            let is_lmtp = mailer.flags.has(b'z');
+            let port = arguments.get(2).map_or(Some(SMTP_PORT), |text| port(text));
+            match (arguments.first().map(Vec::as_slice), is_lmtp, port) {
+                (Some(b"FILE"), true, _) if second.first() == Some(&b'/') => {
+                    Transport::Lmtp(LmtpPlace::Unix(second.into()))
+                }
+                (_, true, Some(port)) => match address(second) {
+                    Some(address) => {
+                        Transport::Lmtp(LmtpPlace::Tcp(SocketAddr::new(address, port)))
+                    }
+                    None => waits(b"LMTP to a host that is found by name is not served"),
+                },
+                (Some(b"FILE"), false, _) => waits(b"SMTP over a Unix socket is not served"),
+                (_, false, Some(port)) => Transport::Smtp { port },
+                (_, _, None) => waits(b"the port of this mailer has no known name"),
+            }
+        }
+        b"[LPC]" => waits(b"P=[LPC] has no program to talk to"),
+        b"[FILE]" => waits(b"delivery into files is not served"),
+        b"/dev/null" if mailer.name == b"*include*" => waits(b"lists are expanded before delivery"),
+        path => Transport::Program(Box::new(program(machine, mailer, path))),
+    }
+}
+
+fn waits(reason: &[u8]) -> Transport {
+    Transport::Waits { reason: reason.into() }
+}
+
+fn program(machine: &Machine<'_>, mailer: &Mailer, path: &[u8]) -> Program {
+    let macros = &machine.config.macros;
+    let shown = |argument: &Vec<u8>| {
+        let mut text = Vec::new();
+        show(argument, &|id, out| macros.show_name(id, out), &mut text);
+        text.into()
+    };
+    let ids = mailer
+        .user
+        .and_then(|(uid, gid)| Some((u32::try_from(uid).ok()?, u32::try_from(gid).ok()?)));
+    Program {
+        path: path.into(),
+        arguments: mailer.arguments.iter().map(shown).collect(),
+        is_lmtp: mailer.flags.has(b'z'),
+        ids,
+        folders: mailer.folders.clone().unwrap_or_default().into(),
+        root: mailer.root.clone().unwrap_or_default().into(),
+        nice: i8::try_from(mailer.nice.clamp(-20, 20)).unwrap_or(0),
+        wait_s: mailer.wait.as_deref().map_or(0, |text| super::tune::seconds(text, b's')),
+    }
+}
+
+/// A port by number or by the names that everybody knows.
+pub(super) fn port(text: &[u8]) -> Option<u16> {
+    match text {
+        b"smtp" | b"mail" => Some(25),
+        b"submission" | b"msa" | b"msp" => Some(587),
+        b"smtps" | b"submissions" | b"urd" | b"ssmtp" => Some(465),
+        b"lmtp" => Some(24),
+        digits => str::from_utf8(digits).ok()?.parse().ok().filter(|port| *port != 0),
+    }
+}
+
+/// An address without a name server: `192.0.2.1`, `[192.0.2.1]`, `IPv6:::1`, `localhost`.
+pub(super) fn address(text: &[u8]) -> Option<IpAddr> {
+    let bare = text.strip_prefix(b"[").and_then(|text| text.strip_suffix(b"]")).unwrap_or(text);
+    if bare.eq_ignore_ascii_case(b"localhost") {
+        return Some(IpAddr::from([127, 0, 0, 1]));
+    }
+    let head = bare.get(..5).filter(|head| head.eq_ignore_ascii_case(b"ipv6:"));
+    let bare = head.and_then(|_| bare.get(5..)).unwrap_or(bare);
+    str::from_utf8(bare).ok()?.parse().ok()
+}
+
+/// `Full Name <user@host>`: as VRFY shows whom it found.
+pub(super) fn shown_user(machine: &mut Machine<'_>, route: &Route) -> Vec<u8> {
+    let mut text = Vec::new();
+    let mailer = machine.config.mailers.get(usize::from(route.mailer.0));
+    if mailer.is_some_and(|mailer| mailer.flags.has(b'w'))
+        && let Some(user) = machine.world.user(&route.user)
+    {
+        let full = user.gecos.split(|octet| *octet == b',').next().unwrap_or_default();
+        text.extend(full.iter().filter(|octet| !octet.is_ascii_control()));
+    }
+    if !text.is_empty() {
+        text.push(b' ');
+    }
+    text.push(b'<');
+    text.extend_from_slice(&route.user);
+    if !route.user.contains(&b'@') {
+        text.push(b'@');
+        let own = machine.expand(b"\x81j");
+        text.extend_from_slice(&own);
+    }
+    text.push(b'>');
+    text
+}

@@ -1,0 +1,218 @@
+//! Every question and the rule sets that answer it.
+
+use super::check::{self, Outcome, clean, refusal};
+use super::moment::{self, decimal};
+use super::{CfPolicy, carry, greet, local};
+use crate::machine::Machine;
+use crate::resolve::Side;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use policy::{Acceptance, Ask, Macros, Origin, Parameters, Question, Refusal, Verdict};
+
+/// Macros that one answer carries back at most, and octets of one of them.
+const CARRIED_MAX: usize = 32;
+const CARRIED_OCTETS_MAX: usize = 1024;
+
+/// `<ADDRESS>`: as rule sets are told an address of the envelope.
+pub(super) fn bracketed(address: &[u8]) -> Vec<u8> {
+    [b"<".as_slice(), address, b">"].concat()
+}
+
+/// Answers one question.
+pub(super) fn judge(policy: &CfPolicy, machine: &mut Machine<'_>, question: &Question) -> Verdict {
+    let facts = &question.facts;
+    let port = policy.ports.get(usize::from(facts.daemon));
+    moment::set(machine, facts, port);
+    machine.config.macros.mark();
+    match &question.ask {
+        Ask::Connect => connect(machine, &facts.origin),
+        Ask::Hello { name } => {
+            machine.config.macros.set(b's', Some(clean(name)));
+            yes(machine)
+        }
+        Ask::Sender { address, parameters } => {
+            let needs_auth = port.is_some_and(|port| port.has(b'a'));
+            if needs_auth && matches!(facts.origin, Origin::Client { .. }) {
+                // There is no AUTH here, so a port that demands it takes no mail.
+                let text = b"Authentication required";
+                return Verdict::Refuse(Refusal::new(530, (5, 7, 0), text, b""));
+            }
+            sender(machine, address, parameters)
+        }
+        Ask::Recipient { address } => recipient(machine, address),
+        Ask::Data => {
+            let count = decimal(facts.recipients);
+            simple(machine, b"check_data", &count, None, b"")
+        }
+        Ask::EndOfHeader { fields, size_bytes } => {
+            let (fields, size) = (decimal(*fields), decimal(*size_bytes));
+            simple(machine, b"check_eoh", &fields, Some(&size), b"")
+        }
+        Ask::EndOfMessage { size_bytes } => {
+            let size = decimal(*size_bytes);
+            machine.config.macros.set_named(b"msg_size", &size);
+            simple(machine, b"check_eom", &size, None, b"")
+        }
+        Ask::Verify { argument } => {
+            asked_about(policy, machine, b"check_vrfy", argument, policy.settings.answers_vrfy)
+        }
+        Ask::Expand { argument } => {
+            asked_about(policy, machine, b"check_expn", argument, policy.settings.answers_expn)
+        }
+        Ask::Turn { argument } => simple(machine, b"check_etrn", argument, None, b""),
+        Ask::Other { line } => {
+            let class: &[u8] = if is_known(line) { b"2" } else { b"5" };
+            simple(machine, b"check_other", line, Some(class), b"")
+        }
+    }
+}
+
+/// Whether a command that has no rule set of its own is answered with a yes.
+fn is_known(line: &[u8]) -> bool {
+    let word = line.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+    [b"NOOP".as_slice(), b"HELP", b"RSET", b"VERB"]
+        .iter()
+        .any(|known| word.eq_ignore_ascii_case(known))
+}
+
+/// One rule set, and nothing else.
+fn simple(
+    machine: &mut Machine<'_>,
+    set: &[u8],
+    first: &[u8],
+    second: Option<&[u8]>,
+    about: &[u8],
+) -> Verdict {
+    let outcome = check::run(machine, set, first, second, about);
+    outcome.verdict(set).unwrap_or_else(|| yes(machine))
+}
+
+/// A yes with what the rules set meanwhile.
+fn yes(machine: &Machine<'_>) -> Verdict {
+    Verdict::Accept(Acceptance { macros: carried(machine), ..Acceptance::default() })
+}
+
+/// What rule sets set, in bounds.
+fn carried(machine: &Machine<'_>) -> Macros {
+    let set = machine.config.macros.since_mark().into_iter();
+    set.filter(|(_, value)| value.len() <= CARRIED_OCTETS_MAX)
+        .take(CARRIED_MAX)
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect()
+}
+
+/// The connection: check_relay, and the greeting.
+fn connect(machine: &mut Machine<'_>, origin: &Origin) -> Verdict {
+    if let Origin::Client { peer, .. } = origin {
+        let name = machine.config.macros.value_named(b"client_name").unwrap_or_default().to_vec();
+        let address = moment::address_text(peer.ip());
+        let outcome = check::run(machine, b"check_relay", &name, Some(&address), b"");
+        if let Some(verdict) = outcome.verdict(b"check_relay") {
+            return verdict;
+        }
+    }
+    let macros = carried(machine);
+    Verdict::Accept(Acceptance { lines: greet::lines(machine), macros, ..Acceptance::default() })
+}
+
+/// MAIL: the sender is resolved (`${mail_mailer}` and its kin), then check_mail.
+fn sender(machine: &mut Machine<'_>, address: &[u8], parameters: &Parameters) -> Verdict {
+    let shown = bracketed(&clean(address));
+    let macros = &mut machine.config.macros;
+    moment::set_sender(macros, address);
+    macros.set_named(b"addr_type", b"e s");
+    macros.set_named(b"msg_size", &decimal(parameters.size_bytes.unwrap_or(0)));
+    machine.replies.clear();
+    let resolved = if address.is_empty() {
+        None
+    } else {
+        let side = Side { is_sender: true, is_header: false };
+        let resolved = machine.parse(&shown, side);
+        let reply = resolved.as_ref().and_then(|resolved| resolved.refusal.clone());
+        let is_refused = resolved.as_ref().is_none_or(|resolved| resolved.mailer.is_none());
+        if is_refused {
+            let reply = reply.or_else(|| machine.replies.pop());
+            let reply = reply.unwrap_or_else(|| b"553 5.1.7 Invalid sender address".to_vec());
+            return Verdict::Refuse(refusal(&reply, None, &shown, b""));
+        }
+        resolved
+    };
+    let macros = &mut machine.config.macros;
+    macros.mark();
+    if let Some(resolved) = resolved {
+        macros.set_named(b"mail_mailer", &resolved.mailer_name);
+        macros.set_named(b"mail_host", &clean(resolved.host.as_deref().unwrap_or_default()));
+        macros.set_named(b"mail_addr", &clean(&resolved.user));
+    } else {
+        // The null sender is the postmaster's daemon: `$#local $: <>`.
+        macros.set_named(b"mail_mailer", b"local");
+        macros.set_named(b"mail_host", b"");
+        macros.set_named(b"mail_addr", b"<>");
+    }
+    match check::run(machine, b"check_mail", &shown, None, &shown).verdict(b"check_mail") {
+        Some(verdict) => verdict,
+        None => yes(machine),
+    }
+}
+
+/// RCPT: rule sets 3 and 0, check_rcpt, and whether there is such a user.
+fn recipient(machine: &mut Machine<'_>, address: &[u8]) -> Verdict {
+    let shown = bracketed(&clean(address));
+    let resolved = match local::resolve(machine, &shown) {
+        Ok(resolved) => resolved,
+        Err(refusal) => return Verdict::Refuse(refusal),
+    };
+    let macros = &mut machine.config.macros;
+    macros.set_named(b"rcpt_mailer", &resolved.mailer_name);
+    macros.set_named(b"rcpt_host", &clean(resolved.host.as_deref().unwrap_or_default()));
+    macros.set_named(b"rcpt_addr", &clean(&resolved.user));
+    macros.set_named(b"addr_type", b"e r");
+    macros.mark();
+    let outcome = check::run(machine, b"check_rcpt", &shown, None, &shown);
+    if let Some(verdict) = outcome.verdict(b"check_rcpt") {
+        return verdict;
+    }
+    let macros = carried(machine);
+    match local::place(machine, &shown, resolved) {
+        Ok(route) => {
+            Verdict::Accept(Acceptance { route: Some(route), macros, ..Acceptance::default() })
+        }
+        Err(refusal) => Verdict::Refuse(refusal),
+    }
+}
+
+/// VRFY and EXPN: the rule set, then where the address leads.
+fn asked_about(
+    policy: &CfPolicy,
+    machine: &mut Machine<'_>,
+    set: &[u8],
+    argument: &[u8],
+    answers: bool,
+) -> Verdict {
+    // A discard means nothing here: sendmail goes on, too.
+    if let Outcome::Refuse(refusal) = check::run(machine, set, argument, None, argument) {
+        return Verdict::Refuse(refusal);
+    }
+    if !answers {
+        let is_expansion = set == b"check_expn";
+        let (code, status, text): (u16, _, &[u8]) = if is_expansion {
+            (502, (5, 7, 0), b"Sorry, we do not allow this operation")
+        } else {
+            (252, (2, 5, 2), b"Cannot VRFY user; try RCPT to attempt delivery (or try finger)")
+        };
+        return Verdict::Refuse(Refusal::new(code, status, text, b"privacy"));
+    }
+    let trimmed = clean(argument.trim_ascii());
+    let route = match local::route(machine, &trimmed) {
+        Ok(route) => route,
+        Err(refusal) => return Verdict::Refuse(refusal),
+    };
+    let text = carry::shown_user(machine, &route);
+    let mailer = policy.base.mailers.get(usize::from(route.mailer.0));
+    let knows = mailer.is_some_and(|mailer| mailer.flags.has(b'q'));
+    if set == b"check_vrfy" && !knows {
+        return Verdict::Refuse(Refusal::new(252, (2, 1, 5), &text, b""));
+    }
+    let line: Box<[u8]> = text.into();
+    Verdict::Accept(Acceptance { lines: [line].into(), ..Acceptance::default() })
+}

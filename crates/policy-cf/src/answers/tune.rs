@@ -1,0 +1,248 @@
+//! Options as settings of the roles (SENDMAIL's op.me, section 5.6).
+//!
+//! What sendmail leaves without bounds has ours: a zero there means "no limit", here "the house's limit".
+
+use super::ports::{self, Port};
+use super::{Given, carry, greet};
+use crate::machine::Machine;
+use crate::read::values::number;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use policy::Settings;
+use policy::settings::{Limits, Listener, LogTo, Logging, Paths, Retry, Timeouts};
+
+/// The folder of ours inside sendmail's queue folder.
+const SPOOL: &[u8] = b"ironpost";
+/// Where queues are when the configuration names no folder.
+const QUEUE: &[u8] = b"/var/spool/mqueue";
+/// Where a server of root's has its control socket.
+const RUN: &[u8] = b"/run/ironpost";
+/// Octets of a block, as MinFreeBlocks counts them.
+const BLOCK_BYTES: u64 = 4096;
+/// Recipients of a transaction at most: a frame between two roles holds a thousand.
+const RECIPIENTS_MAX: u32 = 1000;
+/// Sessions at most, whatever MaxDaemonChildren says.
+const SESSIONS_MAX: u32 = 1_000_000;
+/// The longest time that is waited for anything.
+const WAIT_S_MAX: u32 = 86_400 * 30;
+
+/// The settings, and the listeners with what rules want to know of them. Warnings go to `said`.
+pub(super) fn settings(
+    machine: &mut Machine<'_>,
+    given: &Given,
+    said: &mut Vec<u8>,
+) -> Result<(Settings, Vec<Port>), Vec<u8>> {
+    let ports = if given.listen.is_empty() {
+        ports::read(machine, said)?
+    } else {
+        given.listen.iter().copied().map(Port::plain).collect()
+    };
+    let host_name = machine.expand(b"\x81j");
+    let privacy = privacy(machine);
+    let has = |word: &[u8]| privacy.iter().any(|flag| flag == word);
+    let is_away = has(b"goaway");
+    let settings = Settings {
+        host_name: host_name.into(),
+        greeting: greeting(machine),
+        listeners: ports.iter().map(listener).collect(),
+        mailers: carry::mailers(machine),
+        offers_dsn: !(is_away || has(b"noreceipts")),
+        answers_vrfy: !(is_away || has(b"novrfy")),
+        answers_expn: !(is_away || has(b"noexpn")),
+        limits: limits(machine),
+        timeouts: timeouts(machine),
+        retry: retry(machine),
+        paths: paths(machine, given),
+        logging: Logging {
+            to: if given.is_root { LogTo::Syslog } else { LogTo::Stdout },
+            level: u8::try_from(value(machine, "LogLevel").map_or(9, number)).unwrap_or(u8::MAX),
+            is_json: false,
+        },
+        postmaster: value(machine, "DoubleBounceAddress").unwrap_or(b"postmaster").into(),
+        ..Settings::default()
+    };
+    Ok((settings, ports))
+}
+
+fn listener(port: &Port) -> Listener {
+    // sendmail adds Date, From and Message-Id to all mail, as the flags of its mailers say.
+    Listener { address: port.address, name: port.name.clone().into(), is_submission: true }
+}
+
+fn value<'m>(machine: &'m Machine<'_>, name: &str) -> Option<&'m [u8]> {
+    machine.config.options.values.get(name).map(Vec::as_slice)
+}
+
+/// A number that is above zero.
+fn positive(machine: &Machine<'_>, name: &str) -> Option<u64> {
+    let found = number(value(machine, name)?);
+    u64::try_from(found).ok().filter(|found| *found > 0)
+}
+
+fn positive_u32(machine: &Machine<'_>, name: &str) -> Option<u32> {
+    positive(machine, name).map(|found| u32::try_from(found).unwrap_or(u32::MAX))
+}
+
+/// The flags of all PrivacyOptions, in lower case.
+fn privacy(machine: &Machine<'_>) -> Vec<Vec<u8>> {
+    let lines = machine.config.options.all("PrivacyOptions").map(|(_, line)| line);
+    let words = lines.flat_map(|line| line.split(|octet| matches!(octet, b',' | b' ' | b'\t')));
+    words.filter(|word| !word.is_empty()).map(<[u8]>::to_ascii_lowercase).collect()
+}
+
+/// The greeting without its first word and without the moment: what a session says that asks nobody.
+fn greeting(machine: &mut Machine<'_>) -> Box<[u8]> {
+    let lines = greet::lines(machine);
+    let first = lines.first().map(|line| &**line).unwrap_or_default();
+    let mut words = first.splitn(3, |octet| *octet == b' ');
+    words.nth(2).unwrap_or_default().trim_ascii().into()
+}
+
+fn limits(machine: &Machine<'_>) -> Limits {
+    let ours = Limits::default();
+    let blocks = match value(machine, "MinFreeBlocks") {
+        Some(text) => u64::try_from(number(text)).unwrap_or(0),
+        None => 100,
+    };
+    Limits {
+        message_bytes_max: positive(machine, "MaxMessageSize").unwrap_or(ours.message_bytes_max),
+        recipients_max: positive_u32(machine, "MaxRecipientsPerMessage")
+            .unwrap_or(RECIPIENTS_MAX)
+            .min(RECIPIENTS_MAX),
+        header_bytes_max: positive_u32(machine, "MaxHeadersLength")
+            .unwrap_or(32_768)
+            .clamp(1024, 1_048_576),
+        hops_max: positive_u32(machine, "MaxHopCount").unwrap_or(25).clamp(1, 1000),
+        bad_recipients_max: positive_u32(machine, "BadRcptShutdown").unwrap_or(u32::MAX),
+        sessions_max: positive_u32(machine, "MaxDaemonChildren")
+            .unwrap_or(ours.sessions_max)
+            .min(SESSIONS_MAX),
+        free_bytes_min: blocks.saturating_mul(BLOCK_BYTES),
+        ..ours
+    }
+}
+
+/// A time as sendmail writes it: `1h30m`; `unit` counts where none is written. Bounded by a month.
+pub(super) fn seconds(text: &[u8], unit: u8) -> u32 {
+    let mut total = 0_u32;
+    let mut count = 0_u32;
+    let mut has_digits = false;
+    let scale = |unit: u8| match unit.to_ascii_lowercase() {
+        b'w' => 604_800,
+        b'd' => 86_400,
+        b'h' => 3600,
+        b'm' => 60,
+        _ => 1_u32,
+    };
+    for octet in text.trim_ascii() {
+        if octet.is_ascii_digit() {
+            let digit = u32::from(octet.wrapping_sub(b'0'));
+            count = count.saturating_mul(10).saturating_add(digit);
+            has_digits = true;
+        } else {
+            total = total.saturating_add(count.saturating_mul(scale(*octet)));
+            (count, has_digits) = (0, false);
+        }
+    }
+    if has_digits {
+        total = total.saturating_add(count.saturating_mul(scale(unit)));
+    }
+    total.min(WAIT_S_MAX)
+}
+
+/// `Timeout.PART`, the last one that stands; `None`: not set.
+fn timeout(machine: &Machine<'_>, part: &[u8], unit: u8) -> Option<u32> {
+    let lines = machine.config.options.all("Timeout");
+    let found = lines.filter(|(name, _)| *name == part).last();
+    found.map(|(_, text)| seconds(text, unit))
+}
+
+fn timeouts(machine: &Machine<'_>) -> Timeouts {
+    let of = |part: &[u8], default: u32| {
+        timeout(machine, part, b'm').filter(|found| *found > 0).unwrap_or(default).min(86_400)
+    };
+    let ours = Timeouts::default();
+    Timeouts {
+        command_s: of(b"command", 3600),
+        data_block_s: of(b"datablock", 3600),
+        message_s: of(b"datablock", 3600).max(ours.message_s),
+        connect_s: of(b"connect", ours.connect_s),
+        greeting_s: of(b"initial", 300),
+        reply_s: of(b"mail", 600).max(of(b"rcpt", 3600)),
+        data_s: of(b"datainit", 300),
+        dot_s: of(b"datafinal", 3600),
+        idle_s: value(machine, "ConnectionCacheTimeout")
+            .map_or(300, |text| seconds(text, b'm'))
+            .min(86_400),
+    }
+}
+
+fn retry(machine: &Machine<'_>) -> Retry {
+    let ours = Retry::default();
+    let give_up = timeout(machine, b"queuereturn.normal", b'd')
+        .or_else(|| timeout(machine, b"queuereturn", b'd'))
+        .filter(|found| *found > 0);
+    let warn = timeout(machine, b"queuewarn.normal", b'h')
+        .or_else(|| timeout(machine, b"queuewarn", b'h'));
+    let first = value(machine, "MinQueueAge").map(|text| seconds(text, b'm'));
+    Retry {
+        first_s: first.unwrap_or(0).max(ours.first_s),
+        longest_s: first.unwrap_or(0).max(ours.longest_s),
+        give_up_s: give_up.unwrap_or(ours.give_up_s),
+        warn_s: warn.unwrap_or(0),
+    }
+}
+
+fn paths(machine: &Machine<'_>, given: &Given) -> Paths {
+    let (spool, run) = match &given.data {
+        Some(data) => (joined(data, b"spool"), joined(data, b"run")),
+        None => (spool_of(value(machine, "QueueDirectory").unwrap_or(QUEUE)), RUN.to_vec()),
+    };
+    Paths { spool: spool.into(), run: run.into(), read: read(machine) }
+}
+
+fn joined(folder: &[u8], name: &[u8]) -> Vec<u8> {
+    let folder = folder.strip_suffix(b"/").unwrap_or(folder);
+    [folder, b"/", name].concat()
+}
+
+/// Our spool for a queue folder: inside it; for a pattern (`/var/spool/mqueue/q*`) beside the folders that it names.
+fn spool_of(queue: &[u8]) -> Vec<u8> {
+    if queue.ends_with(b"*") {
+        return joined(folder_of(queue), SPOOL);
+    }
+    joined(queue, SPOOL)
+}
+
+fn folder_of(path: &[u8]) -> &[u8] {
+    let slash = path.iter().rposition(|octet| *octet == b'/').unwrap_or(0);
+    path.get(..slash).unwrap_or_default()
+}
+
+/// What the policy reads once it is caged: the folders of its maps (a new map file is another file), but of `/etc` only the
+/// files themselves.
+fn read(machine: &Machine<'_>) -> Vec<Box<[u8]>> {
+    let mut paths: Vec<Vec<u8>> =
+        [b"/etc/hosts".as_slice(), b"/etc/resolv.conf"].iter().map(|path| path.to_vec()).collect();
+    for option in ["ServiceSwitchFile", "HostsFile", "HelpFile"] {
+        if let Some(path) = value(machine, option).filter(|path| path.starts_with(b"/")) {
+            paths.push(path.to_vec());
+        }
+    }
+    for map in machine.config.maps.values() {
+        let path: &[u8] = &map.spec.rest;
+        if !path.starts_with(b"/") {
+            continue;
+        }
+        match folder_of(path) {
+            b"" | b"/etc" | b"/dev" | b"/proc" | b"/root" => {
+                paths.push(path.to_vec());
+                paths.push([path, b".db"].concat());
+            }
+            folder => paths.push(folder.to_vec()),
+        }
+    }
+    paths.sort();
+    paths.dedup();
+    paths.into_iter().map(Vec::into_boxed_slice).collect()
+}

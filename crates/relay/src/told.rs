@@ -1,0 +1,231 @@
+//! What a server's answers mean for the queue, in sendmail's words.
+//!
+//! The log says three things of a failure: `dsn=`, `reply=` and `stat=`. The reply is the server's; the other two are
+//! ours, and follow from the reply's code and what it was the answer to. An enhanced status code of the server counts
+//! only if it announced ENHANCEDSTATUSCODES (RFC 2034): many send digits and dots that mean something else.
+
+use queue::{Batch, BodyKind, Outcome, Return, Said, Scope, Status, Trouble, Voice};
+use smtp::client::{self, Cause, Extension, Impossible, Loss, Protocol, Session, Stage};
+use wire::dsn::{Notify, Ret};
+use wire::reply::Reply;
+
+/// Lends the session what it needs to know of a batch.
+pub(crate) fn with_transaction<T>(
+    batch: &Batch,
+    act: impl FnOnce(&client::Transaction<'_>) -> T,
+) -> T {
+    let recipients: Vec<client::Recipient<'_>> = batch
+        .recipients
+        .iter()
+        .map(|one| client::Recipient {
+            address: &one.user,
+            notify: notify(one.notify),
+            original: one.original.as_deref(),
+        })
+        .collect();
+    act(&client::Transaction {
+        sender: &batch.sender,
+        recipients: &recipients,
+        size_bytes: batch.size_bytes,
+        is_eight_bit: batch.body == BodyKind::EightBit,
+        is_utf8: batch.is_utf8,
+        ret: batch.ret.map(|ret| match ret {
+            Return::Full => Ret::Full,
+            Return::Headers => Ret::Headers,
+        }),
+        envelope_id: batch.envelope_id.as_deref(),
+    })
+}
+
+fn notify(notify: queue::Notify) -> Option<Notify> {
+    match notify {
+        queue::Notify::UNSET => None,
+        queue::Notify::NEVER => Some(Notify::Never),
+        some => Some(Notify::On {
+            success: some.wants_success(),
+            failure: some.wants_failure(),
+            delay: some.wants_delay(),
+        }),
+    }
+}
+
+/// Tells the queue what came of transactions over one connection.
+pub(crate) struct Teller<'t> {
+    pub(crate) session: &'t Session,
+    pub(crate) protocol: Protocol,
+    /// `name. [address]`, as `relay=` says it.
+    pub(crate) host: &'t [u8],
+    /// `name.`
+    pub(crate) name: &'t [u8],
+}
+
+impl Teller<'_> {
+    /// What came of one recipient of a batch.
+    pub(crate) fn outcome(&self, batch: &Batch, place: usize, came: client::Outcome) -> Outcome {
+        match came {
+            client::Outcome::Delivered(reply) => self.taken(&reply),
+            client::Outcome::Later(cause, _) if is_protocol_error(&cause) => {
+                Outcome::Never(self.trouble(&cause, Some((batch, place))))
+            }
+            client::Outcome::Later(cause, scope) => {
+                let scope = match scope {
+                    client::Scope::Recipient => Scope::Recipient,
+                    client::Scope::Destination => Scope::Destination,
+                };
+                let mut trouble = self.trouble(&cause, Some((batch, place)));
+                trouble.status = trouble.status.in_class(4);
+                Outcome::Later { trouble, scope }
+            }
+            client::Outcome::Never(cause) => {
+                Outcome::Never(self.trouble(&cause, Some((batch, place))))
+            }
+        }
+    }
+
+    fn taken(&self, reply: &Reply) -> Outcome {
+        let host = self.host.into();
+        match self.protocol {
+            // It is at its last hop; log lines of local delivery have no text.
+            Protocol::Lmtp => Outcome::Delivered { host, text: Box::default() },
+            Protocol::Smtp => Outcome::Relayed {
+                host,
+                text: first_line(reply).split_off(4.min(first_line(reply).len())).into(),
+                reports: self.session.extensions().has(Extension::Dsn),
+            },
+        }
+    }
+
+    /// A cause in words for log and reports.
+    pub(crate) fn trouble(&self, cause: &Cause, whose: Option<(&Batch, usize)>) -> Trouble {
+        let said = self.said(cause, whose);
+        let text = self.words(cause, said.as_ref().map_or(b"", |said| &said.reply));
+        Trouble {
+            status: self.status(cause),
+            text: text.into_bytes().into(),
+            host: self.host.into(),
+            voice: if said.is_some() { Voice::Smtp } else { Voice::Local },
+            said: said.map(Box::new),
+        }
+        .cleaned()
+    }
+
+    /// What the server said, and to what.
+    fn said(&self, cause: &Cause, whose: Option<(&Batch, usize)>) -> Option<Said> {
+        let reply = cause.reply()?;
+        let extensions = self.session.extensions();
+        let command = match (cause.stage(), whose) {
+            (Stage::Hello, _) => self.session.hello_line(),
+            (Stage::Reset, _) => b"RSET".to_vec(),
+            (Stage::Mail, Some((batch, _))) => {
+                with_transaction(batch, |all| client::mail_line(all, extensions))
+            }
+            (Stage::Recipient, Some((batch, place))) => with_transaction(batch, |all| {
+                let one = all.recipients.get(place);
+                one.map(|one| client::rcpt_line(one, extensions)).unwrap_or_default()
+            }),
+            (Stage::Data | Stage::Body | Stage::Dot, _) => b"DATA".to_vec(),
+            (Stage::Greeting | Stage::Idle | Stage::Mail | Stage::Recipient, _) => Vec::new(),
+        };
+        Some(Said { command: command.into(), reply: first_line(reply).into() })
+    }
+
+    fn status(&self, cause: &Cause) -> Status {
+        let own =
+            |status: wire::status::Status| Status(status.class, status.subject, status.detail);
+        match cause {
+            Cause::Said { stage, reply } => {
+                let trusted = self.session.extensions().has(Extension::EnhancedStatusCodes);
+                match reply.status.filter(|_| trusted) {
+                    Some(status) => own(status),
+                    None => status_of(*stage, reply.code),
+                }
+            }
+            Cause::Unexpected { stage: Stage::Dot, .. } => Status(5, 0, 0),
+            cause if is_protocol_error(cause) => Status(5, 5, 1),
+            Cause::Unexpected { .. } | Cause::Garbled { .. } | Cause::Lost { .. } => {
+                own(cause.status())
+            }
+            Cause::Impossible(_) => own(cause.status()),
+        }
+    }
+
+    /// What `stat=` says.
+    fn words(&self, cause: &Cause, reply: &[u8]) -> String {
+        let name = || self.name.escape_ascii();
+        match cause {
+            Cause::Said { reply: whole, .. } if !whole.is_permanent() => {
+                String::from_utf8_lossy(reply).into_owned()
+            }
+            Cause::Said { stage, reply: whole } => {
+                let words = permanent_words(*stage, whole.code);
+                let says_why = self.protocol == Protocol::Lmtp && *stage == Stage::Dot;
+                match whole.lines.first().filter(|text| says_why && !text.is_empty()) {
+                    Some(text) => format!("{words} ({})", String::from_utf8_lossy(text)),
+                    None => words.to_owned(),
+                }
+            }
+            cause if is_protocol_error(cause) => "Remote protocol error".to_owned(),
+            Cause::Unexpected { .. } => format!("unexpected reply from {}", name()),
+            Cause::Garbled { fault, .. } => format!("{fault} from {}", name()),
+            Cause::Lost { why, .. } => match why {
+                Loss::Closed => format!("Connection reset by {}", name()),
+                Loss::Broken => format!("Connection broken by {}", name()),
+                Loss::Timeout => format!("Connection timed out with {}", name()),
+                Loss::OurBody => "message file cannot be read".to_owned(),
+                Loss::Quit | Loss::Unknown => format!("Connection with {} was ended", name()),
+            },
+            Cause::Impossible(Impossible::Size) => "Message is too large for the server".to_owned(),
+            Cause::Impossible(_) => format!("{cause}"),
+        }
+    }
+}
+
+/// A wrong class of answer: sendmail's "protocol error", for good.
+fn is_protocol_error(cause: &Cause) -> bool {
+    matches!(
+        cause,
+        Cause::Unexpected { stage: Stage::Mail | Stage::Recipient | Stage::Data | Stage::Dot, .. }
+    )
+}
+
+/// The first line of a reply as it came, codes included.
+fn first_line(reply: &Reply) -> Vec<u8> {
+    let mut line = reply.code.to_string().into_bytes();
+    if let Some(status) = reply.status {
+        line.extend_from_slice(format!(" {status}").as_bytes());
+    }
+    if let Some(text) = reply.lines.first().filter(|text| !text.is_empty()) {
+        line.push(b' ');
+        line.extend_from_slice(text);
+    }
+    line
+}
+
+fn permanent_words(stage: Stage, code: u16) -> &'static str {
+    match (stage, code) {
+        (Stage::Recipient, 550 | 551 | 553) => "User unknown",
+        (Stage::Mail, 501) => "Data format error",
+        _ => "Service unavailable",
+    }
+}
+
+/// The status that stands for a reply without one: as sendmail, by what it answers.
+fn status_of(stage: Stage, code: u16) -> Status {
+    match (stage, code) {
+        (Stage::Recipient, 550) => Status(5, 1, 1),
+        (Stage::Recipient | Stage::Dot, 551) => Status(5, 1, 6),
+        (Stage::Recipient | Stage::Dot, 553) => Status(5, 1, 3),
+        (Stage::Mail, 501) => Status(5, 1, 7),
+        (Stage::Mail, 552) => Status(5, 3, 4),
+        (Stage::Hello, 500..=502) => Status(5, 5, 0),
+        (Stage::Dot, 550) => Status(5, 2, 0),
+        (Stage::Recipient | Stage::Dot, 552) => Status(5, 2, 2),
+        (Stage::Recipient, 421) => Status(4, 0, 0),
+        (_, 421) => Status(4, 3, 2),
+        (_, 450) => Status(4, 2, 0),
+        (_, 451 | 455) => Status(4, 3, 0),
+        (_, 452) => Status(4, 3, 1),
+        (_, 400..=499) => Status(4, 0, 0),
+        _ => Status(5, 0, 0),
+    }
+}
