@@ -48,6 +48,7 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
             | Grant::ControlSocket
             | Grant::Configuration { .. }
             | Grant::Log
+            | Grant::Socket { .. }
             | Grant::NameServers => {}
         }
     }
