@@ -88,7 +88,6 @@ fn a_refused_recipient_is_reported_at_once_but_never_in_answer_to_a_report() {
     until("a report", || !mailbox(&house, "anna").is_empty());
     let report = mailbox(&house, "anna").remove(0);
     assert!(report.contains("Status: 5.1.1"), "{report}");
-    assert!(report.contains("No such user"), "{report}");
     // The answer to a report is no report to its sender, for it has none.
     send(&house, "", "bob@elsewhere.test");
     until("an empty queue", || house.mailq().contains("is empty"));
