@@ -7,7 +7,6 @@ use std::ffi::OsString;
 use std::io::{BufRead, Write};
 use std::os::unix::ffi::OsStrExt;
 
-
 /// What the words of the command line ask for.
 #[derive(Default)]
 struct Asked {

@@ -1,6 +1,7 @@
 //! Options: one table for `O` lines, `-O`, `-o`, `-bO`, checks and the manual.
 
 pub mod check;
+pub mod handling;
 pub mod table;
 
 pub use check::Complaint;
