@@ -85,7 +85,8 @@ fn quirks(machine: &Machine<'_>) -> Quirks {
         .and(Quirks::FIELDS_ADDED)
         .and(Quirks::ADDRESSES_JUDGED)
         .and(Quirks::LOOSE_COMMANDS)
-        .and(Quirks::BARE_ENDS_CLOSE);
+        .and(Quirks::BARE_ENDS_CLOSE)
+        .and(Quirks::DOUBLING_PAUSES);
     if machine.config.options.truth("AllowBogusHELO") {
         quirks.and(Quirks::BOGUS_HELLO)
     } else {

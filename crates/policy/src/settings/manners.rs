@@ -114,6 +114,8 @@ flags! {
         LOOSE_COMMANDS = 16,
         /// A lone CR or LF in a message ends the session with 421, not the message with 550.
         BARE_ENDS_CLOSE = 32,
+        /// What looks like an attack costs the client 1, 2, 4 … seconds, not a line in the log alone.
+        DOUBLING_PAUSES = 64,
     }
 }
 

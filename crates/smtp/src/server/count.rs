@@ -4,6 +4,8 @@
 //! The time is sendmail's: from the limit on each such command costs 1, 2, 4 … seconds, at most four minutes. It is a timer
 //! and nothing else: no process sleeps, and nobody else waits.
 
+use policy::settings::Quirks;
+
 use super::event::Event;
 use super::outbox::{Outbox, Request};
 use super::{Session, State, text};
@@ -101,6 +103,9 @@ impl Session {
         let Some(above) = count.checked_sub(most) else { return };
         if above == 0 {
             self.tell(Event::Attack { command, count }, out);
+        }
+        if !self.has_quirk(Quirks::DOUBLING_PAUSES) {
+            return;
         }
         let pause_s = 1u32.checked_shl(above).unwrap_or(PAUSE_S_MAX).min(PAUSE_S_MAX);
         self.counts.pause_s = pause_s;
