@@ -32,6 +32,10 @@ pub(crate) fn enter_with(
     for (path, writes) in &paths {
         grants.push(if *writes { Grant::WritePath(path) } else { Grant::ReadPath(path) });
     }
+    let root = PathBuf::from("/");
+    if inheritance.role == Role::Agent {
+        grants.push(Grant::ExecutePath(&root));
+    }
     let identity = inheritance.identity.as_ref().map(|identity| Identity {
         uid: identity.uid,
         gid: identity.gid,
@@ -58,6 +62,7 @@ fn paths(inheritance: &Inheritance) -> Vec<(PathBuf, bool)> {
             own.chain(users.iter().map(|path| (PathBuf::from(path), false))).collect()
         }
         Role::Deliver => mailbox_paths(settings, inheritance),
+        Role::Agent => agent_paths(inheritance),
         Role::Master | Role::Smtpd | Role::Resolver | Role::Queue | Role::Relay | Role::Control => {
             Vec::new()
         }
@@ -84,6 +89,15 @@ fn mailbox_paths(settings: &Settings, inheritance: &Inheritance) -> Vec<(PathBuf
         }
     }
     paths
+}
+
+/// What a program may write: its user's home, the mailboxes, and where everybody may. It reads what its user may read.
+fn agent_paths(inheritance: &Inheritance) -> Vec<(PathBuf, bool)> {
+    let home = inheritance.identity.as_ref().map(|identity| crate::path_of(&identity.home));
+    let home = home.filter(|home| home.components().count() > 1);
+    let places = ["/var/mail", "/tmp", "/var/tmp", "/dev/null"].map(PathBuf::from);
+    let exist = places.into_iter().chain(home).filter(|path| path.exists());
+    exist.map(|path| (path, true)).collect()
 }
 
 /// Tries each deed, and lists what is open.
