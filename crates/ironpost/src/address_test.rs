@@ -1,96 +1,30 @@
 //! Address test mode as a command: `sendmail -bt -C FILE -O… -M… -d…` on standard input and output.
 
-use policy_cf::load::{self, Setting};
-use policy_cf::machine::{Machine, exit};
+use crate::configured;
 use policy_cf::test_mode::{COMMAND_OCTETS_MAX, Session, TestMode};
 use std::ffi::OsString;
-use std::io::{BufRead, Write};
-use std::os::unix::ffi::OsStrExt;
+use std::io::BufRead;
 
-
-/// What the words of the command line ask for.
-#[derive(Default)]
-struct Asked {
-    file: Vec<u8>,
-    debug: Vec<Vec<u8>>,
-    settings: Vec<Setting>,
-}
-
-fn read_words(words: &[OsString]) -> Asked {
-    let mut asked = Asked { file: b"/etc/mail/sendmail.cf".to_vec(), ..Asked::default() };
-    let mut words = words.iter().map(|word| word.as_bytes().to_vec());
-    while let Some(word) = words.next() {
-        let Some((flag, value)) = word.strip_prefix(b"-").and_then(<[u8]>::split_first) else {
-            continue;
-        };
-        let mut value = value.to_vec();
-        if value.is_empty() && matches!(flag, b'C' | b'O' | b'o' | b'M') {
-            value = words.next().unwrap_or_default();
-        }
-        match flag {
-            b'C' => asked.file = value,
-            b'd' => asked.debug.push(value),
-            b'O' => {
-                let text = [b" ".as_slice(), &value].concat();
-                asked.settings.push(Setting::Option(text));
-            }
-            b'o' => asked.settings.push(Setting::Option(value)),
-            b'M' => asked.settings.push(Setting::Macro(value)),
-            _ => {}
-        }
-    }
-    asked
-}
+/// How much output may wait for the next pause.
+const WAITING_OCTETS_MAX: usize = 1 << 16;
 
 /// Runs the mode; gives the exit status.
 #[must_use]
 pub(crate) fn run(words: &[OsString]) -> u8 {
-    let asked = read_words(words);
-    let mut outside = maps::Outside::new(maps::Places::default());
-    let facts = daemon::host_facts(b"t");
-    let mut machine = Machine::new(policy_cf::Config::default(), &mut outside);
-    let mut output = std::io::stdout().lock();
-    machine.is_test = true;
-    for levels in &asked.debug {
-        machine.debug.set(levels);
-    }
-    load::prepare(&mut machine, &facts);
-    for setting in &asked.settings {
-        load::apply(&mut machine, setting);
-    }
-    match machine.world.read_file(&asked.file, load::FILE_OCTETS_MAX) {
-        Ok(file) => load::read(&mut machine, &asked.file, &file),
-        Err(error) => {
-            machine.place = Some((asked.file.clone(), 0));
-            machine.system_error(b"cannot open", Some(load::error_text(error)));
-            machine.place = None;
-            if output.write_all(&machine.out).is_err() {
-                return exit::OSERR;
+    configured::with(words, b't', |run| {
+        let mut mode = TestMode::begin(&mut run.machine);
+        let mut input = std::io::stdin().lock();
+        loop {
+            run.machine.out.extend_from_slice(b"> ");
+            if run.machine.out.len() > WAITING_OCTETS_MAX || !has_more() {
+                run.tell();
             }
-            return 72;
-        }
-    }
-    if machine.is_over {
-        let written = output.write_all(&machine.out);
-        return if written.is_err() { exit::OSERR } else { machine.status };
-    }
-    load::finish(&mut machine);
-    let mut mode = TestMode::begin(&mut machine);
-    let mut input = std::io::stdin().lock();
-    loop {
-        machine.out.extend_from_slice(b"> ");
-        if machine.out.len() > 1 << 16 || !has_more() {
-            if output.write_all(&machine.out).is_err() || output.flush().is_err() {
-                return machine.status;
+            let Some(line) = read_line(&mut input) else { return run.machine.status };
+            if mode.command(&mut run.machine, &line) == Session::Ends {
+                return run.machine.status;
             }
-            machine.out.clear();
         }
-        let Some(line) = read_line(&mut input) else { return machine.status };
-        if mode.command(&mut machine, &line) == Session::Ends {
-            let written = output.write_all(&machine.out).and_then(|()| output.flush());
-            return if written.is_err() { exit::OSERR } else { machine.status };
-        }
-    }
+    })
 }
 
 /// Whether another whole line is there without waiting.

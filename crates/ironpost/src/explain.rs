@@ -3,6 +3,8 @@
 //! A sentence first, then the rule sets that ran, the rules that fired with their place in the file, and the maps that
 //! were asked. With `--diff` two configurations are put side by side and only what differs is shown.
 
+#[cfg(test)]
+mod any_octets;
 mod json;
 pub(crate) mod source;
 mod steps;
@@ -130,8 +132,7 @@ fn show(flags: &ExplainFlags) -> Show {
 
 /// Reads a sendmail.cf as a daemon would and says on standard error what sendmail says of it.
 fn ready(machine: &mut Machine<'_>, name: &[u8], file: &[u8], printer: &mut Printer) -> Source {
-    let mut facts = daemon::host_facts(b"t");
-    facts.mode = b"d".to_vec();
+    let facts = daemon::host_facts(b"d");
     let source = source::read(machine, name, file, &facts);
     for line in machine.out.split(|octet| *octet == b'\n').filter(|line| !line.is_empty()) {
         printer.complain(&wire::escape::text(line).to_string());

@@ -59,9 +59,15 @@ pub(crate) struct ServeFlags {
 /// Flags of `check`.
 #[derive(Debug, Args)]
 pub(crate) struct CheckFlags {
-    /// The configuration
+    /// The configuration: an ironpost.toml or a sendmail.cf
     #[arg(long, value_name = "FILE", default_value = "/etc/ironpost.toml")]
     pub(crate) config: PathBuf,
+    /// One object in place of text (sendmail.cf only)
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Also notes: options without use here, limits that are not set
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
 }
 
 /// Flags of `explain`.

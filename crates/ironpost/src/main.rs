@@ -3,6 +3,7 @@
 
 mod address_test;
 mod check;
+mod configured;
 mod editmap;
 mod explain;
 mod flags;
@@ -15,10 +16,11 @@ mod printer;
 mod privileges;
 mod sendmail;
 mod serve;
+mod verify;
 
 use flags::{Command, Flags};
 use printer::Printer;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -49,10 +51,10 @@ fn main() -> ExitCode {
     let words: Vec<OsString> = words.collect();
     let mut printer = Printer::default();
     match name.as_str() {
-        "sendmail" => sendmail::run(&words, &place::Place::of_this_system(), &mut printer),
+        "sendmail" => sendmail::run(&called, &words, &place::Place::of_this_system(), &mut printer),
         "makemap" => makemap::run(&called, &words),
         "editmap" => editmap::run(&called, &words),
-        "newaliases" => newaliases::run(&called, &words),
+        "newaliases" => newaliases::run(&words),
         "praliases" => praliases::run(&called, &words),
         "mailq" => mailq::run(&place::Place::of_this_system(), false, &mut printer),
         _ => by_subcommand(&words, &mut printer),
@@ -81,7 +83,7 @@ fn by_subcommand(words: &[OsString], printer: &mut Printer) -> ExitCode {
         Command::Mailq(place) => mailq::run(&place.into(), false, printer),
         Command::Privileges(privileges) => privileges::run(&privileges, printer),
         Command::Sendmail(sendmail) => {
-            sendmail::run(&sendmail.words, &sendmail.place.into(), printer)
+            sendmail::run(OsStr::new("sendmail"), &sendmail.words, &sendmail.place.into(), printer)
         }
     }
 }

@@ -1,15 +1,16 @@
-//! `newaliases`, as `maps::newaliases` has it.
+//! `newaliases` and `sendmail -bi`, as `maps::newaliases` has it.
 
-use std::ffi::{OsStr, OsString};
-use std::io::{self, BufWriter, Write};
+use crate::configured;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// Carries it out; `name` is what it was called by.
-pub(crate) fn run(name: &OsStr, words: &[OsString]) -> ExitCode {
-    let (mut input, mut error) = (io::stdin().lock(), io::stderr().lock());
-    let mut output = BufWriter::new(io::stdout().lock());
-    let mut terminal = maps::Terminal { input: &mut input, output: &mut output, error: &mut error };
-    let code = maps::newaliases::run(name, words, &mut terminal);
-    drop(output.flush());
-    ExitCode::from(code)
+/// Carries it out.
+pub(crate) fn run(words: &[OsString]) -> ExitCode {
+    ExitCode::from(configured::with(words, b'i', |run| match run.settle() {
+        Ok(()) => {
+            run.tell();
+            maps::newaliases::run(&mut run.machine)
+        }
+        Err(status) => status,
+    }))
 }

@@ -14,7 +14,8 @@ use crate::place::Place;
 use crate::printer::Printer;
 use daemon::client::{Client, ClientError};
 use daemon::request::{Answer, Submission};
-use flags::{Flags, Mode};
+pub(crate) use flags::each_flag;
+use flags::{Flags, Mode, Wrong};
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::process::ExitCode;
@@ -23,10 +24,21 @@ use std::process::ExitCode;
 const MESSAGE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Does what the flags say; the exit code is one of sysexits.h.
-pub(crate) fn run(words: &[OsString], place: &Place, printer: &mut Printer) -> ExitCode {
+pub(crate) fn run(
+    called: &OsStr,
+    words: &[OsString],
+    place: &Place,
+    printer: &mut Printer,
+) -> ExitCode {
     let flags = match Flags::read(words) {
         Ok(flags) => flags,
-        Err(text) => return printer.fail("sendmail", &text, exit::USAGE),
+        Err(Wrong::Flag(text)) => {
+            return printer.fail(&called.to_string_lossy(), &text, exit::USAGE);
+        }
+        Err(Wrong::Value(text)) => {
+            printer.line(&text);
+            return ExitCode::from(exit::USAGE);
+        }
     };
     match flags.mode {
         Mode::Deliver => deliver(&flags, place, printer),
@@ -34,7 +46,12 @@ pub(crate) fn run(words: &[OsString], place: &Place, printer: &mut Printer) -> E
         Mode::PrintQueue => mailq::run(place, false, printer),
         Mode::RunQueue => run_queue(place, printer),
         Mode::AddressTest => ExitCode::from(crate::address_test::run(words)),
-        Mode::MakeAliases => crate::newaliases::run(OsStr::new("newaliases"), words),
+        Mode::Verify => ExitCode::from(crate::verify::run(words)),
+        Mode::OptionNames => {
+            printer.octets(crate::configured::option_names().as_bytes());
+            ExitCode::SUCCESS
+        }
+        Mode::MakeAliases => crate::newaliases::run(words),
     }
 }
 

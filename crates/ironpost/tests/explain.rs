@@ -160,6 +160,20 @@ fn json_has_outcome_and_stages() {
 }
 
 #[test]
+fn a_mailer_that_knows_its_users_refuses_others() {
+    let site = Site::new();
+    let text = fs::read_to_string(site.path("site.cf")).expect("read");
+    site.write("site.cf", &text.replace("F=lsDFMA:", "F=lsDFMAw:"));
+    let (line, code) = site.first_line(&["nobody-of-this-name@example.test"]);
+    assert!(
+        line.ends_with("is refused: 550 5.1.1 User unknown, by the users of this host"),
+        "{line}"
+    );
+    assert_eq!(code, 67);
+    assert_eq!(site.explain(&["root@example.test"]).1, 0);
+}
+
+#[test]
 fn control_characters_never_reach_the_terminal() {
     let site = Site::new();
     let (text, _) = site.explain(&["-v", "a\x1b[31m\u{7}b@example.test"]);
@@ -205,4 +219,121 @@ fn an_ironpost_toml_is_explained_too() {
         String::from_utf8_lossy(&output.stdout),
         "mail to anna@far.test goes by mailer relay to host relay.example.test as user anna@far.test\n"
     );
+}
+
+#[test]
+fn a_site_that_is_right_is_said_to_be_so_and_no_more() {
+    let site = Site::new();
+    let output = site.run(&["check"], "");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let ours: Vec<&str> =
+        text.lines().filter(|line| !line.starts_with("WARNING: local host")).collect();
+    let name = site.path("site.cf").display().to_string();
+    assert_eq!(ours, [format!("{name}: right")]);
+    assert_eq!(output.status.code(), Some(0));
+}
+
+/// Adds lines to the site's configuration and gives what `check --json` finds.
+fn findings(site: &Site, more: &str) -> (serde_json::Value, Option<i32>) {
+    let text = fs::read_to_string(site.path("site.cf")).expect("read");
+    site.write("site.cf", &format!("{text}{more}"));
+    let output = site.run(&["check", "--json"], "");
+    let value = serde_json::from_slice(&output.stdout).expect("JSON");
+    (value, output.status.code())
+}
+
+#[test]
+fn an_unknown_option_is_told_with_place_and_nearest_name() {
+    let (value, code) = findings(&Site::new(), "O MaxMesageSize=1\n");
+    let finding = &value["findings"][0];
+    assert_eq!(finding["level"], "error");
+    assert_eq!((&finding["line"], &finding["column"]), (&52.into(), &3.into()));
+    assert_eq!(finding["hint"], "did you mean MaxMessageSize?");
+    assert!(value["said"].to_string().contains("readcf: unknown option name MaxMesageSize"));
+    assert_eq!(code, Some(78));
+}
+
+#[test]
+fn macros_rule_sets_and_rules_that_lead_nowhere_are_told() {
+    let more = "Sown\nR$* foo\t$@ $1\nR$* foo\t$: $&{nobody_sets_me}\nR$* bar\t$@ $>absent $1\n";
+    let (value, code) = findings(&Site::new(), more);
+    let found: Vec<(i64, i64, &str)> = value["findings"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|one| {
+            let number = |name: &str| one[name].as_i64().expect("a number");
+            (number("line"), number("column"), one["what"].as_str().expect("text"))
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [
+            (54, 1, "this rule can never match"),
+            (54, 12, "macro nobody_sets_me is used, and nothing sets it"),
+            (55, 12, "rule set absent is called, and there is none"),
+        ]
+    );
+    assert_eq!(code, Some(0));
+}
+
+#[test]
+fn maps_that_are_missing_old_or_open_to_all_and_mailers_of_root_are_told() {
+    let site = Site::new();
+    let place = site.path("").display().to_string();
+    site.write("old.db", "");
+    site.write("old", "");
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_hours(1);
+    let table = fs::File::options().append(true).open(site.path("old.db")).expect("opened");
+    table.set_modified(long_ago).expect("changed");
+    site.write("open", "");
+    let open_to_all = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    fs::set_permissions(site.path("open"), open_to_all).expect("changed");
+    let more = format!(
+        "Kmissing hash {place}missing\nKold hash {place}old\nKopen text {place}open\nMboss, P=/bin/true, U=root, A=true\n"
+    );
+    let (value, _) = findings(&site, &more);
+    let all = value["findings"].to_string().replace(&place, "");
+    for wanted in [
+        "there is no file missing.db",
+        "makemap hash missing < missing",
+        "old.db is older than old",
+        "everybody may write open",
+        "mailer boss runs as root (U=)",
+    ] {
+        assert!(all.contains(wanted), "{wanted}: {all}");
+    }
+}
+
+#[test]
+fn options_without_use_here_are_notes() {
+    let site = Site::new();
+    let (value, _) = findings(&site, "O ForkEachJob=True\n");
+    assert_eq!(value["findings"][0]["level"], "note");
+    assert_eq!(value["findings"][0]["what"], "option ForkEachJob is not needed");
+    let output = site.run(&["check"], "");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!text.contains("ForkEachJob") && text.contains("1 note"), "{text}");
+}
+
+/// The recorded configurations lie beside the checkout; where they are not, there is nothing to look at.
+#[test]
+fn configurations_made_by_sendmails_own_m4_files_make_no_noise() {
+    let folder =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/oracle/golden-public/cf");
+    for name in ["debian-mta.cf", "debian-msp.cf", "generic.cf", "access.cf", "smarthost.cf"] {
+        let file = folder.join(name);
+        if !file.exists() {
+            continue;
+        }
+        let output = run(&file, &["check", "--json"], "");
+        let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let findings = value["findings"].as_array().expect("a list");
+        // The maps that they name are on another host.
+        let is_loud = |one: &&serde_json::Value| {
+            one["level"] != "note" && !one["what"].to_string().contains("there is no file")
+        };
+        let loud: Vec<&serde_json::Value> = findings.iter().filter(is_loud).collect();
+        assert!(loud.is_empty(), "{name}: {loud:?}");
+    }
 }

@@ -22,10 +22,6 @@ fn main() -> ExitCode {
         "makemap" => maps::makemap::run(&called, &words, &mut terminal),
         "editmap" => maps::editmap::run(&called, &words, &mut terminal),
         "praliases" => maps::praliases::run(&called, &words, &mut terminal),
-        "newaliases" => maps::newaliases::run(&called, &words, &mut terminal),
-        "sendmail" if words.iter().any(|word| word == "-bi") => {
-            maps::newaliases::run(OsStr::new("newaliases"), &words, &mut terminal)
-        }
         _ => 64,
     };
     drop(output.flush());

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::bdb::Database;
 use crate::bdb::build::{Build, IfThere};
-use crate::cf_options::{CfOptions, DEFAULT_CF};
+use crate::configuration::{self, DEFAULT_CF, trusted_user};
 use crate::makemap::{kind_of, refusal, text_of, until_nul};
 use crate::option_letters;
 use crate::replace::{replace, unique_id};
@@ -43,8 +43,8 @@ pub fn run(name: &OsStr, words: &[OsString], terminal: &mut Terminal<'_>) -> u8 
         .find(|(letter, _)| *letter == b'C')
         .and_then(|(_, value)| value.clone());
     let cf = cf.map_or_else(|| PathBuf::from(DEFAULT_CF), PathBuf::from);
-    let owner = match CfOptions::read(&cf) {
-        Ok(options) => options.trusted_user,
+    let owner = match configuration::read(&cf) {
+        Ok(config) => trusted_user(&config),
         Err(why) => {
             terminal.complain(&[
                 name,

@@ -6,16 +6,18 @@
 //! serves text alias files.
 #![forbid(unsafe_code)]
 
+mod alias_text;
 pub mod aliases;
 pub mod bdb;
 mod bestmx;
 mod cdb;
-mod cf_options;
+mod configuration;
 pub mod dns;
 pub mod editmap;
 mod file_watch;
 mod host;
 mod interface;
+mod lists;
 pub mod makemap;
 pub mod newaliases;
 mod option_letters;
@@ -27,11 +29,12 @@ mod replace;
 mod resolver_map;
 mod safe_file;
 mod socket;
-mod syslog;
+pub mod syslog;
 mod table;
 mod terminal;
 mod text;
 mod user;
 
+pub use lists::Lists;
 pub use outside::{Outside, Places};
 pub use terminal::Terminal;

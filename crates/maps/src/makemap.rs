@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::bdb::build::{Build, IfThere, PAGE_BYTES, Put};
 use crate::bdb::{Database, Error, Kind};
-use crate::cf_options::{CfOptions, DEFAULT_CF};
+use crate::configuration::{self, DEFAULT_CF, trusted_user};
 use crate::option_letters::{self, octets};
 use crate::replace::{replace, unique_id};
 use crate::safe_file::{self, error_text};
@@ -51,8 +51,8 @@ pub fn run(name: &OsStr, words: &[OsString], terminal: &mut Terminal<'_>) -> u8 
     }
     let [class, map] = rest else { return usage(name, terminal) };
     let order = order(&letters);
-    let owner = match CfOptions::read(&order.cf) {
-        Ok(options) => options.trusted_user,
+    let owner = match configuration::read(&order.cf) {
+        Ok(config) => trusted_user(&config),
         Err(why) => {
             terminal.complain(&[
                 name,

@@ -1,232 +1,274 @@
 //! `newaliases` (and `sendmail -bi`): makes the maps of the alias files again (newaliases(1)).
 //!
-//! Entries go into the map as they are written; what they mean is seen when mail is sent. `@` stands in
-//! a map that is whole.
+//! Entries go into the map as they are written; what they mean is seen when mail is sent, or here if option `CheckAliases`
+//! asks for it. `@` stands in a map that is whole.
 
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use policy_cf::Machine;
+use policy_cf::resolve::Side;
 
 use crate::bdb::Kind;
 use crate::bdb::build::{Build, IfThere, PAGE_BYTES};
-use crate::cf_options::{CfOptions, DEFAULT_CF};
+use crate::configuration::{alias_files, trusted_user};
 use crate::makemap::text_of;
 use crate::replace::{replace, unique_id};
 use crate::safe_file::error_text;
-use crate::syslog::{ALERT, CRITICAL, INFO, NOTICE, send};
+use crate::syslog::{ALERT, INFO, NOTICE, send};
 use crate::table::{path_of, with_db};
-use crate::terminal::{Terminal, exit};
+use crate::terminal::exit;
 
 /// How much of a line sendmail repeats in a complaint.
 const QUOTED_BYTES_MAX: usize = 40;
 
-/// Carries out `newaliases WORDS` (options of sendmail; `-bi` is understood); gives the exit code.
-pub fn run(_name: &OsStr, words: &[OsString], terminal: &mut Terminal<'_>) -> u8 {
-    let (cf, set) = options(words);
-    let mut options = match CfOptions::read(&cf) {
-        Ok(options) => options,
-        Err(why) => {
-            terminal.complain(&[
-                cf.as_os_str().as_bytes(),
-                b": line 0: cannot open: ",
-                why.as_bytes(),
-                b"\n",
-            ]);
-            return exit::NOINPUT;
-        }
-    };
-    let is_overridden = set
-        .iter()
-        .any(|option| option.get(..9).is_some_and(|name| name.eq_ignore_ascii_case(b"AliasFile")));
-    if is_overridden {
-        options.alias_files.clear();
-    }
-    for option in &set {
-        options.set(option);
-    }
-    if !may_rebuild(&options) {
-        let uid = sys::user::real_uid().to_string();
+/// Makes the maps of all alias files of a configuration again; what is said is in `machine`. Gives the exit status.
+pub fn run(machine: &mut Machine<'_>) -> u8 {
+    let owner = trusted_user(&machine.config);
+    let uid = sys::user::real_uid();
+    let name = sys::user::current_name();
+    let is_trusted = uid == 0 || owner == Some(uid) || machine.config.classes.contains(b't', &name);
+    if !is_trusted {
+        let uid = uid.to_string();
         send(ALERT, &[b"user ", uid.as_bytes(), b" attempted to rebuild the alias map"].concat());
-        terminal.say(&[b"Permission denied (real uid not trusted)\n"]);
+        machine.say(&[b"Permission denied (real uid not trusted)"]);
         return exit::USAGE;
     }
-    let mut code = exit::OK;
-    for (class, file) in options.aliases() {
+    for (class, file) in alias_files(&machine.config) {
         let kind = match &*class {
             b"hash" | b"implicit" => Kind::Hash,
             b"btree" => Kind::Btree,
             _ => continue,
         };
-        code = code.max(rebuild(&file, kind, options.trusted_user, terminal));
+        rebuild(&file, kind, owner, machine);
     }
-    code
-}
-
-/// The configuration and the options that sendmail's words set.
-fn options(words: &[OsString]) -> (PathBuf, Vec<Vec<u8>>) {
-    let (mut cf, mut set) = (PathBuf::from(DEFAULT_CF), Vec::new());
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        let (flag, value) = match word.as_bytes() {
-            [b'-', flag @ (b'C' | b'O' | b'o'), value @ ..] => (*flag, value),
-            _ => continue,
-        };
-        let value = if value.is_empty() {
-            words.next().map_or(&[][..], |next| next.as_bytes())
-        } else {
-            value
-        };
-        match (flag, value) {
-            (b'C', _) => cf = path_of(value),
-            (b'o', [b'A', file @ ..]) => set.push([b"AliasFile=", file].concat()),
-            (b'O', _) => set.push(value.to_vec()),
-            _ => {}
-        }
-    }
-    (cf, set)
-}
-
-fn may_rebuild(options: &CfOptions) -> bool {
-    let uid = sys::user::real_uid();
-    let name = sys::user::current_name();
-    uid == 0 || options.trusted_user == Some(uid) || options.trusted_names.contains(&name)
+    machine.status
 }
 
 /// Makes the map of one file again.
-fn rebuild(file: &[u8], kind: Kind, owner: Option<u32>, terminal: &mut Terminal<'_>) -> u8 {
+fn rebuild(file: &[u8], kind: Kind, owner: Option<u32>, machine: &mut Machine<'_>) {
     let text = match std::fs::read(path_of(file)) {
         Ok(text) => text,
         Err(error) => {
-            terminal.say(&[
-                b"newaliases: cannot open ",
-                file,
-                b": ",
-                error_text(&error).as_bytes(),
-                b"\n",
-            ]);
-            return exit::OK;
+            let why = error_text(&error);
+            machine.say(&[b"newaliases: cannot open ", file, b": ", why.as_bytes()]);
+            return;
         }
     };
     send(NOTICE, &[b"alias database ", file, b" rebuilt by ", &sys::user::current_name()].concat());
     let mut maker = Maker {
-        file,
         build: Build::new(kind, PAGE_BYTES, false),
-        code: exit::OK,
         count: 0,
         longest: 0,
         total: 0,
+        checks: machine.config.options.truth("CheckAliases"),
     };
-    maker.read(&text, terminal);
-    let Maker { mut build, code, count, longest, total, .. } = maker;
+    for entry in Entries::new(&text) {
+        machine.place = Some((file.to_vec(), entry.line));
+        maker.take(entry, machine);
+    }
+    machine.place = None;
+    machine.about.clear();
+    let Maker { mut build, count, longest, total, .. } = maker;
     build.put(b"@\0", b"@\0", IfThere::Replace);
     let made = build.into_bytes(unique_id()).map_err(|error| text_of(&error));
     let path = with_db(&path_of(file));
     if let Err(why) =
         made.and_then(|octets| replace(&path, &octets, owner).map_err(|error| error_text(&error)))
     {
-        let path = path.as_os_str().as_bytes();
-        terminal.say(&[b"newaliases: cannot create ", path, b": ", why.as_bytes(), b"\n"]);
-        return exit::CANTCREAT;
+        let path = path.as_os_str().as_encoded_bytes();
+        machine.say(&[b"newaliases: cannot create ", path, b": ", why.as_bytes()]);
+        machine.set_status(exit::CANTCREAT);
+        return;
     }
     let summary = format!(": {count} aliases, longest {longest} bytes, {total} bytes total");
-    terminal.say(&[file, summary.as_bytes(), b"\n"]);
+    machine.say(&[file, summary.as_bytes()]);
     send(INFO, &[file, summary.as_bytes()].concat());
-    code
 }
 
-struct Maker<'a> {
-    file: &'a [u8],
+struct Maker {
     build: Build,
-    code: u8,
     count: usize,
     longest: usize,
     total: usize,
+    checks: bool,
 }
 
-impl Maker<'_> {
-    fn read(&mut self, text: &[u8], terminal: &mut Terminal<'_>) {
-        let mut lines = Lines { rest: text, number: 0 };
-        let mut is_skipping = false;
-        while let Some(line) = lines.next() {
+impl Maker {
+    fn take(&mut self, entry: Entry, machine: &mut Machine<'_>) {
+        let (name, mut value, whole) = match entry.what {
+            What::Alias { name, value, whole } => (name, value, whole),
+            What::Wrong(text) => {
+                machine.system_error(text, None);
+                return;
+            }
+        };
+        let quoted = whole.get(..QUOTED_BYTES_MAX).unwrap_or(&whole);
+        let said = machine.replies.len();
+        let parsed = machine.parse(&name, Side::default());
+        let is_refused = machine.replies.len() > said;
+        machine.replies.clear();
+        let mailer = parsed.as_ref().and_then(|parsed| parsed.mailer);
+        let Some((parsed, mailer)) = parsed.zip(mailer).filter(|_| !is_refused) else {
+            let text = [b"553 5.3.5 ", quoted, b"... illegal alias name"].concat();
+            machine.system_error(&text, None);
+            return;
+        };
+        if self.checks {
+            check_value(&value, machine);
+        }
+        let flags = machine.config.mailers.get(mailer).map(|mailer| mailer.flags);
+        if !flags.is_some_and(|flags| flags.has(b'A')) {
+            let text = [b"554 5.3.5 ", name.as_slice(), b"... cannot alias non-local names"];
+            machine.system_error(&text.concat(), None);
+            return;
+        }
+        let mut user = parsed.user;
+        if user.eq_ignore_ascii_case(b"postmaster") {
+            user.make_ascii_lowercase();
+        }
+        if value.trim_ascii().is_empty() {
+            let text = [b"554 5.3.5 ", quoted, b"... missing value for alias"].concat();
+            machine.system_error(&text, None);
+            return;
+        }
+        let key = [&*user, b"\0"].concat();
+        if self.build.value(&key).is_some() {
+            let place = machine.place.take();
+            machine.say(&[b"Warning: duplicate alias name ", &user]);
+            machine.place = place;
+        }
+        self.count = self.count.saturating_add(1);
+        self.longest = self.longest.max(value.len());
+        self.total = self.total.saturating_add(user.len()).saturating_add(value.len());
+        value.push(0);
+        self.build.put(&key, &value, IfThere::Replace);
+    }
+}
+
+/// `CheckAliases`: every address behind the colon must be one.
+fn check_value(value: &[u8], machine: &mut Machine<'_>) {
+    let mut rest = value;
+    loop {
+        let skip =
+            rest.iter().take_while(|octet| octet.is_ascii_whitespace() || **octet == b',').count();
+        rest = rest.get(skip..).unwrap_or_default();
+        if rest.is_empty() {
+            return;
+        }
+        let said = machine.replies.len();
+        let (is_address, stopped) = machine.check_address(rest, b',');
+        if !is_address {
+            let text = [b"553 5.3.5 ", rest, b"... bad address"].concat();
+            let about = std::mem::take(&mut machine.about);
+            machine.user_error(&text);
+            machine.about = about;
+        }
+        machine.replies.truncate(said);
+        rest = rest.get(stopped.max(1)..).unwrap_or_default();
+    }
+}
+
+/// One entry of a text alias file.
+pub(crate) struct Entry {
+    line: u32,
+    pub(crate) what: What,
+}
+
+/// What an entry is.
+pub(crate) enum What {
+    /// A name and whom it stands for, as written; `whole`: all of its lines.
+    Alias {
+        /// What stands before the colon.
+        name: Vec<u8>,
+        /// What stands behind it.
+        value: Vec<u8>,
+        /// All of it.
+        whole: Vec<u8>,
+    },
+    /// No entry: why not.
+    Wrong(&'static [u8]),
+}
+
+/// The entries of a text alias file.
+pub(crate) struct Entries<'a> {
+    lines: Lines<'a>,
+    is_skipping: bool,
+}
+
+impl<'a> Entries<'a> {
+    pub(crate) const fn new(text: &'a [u8]) -> Self {
+        Self { lines: Lines { rest: text, number: 0 }, is_skipping: false }
+    }
+}
+
+impl Iterator for Entries<'_> {
+    type Item = Entry;
+
+    fn next(&mut self) -> Option<Entry> {
+        loop {
+            let line = self.lines.next()?;
+            let number = self.lines.number;
+            let was_skipping = std::mem::replace(&mut self.is_skipping, false);
             match line.first() {
-                None | Some(b'#') => is_skipping = false,
+                None | Some(b'#') => {}
                 Some(b' ' | b'\t') => {
-                    if !is_skipping {
-                        self.complain(
-                            lines.number,
-                            &[b"Non-continuation line starts with space"],
-                            terminal,
-                        );
+                    self.is_skipping = true;
+                    if !was_skipping {
+                        let what =
+                            What::Wrong(b"554 5.3.5 Non-continuation line starts with space");
+                        return Some(Entry { line: number, what });
                     }
-                    is_skipping = true;
                 }
-                Some(_) => {
-                    is_skipping = false;
-                    self.entry(&line, &mut lines, terminal);
-                }
+                Some(_) => return Some(self.entry(&line, number)),
             }
         }
     }
+}
 
+impl Entries<'_> {
     /// One entry: `line` and those that go on with it.
-    fn entry(&mut self, line: &[u8], lines: &mut Lines<'_>, terminal: &mut Terminal<'_>) {
-        let Some(colon) = line.iter().position(|&octet| octet == b':') else {
-            self.complain(lines.number, &[b"missing colon"], terminal);
-            return;
+    fn entry(&mut self, line: &[u8], number: u32) -> Entry {
+        let Some(colon) = colon(line) else {
+            return Entry { line: number, what: What::Wrong(b"554 5.3.5 missing colon") };
         };
         let (name, rest) = line.split_at(colon);
         let mut value = rest.strip_prefix(b":").unwrap_or_default().trim_ascii_start().to_vec();
         let mut whole = line.to_vec();
-        while matches!(lines.rest, [b' ' | b'\t', ..]) {
-            let more = lines.next().unwrap_or_default();
+        while matches!(self.lines.rest, [b' ' | b'\t', ..]) {
+            let more = self.lines.next().unwrap_or_default();
             value.extend_from_slice(&more);
             whole.extend_from_slice(&more);
         }
-        let Some(name) = local_name(name.trim_ascii()) else {
-            let quoted = whole.get(..QUOTED_BYTES_MAX).unwrap_or(&whole);
-            self.complain(lines.number, &[quoted, b"... illegal alias name"], terminal);
-            return;
-        };
-        if value.trim_ascii().is_empty() {
-            let quoted = whole.get(..QUOTED_BYTES_MAX).unwrap_or(&whole);
-            self.complain(lines.number, &[quoted, b"... missing value for alias"], terminal);
-            return;
-        }
-        let key = [&*name, b"\0"].concat();
-        if self.build.value(&key).is_some() {
-            terminal.say(&[b"Warning: duplicate alias name ", &name, b"\n"]);
-        }
-        self.count = self.count.saturating_add(1);
-        self.longest = self.longest.max(value.len());
-        self.total = self.total.saturating_add(name.len()).saturating_add(value.len());
-        value.push(0);
-        self.build.put(&key, &value, IfThere::Replace);
-    }
-
-    fn complain(&mut self, line: u32, what: &[&[u8]], terminal: &mut Terminal<'_>) {
-        let text =
-            [self.file, b": line ", line.to_string().as_bytes(), b": ", &what.concat()].concat();
-        terminal.say(&[&text, b"\n"]);
-        send(CRITICAL, &[b"NOQUEUE: SYSERR(", &*sys::user::current_name(), b"): ", &text].concat());
-        self.code = exit::SOFTWARE;
+        let what = What::Alias { name: name.trim_ascii().to_vec(), value, whole };
+        Entry { line: self.lines.number, what }
     }
 }
 
-/// The key of a name: lower case, without quotes that nothing inside needs.
-fn local_name(name: &[u8]) -> Option<Vec<u8>> {
-    let inside = name.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
-    let name = match inside {
-        Some(inside)
-            if !inside.is_empty()
-                && !inside
-                    .iter()
-                    .any(|octet| octet.is_ascii_whitespace() || matches!(octet, b'"' | b'\\')) =>
-        {
-            inside
+/// Where the name ends: a colon within quotes belongs to it.
+fn colon(line: &[u8]) -> Option<usize> {
+    let mut is_quoted = false;
+    let mut octets = line.iter().enumerate();
+    while let Some((at, octet)) = octets.next() {
+        match octet {
+            b'\\' => {
+                octets.next();
+            }
+            b'"' => is_quoted = !is_quoted,
+            b':' if !is_quoted => return Some(at),
+            _ => {}
         }
-        _ => name,
-    };
-    (!name.is_empty()).then(|| name.to_ascii_lowercase())
+    }
+    line.iter().position(|&octet| octet == b':')
+}
+
+/// The key of a name where no rule sets are at hand: lower case, without quotes that nothing inside needs.
+pub(crate) fn local_name(name: &[u8]) -> Vec<u8> {
+    let inside = name.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+    let needs = |octet: &u8| octet.is_ascii_whitespace() || matches!(octet, b'"' | b'\\');
+    match inside {
+        Some(inside) if !inside.is_empty() && !inside.iter().any(needs) => {
+            inside.to_ascii_lowercase()
+        }
+        _ => name.to_ascii_lowercase(),
+    }
 }
 
 /// The lines of a file, up to a NUL, joined where one ends in a backslash.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use policy_cf::{Answer, Exchanger, MapHandle, MapSpec, OpenFailure, UserEntry, World};
 
+use crate::alias_text::AliasText;
 use crate::cdb::Cdb;
 use crate::dns::{Asker, Resolver};
 use crate::program::Failed;
@@ -65,6 +66,7 @@ pub struct Outside {
 enum Map {
     Table(Box<Table>),
     Text(Text),
+    AliasText(AliasText),
     Regex(Box<Pattern>),
     Users(Users),
     Program(Vec<u8>),
@@ -149,6 +151,7 @@ impl World for Outside {
                 answer
             }
             Map::Text(text) => text.lookup(key),
+            Map::AliasText(text) => text.lookup(key),
             Map::Regex(pattern) => pattern.lookup(key),
             Map::Users(users) => users.lookup(key),
             Map::Program(command) => program::lookup(command, key),
@@ -241,7 +244,14 @@ impl World for Outside {
 
 fn open_map(spec: &MapSpec) -> Result<Map, OpenFailure> {
     Ok(match &*spec.class {
-        b"hash" | b"btree" | b"implicit" => Map::Table(Box::new(Table::open(spec)?)),
+        b"hash" | b"btree" => Map::Table(Box::new(Table::open(spec)?)),
+        b"implicit" => match Table::open(spec) {
+            Ok(table) => Map::Table(Box::new(table)),
+            Err(failure) => match AliasText::open(&spec.rest) {
+                Some(text) => Map::AliasText(text),
+                None => return Err(failure),
+            },
+        },
         b"text" => Map::Text(Text::open(spec)?),
         b"regex" => Map::Regex(Box::new(Pattern::open(spec)?)),
         b"user" | b"passwd" => Map::Users(Users::open(spec)?),

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use crate::bdb::{Database, Error};
-use crate::cf_options::{CfOptions, DEFAULT_CF};
+use crate::configuration::{self, DEFAULT_CF, alias_files};
 use crate::makemap::{text_of, until_nul};
 use crate::option_letters;
 use crate::table::{path_of, with_db};
@@ -30,9 +30,8 @@ pub fn run(name: &OsStr, words: &[OsString], terminal: &mut Terminal<'_>) -> u8 
         vec![file.as_bytes().to_vec()]
     } else {
         let cf = value(b'C').map_or_else(|| PathBuf::from(DEFAULT_CF), PathBuf::from);
-        match CfOptions::read(&cf) {
-            Ok(options) => options
-                .aliases()
+        match configuration::read(&cf) {
+            Ok(config) => alias_files(&config)
                 .into_iter()
                 .filter(|(class, _)| is_database(class))
                 .map(|(_, file)| file)

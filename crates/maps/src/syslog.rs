@@ -1,4 +1,4 @@
-//! Class `syslog`: writes the key to the system's log and answers with nothing. `-L` names the severity.
+//! The system's log as sendmail writes it, and the class `syslog`: writes the key there and answers with nothing (`-L` names the severity).
 
 use policy_cf::{Answer, MapSpec};
 use std::os::fd::AsFd;
@@ -8,11 +8,17 @@ const MAIL: u8 = 2 << 3;
 /// The longest line that is sent, in bytes.
 const LINE_BYTES_MAX: usize = 1024;
 
-/// Severities, as syslog(3) numbers them.
-pub(crate) const CRITICAL: u8 = 2;
-pub(crate) const ALERT: u8 = 1;
-pub(crate) const NOTICE: u8 = 5;
-pub(crate) const INFO: u8 = 6;
+// Severities, as syslog(3) numbers them.
+/// Something must be done at once.
+pub const ALERT: u8 = 1;
+/// Something of ours is wrong.
+pub const CRITICAL: u8 = 2;
+/// A file is not as it should be.
+pub const WARNING: u8 = 4;
+/// A refusal.
+pub const NOTICE: u8 = 5;
+/// The usual.
+pub const INFO: u8 = 6;
 
 /// A map of class syslog.
 #[derive(Debug)]
@@ -28,7 +34,7 @@ impl Log {
             b"ALERT" => ALERT,
             b"CRIT" => CRITICAL,
             b"ERR" => 3,
-            b"WARNING" => 4,
+            b"WARNING" => WARNING,
             b"NOTICE" => NOTICE,
             b"DEBUG" => 7,
             _ => INFO,
@@ -43,13 +49,26 @@ impl Log {
 }
 
 /// Writes one line as sendmail, control characters escaped. Nobody waits for a log, so a lost line is lost.
-pub(crate) fn send(severity: u8, text: &[u8]) {
+pub fn send(severity: u8, text: &[u8]) {
     let Ok(socket) = sys::socket::connect_syslog() else { return };
     let mut line = format!("<{}>sendmail[{}]: ", MAIL | severity, std::process::id()).into_bytes();
-    line.extend(
-        text.iter()
-            .take(LINE_BYTES_MAX)
-            .map(|&octet| if octet.is_ascii_control() { b'?' } else { octet }),
-    );
+    for &octet in text.iter().take(LINE_BYTES_MAX) {
+        escape(octet, &mut line);
+    }
     let _is_sent = sys::socket::send_datagram(socket.as_fd(), &line);
+}
+
+/// A line in the log holds printable characters only, and a backslash is always one of ours.
+fn escape(octet: u8, line: &mut Vec<u8>) {
+    match octet {
+        b'\\' => line.extend_from_slice(b"\\\\"),
+        b'\n' => line.extend_from_slice(b"\\n"),
+        b'\r' => line.extend_from_slice(b"\\r"),
+        b'\t' => line.extend_from_slice(b"\\t"),
+        0x08 => line.extend_from_slice(b"\\b"),
+        0x0b => line.extend_from_slice(b"\\v"),
+        0x0c => line.extend_from_slice(b"\\f"),
+        b' '..=b'~' => line.push(octet),
+        other => line.extend_from_slice(format!("\\{other:03o}").as_bytes()),
+    }
 }

@@ -15,6 +15,7 @@ extern crate alloc;
 pub mod answers;
 pub mod class;
 pub mod crack;
+pub mod expand;
 pub mod header;
 pub mod load;
 pub mod machine;
@@ -31,6 +32,6 @@ pub mod token;
 pub mod world;
 
 pub use answers::{CfPolicy, Engine, Given, Pool, is_cf};
-pub use machine::{Event, Machine, Said};
+pub use machine::{Event, Machine, Said, Spoken};
 pub use model::Config;
 pub use world::{Answer, Exchanger, MapHandle, MapSpec, OpenFailure, UserEntry, World};

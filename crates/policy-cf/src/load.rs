@@ -139,22 +139,10 @@ pub fn finish(machine: &mut Machine<'_>) {
     let alias = machine.config.options.alias_files.clone();
     add_map(machine, b"host", b"host", &[(b'a', b".")], b"");
     add_map(machine, b"users", b"user", &[], b"passwd");
-    let mut names = Vec::new();
-    let files = alias.split(|octet| *octet == b',').map(trim_start);
-    for (index, file) in files.filter(|file| !file.is_empty()).enumerate() {
-        let (class, file) = match file.iter().position(|octet| *octet == b':') {
-            Some(colon) => {
-                let (class, rest) = file.split_at_checked(colon).unwrap_or((file, b""));
-                (class, rest.get(1..).unwrap_or_default())
-            }
-            None => (b"implicit".as_slice(), file),
-        };
-        let name = alloc::format!("alias{index}").into_bytes();
-        add_map(machine, &name, class, &[], file);
-        names.push(name);
-    }
+    let names = add_alias_maps(machine, &alias);
     add_map(machine, b"aliases", b"sequence", &[], &names.join(&b' '));
-    if machine.config.level < LEVEL {
+    let is_told = machine.is_test || machine.config.options.truth("Verbose");
+    if is_told && machine.config.level < LEVEL {
         let version = machine.config.macros.value(b'v').unwrap_or_default().to_vec();
         let level = alloc::format!("{}", machine.config.level);
         machine.say(&[
@@ -177,6 +165,33 @@ pub fn finish(machine: &mut Machine<'_>) {
     machine.world.configure(&machine.config.options);
 }
 
+/// A map for each alias file; gives their names.
+fn add_alias_maps(machine: &mut Machine<'_>, files: &[u8]) -> Vec<Vec<u8>> {
+    let mut names = Vec::new();
+    let files = files.split(|octet| *octet == b',').map(trim_start);
+    for (index, file) in files.filter(|file| !file.is_empty()).enumerate() {
+        let colon = file.iter().position(|octet| *octet == b':' || is_space(*octet));
+        let colon = colon.filter(|at| file.get(*at) == Some(&b':'));
+        let (class, rest) = match colon.and_then(|colon| file.split_at_checked(colon)) {
+            Some((class, rest)) => (class, rest.get(1..).unwrap_or_default()),
+            None => (b"implicit".as_slice(), file),
+        };
+        let name = alloc::format!("Alias{index}").into_bytes();
+        let line = [name.as_slice(), b" ", class, b" ", rest].concat();
+        let mut complaints = Vec::new();
+        match map::read(&line, &mut complaints) {
+            Some(map) => {
+                let name = name.to_ascii_lowercase();
+                machine.config.maps.insert(name.clone(), map);
+                names.push(name);
+            }
+            None => complaints = alloc::vec![[b"setalias: unknown class ", class].concat()],
+        }
+        say_all(machine, complaints);
+    }
+    names
+}
+
 /// Mail can't be sent without these.
 fn missing_mailers(machine: &mut Machine<'_>) {
     for (name, text) in [
@@ -195,7 +210,8 @@ fn missing_mailers(machine: &mut Machine<'_>) {
 fn check_host_name(machine: &mut Machine<'_>) {
     let name = machine.config.macros.value(b'j').unwrap_or_default().to_vec();
     let name = machine.expand(&name);
-    if !name.contains(&b'.') {
+    let is_told = machine.is_test || machine.config.options.truth("Verbose");
+    if !name.contains(&b'.') && is_told {
         let shown: &[u8] = if name.is_empty() { b"localhost" } else { &name };
         machine.say(&[
             b"WARNING: local host name (",

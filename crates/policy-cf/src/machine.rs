@@ -137,6 +137,22 @@ impl Event {
     }
 }
 
+/// The most that a journal keeps; what is said beyond is shown and not kept.
+const JOURNAL_MAX: usize = 10_000;
+
+/// One thing that was said about an address or about us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spoken {
+    /// The reply code in front, if there was one (`550`).
+    pub code: Option<Vec<u8>>,
+    /// The enhanced status code, if there was one (`5.1.1`).
+    pub enhanced: Option<Vec<u8>>,
+    /// Place, address and text, as shown.
+    pub text: Vec<u8>,
+    /// Something is wrong with us, not with the address.
+    pub is_system: bool,
+}
+
 /// A configuration at work.
 pub struct Machine<'w> {
     /// What was read. Macros and classes change as rules run.
@@ -157,6 +173,8 @@ pub struct Machine<'w> {
     pub status: u8,
     /// What was said by `$#error` or by the scanner since it was last taken: reply text with code.
     pub replies: Vec<Vec<u8>>,
+    /// What was said, in order, while somebody wants it (the system's log, a reply).
+    pub journal: Option<Vec<Spoken>>,
     /// Events, while somebody wants them.
     pub events: Option<Vec<Event>>,
     /// Octets of the events since they were last taken.
@@ -184,6 +202,7 @@ impl<'w> Machine<'w> {
             place: None,
             status: exit::OK,
             replies: Vec::new(),
+            journal: None,
             events: None,
             event_octets: 0,
             is_over: false,
@@ -247,7 +266,7 @@ impl<'w> Machine<'w> {
 
     /// Something is wrong with an address (sendmail's usrerr). `reply` begins with a reply code.
     pub fn user_error(&mut self, reply: &[u8]) {
-        self.message(reply);
+        self.message(reply, false);
     }
 
     /// Something is wrong with us (sendmail's syserr). A reply code in front is optional; `trouble` is the system's word.
@@ -259,7 +278,7 @@ impl<'w> Machine<'w> {
         }
         // What is wrong with us is not about the address.
         let about = core::mem::take(&mut self.about);
-        self.message(&text);
+        self.message(&text, true);
         self.about = about;
         self.set_status(if trouble.is_some() { exit::OSERR } else { exit::SOFTWARE });
     }
@@ -267,12 +286,35 @@ impl<'w> Machine<'w> {
     /// Shows what a map said meanwhile, with the address it was about.
     pub(crate) fn pass_on(&mut self, said: &[u8]) {
         for line in said.split(|octet| *octet == b'\n').filter(|line| !line.is_empty()) {
-            self.message(line);
+            self.message(line, false);
         }
     }
 
-    fn message(&mut self, reply: &[u8]) {
+    /// Shows how work goes on (`aliased to …`), with place and address, if that is wanted.
+    pub(crate) fn progress(&mut self, text: &[u8]) {
+        let line = self.line(text, true);
+        self.say(&[&line]);
+    }
+
+    fn message(&mut self, reply: &[u8], is_system: bool) {
         let body = without_codes(reply);
+        let names_address = reply.get(..3).is_none_or(|code| {
+            ![b"501", b"551", b"251"].contains(&&code.try_into().unwrap_or([0; 3]))
+        });
+        let line = self.line(body, names_address);
+        self.note(|_| Event::Said(line.clone()));
+        if let Some(journal) = &mut self.journal
+            && journal.len() < JOURNAL_MAX
+        {
+            journal.push(Spoken::new(reply, line.clone(), is_system));
+        }
+        self.replies.push(reply.to_vec());
+        self.out.extend_from_slice(&line);
+        self.out.push(b'\n');
+    }
+
+    /// A line with place and address in front, seven bits.
+    fn line(&self, body: &[u8], names_address: bool) -> Vec<u8> {
         let mut line = Vec::with_capacity(body.len().saturating_add(32));
         if let Some((file, number)) = &self.place {
             line.extend_from_slice(file);
@@ -280,9 +322,6 @@ impl<'w> Machine<'w> {
             line.extend_from_slice(alloc::format!("{number}").as_bytes());
             line.extend_from_slice(b": ");
         }
-        let names_address = reply.get(..3).is_none_or(|code| {
-            ![b"501", b"551", b"251"].contains(&&code.try_into().unwrap_or([0; 3]))
-        });
         if !self.about.is_empty() && names_address {
             line.extend_from_slice(&shorten(&self.about, 203));
             line.extend_from_slice(b"... ");
@@ -291,10 +330,7 @@ impl<'w> Machine<'w> {
         for octet in &mut line {
             *octet &= 0x7f;
         }
-        self.note(|_| Event::Said(line.clone()));
-        self.replies.push(reply.to_vec());
-        self.out.extend_from_slice(&line);
-        self.out.push(b'\n');
+        line
     }
 
     /// Expands macros in text; says so if they refer to each other too deeply.
@@ -364,6 +400,24 @@ impl<'w> Machine<'w> {
     #[must_use]
     pub fn texts(&self, tokens: &[Token]) -> Vec<Vec<u8>> {
         tokens.iter().map(|token| self.config.arena.text(*token).to_vec()).collect()
+    }
+}
+
+impl Spoken {
+    fn new(reply: &[u8], text: Vec<u8>, is_system: bool) -> Self {
+        let body = without_codes(reply);
+        let codes = reply.get(..reply.len().saturating_sub(body.len())).unwrap_or_default();
+        let mut codes = codes.split(|octet| *octet == b' ').filter(|code| !code.is_empty());
+        let code = codes.next().map(<[u8]>::to_vec);
+        Self { code, enhanced: codes.next().map(<[u8]>::to_vec), text, is_system }
+    }
+
+    /// As a reply: codes and text; `code` and `enhanced` stand in where there are none.
+    #[must_use]
+    pub fn reply(&self, code: &[u8], enhanced: &[u8]) -> Vec<u8> {
+        let code = self.code.as_deref().unwrap_or(code);
+        let enhanced = self.enhanced.as_deref().unwrap_or(enhanced);
+        [code, b" ", enhanced, b" ", self.text.as_slice()].concat()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Options: one table for `O` lines, `-O`, `-o`, `-bO`, checks and the manual.
 
 pub mod check;
+pub mod handling;
 pub mod table;
 
 pub use check::Complaint;
@@ -74,6 +75,35 @@ impl Options {
         self.values.get(name).is_some_and(|value| crate::read::values::truth(value))
     }
 
+    /// Whether a flag of PrivacyOptions is set; `name` in lower case. `goaway` stands for those that keep strangers out.
+    #[must_use]
+    pub fn is_private(&self, name: &str) -> bool {
+        let mut words = self
+            .all("PrivacyOptions")
+            .flat_map(|(_, value)| value.split(|octet| matches!(octet, b',' | b' ' | b'\t')));
+        let is_in_goaway = !matches!(
+            name,
+            "restrictmailq"
+                | "restrictqrun"
+                | "restrictexpand"
+                | "noetrn"
+                | "nobodyreturn"
+                | "bodyreturn"
+                | "noactualrecipient"
+                | "nostarttls"
+        );
+        words.any(|word| {
+            word.eq_ignore_ascii_case(name.as_bytes())
+                || (is_in_goaway && word.eq_ignore_ascii_case(b"goaway"))
+        })
+    }
+
+    /// A number, where one is set.
+    #[must_use]
+    pub fn number(&self, name: &str) -> Option<u32> {
+        str::from_utf8(self.values.get(name)?.trim_ascii()).ok()?.parse().ok()
+    }
+
     /// What an option was set to, each time, in order: part and value.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + 'a {
         let named = self.several.iter().filter(move |(known, _, _)| *known == name);
@@ -116,7 +146,7 @@ impl Options {
         };
         if is_from_command_line {
             self.fixed.push(spec.name);
-        } else if self.fixed.contains(&spec.name) {
+        } else if self.fixed.contains(&spec.name) && spec.kind != Kind::Privacy {
             return Set::Nothing;
         }
         check::check(spec, part, value, complaints);

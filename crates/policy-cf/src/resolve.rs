@@ -90,6 +90,17 @@ impl Machine<'_> {
         found
     }
 
+    /// Whether the first address of a list is one, and where the scan of the list stopped.
+    pub fn check_address(&mut self, text: &[u8], delimiter: u8) -> (bool, usize) {
+        let base = self.config.arena.len();
+        self.about = text.to_vec();
+        let mut tokens = Vec::new();
+        let (found, stopped) = self.scan(text, ScanTable::Outside, delimiter, &mut tokens);
+        self.config.arena.cut(base);
+        let address = text.get(..stopped).unwrap_or(text).trim_ascii_end();
+        (found && self.parse(address, Side::default()).is_some(), stopped)
+    }
+
     /// Resolves an address (sendmail's parseaddr): rule sets 3 and 0, then what the mailer asks for.
     /// `None`: there is no address in it.
     pub fn parse(&mut self, address: &[u8], side: Side) -> Option<Resolved> {
@@ -113,7 +124,7 @@ impl Machine<'_> {
     }
 
     /// Rule set queuegroup chooses where a recipient waits.
-    fn queue_group(&mut self, user: &[u8]) {
+    pub(crate) fn queue_group(&mut self, user: &[u8]) {
         let found = self.config.sets.find(b"queuegroup").number;
         let Some(set) = found.filter(|set| !self.config.sets.of(*set).is_empty()) else { return };
         let mut tokens = Vec::new();

@@ -6,7 +6,7 @@ use std::process::Command;
 /// One step: a name, the arguments of cargo, the warnings of rustdoc.
 struct Step(&'static str, &'static [&'static str], &'static str);
 
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     Step("fmt", &["fmt", "--all", "--check"], ""),
     Step("tidy", &["xtask", "tidy"], ""),
     Step(
@@ -17,6 +17,7 @@ const STEPS: [Step; 6] = [
     Step("doc", &["doc", "--locked", "--workspace", "--no-deps"], "-D warnings"),
     Step("test", &["test", "--locked", "--workspace", "--no-fail-fast"], ""),
     Step("siege", &["xtask", "siege", "--short"], ""),
+    Step("fuzz", &["xtask", "fuzz", "10"], ""),
 ];
 
 /// Runs every step; the first that fails ends the run.

@@ -9,8 +9,10 @@
     reason = "a development tool speaks to its user"
 )]
 
+mod bench_rules;
 mod bench_spool;
 mod ci;
+mod fuzz;
 mod siege;
 mod tidy;
 
@@ -21,7 +23,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
 
   ci      fmt, tidy, clippy, tests, docs: all that CI does
   tidy    floors, purity, lengths, documents
+  fuzz [SECONDS] [--seed N]  the fuzz targets on stable Rust, with random and mutated input
   bench spool [--dir DIR]   the spool beside a queue of files (use --release)
+  bench rules CF            a sendmail.cf as a policy: load, answers, classes (use --release)
   siege [--short]           thousands of bad guests and a good one (after a build of ironpost; use --release)";
 
 fn main() -> Result<()> {
@@ -33,7 +37,9 @@ fn main() -> Result<()> {
     match (command, rest) {
         ("ci", []) => ci::run(),
         ("tidy", []) => tidy::run(&root()),
+        ("fuzz", arguments) => fuzz::run(&root(), arguments),
         ("bench", [what, arguments @ ..]) if what == "spool" => bench_spool::run(arguments),
+        ("bench", [what, arguments @ ..]) if what == "rules" => bench_rules::run(arguments),
         ("siege", arguments) => siege::run(arguments),
         _ => bail!("{USAGE}"),
     }

@@ -49,8 +49,6 @@ struct House {
     life: Link,
     index: u8,
     ids: Ids,
-    /// Ids of messages that are queued or on their way to the disk.
-    live: HashSet<u64>,
     /// The greatest id of each lane.
     lanes: [u64; LANES],
     /// Small messages that have just come, until they are tried for the first time.
@@ -136,7 +134,6 @@ impl House {
             life: inheritance.life,
             index: inheritance.index,
             ids: Ids::new(QUEUE_LANE),
-            live: HashSet::new(),
             lanes: [0; LANES],
             fresh: Fresh::default(),
             drops,
@@ -185,7 +182,6 @@ impl House {
 
     fn recovered(&mut self, message: &spool::Recovered) {
         self.saw_id(message.id.as_u64());
-        self.live.insert(message.id.as_u64());
         let Some((envelope, note)) = self.read(message.slot) else { return };
         let slot = message.slot.into();
         self.step(Input::Recovered { slot, envelope, note });
@@ -205,6 +201,7 @@ impl House {
                     self.granted(grant, descriptor);
                 }
                 Order::Settings(settings) => {
+                    self.call_back();
                     self.settings = *settings;
                     self.step(Input::Settings(Box::new(self.settings.clone())));
                 }
@@ -239,10 +236,7 @@ impl House {
                 let lane = Source::lane(crate::ids::CONTROL_LANE);
                 self.intake.add(lane, descriptor, after.copied().unwrap_or(0));
             }
-            Grant::Edge { to: Role::Relay, .. } => {
-                self.carriers.add_relay(descriptor);
-                self.tell_room();
-            }
+            Grant::Edge { to: Role::Relay, .. } => self.relay_came(descriptor),
             Grant::Edge { to: Role::Policy, .. } => self.policy.connect(descriptor),
             Grant::Child { ward } => self.child_came(&ward, descriptor),
             Grant::Edge { .. }

@@ -5,6 +5,9 @@ use super::trial::{Explanation, Outcome, Refused, Stage, Way};
 use crate::mailq::quoted;
 use policy_cf::machine::Said;
 
+/// How deep steps are told: each is two levels of JSON, and common readers stop at 128.
+const DEPTH_MAX: usize = 56;
+
 /// The object.
 pub(crate) fn object(explanation: &Explanation, config: &[u8], summary: &str) -> String {
     let stages: Vec<String> = explanation.stages.iter().map(stage).collect();
@@ -72,23 +75,26 @@ fn stage(stage: &Stage) -> String {
         r#"{{"name":"{}","input":{},"steps":{}}}"#,
         stage.name,
         quoted(&stage.input),
-        steps(&stage.steps)
+        steps(&stage.steps, 0)
     )
 }
 
-fn steps(all: &[Step]) -> String {
-    let all: Vec<String> = all.iter().map(step).collect();
+fn steps(all: &[Step], depth: usize) -> String {
+    if depth >= DEPTH_MAX && !all.is_empty() {
+        return r#"[{"kind":"said","text":"what is deeper is left out"}]"#.to_owned();
+    }
+    let all: Vec<String> = all.iter().map(|one| step(one, depth.saturating_add(1))).collect();
     format!("[{}]", all.join(","))
 }
 
-fn step(step: &Step) -> String {
+fn step(step: &Step, depth: usize) -> String {
     match step {
         Step::Set(run) => format!(
             r#"{{"kind":"set","name":{},"input":{},"output":{},"steps":{}}}"#,
             quoted(&run.name),
             quoted(&run.input),
             maybe(run.output.as_deref()),
-            steps(&run.steps)
+            steps(&run.steps, depth)
         ),
         Step::Rule(run) => format!(
             r#"{{"kind":"rule","line":{},"text":{},"before":{},"after":{},"steps":{}}}"#,
@@ -96,7 +102,7 @@ fn step(step: &Step) -> String {
             quoted(&run.text),
             quoted(&run.before),
             maybe(run.after.as_deref()),
-            steps(&run.steps)
+            steps(&run.steps, depth)
         ),
         Step::Asked(map, key, said) | Step::Computed(map, key, said) => {
             let (answer, value) = match said {

@@ -194,7 +194,10 @@ impl Trial<'_, '_> {
         self.machine.config.macros.set_named(b"mail_addr", shown);
         let side = Side { is_sender: true, is_header: false };
         self.machine.config.macros.set_named(b"addr_type", b"e s");
-        if !from.is_empty() {
+        if from.is_empty() {
+            // The null sender is this host's own daemon.
+            self.machine.config.macros.set_named(b"mail_mailer", b"local");
+        } else {
             let (resolved, events) = self.resolve("sender", from, side);
             self.name_macros([b"mail_mailer", b"mail_host", b"mail_addr"], resolved.as_ref());
             self.refuse_unresolved("sender", resolved.as_ref(), &events);
@@ -244,6 +247,9 @@ impl Trial<'_, '_> {
         if way.aliases.is_none() && flags.has(b'5') {
             self.local_user(way);
         }
+        if way.aliases.is_none() && !way.is_deferred {
+            self.known(way);
+        }
         if let Some(from) = session.from.as_deref().filter(|from| !from.is_empty()) {
             let side = Side { is_sender: true, is_header: false };
             self.machine.config.macros.set_named(b"addr_type", b"e s");
@@ -275,6 +281,19 @@ impl Trial<'_, '_> {
             }
         }
         self.end_stage("local user (rule set 5)", user, false);
+    }
+
+    /// A mailer with F=w delivers to users of this host only.
+    fn known(&mut self, way: &Way) {
+        let number = self.machine.config.mailer(&way.mailer);
+        let mailer = number.and_then(|number| self.machine.config.mailers.get(number));
+        if mailer.is_some_and(|mailer| mailer.flags.has(b'w'))
+            && self.machine.world.user(&way.user).is_none()
+        {
+            let reply = b"550 5.1.1 User unknown".to_vec();
+            let refused = Refused { reply, by: "the users of this host", cause: None };
+            self.end = Some(Outcome::Refused(refused));
+        }
     }
 
     /// Resolves an address as a stage.

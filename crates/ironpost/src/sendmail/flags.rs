@@ -17,8 +17,21 @@ pub(crate) enum Mode {
     RunQueue,
     /// `-bt`: address test mode of a sendmail.cf.
     AddressTest,
+    /// `-bv`: say where addresses go.
+    Verify,
+    /// `-bO`: list the options.
+    OptionNames,
     /// `-bi`: make the alias database.
     MakeAliases,
+}
+
+/// What is wrong with the words.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Wrong {
+    /// A flag is unknown or lacks its value: said on standard error behind the program's name.
+    Flag(String),
+    /// A value makes no sense: said on standard output.
+    Value(String),
 }
 
 /// The flags of one call.
@@ -52,8 +65,8 @@ impl Flags {
     /// Reads the words.
     ///
     /// # Errors
-    /// An unknown flag, or one without its value; in sendmail's words.
-    pub(crate) fn read(words: &[OsString]) -> Result<Self, String> {
+    /// An unknown flag, one without its value, or a value that makes no sense; in sendmail's words.
+    pub(crate) fn read(words: &[OsString]) -> Result<Self, Wrong> {
         let mut flags = Self {
             mode: Mode::Deliver,
             from_header: false,
@@ -63,45 +76,16 @@ impl Flags {
             notify: Notify::UNSET,
             recipients: Vec::new(),
         };
-        let mut words = words.iter().map(|word| word.as_bytes());
-        while let Some(word) = words.next() {
-            match word {
-                b"--" => {
-                    flags.recipients.extend(words.by_ref().map(<[u8]>::to_vec));
-                }
-                [b'-', letters @ ..] if !letters.is_empty() => {
-                    flags.letters(letters, &mut words)?;
-                }
-                recipient => flags.recipients.push(recipient.to_vec()),
-            }
-        }
-        Ok(flags)
-    }
-
-    /// One word of flags; the last one may take its value from the next word.
-    fn letters<'a>(
-        &mut self,
-        mut letters: &'a [u8],
-        words: &mut impl Iterator<Item = &'a [u8]>,
-    ) -> Result<(), String> {
-        while let Some((&letter, rest)) = letters.split_first() {
-            let shown = char::from(letter).escape_default();
+        let operands = each_flag(words, &mut |letter, value| {
             if PLAIN.contains(&letter) {
-                self.plain(letter);
-                letters = rest;
-                continue;
-            }
-            if !WITH_VALUE.contains(&letter) {
-                return Err(format!("illegal option -- {shown}"));
-            }
-            let value = if !rest.is_empty() || VALUE_IN_WORD.contains(&letter) {
-                rest
+                flags.plain(letter);
+                Ok(())
             } else {
-                words.next().ok_or_else(|| format!("option requires an argument -- {shown}"))?
-            };
-            return self.valued(letter, value);
-        }
-        Ok(())
+                flags.valued(letter, value)
+            }
+        })?;
+        flags.recipients = operands;
+        Ok(flags)
     }
 
     fn plain(&mut self, letter: u8) {
@@ -113,17 +97,27 @@ impl Flags {
         }
     }
 
-    fn valued(&mut self, letter: u8, value: &[u8]) -> Result<(), String> {
+    fn valued(&mut self, letter: u8, value: &[u8]) -> Result<(), Wrong> {
         match (letter, value) {
+            (b'b', [b'v', ..]) => self.mode = Mode::Verify,
+            (b'b', [b'O', ..]) => self.mode = Mode::OptionNames,
+            (b'b', [b'z', ..]) => {
+                return Err(Wrong::Value("Frozen configurations unsupported".into()));
+            }
             (b'b', b"m") => self.mode = Mode::Deliver,
             (b'b', b"s") => self.mode = Mode::Dialogue,
             (b'b', b"p") => self.mode = Mode::PrintQueue,
             (b'b', b"t") => self.mode = Mode::AddressTest,
             (b'b', b"i") => self.mode = Mode::MakeAliases,
             (b'b', other) => {
-                return Err(format!("Invalid operation mode {}", wire::escape::text(other)));
+                let letter = other.get(..1).unwrap_or_default();
+                let text = format!("Invalid operation mode {}", wire::escape::text(letter));
+                return Err(Wrong::Value(text));
             }
-            (b'q', _) => self.mode = Mode::RunQueue,
+            (b'q', value) => {
+                queue_interval(value)?;
+                self.mode = Mode::RunQueue;
+            }
             (b'f' | b'r', address) => self.sender = Some(address.to_vec()),
             (b'F', name) => self.full_name = Some(name.to_vec()),
             (b'o', [b'i', ..]) => self.ignores_dots = true,
@@ -137,8 +131,80 @@ impl Flags {
     }
 }
 
+/// Takes a flag with its value.
+pub(crate) type Take<'a> = dyn FnMut(u8, &[u8]) -> Result<(), Wrong> + 'a;
+
+/// Goes through the words as getopt(3) does, giving each flag with its value; what is no flag comes back.
+///
+/// # Errors
+/// An unknown flag, one without its value, or what `take` gives.
+pub(crate) fn each_flag(words: &[OsString], take: &mut Take<'_>) -> Result<Vec<Vec<u8>>, Wrong> {
+    let mut operands = Vec::new();
+    let mut words = words.iter().map(|word| word.as_bytes());
+    let mut last: &[u8] = b"";
+    while let Some(word) = words.next() {
+        let mut letters = match word {
+            b"--" => {
+                operands.extend(words.by_ref().map(<[u8]>::to_vec));
+                break;
+            }
+            [b'-', letters @ ..] if !letters.is_empty() => letters,
+            operand => {
+                operands.push(operand.to_vec());
+                continue;
+            }
+        };
+        while let Some((&letter, rest)) = letters.split_first() {
+            letters = rest;
+            let shown = char::from(letter).escape_default();
+            if PLAIN.contains(&letter) {
+                take(letter, b"")?;
+                continue;
+            }
+            if !WITH_VALUE.contains(&letter) {
+                return Err(Wrong::Flag(format!("illegal option -- {shown}")));
+            }
+            let value = if !rest.is_empty() || VALUE_IN_WORD.contains(&letter) {
+                rest
+            } else if let Some(next) = words.next() {
+                next
+            } else {
+                match letter {
+                    // Looked at before the others, with what the flag before it left.
+                    b'b' => last,
+                    b'C' => b"",
+                    _ => {
+                        let text = format!("option requires an argument -- {shown}");
+                        return Err(Wrong::Flag(text));
+                    }
+                }
+            };
+            last = value;
+            take(letter, value)?;
+            break;
+        }
+    }
+    Ok(operands)
+}
+
+/// The time between queue runs: digits with units.
+fn queue_interval(value: &[u8]) -> Result<(), Wrong> {
+    let value = value.strip_prefix(b"p").or_else(|| value.strip_prefix(b"f")).unwrap_or(value);
+    match value.iter().find(|octet| !octet.is_ascii_digit()) {
+        None
+        | Some(b's' | b'm' | b'h' | b'd' | b'w' | b'G' | b'I' | b'R' | b'S' | b'Q' | b'L' | b'!') => {
+            Ok(())
+        }
+        Some(b'-') => Err(Wrong::Value("Invalid -q value".into())),
+        Some(other) => {
+            let unit = wire::escape::text(std::slice::from_ref(other)).to_string();
+            Err(Wrong::Value(format!("Invalid time unit `{unit}'")))
+        }
+    }
+}
+
 /// `never`, or some of `success,failure,delay` (RFC 3461).
-fn notify(list: &[u8]) -> Result<Notify, String> {
+fn notify(list: &[u8]) -> Result<Notify, Wrong> {
     if list.eq_ignore_ascii_case(b"never") {
         return Ok(Notify::NEVER);
     }
@@ -148,7 +214,10 @@ fn notify(list: &[u8]) -> Result<Notify, String> {
             b"success" => Notify::SUCCESS,
             b"failure" => Notify::FAILURE,
             b"delay" => Notify::DELAY,
-            _ => return Err(format!("Invalid -N argument {}", wire::escape::text(word))),
+            _ => {
+                let text = format!("Invalid -N argument {}", wire::escape::text(word));
+                return Err(Wrong::Value(text));
+            }
         });
     }
     Ok(wanted)
@@ -158,7 +227,7 @@ fn notify(list: &[u8]) -> Result<Notify, String> {
 mod tests {
     use super::*;
 
-    fn read(words: &[&str]) -> Result<Flags, String> {
+    fn read(words: &[&str]) -> Result<Flags, Wrong> {
         let words: Vec<OsString> = words.iter().map(OsString::from).collect();
         Flags::read(&words)
     }
@@ -187,8 +256,11 @@ mod tests {
 
     #[test]
     fn an_unknown_flag_and_a_missing_value_are_named() {
-        assert_eq!(read(&["-z"]).unwrap_err(), "illegal option -- z");
-        assert_eq!(read(&["-f"]).unwrap_err(), "option requires an argument -- f");
-        assert_eq!(read(&["-bz"]).unwrap_err(), "Invalid operation mode z");
+        assert_eq!(read(&["-Z"]).unwrap_err(), Wrong::Flag("illegal option -- Z".into()));
+        assert_eq!(
+            read(&["-f"]).unwrap_err(),
+            Wrong::Flag("option requires an argument -- f".into())
+        );
+        assert_eq!(read(&["-bx"]).unwrap_err(), Wrong::Value("Invalid operation mode x".into()));
     }
 }

@@ -1,0 +1,291 @@
+//! A command that works by sendmail.cf: its flags, the configuration, the log.
+//!
+//! What sendmail does at its start, in its order: debugging output, options of the command line, the file, the identity
+//! of the host, warnings about who calls, the queue folder. What is said on the way goes to standard output and to the log.
+
+use maps::syslog::{CRITICAL, INFO, NOTICE, send};
+use policy_cf::load::{self, Setting};
+use policy_cf::machine::{Machine, Spoken, exit};
+use std::ffi::OsString;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+
+/// The configuration that is read if no other is named, and the one for submission (`-Ac`).
+const CONFIGURATION: &[u8] = b"/etc/mail/sendmail.cf";
+const CONFIGURATION_OF_SUBMISSION: &[u8] = b"/etc/mail/submit.cf";
+/// What `-C` without a value means.
+const CONFIGURATION_HERE: &[u8] = b"sendmail.cf";
+/// The queue of a system that says nothing else.
+const QUEUE: &[u8] = b"/var/spool/mqueue";
+/// Option `LogLevel`, where it is not set.
+const LOG_LEVEL: u32 = 9;
+/// What the followed release was built with.
+const BUILT_WITH: &str = " Compiled with: DNSMAP IPV6_FULL LDAPMAP LDAP_NETWORK_TIMEOUT
+\t\tLDAP_REFERRALS LOG MAP_REGEX MATCHGECOS MAXDAEMONS=64 MILTER
+\t\tMIME7TO8 MIME8TO7 NAMED_BIND NETINET NETINET6 NETUNIX NEWDB=5.3
+\t\tNIS NISPLUS PIPELINING SASLv2 SCANF SOCKETMAP STARTTLS
+\t\tTCPWRAPPERS TLS_EC TLS_VRFY_PER_CTX USERDB USE_LDAP_INIT XDEBUG
+";
+
+/// sysexits.h: a file of the system is wrong.
+const OSFILE: u8 = 72;
+
+/// What the words of the command line ask for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// The configuration.
+    pub(crate) file: Vec<u8>,
+    /// It was named.
+    pub(crate) is_file_named: bool,
+    /// `-d`.
+    pub(crate) debug: Vec<Vec<u8>>,
+    /// `-O`, `-o`, `-M`.
+    pub(crate) settings: Vec<Setting>,
+    /// `-v`.
+    pub(crate) is_verbose: bool,
+    /// `-n`.
+    pub(crate) ignores_aliases: bool,
+    /// `-f`.
+    pub(crate) sender: Option<Vec<u8>>,
+    /// What is no flag.
+    pub(crate) operands: Vec<Vec<u8>>,
+}
+
+impl Asked {
+    /// Reads the words; wrong ones were refused before.
+    pub(crate) fn read(words: &[OsString]) -> Self {
+        let mut asked = Self { file: CONFIGURATION.to_vec(), ..Self::default() };
+        let operands = crate::sendmail::each_flag(words, &mut |flag, value| {
+            asked.take(flag, value);
+            Ok(())
+        });
+        asked.operands = operands.unwrap_or_default();
+        asked
+    }
+
+    fn take(&mut self, flag: u8, value: &[u8]) {
+        match flag {
+            b'C' => {
+                let file = if value.is_empty() { CONFIGURATION_HERE } else { value };
+                self.file = file.to_vec();
+                self.is_file_named = true;
+            }
+            b'A' if value == b"c" && !self.is_file_named => {
+                self.file = CONFIGURATION_OF_SUBMISSION.to_vec();
+            }
+            b'd' => self.debug.push(value.to_vec()),
+            b'O' => self.settings.push(Setting::Option([b" ", value].concat())),
+            b'o' => self.settings.push(Setting::Option(value.to_vec())),
+            b'M' => self.settings.push(Setting::Macro(value.to_vec())),
+            b'v' => self.is_verbose = true,
+            b'n' => self.ignores_aliases = true,
+            b'f' | b'r' => self.sender = Some(value.to_vec()),
+            _ => {}
+        }
+    }
+}
+
+/// A configuration at work for one command.
+pub(crate) struct Run<'w> {
+    /// The machine.
+    pub(crate) machine: Machine<'w>,
+    /// What was asked for.
+    pub(crate) asked: Asked,
+    /// What log lines are about: `NOQUEUE`, or an identifier.
+    pub(crate) id: Vec<u8>,
+}
+
+/// Reads flags and configuration, then has `work` done; gives the exit status. `mode` is the letter of `-b`.
+pub(crate) fn with(words: &[OsString], mode: u8, work: impl FnOnce(&mut Run<'_>) -> u8) -> u8 {
+    let asked = Asked::read(words);
+    let mut outside = maps::Outside::new(maps::Places::default());
+    let machine = Machine::new(policy_cf::Config::default(), &mut outside);
+    let mut run = Run { machine, asked, id: b"NOQUEUE".to_vec() };
+    match run.begin(mode) {
+        Ok(()) => {
+            let status = work(&mut run);
+            run.tell();
+            status
+        }
+        Err(status) => {
+            run.tell();
+            status
+        }
+    }
+}
+
+impl Run<'_> {
+    fn begin(&mut self, mode: u8) -> Result<(), u8> {
+        let facts = daemon::host_facts(&[mode]);
+        let machine = &mut self.machine;
+        machine.journal = Some(Vec::new());
+        machine.is_test = mode == b't';
+        for levels in &self.asked.debug {
+            machine.debug.set(levels);
+        }
+        show_version(machine, &facts);
+        load::prepare(machine, &facts);
+        for setting in &self.asked.settings {
+            load::apply(machine, setting);
+        }
+        let file = self.asked.file.clone();
+        match read_configuration(machine, &file) {
+            Ok(text) => load::read(machine, &file, &text),
+            Err(why) => {
+                machine.place = Some((file, 0));
+                machine.system_error(&why, None);
+                machine.place = None;
+                return Err(OSFILE);
+            }
+        }
+        if machine.is_over {
+            return Err(machine.status);
+        }
+        load::finish(machine);
+        show_identity(machine, &facts.host);
+        Ok(())
+    }
+
+    /// What sendmail looks at before it does more than show rules: errors so far, who calls, the queue folder.
+    ///
+    /// # Errors
+    /// The exit status it ends with.
+    pub(crate) fn settle(&mut self) -> Result<(), u8> {
+        let queue = self.machine.config.options.values.get("QueueDirectory").cloned();
+        let Some(queue) = queue.filter(|queue| !queue.is_empty()) else {
+            self.machine.system_error(b"QueueDirectory (Q) option must be set", None);
+            return Err(exit::CONFIG);
+        };
+        if self.machine.status != exit::OK {
+            return Err(self.machine.status);
+        }
+        self.warn_of_caller(&queue);
+        Ok(())
+    }
+
+    /// Goes to the queue folder, as sendmail does before it works on mail.
+    ///
+    /// # Errors
+    /// The exit status it ends with.
+    pub(crate) fn enter_queue(&mut self) -> Result<(), u8> {
+        let queue = self.machine.config.options.values.get("QueueDirectory").cloned();
+        let queue = queue.unwrap_or_default();
+        // A pattern means the folder it is in.
+        let folder = match queue.iter().position(|octet| *octet == b'*') {
+            Some(star) => {
+                let before = queue.get(..star).unwrap_or_default();
+                let slash = before.iter().rposition(|octet| *octet == b'/').unwrap_or(0);
+                before.get(..slash).unwrap_or_default().to_vec()
+            }
+            None => queue,
+        };
+        let folder = [folder.as_slice(), b"/"].concat();
+        let Err(error) = std::env::set_current_dir(std::ffi::OsStr::from_bytes(&folder)) else {
+            return Ok(());
+        };
+        let text = [b"can not chdir(", folder.as_slice(), b")"].concat();
+        self.machine.system_error(&text, Some(load::error_text(error.raw_os_error().unwrap_or(2))));
+        self.tell();
+        if sys::user::real_uid() != 0 {
+            let text = b"Program mode requires special privileges, e.g., root or TrustedUser.\n";
+            drop(std::io::stderr().write_all(text));
+        }
+        Err(exit::CONFIG)
+    }
+
+    /// Whether the caller is root or one of those who may be anybody (class t).
+    pub(crate) fn is_caller_trusted(&self) -> bool {
+        sys::user::real_uid() == 0
+            || self.machine.config.classes.contains(b't', &sys::user::current_name())
+    }
+
+    fn warn_of_caller(&mut self, queue: &[u8]) {
+        if self.is_caller_trusted() || !self.machine.config.options.is_private("authwarnings") {
+            return;
+        }
+        let host = self.machine.expand(b"\x81j");
+        let user = sys::user::current_name();
+        let mut warnings = Vec::new();
+        if self.asked.is_file_named {
+            warnings
+                .push([b"Processed by ", user.as_slice(), b" with -C ", &self.asked.file].concat());
+        }
+        if queue != QUEUE {
+            warnings.push([b"Processed from queue ", queue].concat());
+        }
+        for warning in warnings {
+            let text: [&[u8]; 4] = [b"NOQUEUE: Authentication-Warning: ", &host, b": ", &warning];
+            send(INFO, &text.concat());
+        }
+    }
+
+    /// Writes out what was said, to standard output and to the log.
+    pub(crate) fn tell(&mut self) {
+        let mut output = std::io::stdout().lock();
+        drop(output.write_all(&self.machine.out).and_then(|()| output.flush()));
+        self.machine.out.clear();
+        self.machine.replies.clear();
+        let level = self.machine.config.options.number("LogLevel").unwrap_or(LOG_LEVEL);
+        let user = sys::user::current_name();
+        for said in self.machine.journal.as_mut().map(std::mem::take).unwrap_or_default() {
+            log(&self.id, &user, &said, level);
+        }
+    }
+}
+
+fn log(id: &[u8], user: &[u8], said: &Spoken, level: u32) {
+    if said.is_system && level > 0 {
+        send(CRITICAL, &[id, b": SYSERR(", user, b"): ", &said.text].concat());
+    } else if !said.is_system && level > 3 {
+        send(NOTICE, &[id, b": ", said.text.as_slice()].concat());
+    }
+}
+
+fn read_configuration(machine: &mut Machine<'_>, file: &[u8]) -> Result<Vec<u8>, Vec<u8>> {
+    let path = std::path::Path::new(std::ffi::OsStr::from_bytes(file));
+    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(b"not a plain file".to_vec());
+    }
+    machine
+        .world
+        .read_file(file, load::FILE_OCTETS_MAX)
+        .map_err(|error| [b"cannot open: ", load::error_text(error)].concat())
+}
+
+fn show_version(machine: &mut Machine<'_>, facts: &load::Facts) {
+    if !machine.debug.is(0, 1) {
+        return;
+    }
+    machine.say(&[b"Version ", &facts.version]);
+    machine.out.extend_from_slice(BUILT_WITH.as_bytes());
+    if machine.debug.is(0, 4) {
+        machine.say(&[b"Canonical name: ", &facts.host]);
+        machine.say(&[b" UUCP nodename: ", &facts.host]);
+        for alias in facts.aliases.iter().filter(|alias| **alias != facts.host) {
+            machine.say(&[b"\ta.k.a.: ", alias]);
+        }
+    }
+}
+
+fn show_identity(machine: &mut Machine<'_>, host: &[u8]) {
+    if !machine.debug.is(0, 1) {
+        return;
+    }
+    let short = host.split(|octet| *octet == b'.').next().unwrap_or_default().to_vec();
+    let [full, domain, node] = [b"\x81j", b"\x81m", b"\x81k"].map(|name| machine.expand(name));
+    machine.say(&[b"\n============ SYSTEM IDENTITY (after readcf) ============"]);
+    for (text, value) in [
+        (b"      (short domain name) $w = ".as_slice(), &short),
+        (b"  (canonical domain name) $j = ", &full),
+        (b"         (subdomain name) $m = ", &domain),
+        (b"              (node name) $k = ", &node),
+    ] {
+        machine.say(&[text, value]);
+    }
+    machine.say(&[b"========================================================\n"]);
+}
+
+/// `-bO`: the names of all options.
+pub(crate) fn option_names() -> &'static str {
+    include_str!("option_names.txt")
+}

@@ -1,0 +1,66 @@
+//! `sendmail -bv ADDR…`: where mail for these addresses would go.
+
+use crate::configured::{self, Run};
+use policy_cf::expand::{Expansion, How, State, expand};
+use policy_cf::machine::exit;
+use policy_cf::resolve::Side;
+use std::ffi::OsString;
+
+/// Runs the mode; gives the exit status.
+#[must_use]
+pub(crate) fn run(words: &[OsString]) -> u8 {
+    configured::with(words, b'v', |run| verify(run).unwrap_or_else(|status| status))
+}
+
+fn verify(run: &mut Run<'_>) -> Result<u8, u8> {
+    run.settle()?;
+    if sys::user::real_uid() != 0 {
+        run.machine.say(&[b"Notice: -bv may give misleading output for non-privileged user"]);
+    }
+    run.enter_queue()?;
+    run.tell();
+    run.id = wire::QueueId::new(sys::clock::realtime_s(), std::process::id()).to_ascii().to_vec();
+    set_sender(run);
+    if run.asked.operands.is_empty() {
+        run.machine.say(&[b"Recipient names must be specified"]);
+        return Ok(exit::USAGE);
+    }
+    let how = How {
+        is_verbose: run.asked.is_verbose || run.machine.config.options.truth("Verbose"),
+        ignores_aliases: run.asked.ignores_aliases,
+        ..How::default()
+    };
+    let operands = std::mem::take(&mut run.asked.operands);
+    let lists: Vec<&[u8]> = operands.iter().map(Vec::as_slice).collect();
+    let expansion = expand(&mut run.machine, &mut maps::Lists, &lists, &how);
+    show(run, &expansion);
+    if expansion.errors > 0 {
+        run.machine.set_status(exit::USAGE);
+    }
+    Ok(run.machine.status)
+}
+
+/// The sender is parsed as that of a message would be: what is wrong with it is said first.
+fn set_sender(run: &mut Run<'_>) {
+    let sender = run.asked.sender.clone().unwrap_or_else(sys::user::current_name);
+    let side = Side { is_sender: true, is_header: false };
+    drop(run.machine.parse(&sender, side));
+    run.machine.about.clear();
+}
+
+fn show(run: &mut Run<'_>, expansion: &Expansion) {
+    for member in expansion.in_order().filter(|member| member.state == State::Deliverable) {
+        let number = member.mailer;
+        let mailer = number.and_then(|number| run.machine.config.mailers.get(number));
+        let name = mailer.map(|mailer| mailer.name.clone()).unwrap_or_default();
+        let mut line = [&*member.address, b"... deliverable: mailer ", &name].concat();
+        if let Some(host) = member.host.as_deref().filter(|host| !host.is_empty()) {
+            line.extend_from_slice(&[b", host ", host].concat());
+        }
+        line.extend_from_slice(&[b", user ", &*member.user].concat());
+        for octet in &mut line {
+            *octet &= 0x7f;
+        }
+        run.machine.say(&[&line]);
+    }
+}

@@ -1,0 +1,8 @@
+//! Any octets as a Berkeley DB file.
+#![no_main]
+
+#[path = "../../crates/xtask/src/fuzz/targets.rs"]
+#[allow(dead_code, reason = "each target uses one of them")]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::bdb(data));

@@ -1,0 +1,8 @@
+//! A configuration and addresses, resolved.
+#![no_main]
+
+#[path = "../../crates/xtask/src/fuzz/targets.rs"]
+#[allow(dead_code, reason = "each target uses one of them")]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::rules(data));
