@@ -19,6 +19,9 @@ const SEGMENT_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// What a stored body may have beside the message as it came: the fields that we add.
 const BODY_SLACK_BYTES: u64 = 1024 * 1024;
 
+/// Processes of one user while a program runs for him: enough for his sessions, not for a fork bomb.
+const PROCESSES_OF_USER_MAX: u64 = 2000;
+
 /// All deeds, in the order of the report.
 const DEEDS: [Deed; 4] = [Deed::OpenPasswd, Deed::Socket, Deed::Execve, Deed::Kill];
 
@@ -69,7 +72,10 @@ pub(crate) fn enter_with(
 fn narrower(duty: &Duty, inheritance: &Inheritance) -> Narrower {
     let settings = &inheritance.settings;
     // The kernel counts by user: where a role has none of its own, others' processes would count as its threads.
-    let processes = if duty.calls.contains(&Calls::Threads) {
+    let processes = if duty.role == Role::Agent {
+        // Those of the user's own sessions count too.
+        inheritance.identity.is_some().then_some(PROCESSES_OF_USER_MAX)
+    } else if duty.calls.contains(&Calls::Threads) {
         inheritance.identity.is_some().then_some(THREADS_MAX)
     } else {
         Some(0)
