@@ -6,6 +6,7 @@
 use maps::syslog::{CRITICAL, INFO, NOTICE, send};
 use policy_cf::load::{self, Setting};
 use policy_cf::machine::{Machine, Spoken, exit};
+use policy_cf::read::equates;
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -27,6 +28,8 @@ const BUILT_WITH: &str = " Compiled with: DNSMAP IPV6_FULL LDAPMAP LDAP_NETWORK_
 \t\tTCPWRAPPERS TLS_EC TLS_VRFY_PER_CTX USERDB USE_LDAP_INIT XDEBUG
 ";
 
+/// The system's number for what is not there.
+const ENOENT: i32 = 2;
 /// sysexits.h: a file of the system is wrong.
 const OSFILE: u8 = 72;
 
@@ -93,6 +96,10 @@ pub(crate) struct Run<'w> {
     pub(crate) asked: Asked,
     /// What log lines are about: `NOQUEUE`, or an identifier.
     pub(crate) id: Vec<u8>,
+    /// What is wrong with addresses goes to the log too.
+    pub(crate) logs_addresses: bool,
+    /// How much was wrong with what the user gave.
+    pub(crate) user_errors: usize,
 }
 
 /// Reads flags and configuration, then has `work` done; gives the exit status. `mode` is the letter of `-b`.
@@ -100,7 +107,8 @@ pub(crate) fn with(words: &[OsString], mode: u8, work: impl FnOnce(&mut Run<'_>)
     let asked = Asked::read(words);
     let mut outside = maps::Outside::new(maps::Places::default());
     let machine = Machine::new(policy_cf::Config::default(), &mut outside);
-    let mut run = Run { machine, asked, id: b"NOQUEUE".to_vec() };
+    let mut run =
+        Run { machine, asked, id: b"NOQUEUE".to_vec(), logs_addresses: false, user_errors: 0 };
     match run.begin(mode) {
         Ok(()) => {
             let status = work(&mut run);
@@ -181,7 +189,7 @@ impl Run<'_> {
         };
         let folder = [folder.as_slice(), b"/"].concat();
         let Err(error) = std::env::set_current_dir(std::ffi::OsStr::from_bytes(&folder)) else {
-            return Ok(());
+            return self.check_queue_paths(&folder);
         };
         let text = [b"can not chdir(", folder.as_slice(), b")"].concat();
         self.machine.system_error(&text, Some(load::error_text(error.raw_os_error().unwrap_or(2))));
@@ -191,6 +199,22 @@ impl Run<'_> {
             drop(std::io::stderr().write_all(text));
         }
         Err(exit::CONFIG)
+    }
+
+    /// Queue groups have their folders below the queue folder.
+    fn check_queue_paths(&mut self, folder: &[u8]) -> Result<(), u8> {
+        let lines = self.machine.config.queue_groups.clone();
+        let paths = lines.iter().flat_map(|line| equates::split(line).1);
+        for path in paths.filter_map(|(letter, path)| path.filter(|_| letter == b'P')) {
+            if path.starts_with(b"/") && !path.starts_with(folder) {
+                let text =
+                    [b"QueuePath ", path.as_slice(), b" not subpath of QueueDirectory ", folder];
+                let why = load::error_text(ENOENT);
+                self.machine.system_error(&text.concat(), Some(why));
+                return Err(exit::CONFIG);
+            }
+        }
+        Ok(())
     }
 
     /// Whether the caller is root or one of those who may be anybody (class t).
@@ -228,7 +252,12 @@ impl Run<'_> {
         let level = self.machine.config.options.number("LogLevel").unwrap_or(LOG_LEVEL);
         let user = sys::user::current_name();
         for said in self.machine.journal.as_mut().map(std::mem::take).unwrap_or_default() {
-            log(&self.id, &user, &said, level);
+            if !said.is_system {
+                self.user_errors = self.user_errors.saturating_add(1);
+            }
+            if said.is_system || self.logs_addresses {
+                log(&self.id, &user, &said, level);
+            }
         }
     }
 }

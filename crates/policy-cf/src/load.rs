@@ -5,6 +5,7 @@ use crate::machine::{Machine, exit};
 use crate::map::{self, Map};
 use crate::options::{Complaint, Set};
 use crate::read::chars::{is_space, split_word, trim_start, words};
+use crate::read::equates;
 use crate::read::lines::{Lines, translate};
 use crate::read::values::{munch, number};
 use crate::rules::{WILDCARDS_MAX, compile};
@@ -306,7 +307,7 @@ fn option(machine: &mut Machine<'_>, text: &[u8], is_from_command_line: bool) {
             Complaint::User(text) => machine.user_error(&text),
             Complaint::Plain(text) => machine.out.extend_from_slice(&text),
             Complaint::Fatal(text) => {
-                machine.user_error(&text);
+                machine.system_error(&text, None);
                 machine.status = exit::USAGE;
                 machine.is_over = true;
             }
@@ -374,8 +375,14 @@ impl Reader {
                 let name = parts.next().unwrap_or_default().to_vec();
                 machine.config.environment.push((name, parts.next().map(<[u8]>::to_vec)));
             }
-            b'X' => machine.config.filters.push(rest.to_vec()),
-            b'Q' => machine.config.queue_groups.push(rest.to_vec()),
+            b'X' => {
+                equates::filter(rest, &mut complaints);
+                machine.config.filters.push(rest.to_vec());
+            }
+            b'Q' => {
+                equates::queue_group(rest, &mut complaints);
+                machine.config.queue_groups.push(rest.to_vec());
+            }
             _ => complaints.push(unknown(&text)),
         }
         say_all(machine, complaints);
