@@ -206,7 +206,8 @@ impl Run<'_> {
         let lines = self.machine.config.queue_groups.clone();
         let paths = lines.iter().flat_map(|line| equates::split(line).1);
         for path in paths.filter_map(|(letter, path)| path.filter(|_| letter == b'P')) {
-            if path.starts_with(b"/") && !path.starts_with(folder) {
+            let is_below = [path.as_slice(), b"/"].concat().starts_with(folder);
+            if path.starts_with(b"/") && !is_below {
                 let text =
                     [b"QueuePath ", path.as_slice(), b" not subpath of QueueDirectory ", folder];
                 let why = load::error_text(ENOENT);
@@ -243,13 +244,45 @@ impl Run<'_> {
         }
     }
 
+    /// Option `LogLevel`; what is no number is 0.
+    fn log_level(&self) -> u32 {
+        let options = &self.machine.config.options;
+        match options.values.get("LogLevel") {
+            Some(_) => options.number("LogLevel").unwrap_or(0),
+            None => LOG_LEVEL,
+        }
+    }
+
+    /// Tells the log of a message to nobody.
+    pub(crate) fn log_nobody(&mut self) {
+        if self.log_level() <= 4 {
+            return;
+        }
+        let now = sys::clock::realtime_s();
+        let id = wire::QueueId::new(now, std::process::id()).to_ascii();
+        let user = sys::user::current_name();
+        let host = self.machine.expand(b"\x81j");
+        let text: [&[u8]; 9] = [
+            &id,
+            b": from=",
+            &user,
+            b", size=0, class=0, nrcpts=0, msgid=<",
+            wire::date::compact(now).to_string().as_bytes(),
+            b".",
+            &[&id[..], b"@", &host].concat(),
+            b">, relay=",
+            &[user.as_slice(), b"@localhost"].concat(),
+        ];
+        send(INFO, &text.concat());
+    }
+
     /// Writes out what was said, to standard output and to the log.
     pub(crate) fn tell(&mut self) {
         let mut output = std::io::stdout().lock();
         drop(output.write_all(&self.machine.out).and_then(|()| output.flush()));
         self.machine.out.clear();
         self.machine.replies.clear();
-        let level = self.machine.config.options.number("LogLevel").unwrap_or(LOG_LEVEL);
+        let level = self.log_level();
         let user = sys::user::current_name();
         for said in self.machine.journal.as_mut().map(std::mem::take).unwrap_or_default() {
             if !said.is_system {

@@ -1,4 +1,4 @@
-//! `sendmail -bv ADDR…`: where mail for these addresses would go.
+//! `sendmail -bv ADDR…`: where mail for these addresses would go; and what any mode says of a sendmail.cf before it works.
 
 use crate::configured::{self, Run};
 use policy_cf::expand::{Expansion, How, Member, State, expand};
@@ -41,6 +41,23 @@ fn verify(run: &mut Run<'_>) -> Result<u8, u8> {
         run.machine.set_status(exit::USAGE);
     }
     Ok(run.machine.status)
+}
+
+/// Looks at the configuration that the words name, as every mode does first: errors, who calls, the queue folder. `is_idle`:
+/// there is nobody to send to. Gives the exit status; 0: go on.
+#[must_use]
+pub(crate) fn look(words: &[OsString], is_idle: bool) -> u8 {
+    configured::with(words, b'm', |run| {
+        if let Err(status) = run.settle().and_then(|()| run.enter_queue()) {
+            return status;
+        }
+        if !is_idle {
+            return exit::OK;
+        }
+        run.machine.say(&[b"Recipient names must be specified"]);
+        run.log_nobody();
+        exit::USAGE
+    })
 }
 
 /// The sender is looked at as that of a message would be: what is wrong with it is said first.

@@ -48,6 +48,8 @@ pub(crate) struct Flags {
     pub(crate) full_name: Option<Vec<u8>>,
     /// `-N`: which reports are wanted.
     pub(crate) notify: Notify,
+    /// `-C`: a sendmail.cf is named, and must be a good one.
+    pub(crate) names_configuration: bool,
     /// Recipients on the command line.
     pub(crate) recipients: Vec<Vec<u8>>,
 }
@@ -74,6 +76,7 @@ impl Flags {
             sender: None,
             full_name: None,
             notify: Notify::UNSET,
+            names_configuration: false,
             recipients: Vec::new(),
         };
         let operands = each_flag(words, &mut |letter, value| {
@@ -119,6 +122,7 @@ impl Flags {
                 self.mode = Mode::RunQueue;
             }
             (b'f' | b'r', address) => self.sender = Some(address.to_vec()),
+            (b'C', _) => self.names_configuration = true,
             (b'F', name) => self.full_name = Some(name.to_vec()),
             (b'o', [b'i', ..]) => self.ignores_dots = true,
             (b'O', option) if option.eq_ignore_ascii_case(b"IgnoreDots") => {
