@@ -28,6 +28,8 @@ const BUILT_WITH: &str = " Compiled with: DNSMAP IPV6_FULL LDAPMAP LDAP_NETWORK_
 \t\tTCPWRAPPERS TLS_EC TLS_VRFY_PER_CTX USERDB USE_LDAP_INIT XDEBUG
 ";
 
+/// Digits of a date up to the minute (`202611210736`).
+const MINUTE_LEN: usize = 12;
 /// The system's number for what is not there.
 const ENOENT: i32 = 2;
 /// sysexits.h: a file of the system is wrong.
@@ -262,12 +264,14 @@ impl Run<'_> {
         let id = wire::QueueId::new(now, std::process::id()).to_ascii();
         let user = sys::user::current_name();
         let host = self.machine.expand(b"\x81j");
+        let minute = wire::date::compact(now).to_string();
+        let minute = minute.as_bytes().get(..MINUTE_LEN).unwrap_or_default();
         let text: [&[u8]; 9] = [
             &id,
             b": from=",
             &user,
             b", size=0, class=0, nrcpts=0, msgid=<",
-            wire::date::compact(now).to_string().as_bytes(),
+            minute,
             b".",
             &[&id[..], b"@", &host].concat(),
             b">, relay=",

@@ -43,8 +43,8 @@ const COMMAND_FLOORS: [(&str, &str); 8] = [
     ("makemap*", "100"),
     ("editmap*", "100"),
     ("cfline*", "98.8"),
-    ("cffile*", "74"),
-    ("flags*", "90"),
+    ("cffile*", "65"),
+    ("flags*", "92.8"),
 ];
 
 #[test]

@@ -95,7 +95,6 @@ impl Dialogue<'_> {
             sender: message.sender,
             recipients: message.recipients.into_iter().map(|one| one.address).collect(),
             notify: Notify::UNSET,
-            names_configuration: false,
         };
         match take(&submission, &text, self.place) {
             Taken::Yes(id) => Input::Stored(id.unwrap_or(message.id)),
