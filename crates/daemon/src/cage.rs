@@ -2,12 +2,22 @@
 
 use crate::edges::Proof;
 use crate::link::LinkError;
-use crate::roles::{Deed, Role};
+use crate::roles::{Deed, Duty, Grows, Role};
 use crate::start::Inheritance;
+use policy::settings::LogTo;
 use policy::{MailboxPlace, Settings, Transport};
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
-use sys::confine::{Cage, Grant, Identity, Limits};
+use sys::confine::{Cage, Calls, Grant, Identity, Limits, Narrower};
+
+/// Threads of a role that may have some, over all processes of its user.
+const THREADS_MAX: u64 = 64;
+
+/// Octets of the largest file of the spool: a segment, and what recovery puts aside of one.
+const SEGMENT_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// What a stored body may have beside the message as it came: the fields that we add.
+const BODY_SLACK_BYTES: u64 = 1024 * 1024;
 
 /// All deeds, in the order of the report.
 const DEEDS: [Deed; 4] = [Deed::OpenPasswd, Deed::Socket, Deed::Execve, Deed::Kill];
@@ -44,8 +54,32 @@ pub(crate) fn enter_with(
         grants,
         calls: duty.calls,
     };
-    let entered = cage.enter().map_err(|error| LinkError::System(std::io::Error::other(error)))?;
+    let narrower = narrower(duty, inheritance);
+    let entered = cage
+        .enter_narrower(&narrower)
+        .map_err(|error| LinkError::System(std::io::Error::other(error)))?;
     Ok(entered.weaker())
+}
+
+/// The bounds that follow from the table and the settings.
+fn narrower(duty: &Duty, inheritance: &Inheritance) -> Narrower {
+    let settings = &inheritance.settings;
+    // The kernel counts by user: where a role has none of its own, others' processes would count as its threads.
+    let processes = if duty.calls.contains(&Calls::Threads) {
+        inheritance.identity.is_some().then_some(THREADS_MAX)
+    } else {
+        Some(0)
+    };
+    let file_bytes = match duty.grows {
+        // Standard output may be a file, and a role that logs into it makes it grow.
+        _ if settings.logging.to == LogTo::Stdout => None,
+        Grows::Nothing => Some(0),
+        Grows::Body => Some(settings.limits.message_bytes_max.saturating_add(BODY_SLACK_BYTES)),
+        Grows::Segment => Some(SEGMENT_FILE_BYTES_MAX),
+        Grows::Anything => None,
+    };
+    // Whoever makes sockets connects and never listens.
+    Narrower { file_bytes, processes, connect_ports: None, bind_ports: Some(Vec::new()) }
 }
 
 /// The paths a role may use, and whether it may write there.

@@ -37,7 +37,12 @@ impl Conversation {
                 return Ok((value, tail.to_vec()));
             }
             self.ready.readable().await?;
-            if !self.link.fill()? {
+            let may_be_more = self.link.fill()?;
+            if self.link.has_descriptor() {
+                // A user's command hands over none, and kept ones would use up our own.
+                return Err(LinkError::Garbled("a descriptor that nobody asked for"));
+            }
+            if !may_be_more {
                 is_drained(&self.ready, Interest::READABLE);
             }
         }

@@ -338,6 +338,10 @@ pub struct Listed {
     pub created_s: u64,
     /// Whether it is being tried now.
     pub is_active: bool,
+    /// Whether a user of this machine handed it in, and no client of SMTP.
+    pub is_own: bool,
+    /// Why it is kept back, in words; empty: it is not.
+    pub quarantine: Box<[u8]>,
     /// The reverse-path.
     pub sender: Box<[u8]>,
     /// Why it is still here, in words.

@@ -222,6 +222,10 @@ impl Link {
     pub fn receive<T: DeserializeOwned>(&mut self) -> Result<Option<(T, &[u8])>, LinkError> {
         let waiting = self.inbound.get(self.taken..self.filled).unwrap_or_default();
         let Some((lengths, rest)) = waiting.split_first_chunk::<LENGTHS_BYTES>() else {
+            // A descriptor comes with its frame: where no frame has begun, it belongs to none.
+            if waiting.is_empty() && !self.descriptors.is_empty() {
+                return Err(LinkError::Garbled("a descriptor that nobody asked for"));
+            }
             return Ok(None);
         };
         let (body, head) = lengths.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
@@ -240,6 +244,12 @@ impl Link {
         };
         self.taken = self.taken.saturating_add(LENGTHS_BYTES).saturating_add(body_bytes);
         Ok(Some((value, tail)))
+    }
+
+    /// Whether a descriptor has come that nobody has taken.
+    #[must_use]
+    pub(crate) fn has_descriptor(&self) -> bool {
+        !self.descriptors.is_empty()
     }
 
     /// Takes the descriptor that came with the frame just read.

@@ -49,6 +49,21 @@ pub struct Duty {
     pub descriptors_max: u64,
     /// Address space at most, in octets.
     pub memory_bytes_max: u64,
+    /// How large it may make a file.
+    pub grows: Grows,
+}
+
+/// How large a role may make a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grows {
+    /// It writes no files.
+    Nothing,
+    /// A large body: as long as the longest message.
+    Body,
+    /// A segment of the spool.
+    Segment,
+    /// As large as it likes.
+    Anything,
 }
 
 pub use sys::deed::Deed;
@@ -71,6 +86,7 @@ pub const TABLE: [Duty; 8] = [
         forbidden: &[],
         descriptors_max: 65_536,
         memory_bytes_max: 64 * GIB,
+        grows: Grows::Anything,
     },
     Duty {
         role: Role::Policy,
@@ -83,6 +99,7 @@ pub const TABLE: [Duty; 8] = [
         forbidden: &[Deed::Socket, Deed::Execve, Deed::Kill],
         descriptors_max: 1024,
         memory_bytes_max: 16 * GIB,
+        grows: Grows::Nothing,
     },
     Duty {
         role: Role::Queue,
@@ -95,6 +112,7 @@ pub const TABLE: [Duty; 8] = [
         forbidden: &[Deed::OpenPasswd, Deed::Socket, Deed::Execve, Deed::Kill],
         descriptors_max: 65_536,
         memory_bytes_max: 64 * GIB,
+        grows: Grows::Segment,
     },
     Duty {
         role: Role::Resolver,
@@ -107,6 +125,7 @@ pub const TABLE: [Duty; 8] = [
         forbidden: &[Deed::OpenPasswd, Deed::Execve, Deed::Kill],
         descriptors_max: 4096,
         memory_bytes_max: 8 * GIB,
+        grows: Grows::Nothing,
     },
     Duty {
         role: Role::Relay,
@@ -119,6 +138,7 @@ pub const TABLE: [Duty; 8] = [
         forbidden: &[Deed::OpenPasswd, Deed::Execve, Deed::Kill],
         descriptors_max: 65_536,
         memory_bytes_max: 16 * GIB,
+        grows: Grows::Nothing,
     },
     Duty {
         role: Role::Control,
@@ -131,6 +151,7 @@ pub const TABLE: [Duty; 8] = [
         forbidden: &[Deed::OpenPasswd, Deed::Socket, Deed::Execve, Deed::Kill],
         descriptors_max: 4096,
         memory_bytes_max: 8 * GIB,
+        grows: Grows::Body,
     },
     Duty {
         role: Role::Smtpd,
@@ -143,6 +164,7 @@ pub const TABLE: [Duty; 8] = [
         forbidden: &[Deed::OpenPasswd, Deed::Socket, Deed::Execve, Deed::Kill],
         descriptors_max: 65_536,
         memory_bytes_max: 16 * GIB,
+        grows: Grows::Body,
     },
     Duty {
         role: Role::Deliver,
@@ -155,6 +177,7 @@ pub const TABLE: [Duty; 8] = [
         forbidden: &[Deed::OpenPasswd, Deed::Socket, Deed::Execve, Deed::Kill],
         descriptors_max: 1024,
         memory_bytes_max: 8 * GIB,
+        grows: Grows::Anything,
     },
 ];
 
@@ -202,6 +225,15 @@ mod tests {
         users.sort_unstable();
         users.dedup();
         assert_eq!(users.len(), 7);
+    }
+
+    #[test]
+    fn only_who_may_write_files_has_files_that_grow() {
+        for duty in TABLE.iter().filter(|duty| duty.role != Role::Master) {
+            let may_write = duty.calls.contains(&Calls::FilesWrite);
+            let grows = matches!(duty.grows, Grows::Segment | Grows::Anything);
+            assert_eq!(may_write, grows, "{}", duty.name);
+        }
     }
 
     #[test]

@@ -70,31 +70,62 @@ pub(crate) fn run(place: &Place, is_json: bool, printer: &mut Printer) -> ExitCo
     ExitCode::SUCCESS
 }
 
-/// sendmail's columns: id, size, time, sender; status; recipients.
+/// Letters of a reason that are shown.
+const REASON_LETTERS_MAX: usize = 60;
+
+/// Letters of the sender that are shown.
+const SENDER_LETTERS_MAX: usize = 39;
+
+/// Letters of a recipient that are shown.
+const RECIPIENT_LETTERS_MAX: usize = 38;
+
+/// sendmail's columns: id, mark, size, time, sender; why it is kept or still here; recipients. Addresses that came by SMTP
+/// stand in their angle brackets, those of a command as they were given.
 fn columns(out: &mut String, entry: &Listed) -> std::fmt::Result {
     let mark = if entry.is_active { '*' } else { ' ' };
     let time = daemon::listing_time(entry.created_s);
-    let sender = wire::escape::text(&entry.sender);
-    writeln!(out, "{}{mark} {:>8} {time} <{sender}>", entry.id, entry.size_bytes)?;
+    let sender = match (&*entry.sender, entry.is_own) {
+        (b"", _) => "MAILER-DAEMON".to_owned(),
+        (sender, is_own) => address(sender, is_own),
+    };
+    let sender = cut(&sender, SENDER_LETTERS_MAX);
+    writeln!(out, "{}{mark}{:>8} {time} {sender}", entry.id, entry.size_bytes)?;
+    if !entry.quarantine.is_empty() {
+        let reason = wire::escape::text(&entry.quarantine).to_string();
+        writeln!(out, "     QUARANTINE: {}", cut(&reason, REASON_LETTERS_MAX))?;
+    }
     if !entry.status.is_empty() {
-        writeln!(out, "                 ({})", wire::escape::text(&entry.status))?;
+        let reason = wire::escape::text(&entry.status).to_string();
+        writeln!(out, "                 ({})", cut(&reason, REASON_LETTERS_MAX))?;
     }
     for recipient in &entry.recipients {
-        writeln!(out, "{:41}<{}>", "", wire::escape::text(recipient))?;
+        let recipient = address(recipient, entry.is_own);
+        writeln!(out, "\t\t\t\t\t {}", cut(&recipient, RECIPIENT_LETTERS_MAX))?;
     }
     Ok(())
+}
+
+fn address(octets: &[u8], is_own: bool) -> String {
+    let text = wire::escape::text(octets);
+    if is_own { text.to_string() } else { format!("<{text}>") }
+}
+
+/// The first letters: escaped text is ASCII.
+fn cut(text: &str, letters_max: usize) -> &str {
+    text.get(..letters_max).unwrap_or(text)
 }
 
 fn json(out: &mut String, entry: &Listed) -> std::fmt::Result {
     let recipients: Vec<String> = entry.recipients.iter().map(|r| quoted(r)).collect();
     writeln!(
         out,
-        r#"{{"id":"{}","size":{},"created":{},"active":{},"sender":{},"status":{},"recipients":[{}]}}"#,
+        r#"{{"id":"{}","size":{},"created":{},"active":{},"sender":{},"quarantine":{},"status":{},"recipients":[{}]}}"#,
         entry.id,
         entry.size_bytes,
         entry.created_s,
         entry.is_active,
         quoted(&entry.sender),
+        quoted(&entry.quarantine),
         quoted(&entry.status),
         recipients.join(",")
     )
@@ -104,4 +135,63 @@ fn json(out: &mut String, entry: &Listed) -> std::fmt::Result {
 pub(crate) fn quoted(octets: &[u8]) -> String {
     let text = wire::escape::text(octets).to_string();
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry() -> Listed {
+        Listed {
+            id: wire::QueueId::new(1_790_000_000, 7),
+            size_bytes: 5,
+            created_s: 1_790_000_000,
+            is_active: false,
+            is_own: true,
+            quarantine: Box::default(),
+            sender: b"verylongsenderaddressforthelisting@averylongdomainname.test"[..].into(),
+            status: Box::default(),
+            recipients: vec![b"u@other.test"[..].into()],
+        }
+    }
+
+    /// The lines without the id and the time, which depends on the zone.
+    fn lines(entry: &Listed) -> Vec<String> {
+        let mut out = String::new();
+        columns(&mut out, entry).unwrap();
+        let time = daemon::listing_time(entry.created_s);
+        let out = out.replace(&time, "TIME").replace(&entry.id.to_string(), "ID");
+        out.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn columns_are_those_of_sendmail() {
+        let wanted =
+            ["ID        5 TIME verylongsenderaddressforthelisting@aver", "\t\t\t\t\t u@other.test"];
+        assert_eq!(lines(&entry()), wanted);
+    }
+
+    #[test]
+    fn what_is_being_delivered_has_a_star_and_what_waits_its_reason() {
+        let status = b"Deferred: Connection refused by mx2.remote.test."[..].into();
+        let active = Listed { is_active: true, sender: Box::default(), status, ..entry() };
+        let wanted = [
+            "ID*       5 TIME MAILER-DAEMON",
+            "                 (Deferred: Connection refused by mx2.remote.test.)",
+            "\t\t\t\t\t u@other.test",
+        ];
+        assert_eq!(lines(&active), wanted);
+    }
+
+    #[test]
+    fn what_came_by_smtp_stands_in_brackets_and_what_is_kept_back_says_why() {
+        let quarantine = b"held for a look"[..].into();
+        let held = Listed { is_own: false, quarantine, sender: b"a@b"[..].into(), ..entry() };
+        let wanted = [
+            "ID        5 TIME <a@b>",
+            "     QUARANTINE: held for a look",
+            "\t\t\t\t\t <u@other.test>",
+        ];
+        assert_eq!(lines(&held), wanted);
+    }
 }

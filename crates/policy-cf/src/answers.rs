@@ -18,12 +18,15 @@ use crate::load::{self, Facts, Setting};
 use crate::machine::{Machine, exit};
 use crate::model::Config;
 use crate::options::Options;
+use crate::resolve::Side;
 use crate::world::World;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
-use policy::{Expansion, Policy, Question, Refusal, Route, Settings, Verdict};
+use policy::{
+    AddressSide, Expansion, MailerId, Policy, Question, Refusal, Route, Settings, Verdict,
+};
 
 /// What answers one question at a time.
 pub struct Engine {
@@ -33,7 +36,11 @@ pub struct Engine {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").finish_non_exhaustive()
+        let config = self.config.as_ref();
+        f.debug_struct("Engine")
+            .field("arena_octets", &config.map(|config| config.arena.len()))
+            .field("long_names", &config.map(|config| config.macros.long_names()))
+            .finish_non_exhaustive()
     }
 }
 
@@ -179,5 +186,23 @@ impl Policy for CfPolicy {
 
     fn expand(&self, address: &[u8], route: &Route) -> Expansion {
         self.with(|machine| expand::expand(machine, address, route))
+    }
+
+    fn rewrite(
+        &self,
+        address: &[u8],
+        mailer: MailerId,
+        side: AddressSide,
+    ) -> Result<Box<[u8]>, Refusal> {
+        self.with(|machine| {
+            let side = Side { is_sender: side.is_sender, is_header: side.is_header };
+            let shown = check::clean(address);
+            let (name, status) = machine.remote_name(&shown, usize::from(mailer.0), side);
+            if status == exit::TEMPFAIL {
+                let text = b"a map can't say now how this address is written";
+                return Err(Refusal::new(451, (4, 3, 0), text, b""));
+            }
+            Ok(name.into())
+        })
     }
 }

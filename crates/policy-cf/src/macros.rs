@@ -107,6 +107,12 @@ impl Macros {
         }
     }
 
+    /// How many long names there are.
+    #[must_use]
+    pub const fn long_names(&self) -> usize {
+        self.names.len()
+    }
+
     /// From now on [`Macros::since_mark`] counts.
     pub const fn mark(&mut self) {
         self.marked = [0; 4];

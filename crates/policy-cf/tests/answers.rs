@@ -1,7 +1,10 @@
 //! A sendmail.cf as a policy: every question, refusals as sendmail words them, and engines that forget.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may stop")]
 
-use policy::{Ask, Facts, Origin, Policy, Question, Refusal, Resolved, Transport, Verdict};
+use policy::{
+    AddressSide, Ask, Facts, MailerId, Origin, Policy, Question, Refusal, Resolved, Transport,
+    Verdict,
+};
 use policy_cf::load;
 use policy_cf::options::Options;
 use policy_cf::{
@@ -151,8 +154,10 @@ R$-\t$#local $: $1
 R$-@$+\t$#esmtp $@ $2 $: $1@$2
 R$*\t$#error $@ 5.1.3 $: \"553 bad address\"
 Mlocal, P=[FILE], F=lsDFMAw5:/|@qSP, A=FILE /var/mail/$u, T=DNS/RFC822/X-Unix
-Mesmtp, P=[IPC], F=mDFMuXa, A=TCP $h 2526, E=\\r\\n, L=990, r=50
+Mesmtp, P=[IPC], F=mDFMuXa, S=masquerade/0, A=TCP $h 2526, E=\\r\\n, L=990, r=50
 Mcyrus, P=[IPC], F=lsDFMnqXz, A=FILE /run/lmtp, E=\\r\\n
+Smasquerade
+R$-@$*example.test\t$1@masked.test
 Mpipe, P=/bin/cat, F=lsDFMu, A=cat -x $u, U=1:2
 ";
 
@@ -312,6 +317,20 @@ fn recipients_are_routed_or_refused() {
 }
 
 #[test]
+fn a_mailer_rewrites_senders_of_the_envelope_only_where_it_says_so() {
+    let policy = open(CF);
+    let place = policy.settings().mailers.iter().position(|mailer| &*mailer.name == b"esmtp");
+    let mailer = MailerId(u8::try_from(place.unwrap()).unwrap());
+    let named = |is_sender, is_header| {
+        let side = AddressSide { is_sender, is_header };
+        String::from_utf8(policy.rewrite(b"u@in.example.test", mailer, side).unwrap().into())
+    };
+    assert_eq!(named(true, false).unwrap(), "u@masked.test");
+    assert_eq!(named(true, true).unwrap(), "u@in.example.test");
+    assert_eq!(named(false, false).unwrap(), "u@in.example.test");
+}
+
+#[test]
 fn an_alias_stands_for_its_members() {
     let policy = open(CF);
     let route = policy.route(b"staff").unwrap();
@@ -395,6 +414,39 @@ fn threads_have_engines_of_their_own_and_share_them() {
         }
     });
     assert!(made.load(Ordering::SeqCst) <= 4);
+}
+
+#[test]
+fn an_engine_forgets_and_does_not_grow() {
+    struct One(Arc<Engines>);
+    impl Pool for One {
+        fn world(&self) -> Box<dyn World + Send> {
+            self.0.world()
+        }
+        fn take(&self) -> Option<Engine> {
+            self.0.take()
+        }
+        fn give(&self, engine: Engine) {
+            self.0.give(engine);
+        }
+    }
+    let engines = Arc::new(Engines::default());
+    let pool = Box::new(One(Arc::clone(&engines)));
+    let policy = CfPolicy::open(b"x.cf", CF.as_bytes(), &Given::default(), pool).unwrap().0;
+    let shape = || format!("{:?}", engines.resting.lock().unwrap());
+    let before = shape();
+    for number in 0..4_000_u32 {
+        let address = format!("mark{number}@secret.test");
+        drop(mail(&policy, address.as_bytes()));
+        drop(rcpt(&policy, facts("192.0.2.10"), b"marked@x.test"));
+    }
+    assert_eq!(before, shape());
+    assert!(
+        refused(rcpt(&policy, facts("192.0.2.10"), b"marked@x.test"))
+            .2
+            .trim_end()
+            .ends_with("mark is")
+    );
 }
 
 #[test]

@@ -1,6 +1,9 @@
-//! Where messages are: a row a message, and what each segment still holds.
+//! Where messages are: a row a message, found by its id, and what each segment still holds.
+
+mod lookup;
 
 use crate::{QueueId, Slot};
+use lookup::Lookup;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Where a record begins in a segment of its message's shard, and how long its payload is.
@@ -21,10 +24,17 @@ pub(crate) struct Row {
     pub(crate) note: Place,
 }
 
+/// Rows grow by this part of what is there (a quarter), not by doubling: at a million messages that is memory.
+const GROWTH_SHIFT: u32 = 2;
+
+/// The least growth, in rows.
+const GROWTH_MIN: usize = 1024;
+
 /// The rows, with those that are free.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     rows: Vec<Row>,
+    by_id: Lookup,
     free: Vec<u32>,
     used: u64,
 }
@@ -35,10 +45,15 @@ impl Index {
             number
         } else {
             let number = u32::try_from(self.rows.len()).ok()?;
+            if self.rows.len() == self.rows.capacity() {
+                self.rows.reserve_exact((self.rows.len() >> GROWTH_SHIFT).max(GROWTH_MIN));
+            }
             self.rows.push(Row::default());
             number
         };
         *self.rows.get_mut(usize::try_from(number).ok()?)? = row;
+        let rows = &self.rows;
+        self.by_id.insert(row.id, number, |number| id_of(rows, number));
         self.used = self.used.saturating_add(1);
         Some(Slot(number))
     }
@@ -52,10 +67,18 @@ impl Index {
     }
 
     pub(crate) fn remove(&mut self, slot: Slot) -> Option<Row> {
+        let id = self.get(slot)?.id;
+        let rows = &self.rows;
+        self.by_id.remove(id, slot.0, |number| id_of(rows, number));
         let row = std::mem::take(self.get_mut(slot)?);
         self.free.push(slot.0);
         self.used = self.used.saturating_sub(1);
         Some(row)
+    }
+
+    /// The place of a message, durable or on its way to the disk.
+    pub(crate) fn find(&self, id: u64) -> Option<Slot> {
+        self.by_id.find(id, |number| id_of(&self.rows, number)).map(Slot)
     }
 
     pub(crate) fn used(&self) -> u64 {
@@ -83,6 +106,11 @@ impl Index {
         }
         found.into_iter().map(|(id, slot)| (QueueId::from_u64(id), slot)).collect()
     }
+}
+
+/// The id in a row; 0: none.
+fn id_of(rows: &[Row], number: u32) -> u64 {
+    usize::try_from(number).ok().and_then(|number| rows.get(number)).map_or(0, |row| row.id)
 }
 
 /// What a segment still holds.

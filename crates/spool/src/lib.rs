@@ -232,7 +232,10 @@ pub trait Spool {
     /// The id of the message at a place.
     fn id(&self, slot: Slot) -> Option<QueueId>;
 
-    /// The place of a message.
+    /// Whether there is a message with this id, durable or on its way to the disk.
+    fn holds(&self, id: QueueId) -> bool;
+
+    /// The place of a message that is durable.
     fn find(&self, id: QueueId) -> Option<Slot>;
 
     /// Messages with ids above `after`, in order, at most `count_max`.

@@ -152,8 +152,11 @@ impl Log {
                 worker,
             });
         }
-        let recovered = found.index.list(0, usize::MAX);
-        let recovered = recovered.into_iter().map(|(id, slot)| Recovered { id, slot }).collect();
+        let rows = found.index.iter();
+        let mut recovered: Vec<Recovered> =
+            rows.map(|(slot, row)| Recovered { id: QueueId::from_u64(row.id), slot }).collect();
+        recovered.sort_unstable_by_key(|found| found.id.as_u64());
+        sys::memory::give_back();
         let mut log = Self {
             disk,
             options,
@@ -515,8 +518,12 @@ impl Spool for Log {
     }
 
     fn find(&self, id: QueueId) -> Option<Slot> {
-        let found = self.index.iter().find(|(_, row)| row.id == id.as_u64());
-        found.filter(|(_, row)| row.message.segment != 0).map(|(slot, _)| slot)
+        let slot = self.index.find(id.as_u64())?;
+        self.index.get(slot).filter(|row| row.message.segment != 0).map(|_| slot)
+    }
+
+    fn holds(&self, id: QueueId) -> bool {
+        self.index.find(id.as_u64()).is_some()
     }
 
     fn list(&self, after: u64, count_max: usize) -> Vec<(QueueId, Slot)> {

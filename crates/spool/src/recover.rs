@@ -10,8 +10,8 @@ use crate::record::{
     BATCH_HEADER_BYTES, BLOCK_BYTES, BatchHeader, Header, Kind, RECORD_HEADER_BYTES, SegmentHeader,
     VERSION, segment_name,
 };
-use crate::{Error, Event, Slot};
-use std::collections::{HashMap, HashSet};
+use crate::{Error, Event};
+use std::collections::HashSet;
 use std::io::Read;
 
 /// Octets of a segment that are read at most.
@@ -39,7 +39,6 @@ struct Reader<'a> {
     disk: &'a dyn Disk,
     spool: u64,
     index: Index,
-    slots: HashMap<u64, Slot>,
     large: HashSet<u64>,
     events: Vec<Event>,
 }
@@ -55,14 +54,8 @@ pub(crate) fn recover(disk: &dyn Disk, shards_wanted: usize) -> Result<Found, Er
     // A spool keeps its shards: an id's shard follows from their number.
     let there = names.iter().filter(|name| name.parse::<u32>().is_ok()).count();
     let count = if there == 0 { shards_wanted.max(1) } else { there };
-    let mut reader = Reader {
-        disk,
-        spool,
-        index: Index::default(),
-        slots: HashMap::new(),
-        large: HashSet::new(),
-        events: Vec::new(),
-    };
+    let mut reader =
+        Reader { disk, spool, index: Index::default(), large: HashSet::new(), events: Vec::new() };
     let mut shards = Vec::new();
     for number in 0..u32::try_from(count).unwrap_or(1) {
         disk.make_folder(&format!("log/{number}")).map_err(system("a folder"))?;
@@ -219,13 +212,12 @@ impl Reader<'_> {
     }
 
     fn record(&mut self, header: &Header, place: Place, found: &mut FoundShard) {
-        let known = self.slots.get(&header.id).copied();
+        let known = self.index.find(header.id);
         let segments = &mut found.segments;
         match (header.kind, known) {
             (Kind::Message | Kind::Large, None) => {
                 let row = Row { id: header.id, message: place, note: Place::default() };
-                if let Some(slot) = self.index.insert(row) {
-                    self.slots.insert(header.id, slot);
+                if self.index.insert(row).is_some() {
                     segments.born(place);
                 }
                 if header.kind == Kind::Large {
@@ -248,7 +240,6 @@ impl Reader<'_> {
                 }
             }
             (Kind::Done, Some(slot)) => {
-                self.slots.remove(&header.id);
                 self.large.remove(&header.id);
                 if let Some(row) = self.index.remove(slot) {
                     segments.died(row.message);

@@ -9,6 +9,7 @@
     reason = "a development tool speaks to its user"
 )]
 
+mod bench_rules;
 mod bench_spool;
 mod ci;
 mod fuzz;
@@ -24,6 +25,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   tidy    floors, purity, lengths, documents
   fuzz [SECONDS] [--seed N]  the fuzz targets on stable Rust, with random and mutated input
   bench spool [--dir DIR]   the spool beside a queue of files (use --release)
+  bench rules CF            a sendmail.cf as a policy: load, answers, classes (use --release)
   siege [--short]           thousands of bad guests and a good one (after a build of ironpost; use --release)";
 
 fn main() -> Result<()> {
@@ -37,6 +39,7 @@ fn main() -> Result<()> {
         ("tidy", []) => tidy::run(&root()),
         ("fuzz", arguments) => fuzz::run(&root(), arguments),
         ("bench", [what, arguments @ ..]) if what == "spool" => bench_spool::run(arguments),
+        ("bench", [what, arguments @ ..]) if what == "rules" => bench_rules::run(arguments),
         ("siege", arguments) => siege::run(arguments),
         _ => bail!("{USAGE}"),
     }

@@ -92,9 +92,9 @@ impl QueueEdge {
         Self { inner }
     }
 
-    /// Whether the queue lives and takes messages.
-    pub(crate) fn has_room(&self) -> bool {
-        self.inner.has_room.get() && !self.inner.port.is_over()
+    /// Whether the queue has said that it takes no messages now.
+    pub(crate) fn is_full(&self) -> bool {
+        !self.inner.has_room.get()
     }
 
     fn ticket(&self) -> u32 {

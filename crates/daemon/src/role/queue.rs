@@ -49,8 +49,6 @@ struct House {
     life: Link,
     index: u8,
     ids: Ids,
-    /// Ids of messages that are queued or on their way to the disk.
-    live: HashSet<u64>,
     /// The greatest id of each lane.
     lanes: [u64; LANES],
     /// Small messages that have just come, until they are tried for the first time.
@@ -134,7 +132,6 @@ impl House {
             life: inheritance.life,
             index: inheritance.index,
             ids: Ids::new(QUEUE_LANE),
-            live: HashSet::new(),
             lanes: [0; LANES],
             fresh: Fresh::default(),
             drops,
@@ -183,7 +180,6 @@ impl House {
 
     fn recovered(&mut self, message: &spool::Recovered) {
         self.saw_id(message.id.as_u64());
-        self.live.insert(message.id.as_u64());
         let Some((envelope, note)) = self.read(message.slot) else { return };
         let slot = message.slot.into();
         self.step(Input::Recovered { slot, envelope, note });
@@ -203,6 +199,7 @@ impl House {
                     self.granted(grant, descriptor);
                 }
                 Order::Settings(settings) => {
+                    self.call_back();
                     self.settings = *settings;
                     self.step(Input::Settings(Box::new(self.settings.clone())));
                 }
@@ -237,10 +234,7 @@ impl House {
                 let lane = Source::lane(crate::ids::CONTROL_LANE);
                 self.intake.add(lane, descriptor, after.copied().unwrap_or(0));
             }
-            Grant::Edge { to: Role::Relay, .. } => {
-                self.carriers.add_relay(descriptor);
-                self.tell_room();
-            }
+            Grant::Edge { to: Role::Relay, .. } => self.relay_came(descriptor),
             Grant::Edge { to: Role::Policy, .. } => self.policy.connect(descriptor),
             Grant::Child { user } => self.child_came(&user, descriptor),
             Grant::Edge { .. }

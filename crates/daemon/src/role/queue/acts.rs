@@ -62,9 +62,6 @@ impl House {
 
     fn remove(&mut self, slot: u32) {
         self.fresh.forget(slot);
-        if let Some(id) = self.spool.id(slot.into()) {
-            self.live.remove(&id.as_u64());
-        }
         if let Err(refused) = self.spool.remove(slot.into()) {
             self.log.line(Severity::Error, None, format!("not removed: {refused}").as_bytes());
         }

@@ -44,33 +44,31 @@ enum ParcelBody {
 /// All carriers.
 #[derive(Default)]
 pub(super) struct Carriers {
-    carriers: Vec<Carrier>,
+    all: Vec<Carrier>,
     next_relay: usize,
+    /// Batches for a relay while there is none: after a start, or when it has just died.
+    without_relay: Vec<Batch>,
 }
 
 impl Carriers {
-    pub(super) fn add_relay(&mut self, descriptor: OwnedFd) {
-        self.carriers.push(Carrier::new(None, Some(Link::new(descriptor))));
-    }
-
     /// How many batches can be out at the same time.
     pub(super) fn room(&self) -> u32 {
-        let relays = self.carriers.iter().filter(|carrier| carrier.user.is_none()).count();
+        let relays = self.all.iter().filter(|carrier| carrier.user.is_none()).count();
         let relays = u32::try_from(relays).unwrap_or(u32::MAX);
         CHILD_BATCHES_MAX.saturating_add(RELAY_BATCHES_MAX.saturating_mul(relays))
     }
 
     /// Nothing is out.
     pub(super) fn is_idle(&self) -> bool {
-        self.carriers.iter().all(|carrier| carrier.batches.is_empty())
+        self.all.iter().all(|carrier| carrier.batches.is_empty())
     }
 
     pub(super) fn links(&self) -> impl Iterator<Item = &Link> {
-        self.carriers.iter().filter_map(|carrier| carrier.link.as_ref())
+        self.all.iter().filter_map(|carrier| carrier.link.as_ref())
     }
 
     pub(super) fn fill(&mut self, ready: &mut impl Iterator<Item = bool>) {
-        for carrier in &mut self.carriers {
+        for carrier in &mut self.all {
             if let Some(link) = &mut carrier.link
                 && ready.next() == Some(true)
                 && link.fill().is_err()
@@ -81,7 +79,7 @@ impl Carriers {
     }
 
     pub(super) fn flush(&mut self) {
-        for carrier in &mut self.carriers {
+        for carrier in &mut self.all {
             if let Some(link) = &mut carrier.link
                 && link.flush().is_err()
             {
@@ -90,19 +88,27 @@ impl Carriers {
         }
     }
 
+    fn has_relay(&self) -> bool {
+        self.all.iter().any(Carrier::is_relay)
+    }
+
     /// The next relay in turn.
     fn relay(&mut self) -> Option<&mut Carrier> {
-        let is_relay = |carrier: &Carrier| carrier.user.is_none() && !carrier.is_over;
-        let count = self.carriers.iter().filter(|carrier| is_relay(carrier)).count();
+        let count = self.all.iter().filter(|carrier| carrier.is_relay()).count();
         let turn = self.next_relay.checked_rem(count)?;
         self.next_relay = turn.wrapping_add(1);
-        self.carriers.iter_mut().filter(|carrier| is_relay(carrier)).nth(turn)
+        self.all.iter_mut().filter(|carrier| carrier.is_relay()).nth(turn)
     }
 }
 
 impl Carrier {
     fn new(user: Option<Box<[u8]>>, link: Option<Link>) -> Self {
         Self { user, link, waiting: Vec::new(), batches: HashSet::new(), is_over: false }
+    }
+
+    /// A relay that lives.
+    fn is_relay(&self) -> bool {
+        self.user.is_none() && !self.is_over
     }
 
     /// Sends a try, or keeps it until the child is there.
@@ -127,6 +133,11 @@ impl House {
     pub(super) fn carry(&mut self, batch: &Batch) {
         let mailer = self.settings.mailers.get(usize::from(batch.mailer.0));
         let user = match mailer.map(|mailer| &mailer.transport) {
+            Some(Transport::Smtp { .. } | Transport::Lmtp(_)) if !self.carriers.has_relay() => {
+                // Not the destination's fault: it waits for the relay to come, not for a retry.
+                self.carriers.without_relay.push(batch.clone());
+                return;
+            }
             Some(Transport::Smtp { .. } | Transport::Lmtp(_)) => None,
             Some(Transport::Maildir(place) | Transport::Mbox(place)) => match place {
                 MailboxPlace::Folder(_) => Some(Box::default()),
@@ -154,10 +165,12 @@ impl House {
             return;
         };
         match user {
-            None => match self.carriers.relay() {
-                Some(relay) => relay.take(parcel),
-                None => self.come_back(batch, b"no relay is there now"),
-            },
+            None => {
+                // There was one above, and nobody is buried in between.
+                if let Some(relay) = self.carriers.relay() {
+                    relay.take(parcel);
+                }
+            }
             Some(user) => self.carry_by_child(user, parcel),
         }
     }
@@ -165,14 +178,14 @@ impl House {
     fn carry_by_child(&mut self, user: Box<[u8]>, parcel: Parcel) {
         let is_his =
             |carrier: &&mut Carrier| carrier.user.as_ref() == Some(&user) && !carrier.is_over;
-        if let Some(child) = self.carriers.carriers.iter_mut().find(is_his) {
+        if let Some(child) = self.carriers.all.iter_mut().find(is_his) {
             child.take(parcel);
             return;
         }
         drop(self.life.send(&News::ChildWanted { user: user.clone() }, &[]));
         let mut child = Carrier::new(Some(user), None);
         child.take(parcel);
-        self.carriers.carriers.push(child);
+        self.carriers.all.push(child);
     }
 
     /// A batch with its body, from memory or from the spool.
@@ -200,12 +213,30 @@ impl House {
         self.step(Input::Outcome { batch: batch.id, results });
     }
 
+    /// A relay is there: what waited for one goes to it.
+    pub(super) fn relay_came(&mut self, descriptor: OwnedFd) {
+        self.carriers.all.push(Carrier::new(None, Some(Link::new(descriptor))));
+        for batch in std::mem::take(&mut self.carriers.without_relay) {
+            self.carry(&batch);
+        }
+        self.tell_room();
+    }
+
+    /// The mailers have changed: what waits for a relay is routed again.
+    pub(super) fn call_back(&mut self) {
+        let waiting = std::mem::take(&mut self.carriers.without_relay);
+        let batches: Vec<BatchId> = waiting.iter().map(|batch| batch.id).collect();
+        if !batches.is_empty() {
+            self.step(Input::LinkDown { batches, has_crashed: false });
+        }
+    }
+
     /// The child that was wanted is there.
     pub(super) fn child_came(&mut self, user: &[u8], descriptor: OwnedFd) {
         let wanted = |carrier: &&mut Carrier| {
             carrier.user.as_deref() == Some(user) && carrier.link.is_none()
         };
-        if let Some(child) = self.carriers.carriers.iter_mut().find(wanted) {
+        if let Some(child) = self.carriers.all.iter_mut().find(wanted) {
             child.link = Some(Link::new(descriptor));
             for parcel in std::mem::take(&mut child.waiting) {
                 child.take(parcel);
@@ -216,11 +247,11 @@ impl House {
     /// There is no child for this user: his mail waits.
     pub(super) fn no_child(&mut self, user: &[u8], why: &str) {
         let place =
-            self.carriers.carriers.iter().position(|carrier| {
+            self.carriers.all.iter().position(|carrier| {
                 carrier.user.as_deref() == Some(user) && carrier.link.is_none()
             });
         let Some(place) = place else { return };
-        let child = self.carriers.carriers.swap_remove(place);
+        let child = self.carriers.all.swap_remove(place);
         for parcel in child.waiting {
             self.come_back(&parcel.wish.batch, why.as_bytes());
         }
@@ -228,7 +259,7 @@ impl House {
 
     /// Takes the outcomes of all carriers to the scheduler, and buries carriers that have ended.
     pub(super) fn take_outcomes(&mut self) {
-        for place in 0..self.carriers.carriers.len() {
+        for place in 0..self.carriers.all.len() {
             loop {
                 match self.take_tried(place) {
                     Ok(Some(tried)) => {
@@ -238,7 +269,7 @@ impl House {
                     Err(error) => {
                         let text = format!("a carrier: {error}; cut");
                         self.log.line(Severity::Critical, None, text.as_bytes());
-                        if let Some(carrier) = self.carriers.carriers.get_mut(place) {
+                        if let Some(carrier) = self.carriers.all.get_mut(place) {
                             carrier.is_over = true;
                         }
                         break;
@@ -251,7 +282,7 @@ impl House {
 
     /// One outcome; only of a batch that this carrier has.
     fn take_tried(&mut self, place: usize) -> Result<Option<Tried>, LinkError> {
-        let Some(carrier) = self.carriers.carriers.get_mut(place) else { return Ok(None) };
+        let Some(carrier) = self.carriers.all.get_mut(place) else { return Ok(None) };
         let Some(link) = &mut carrier.link else { return Ok(None) };
         let Some((tried, _)) = link.receive::<Tried>()? else { return Ok(None) };
         if !carrier.batches.remove(&tried.batch) {
@@ -262,7 +293,7 @@ impl House {
 
     fn bury_carriers(&mut self) {
         let mut lost: HashMap<bool, Vec<BatchId>> = HashMap::new();
-        self.carriers.carriers.retain(|carrier| {
+        self.carriers.all.retain(|carrier| {
             if carrier.is_over {
                 // A delivery child that ends with work in hand has crashed; a relay has many messages in
                 // hand, and none of them can be blamed.

@@ -225,7 +225,7 @@ impl House {
         if envelope.recipients.is_empty() {
             return Err(LinkError::Garbled("no recipients"));
         }
-        if !self.live.insert(id) {
+        if self.spool.holds(envelope.id) {
             return Err(LinkError::Garbled("an id that is taken"));
         }
         Ok(Box::new(envelope))
@@ -259,7 +259,6 @@ impl House {
                 self.intake.pending.insert(ticket, pending);
             }
             Err(refused) => {
-                self.live.remove(&envelope.id.as_u64());
                 self.refuse(&asker, refused);
             }
         }
@@ -310,7 +309,6 @@ impl House {
                 self.intake.pending.insert(number, Pending { asker, envelope, body: None });
             }
             Err(refused) => {
-                self.live.remove(&envelope.id.as_u64());
                 self.refuse(&asker, refused);
             }
         }
@@ -326,7 +324,6 @@ impl House {
             match completion.result {
                 Ok(slot) => self.stored(pending, slot),
                 Err(refused) => {
-                    self.live.remove(&pending.envelope.id.as_u64());
                     self.refuse(&pending.asker, refused);
                 }
             }
@@ -363,7 +360,6 @@ impl House {
     pub(super) fn mint(&mut self) -> QueueId {
         let id = self.ids.mint();
         self.saw_id(id.as_u64());
-        self.live.insert(id.as_u64());
         id
     }
 

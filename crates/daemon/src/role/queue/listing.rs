@@ -5,7 +5,7 @@ use crate::edges::Listed;
 use crate::log::Severity;
 use crate::request::Submission;
 use crate::submission;
-use ::queue::{Envelope, Note, State};
+use ::queue::{Envelope, Note, Outlook, State};
 use spool::Spool as _;
 
 /// Messages in one answer.
@@ -24,7 +24,8 @@ impl House {
         let mut octets = 0_usize;
         for (id, slot) in self.spool.list(after, LISTED_MAX) {
             let Some((envelope, note)) = self.read(slot) else { continue };
-            let entry = listed(id, &envelope, note.as_deref());
+            let outlook = self.scheduler.outlook(slot.into());
+            let entry = listed(id, &envelope, note.as_deref(), outlook);
             octets = octets.saturating_add(entry.recipients.iter().map(|r| r.len()).sum());
             if octets > LISTED_BYTES_MAX && !entries.is_empty() {
                 break;
@@ -89,7 +90,12 @@ impl House {
     }
 }
 
-fn listed(id: wire::QueueId, envelope: &Envelope, note: Option<&Note>) -> Listed {
+fn listed(
+    id: wire::QueueId,
+    envelope: &Envelope,
+    note: Option<&Note>,
+    outlook: Option<Outlook>,
+) -> Listed {
     let state = |number: usize| note.and_then(|note| note.states.get(number));
     let mut status: Box<[u8]> = Box::default();
     let mut recipients = Vec::new();
@@ -98,7 +104,7 @@ fn listed(id: wire::QueueId, envelope: &Envelope, note: Option<&Note>) -> Listed
     for (number, recipient) in all.enumerate() {
         match state(number) {
             Some(State::Later(trouble)) => {
-                status.clone_from(&trouble.text);
+                status = [b"Deferred: ", &*trouble.text].concat().into();
                 recipients.push(recipient.address.clone());
             }
             Some(state) if !state.is_open() => {}
@@ -109,7 +115,16 @@ fn listed(id: wire::QueueId, envelope: &Envelope, note: Option<&Note>) -> Listed
         id,
         size_bytes: envelope.size_bytes,
         created_s: envelope.created_s,
-        is_active: false,
+        is_active: outlook == Some(Outlook::Active),
+        is_own: envelope.origin.uid.is_some(),
+        quarantine: match outlook {
+            Some(Outlook::Held) => {
+                envelope.quarantine.clone().unwrap_or_else(|| b"by the operator"[..].into())
+            }
+            Some(Outlook::Active | Outlook::Waiting { .. } | Outlook::Lined) | None => {
+                Box::default()
+            }
+        },
         sender: envelope.sender.clone(),
         status,
         recipients,

@@ -1,7 +1,7 @@
 //! One connection: octets in, octets out, and what the session asks of others in between.
 
 use super::{House, Place, lines};
-use crate::edge::{LargeBody, PolicyEdge};
+use crate::edge::{LargeBody, PolicyEdge, QueueEdge};
 use crate::edges;
 use policy::{Origin, Refusal, Resolved, Settings, Verdict};
 use queue::{Envelope, Notify, Purpose, Return};
@@ -204,6 +204,10 @@ impl Conversation {
             match self.out.request.take() {
                 None => return Ok(()),
                 Some(Request::Ask(question)) => {
+                    if matches!(question.ask, policy::Ask::Sender { .. }) && self.is_full() {
+                        self.step(Input::Verdict(no_room()));
+                        continue;
+                    }
                     let verdict = match &self.policy {
                         Some(policy) => policy.judge(*question).await,
                         None => None,
@@ -218,7 +222,7 @@ impl Conversation {
                 Some(Request::OpenLarge) => {
                     let queue = self.house().queue.borrow().clone();
                     let large = match queue {
-                        Some(queue) if queue.has_room() => queue.begin_large().await,
+                        Some(queue) if !queue.is_full() => queue.begin_large().await,
                         Some(_) | None => None,
                     };
                     self.large = large;
@@ -233,6 +237,11 @@ impl Conversation {
                 }
             }
         }
+    }
+
+    /// Whether the queue says that it takes no more: then no client should send a message for nothing.
+    fn is_full(&self) -> bool {
+        self.house().queue.borrow().as_ref().is_some_and(QueueEdge::is_full)
     }
 
     /// Has a message made durable. Only what the queue answers to this becomes `Stored`.
@@ -250,7 +259,9 @@ impl Conversation {
         }
         let queue = self.house().queue.borrow().clone();
         let stored = match (queue, message.body, self.large.take()) {
-            (Some(queue), _, _) if !queue.has_room() => Err(edges::NotStored::Full),
+            (Some(queue), _, _) if queue.is_full() => Err(edges::NotStored::Full),
+            // It was opened, and then the disk took no more of it.
+            (Some(_), Body::Large, None) => Err(edges::NotStored::Full),
             (Some(queue), Body::Inline(body), _) => queue.commit(&record, &body).await,
             (Some(_), Body::Large, Some(large)) if large.size_bytes() == message.size_bytes => {
                 large.commit(&record).await
@@ -306,6 +317,12 @@ impl Conversation {
             mailers_mark: queue::mailers_mark(&settings.mailers),
         }
     }
+}
+
+/// What is said while the disk is full, before the message is sent.
+fn no_room() -> Verdict {
+    let text = b"Insufficient disk space; try again later";
+    Verdict::Refuse(Refusal::new(452, (4, 4, 5), text, b"queue"))
 }
 
 /// What is said while there is no policy: not now.
