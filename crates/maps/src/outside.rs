@@ -192,7 +192,7 @@ impl World for Outside {
     }
 
     fn service(&mut self, name: &[u8]) -> Vec<Box<[u8]>> {
-        if !self.service_switch.as_ref().is_some_and(|(seen, _)| seen.elapsed() < SWITCH_BELIEF) {
+        if self.service_switch.as_ref().is_none_or(|(seen, _)| seen.elapsed() >= SWITCH_BELIEF) {
             let read = read_bounded(&self.places.service_switch);
             let text = read.map(|(text, _)| text).unwrap_or_default();
             self.service_switch = Some((Instant::now(), text));
