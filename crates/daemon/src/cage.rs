@@ -19,6 +19,9 @@ const SEGMENT_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// What a stored body may have beside the message as it came: the fields that we add.
 const BODY_SLACK_BYTES: u64 = 1024 * 1024;
 
+/// Processes of one user while a program runs for him: enough for his sessions, not for a fork bomb.
+const PROCESSES_OF_USER_MAX: u64 = 2000;
+
 /// All deeds, in the order of the report.
 const DEEDS: [Deed; 4] = [Deed::OpenPasswd, Deed::Socket, Deed::Execve, Deed::Kill];
 
@@ -41,6 +44,10 @@ pub(crate) fn enter_with(
     let paths = paths(inheritance);
     for (path, writes) in &paths {
         grants.push(if *writes { Grant::WritePath(path) } else { Grant::ReadPath(path) });
+    }
+    let root = PathBuf::from("/");
+    if inheritance.role == Role::Agent {
+        grants.push(Grant::ExecutePath(&root));
     }
     let identity = inheritance.identity.as_ref().map(|identity| Identity {
         uid: identity.uid,
@@ -65,7 +72,10 @@ pub(crate) fn enter_with(
 fn narrower(duty: &Duty, inheritance: &Inheritance) -> Narrower {
     let settings = &inheritance.settings;
     // The kernel counts by user: where a role has none of its own, others' processes would count as its threads.
-    let processes = if duty.calls.contains(&Calls::Threads) {
+    let processes = if duty.role == Role::Agent {
+        // Those of the user's own sessions count too.
+        inheritance.identity.is_some().then_some(PROCESSES_OF_USER_MAX)
+    } else if duty.calls.contains(&Calls::Threads) {
         inheritance.identity.is_some().then_some(THREADS_MAX)
     } else {
         Some(0)
@@ -92,6 +102,7 @@ fn paths(inheritance: &Inheritance) -> Vec<(PathBuf, bool)> {
             own.chain(users.iter().map(|path| (PathBuf::from(path), false))).collect()
         }
         Role::Deliver => mailbox_paths(settings, inheritance),
+        Role::Agent => agent_paths(inheritance),
         Role::Master | Role::Smtpd | Role::Resolver | Role::Queue | Role::Relay | Role::Control => {
             Vec::new()
         }
@@ -118,6 +129,15 @@ fn mailbox_paths(settings: &Settings, inheritance: &Inheritance) -> Vec<(PathBuf
         }
     }
     paths
+}
+
+/// What a program may write: its user's home, the mailboxes, and where everybody may. It reads what its user may read.
+fn agent_paths(inheritance: &Inheritance) -> Vec<(PathBuf, bool)> {
+    let home = inheritance.identity.as_ref().map(|identity| crate::path_of(&identity.home));
+    let home = home.filter(|home| home.components().count() > 1);
+    let places = ["/var/mail", "/tmp", "/var/tmp", "/dev/null"].map(PathBuf::from);
+    let exist = places.into_iter().chain(home).filter(|path| path.exists());
+    exist.map(|path| (path, true)).collect()
 }
 
 /// Tries each deed, and lists what is open.

@@ -3,13 +3,13 @@
 //! What is not here does not exist. Every value is checked again by the role that receives it.
 
 use crate::roles::Role;
-use policy::{Expansion, Question, Refusal, Route, Settings, Verdict};
+use policy::{Expansion, MailerId, Question, Refusal, Route, Settings, Verdict};
 use queue::{Batch, BatchId, Outcome};
 use serde::{Deserialize, Serialize};
 use wire::QueueId;
 
 /// Pairs of roles that have an edge. Master has one with everybody besides, for life and death.
-pub const EDGES: [(Role, Role); 8] = [
+pub const EDGES: [(Role, Role); 9] = [
     (Role::Smtpd, Role::Policy),
     (Role::Smtpd, Role::Queue),
     (Role::Control, Role::Queue),
@@ -18,6 +18,7 @@ pub const EDGES: [(Role, Role); 8] = [
     (Role::Relay, Role::Resolver),
     (Role::Policy, Role::Resolver),
     (Role::Queue, Role::Deliver),
+    (Role::Queue, Role::Agent),
 ];
 
 /// The other ends of a role's edges, as the table has them.
@@ -52,7 +53,7 @@ pub enum Order {
     /// The answer to [`News::ChildWanted`] where there is no child: why.
     NoChild {
         /// For whom.
-        user: Box<[u8]>,
+        ward: Ward,
         /// In words.
         why: Box<str>,
     },
@@ -79,6 +80,15 @@ pub enum Order {
     },
     /// Finish what was promised, then end.
     Stop,
+}
+
+/// For whom a delivery child works.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ward {
+    /// The user's name; empty: mailboxes or programs without a user.
+    pub user: Box<[u8]>,
+    /// The mailer whose programs it runs as that user; `None`: it writes mailboxes.
+    pub program: Option<MailerId>,
 }
 
 /// A user to become.
@@ -119,10 +129,10 @@ pub enum Grant {
         /// Which of its kind.
         index: u8,
     },
-    /// An edge to a delivery child of this user (empty: of the mailboxes without users).
+    /// An edge to a delivery child.
     Child {
-        /// The user's name.
-        user: Box<[u8]>,
+        /// Whose.
+        ward: Ward,
     },
     /// The folder of the spool.
     Spool,
@@ -158,8 +168,8 @@ pub enum News {
     Wrong(Box<str>),
     /// The queue wants a delivery child for this user.
     ChildWanted {
-        /// Empty: for mailboxes without users.
-        user: Box<[u8]>,
+        /// Whom.
+        ward: Ward,
     },
     /// A relay wants a connection to the server of this mailer, which listens on a Unix socket.
     SocketWanted {

@@ -119,7 +119,7 @@ pub fn run_role(name: &str) -> Result<ExitCode, String> {
         Role::Relay => role::relay::run(inheritance),
         Role::Control => role::control::run(inheritance),
         Role::Smtpd => role::smtpd::run(inheritance),
-        Role::Deliver => role::deliver::run(inheritance),
+        Role::Deliver | Role::Agent => role::deliver::run(inheritance),
     };
     match ended {
         Ok(code) => Ok(code),

@@ -21,6 +21,8 @@ pub enum Role {
     Relay,
     /// Writes into mailboxes, as the recipient.
     Deliver,
+    /// Runs the programs of mailers, as the recipient.
+    Agent,
     /// Talks to users of this machine.
     Control,
 }
@@ -74,7 +76,7 @@ pub const FIRST_UID: u32 = 59_900;
 const GIB: u64 = 1024 * 1024 * 1024;
 
 /// All roles, in the order in which they are started.
-pub const TABLE: [Duty; 8] = [
+pub const TABLE: [Duty; 9] = [
     Duty {
         role: Role::Master,
         name: "master",
@@ -179,13 +181,26 @@ pub const TABLE: [Duty; 8] = [
         memory_bytes_max: 8 * GIB,
         grows: Grows::Anything,
     },
+    Duty {
+        role: Role::Agent,
+        name: "agent",
+        user: Some(7),
+        sees: "the messages of one user, the output of his programs",
+        network: "none",
+        files: "reads and executes; writes the mailboxes, /tmp and the home of that user",
+        calls: &[Calls::FilesRead, Calls::FilesWrite, Calls::Threads, Calls::Spawn],
+        forbidden: &[Deed::Socket],
+        descriptors_max: 1024,
+        memory_bytes_max: 8 * GIB,
+        grows: Grows::Anything,
+    },
 ];
 
 impl Role {
     /// Its row of the table.
     #[must_use]
     pub fn duty(self) -> &'static Duty {
-        let [master, policy, queue, resolver, relay, control, smtpd, deliver] = &TABLE;
+        let [master, policy, queue, resolver, relay, control, smtpd, deliver, agent] = &TABLE;
         match self {
             Self::Master => master,
             Self::Policy => policy,
@@ -195,6 +210,7 @@ impl Role {
             Self::Control => control,
             Self::Smtpd => smtpd,
             Self::Deliver => deliver,
+            Self::Agent => agent,
         }
     }
 
@@ -224,7 +240,7 @@ mod tests {
         let mut users: Vec<u32> = TABLE.iter().filter_map(|duty| duty.user).collect();
         users.sort_unstable();
         users.dedup();
-        assert_eq!(users.len(), 7);
+        assert_eq!(users.len(), 8);
     }
 
     #[test]
@@ -237,8 +253,8 @@ mod tests {
     }
 
     #[test]
-    fn no_role_but_master_may_execute_or_kill() {
-        for duty in TABLE.iter().filter(|duty| duty.role != Role::Master) {
+    fn no_role_but_master_and_the_agent_may_execute_or_kill() {
+        for duty in TABLE.iter().filter(|duty| !matches!(duty.role, Role::Master | Role::Agent)) {
             assert!(duty.forbidden.contains(&Deed::Execve), "{}", duty.name);
             assert!(duty.forbidden.contains(&Deed::Kill), "{}", duty.name);
         }

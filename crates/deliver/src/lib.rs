@@ -11,11 +11,13 @@
 //! delivery that was killed in the middle is cut back by the next one (see [`mailbox`]).
 #![forbid(unsafe_code)]
 
+mod agent;
 mod body;
 
 pub mod mailbox;
 mod trouble;
 
+pub use agent::Agent;
 pub use body::Body;
 pub use mailbox::{Mailboxes, Moment};
 pub use trouble::Trouble;

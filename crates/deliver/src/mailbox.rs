@@ -8,7 +8,7 @@ mod dotlock;
 mod folder;
 mod journal;
 mod maildir;
-mod mbox;
+pub(crate) mod mbox;
 
 use crate::{Job, Trouble, trouble::shown};
 use folder::Folder;

@@ -6,6 +6,7 @@
 use maps::syslog::{CRITICAL, INFO, NOTICE, send};
 use policy_cf::load::{self, Setting};
 use policy_cf::machine::{Machine, Spoken, exit};
+use policy_cf::read::equates;
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -27,6 +28,10 @@ const BUILT_WITH: &str = " Compiled with: DNSMAP IPV6_FULL LDAPMAP LDAP_NETWORK_
 \t\tTCPWRAPPERS TLS_EC TLS_VRFY_PER_CTX USERDB USE_LDAP_INIT XDEBUG
 ";
 
+/// Digits of a date up to the minute (`202611210736`).
+const MINUTE_LEN: usize = 12;
+/// The system's number for what is not there.
+const ENOENT: i32 = 2;
 /// sysexits.h: a file of the system is wrong.
 const OSFILE: u8 = 72;
 
@@ -93,6 +98,10 @@ pub(crate) struct Run<'w> {
     pub(crate) asked: Asked,
     /// What log lines are about: `NOQUEUE`, or an identifier.
     pub(crate) id: Vec<u8>,
+    /// What is wrong with addresses goes to the log too.
+    pub(crate) logs_addresses: bool,
+    /// How much was wrong with what the user gave.
+    pub(crate) user_errors: usize,
 }
 
 /// Reads flags and configuration, then has `work` done; gives the exit status. `mode` is the letter of `-b`.
@@ -100,7 +109,8 @@ pub(crate) fn with(words: &[OsString], mode: u8, work: impl FnOnce(&mut Run<'_>)
     let asked = Asked::read(words);
     let mut outside = maps::Outside::new(maps::Places::default());
     let machine = Machine::new(policy_cf::Config::default(), &mut outside);
-    let mut run = Run { machine, asked, id: b"NOQUEUE".to_vec() };
+    let mut run =
+        Run { machine, asked, id: b"NOQUEUE".to_vec(), logs_addresses: false, user_errors: 0 };
     match run.begin(mode) {
         Ok(()) => {
             let status = work(&mut run);
@@ -181,7 +191,7 @@ impl Run<'_> {
         };
         let folder = [folder.as_slice(), b"/"].concat();
         let Err(error) = std::env::set_current_dir(std::ffi::OsStr::from_bytes(&folder)) else {
-            return Ok(());
+            return self.check_queue_paths(&folder);
         };
         let text = [b"can not chdir(", folder.as_slice(), b")"].concat();
         self.machine.system_error(&text, Some(load::error_text(error.raw_os_error().unwrap_or(2))));
@@ -191,6 +201,23 @@ impl Run<'_> {
             drop(std::io::stderr().write_all(text));
         }
         Err(exit::CONFIG)
+    }
+
+    /// Queue groups have their folders below the queue folder.
+    fn check_queue_paths(&mut self, folder: &[u8]) -> Result<(), u8> {
+        let lines = self.machine.config.queue_groups.clone();
+        let paths = lines.iter().flat_map(|line| equates::split(line).1);
+        for path in paths.filter_map(|(letter, path)| path.filter(|_| letter == b'P')) {
+            let is_below = [path.as_slice(), b"/"].concat().starts_with(folder);
+            if path.starts_with(b"/") && !is_below {
+                let text =
+                    [b"QueuePath ", path.as_slice(), b" not subpath of QueueDirectory ", folder];
+                let why = load::error_text(ENOENT);
+                self.machine.system_error(&text.concat(), Some(why));
+                return Err(exit::CONFIG);
+            }
+        }
+        Ok(())
     }
 
     /// Whether the caller is root or one of those who may be anybody (class t).
@@ -219,16 +246,55 @@ impl Run<'_> {
         }
     }
 
+    /// Option `LogLevel`; what is no number is 0.
+    fn log_level(&self) -> u32 {
+        let options = &self.machine.config.options;
+        match options.values.get("LogLevel") {
+            Some(_) => options.number("LogLevel").unwrap_or(0),
+            None => LOG_LEVEL,
+        }
+    }
+
+    /// Tells the log of a message to nobody.
+    pub(crate) fn log_nobody(&mut self) {
+        if self.log_level() <= 4 {
+            return;
+        }
+        let now = sys::clock::realtime_s();
+        let id = wire::QueueId::new(now, std::process::id()).to_ascii();
+        let user = sys::user::current_name();
+        let host = self.machine.expand(b"\x81j");
+        let minute = wire::date::compact(now).to_string();
+        let minute = minute.as_bytes().get(..MINUTE_LEN).unwrap_or_default();
+        let text: [&[u8]; 9] = [
+            &id,
+            b": from=",
+            &user,
+            b", size=0, class=0, nrcpts=0, msgid=<",
+            minute,
+            b".",
+            &[&id[..], b"@", &host].concat(),
+            b">, relay=",
+            &[user.as_slice(), b"@localhost"].concat(),
+        ];
+        send(INFO, &text.concat());
+    }
+
     /// Writes out what was said, to standard output and to the log.
     pub(crate) fn tell(&mut self) {
         let mut output = std::io::stdout().lock();
         drop(output.write_all(&self.machine.out).and_then(|()| output.flush()));
         self.machine.out.clear();
         self.machine.replies.clear();
-        let level = self.machine.config.options.number("LogLevel").unwrap_or(LOG_LEVEL);
+        let level = self.log_level();
         let user = sys::user::current_name();
         for said in self.machine.journal.as_mut().map(std::mem::take).unwrap_or_default() {
-            log(&self.id, &user, &said, level);
+            if !said.is_system {
+                self.user_errors = self.user_errors.saturating_add(1);
+            }
+            if said.is_system || self.logs_addresses {
+                log(&self.id, &user, &said, level);
+            }
         }
     }
 }

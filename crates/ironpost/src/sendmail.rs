@@ -40,6 +40,13 @@ pub(crate) fn run(
             return ExitCode::from(exit::USAGE);
         }
     };
+    if matches!(flags.mode, Mode::Deliver | Mode::PrintQueue) && flags.names_configuration {
+        let is_idle = flags.mode == Mode::Deliver && flags.recipients.is_empty();
+        let status = crate::verify::look(words, is_idle && !flags.from_header);
+        if status != 0 {
+            return ExitCode::from(status);
+        }
+    }
     match flags.mode {
         Mode::Deliver => deliver(&flags, place, printer),
         Mode::Dialogue => dialogue::run(place, printer),

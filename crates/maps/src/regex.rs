@@ -121,6 +121,7 @@ fn parts(list: &[u8], count: usize) -> Vec<usize> {
 fn translate(pattern: &[u8], is_basic: bool) -> Result<String, &'static str> {
     let mut out = String::new();
     let mut rest = pattern;
+    let mut open: usize = 0;
     while let Some((&octet, behind)) = rest.split_first() {
         rest = behind;
         match octet {
@@ -137,6 +138,14 @@ fn translate(pattern: &[u8], is_basic: bool) -> Result<String, &'static str> {
                 }
             }
             b'(' | b')' | b'{' | b'}' | b'|' | b'+' | b'?' if is_basic => literal(octet, &mut out),
+            b'(' => {
+                open = open.saturating_add(1);
+                out.push('(');
+            }
+            b')' => {
+                open = open.checked_sub(1).ok_or("Unmatched ) or \\)")?;
+                out.push(')');
+            }
             b'*' if is_basic && out.is_empty() => literal(octet, &mut out),
             b'{' => match interval(rest, b"}") {
                 Some((text, behind)) => {
@@ -145,13 +154,13 @@ fn translate(pattern: &[u8], is_basic: bool) -> Result<String, &'static str> {
                 }
                 None => literal(octet, &mut out),
             },
-            b'(' | b')' | b'|' | b'+' | b'?' | b'*' | b'.' | b'^' | b'$' => {
+            b'|' | b'+' | b'?' | b'*' | b'.' | b'^' | b'$' => {
                 out.push(char::from(octet));
             }
             _ => literal(octet, &mut out),
         }
     }
-    Ok(out)
+    if open > 0 { Err("Unmatched ( or \\(") } else { Ok(out) }
 }
 
 /// An interval behind its brace, `1,3` up to `end`, and what stands behind it.
@@ -209,6 +218,9 @@ fn bracket<'a>(inside: &'a [u8], out: &mut String) -> Result<&'a [u8], &'static 
     if let Some(behind) = rest.strip_prefix(b"^") {
         out.push('^');
         rest = behind;
+    }
+    if rest.is_empty() {
+        return Err("Invalid regular expression");
     }
     let mut is_first = true;
     loop {

@@ -2,9 +2,13 @@
 
 use policy_cf::{Answer, MapSpec};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 /// Facility mail.
 const MAIL: u8 = 2 << 3;
+/// How often, and how far apart, a line is offered to a log that is busy.
+const TRIES_MAX: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(2);
 /// The longest line that is sent, in bytes.
 const LINE_BYTES_MAX: usize = 1024;
 
@@ -48,14 +52,19 @@ impl Log {
     }
 }
 
-/// Writes one line as sendmail, control characters escaped. Nobody waits for a log, so a lost line is lost.
+/// Writes one line as sendmail, control characters escaped. Nobody waits long for a log: a line that it does not take is lost.
 pub fn send(severity: u8, text: &[u8]) {
     let Ok(socket) = sys::socket::connect_syslog() else { return };
     let mut line = format!("<{}>sendmail[{}]: ", MAIL | severity, std::process::id()).into_bytes();
     for &octet in text.iter().take(LINE_BYTES_MAX) {
         escape(octet, &mut line);
     }
-    let _is_sent = sys::socket::send_datagram(socket.as_fd(), &line);
+    for _ in 0..TRIES_MAX {
+        if sys::socket::send_datagram(socket.as_fd(), &line) {
+            return;
+        }
+        std::thread::sleep(PAUSE);
+    }
 }
 
 /// A line in the log holds printable characters only, and a backslash is always one of ours.

@@ -1,10 +1,13 @@
 //! Reading a configuration: predefined macros and classes first, then line by line, then the maps that are always there.
 
+mod alias_maps;
+
 use crate::header::Header;
 use crate::machine::{Machine, exit};
 use crate::map::{self, Map};
 use crate::options::{Complaint, Set};
 use crate::read::chars::{is_space, split_word, trim_start, words};
+use crate::read::equates;
 use crate::read::lines::{Lines, translate};
 use crate::read::values::{munch, number};
 use crate::rules::{WILDCARDS_MAX, compile};
@@ -139,7 +142,7 @@ pub fn finish(machine: &mut Machine<'_>) {
     let alias = machine.config.options.alias_files.clone();
     add_map(machine, b"host", b"host", &[(b'a', b".")], b"");
     add_map(machine, b"users", b"user", &[], b"passwd");
-    let names = add_alias_maps(machine, &alias);
+    let names = alias_maps::add(machine, &alias);
     add_map(machine, b"aliases", b"sequence", &[], &names.join(&b' '));
     let is_told = machine.is_test || machine.config.options.truth("Verbose");
     if is_told && machine.config.level < LEVEL {
@@ -163,33 +166,6 @@ pub fn finish(machine: &mut Machine<'_>) {
         }
     }
     machine.world.configure(&machine.config.options);
-}
-
-/// A map for each alias file; gives their names.
-fn add_alias_maps(machine: &mut Machine<'_>, files: &[u8]) -> Vec<Vec<u8>> {
-    let mut names = Vec::new();
-    let files = files.split(|octet| *octet == b',').map(trim_start);
-    for (index, file) in files.filter(|file| !file.is_empty()).enumerate() {
-        let colon = file.iter().position(|octet| *octet == b':' || is_space(*octet));
-        let colon = colon.filter(|at| file.get(*at) == Some(&b':'));
-        let (class, rest) = match colon.and_then(|colon| file.split_at_checked(colon)) {
-            Some((class, rest)) => (class, rest.get(1..).unwrap_or_default()),
-            None => (b"implicit".as_slice(), file),
-        };
-        let name = alloc::format!("Alias{index}").into_bytes();
-        let line = [name.as_slice(), b" ", class, b" ", rest].concat();
-        let mut complaints = Vec::new();
-        match map::read(&line, &mut complaints) {
-            Some(map) => {
-                let name = name.to_ascii_lowercase();
-                machine.config.maps.insert(name.clone(), map);
-                names.push(name);
-            }
-            None => complaints = alloc::vec![[b"setalias: unknown class ", class].concat()],
-        }
-        say_all(machine, complaints);
-    }
-    names
 }
 
 /// Mail can't be sent without these.
@@ -306,7 +282,7 @@ fn option(machine: &mut Machine<'_>, text: &[u8], is_from_command_line: bool) {
             Complaint::User(text) => machine.user_error(&text),
             Complaint::Plain(text) => machine.out.extend_from_slice(&text),
             Complaint::Fatal(text) => {
-                machine.user_error(&text);
+                machine.system_error(&text, None);
                 machine.status = exit::USAGE;
                 machine.is_over = true;
             }
@@ -374,8 +350,14 @@ impl Reader {
                 let name = parts.next().unwrap_or_default().to_vec();
                 machine.config.environment.push((name, parts.next().map(<[u8]>::to_vec)));
             }
-            b'X' => machine.config.filters.push(rest.to_vec()),
-            b'Q' => machine.config.queue_groups.push(rest.to_vec()),
+            b'X' => {
+                equates::filter(rest, &mut complaints);
+                machine.config.filters.push(rest.to_vec());
+            }
+            b'Q' => {
+                equates::queue_group(rest, &mut complaints);
+                machine.config.queue_groups.push(rest.to_vec());
+            }
             _ => complaints.push(unknown(&text)),
         }
         say_all(machine, complaints);

@@ -152,7 +152,16 @@ pub fn read(
             b'C' => mailer.charset = Some(text),
             b'W' => mailer.wait = Some(text),
             b'/' => mailer.root = Some(text),
-            b'Q' => mailer.queue_group = Some(text),
+            b'Q' => {
+                let is_known = text.eq_ignore_ascii_case(b"mqueue")
+                    || config.queue_groups.iter().any(|line| {
+                        crate::read::equates::split(line).0.eq_ignore_ascii_case(&text)
+                    });
+                if !is_known {
+                    complaints.push([b"mailer ", name, b": unknown queue ", &*text].concat());
+                }
+                mailer.queue_group = Some(text);
+            }
             b'T' => mailer.types = types(&text),
             b'U' => mailer.user = Some(user(&text, world, complaints)),
             _ => {

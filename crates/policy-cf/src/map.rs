@@ -405,6 +405,9 @@ impl Machine<'_> {
             Ok(handle) => Handle::Open(handle),
             Err(failure) => {
                 if !failure.text.is_empty() {
+                    if failure.text.ends_with(b"No such file or directory") {
+                        self.set_status(exit::OSERR);
+                    }
                     self.system_error(&failure.text, None);
                 }
                 Handle::Failed

@@ -251,25 +251,34 @@ impl Machine<'_> {
             name.make_ascii_lowercase();
         }
         name.truncate(NAME_OCTETS_MAX.saturating_sub(1));
-        self.mend_user(&mut name);
+        if let Some(said) = self.mend_user(&mut name) {
+            let refused = Resolved { mailer_name: b"*error*".to_vec(), ..Resolved::default() };
+            return Resolved { host, user: name, refusal: Some(said), ..refused };
+        }
         Resolved { mailer: Some(number), mailer_name, host, user: name, ..Resolved::default() }
     }
 
-    /// Control characters in a resolved user are named and replaced.
-    fn mend_user(&mut self, name: &mut [u8]) {
+    /// Control characters in a resolved user are named and replaced; with metasymbols in it, it is none: what was said.
+    fn mend_user(&mut self, name: &mut [u8]) -> Option<Vec<u8>> {
         let mut found = false;
-        for octet in name.iter_mut().filter(|octet| octet.is_ascii_control()) {
-            *octet = b'?';
-            found = true;
+        let mut is_inner = false;
+        for octet in &mut *name {
+            if *octet & 0xe0 == 0x80 {
+                *octet = b'?';
+                is_inner = true;
+            } else if octet.is_ascii_control() {
+                *octet = b'?';
+                found = true;
+            }
         }
-        if found {
-            let text = [
-                b"501 5.1.3 Syntax error in mailbox address \"",
-                &*name,
-                b"\" (non-printable character)",
-            ];
-            self.user_error(&text.concat());
+        if !found && !is_inner {
+            return None;
         }
+        let kind: &[u8] = if is_inner { b"8-bit" } else { b"non-printable" };
+        let before = b"501 5.1.3 Syntax error in mailbox address \"".as_slice();
+        let text = [before, name, b"\" (", kind, b" character)"].concat();
+        self.user_error(&text);
+        is_inner.then_some(text)
     }
 
     /// `$#error $@ status $: text`: says it.

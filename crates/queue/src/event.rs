@@ -3,7 +3,6 @@
 use crate::QueueId;
 use crate::outcome::Status;
 use crate::recipient::DropReason;
-use crate::report::ReportKind;
 use alloc::{boxed::Box, vec::Vec};
 use policy::MailerId;
 
@@ -23,17 +22,6 @@ pub enum Event {
     Released {
         /// The message.
         id: QueueId,
-    },
-    /// A report was made: sendmail's `DSN:` line. The report itself is in the same step.
-    Reported {
-        /// The message it is about.
-        id: QueueId,
-        /// What kind of report.
-        kind: ReportKind,
-        /// Whom it goes to.
-        to: Box<[u8]>,
-        /// The reason of the first recipient in it.
-        text: Box<[u8]>,
     },
     /// A recipient failed and nobody was told.
     Dropped {

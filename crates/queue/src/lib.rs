@@ -38,7 +38,7 @@ pub use outcome::{
 };
 pub use recipient::{DropReason, Notify, Receipt, Recipient, State};
 pub use report::{
-    Fate, RETURNED_BYTES_MAX, RETURNED_HEADER_BYTES_MAX, Report, ReportKind, ReportLine,
+    Fate, RETURNED_BYTES_MAX, RETURNED_HEADER_BYTES_MAX, Report, ReportKind, ReportLine, duration,
 };
 pub use schedule::{
     ACTIVE_BYTES_MAX, ACTIVE_MAX, Action, Actions, Input, Inquiry, Outlook, Scheduler, Traffic,

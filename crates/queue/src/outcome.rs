@@ -61,8 +61,40 @@ pub struct Trouble {
 pub struct Said {
     /// Our command; empty: none was needed. At most [`COMMAND_BYTES_MAX`] octets.
     pub command: Box<[u8]>,
-    /// The first line of its reply, codes included. At most [`TEXT_BYTES_MAX`] octets.
+    /// The lines of its reply, codes included, with LF between them. At most [`TEXT_BYTES_MAX`] octets.
     pub reply: Box<[u8]>,
+}
+
+impl Said {
+    /// The lines of the reply.
+    pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        self.reply.split(|&octet| octet == b'\n')
+    }
+
+    /// The first line, as the log's `reply=` has it: the hyphen of a reply with more lines stays only where RCPT was
+    /// answered.
+    #[must_use]
+    pub fn logged(&self) -> Box<[u8]> {
+        let mut line = self.lines().next().unwrap_or_default().to_vec();
+        if let Some(hyphen) = line.get_mut(3).filter(|_| !self.command.starts_with(b"RCPT")) {
+            *hyphen = b' ';
+        }
+        line.into()
+    }
+
+    fn cleaned(&self) -> Self {
+        let mut reply = Vec::new();
+        for line in self.lines() {
+            let separator = usize::from(!reply.is_empty());
+            let left = TEXT_BYTES_MAX.saturating_sub(reply.len()).saturating_sub(separator);
+            if left == 0 {
+                break;
+            }
+            reply.extend_from_slice(b"\n".get(..separator).unwrap_or_default());
+            reply.extend_from_slice(&cleaned(line, left));
+        }
+        Self { command: cleaned(&self.command, COMMAND_BYTES_MAX), reply: reply.into() }
+    }
 }
 
 impl Trouble {
@@ -78,21 +110,16 @@ impl Trouble {
         Self {
             text: cleaned(&self.text, TEXT_BYTES_MAX),
             host: cleaned(&self.host, HOST_BYTES_MAX),
-            said: self.said.map(|said| {
-                Box::new(Said {
-                    command: cleaned(&said.command, COMMAND_BYTES_MAX),
-                    reply: cleaned(&said.reply, TEXT_BYTES_MAX),
-                })
-            }),
+            said: self.said.map(|said| Box::new(said.cleaned())),
             ..self
         }
     }
 
-    /// The server's reply, code first, if a server spoke.
+    /// The first line of the server's or agent's reply, code first, if it spoke.
     #[must_use]
     pub fn reply(&self) -> Option<&[u8]> {
         match (&self.said, self.voice) {
-            (Some(said), _) => Some(&said.reply),
+            (Some(said), _) => said.lines().next(),
             (None, Voice::Smtp) => Some(&self.text),
             (None, Voice::Local) => None,
         }

@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 
 mod text;
 
+pub use text::duration;
+
 /// The most octets of a message that come back whole; of a larger one only the header does.
 pub const RETURNED_BYTES_MAX: u64 = 50_000;
 
@@ -54,6 +56,8 @@ pub enum Fate {
 pub struct ReportLine {
     /// Its address.
     pub address: Box<[u8]>,
+    /// The address that the sender wrote: its own, or that of the list or alias at the top.
+    pub first: Box<[u8]>,
     /// The address that it was expanded from, if it was.
     pub expanded_from: Option<Box<[u8]>>,
     /// ORCPT, as it came.
@@ -135,8 +139,9 @@ impl Report {
     /// Appends the report as a message with CR LF line ends.
     ///
     /// `id` is the report's own; `original` is the message that it is about, or as much of it as
-    /// [`Report::original_bytes_max`] says, or nothing if it cannot be read.
-    pub fn write(&self, id: QueueId, original: &[u8], out: &mut Vec<u8>) {
-        text::write(self, id, original, out);
+    /// [`Report::original_bytes_max`] says, or nothing if it cannot be read. `offset_s`: how far local time is
+    /// ahead of UTC.
+    pub fn write(&self, id: QueueId, offset_s: i32, original: &[u8], out: &mut Vec<u8>) {
+        text::write(self, id, offset_s, original, out);
     }
 }

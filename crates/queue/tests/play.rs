@@ -209,7 +209,6 @@ impl World {
             }
             Event::Held { .. }
             | Event::Released { .. }
-            | Event::Reported { .. }
             | Event::DestinationDown { .. }
             | Event::DestinationUp { .. } => {}
         }

@@ -89,7 +89,7 @@ impl Teller<'_> {
             Protocol::Lmtp => Outcome::Delivered { host, text: Box::default() },
             Protocol::Smtp => Outcome::Relayed {
                 host,
-                text: first_line(reply).split_off(4.min(first_line(reply).len())).into(),
+                text: text_of(reply),
                 reports: self.session.extensions().has(Extension::Dsn),
             },
         }
@@ -98,7 +98,8 @@ impl Teller<'_> {
     /// A cause in words for log and reports.
     pub(crate) fn trouble(&self, cause: &Cause, whose: Option<(&Batch, usize)>) -> Trouble {
         let said = self.said(cause, whose);
-        let text = self.words(cause, said.as_ref().map_or(b"", |said| &said.reply));
+        let reply = said.as_ref().and_then(|said| said.lines().next());
+        let text = self.words(cause, reply.unwrap_or_default());
         Trouble {
             status: self.status(cause),
             text: text.into_bytes().into(),
@@ -126,7 +127,7 @@ impl Teller<'_> {
             (Stage::Data | Stage::Body | Stage::Dot, _) => b"DATA".to_vec(),
             (Stage::Greeting | Stage::Idle | Stage::Mail | Stage::Recipient, _) => Vec::new(),
         };
-        Some(Said { command: command.into(), reply: first_line(reply).into() })
+        Some(Said { command: command.into(), reply: lines_of(reply).into() })
     }
 
     fn status(&self, cause: &Cause) -> Status {
@@ -188,17 +189,31 @@ fn is_protocol_error(cause: &Cause) -> bool {
     )
 }
 
-/// The first line of a reply as it came, codes included.
-fn first_line(reply: &Reply) -> Vec<u8> {
-    let mut line = reply.code.to_string().into_bytes();
-    if let Some(status) = reply.status {
-        line.extend_from_slice(format!(" {status}").as_bytes());
+/// The first line of a reply without its code.
+fn text_of(reply: &Reply) -> Box<[u8]> {
+    let lines = lines_of(reply);
+    let first = lines.split(|&octet| octet == b'\n').next().unwrap_or_default();
+    first.get(4..).unwrap_or_default().into()
+}
+
+/// The lines of a reply as they came, codes included, LF between them.
+fn lines_of(reply: &Reply) -> Vec<u8> {
+    let mut out = Vec::new();
+    let last = reply.lines.len().saturating_sub(1);
+    for (number, text) in reply.lines.iter().enumerate() {
+        if number > 0 {
+            out.push(b'\n');
+        }
+        out.extend_from_slice(reply.code.to_string().as_bytes());
+        let status = reply.status.map(|status| format!("{status} ")).unwrap_or_default();
+        let rest = [status.as_bytes(), text].concat();
+        let rest = rest.trim_ascii_end();
+        if number < last || !rest.is_empty() {
+            out.push(if number < last { b'-' } else { b' ' });
+        }
+        out.extend_from_slice(rest);
     }
-    if let Some(text) = reply.lines.first().filter(|text| !text.is_empty()) {
-        line.push(b' ');
-        line.extend_from_slice(text);
-    }
-    line
+    out
 }
 
 fn permanent_words(stage: Stage, code: u16) -> &'static str {

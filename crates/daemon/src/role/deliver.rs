@@ -7,7 +7,7 @@ use crate::cage;
 use crate::edges::{Grant, News, Order, Tried, Try};
 use crate::link::{Link, LinkError};
 use crate::start::Inheritance;
-use deliver::{Body, Job, Mailboxes, Moment};
+use deliver::{Agent, Body, Job, Mailboxes, Moment};
 use policy::{MailerId, Settings, Transport};
 use queue::{Outcome, Scope, Status, Trouble};
 use std::collections::HashMap;
@@ -35,6 +35,7 @@ enum ParcelBody {
 /// The child's state.
 struct House {
     settings: Settings,
+    role: crate::roles::Role,
     home: Option<Box<[u8]>>,
     offset_s: i32,
     mailboxes: HashMap<MailerId, Mailboxes>,
@@ -52,6 +53,7 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
     inheritance.ready(&weaker)?;
     let identity = inheritance.identity;
     let mut house = House {
+        role: inheritance.role,
         home: identity.map(|identity| identity.home).filter(|home| !home.is_empty()),
         settings: inheritance.settings,
         offset_s,
@@ -86,8 +88,8 @@ impl House {
         while let Some((order, _)) = self.life.receive::<Order>()? {
             match order {
                 Order::Prove { ticket, with_deeds } => {
-                    let role = crate::roles::Role::Deliver;
-                    let proof = cage::prove(role, 0, vec![crate::roles::Role::Queue], with_deeds);
+                    let proof =
+                        cage::prove(self.role, 0, vec![crate::roles::Role::Queue], with_deeds);
                     self.life.send(&News::Proof { ticket, proof }, &[])?;
                 }
                 Order::Stop => return Ok(true),
@@ -160,6 +162,9 @@ impl House {
         let Some(transport) = self.transport(mailer) else {
             return jobs.iter().map(|_| later(b"no mailer of ours")).collect();
         };
+        if let Transport::Program(program) = &transport {
+            return self.run_programs(program, mailer, parcels, &jobs);
+        }
         if !self.mailboxes.contains_key(&mailer) {
             match Mailboxes::open(&transport, self.home.as_deref(), &self.settings.host_name) {
                 Ok(mailboxes) => drop(self.mailboxes.insert(mailer, mailboxes)),
@@ -171,6 +176,34 @@ impl House {
             Some(mailboxes) => mailboxes.deliver_batch(now, &jobs),
             None => jobs.iter().map(|_| later(b"no mailboxes")).collect(),
         }
+    }
+
+    /// Runs the program of a mailer for each job.
+    fn run_programs(
+        &self,
+        program: &policy::Program,
+        mailer: MailerId,
+        parcels: &[Parcel],
+        jobs: &[Job<'_>],
+    ) -> Vec<Outcome> {
+        let Some(mailer) = self.settings.mailers.get(usize::from(mailer.0)) else {
+            return jobs.iter().map(|_| later(b"no mailer of ours")).collect();
+        };
+        let batches = parcels.iter().flat_map(|parcel| {
+            std::iter::repeat_n(&parcel.wish.batch, parcel.wish.batch.recipients.len())
+        });
+        let agent = Agent {
+            program,
+            flags: mailer.carriage.flags,
+            line_end: &mailer.carriage.line_end,
+            home: self.home.as_deref(),
+            our_name: &self.settings.host_name,
+            offset_s: self.offset_s,
+        };
+        jobs.iter()
+            .zip(batches)
+            .map(|(job, batch)| agent.run(sys::clock::realtime_s(), job, &batch.host))
+            .collect()
     }
 
     fn transport(&self, mailer: MailerId) -> Option<Transport> {

@@ -10,7 +10,7 @@ mod reload;
 mod stop;
 
 use crate::Serve;
-use crate::edges::{Grant, News, Order, Reading};
+use crate::edges::{Grant, News, Order, Reading, Ward};
 use crate::link::LinkError;
 use crate::log::{Log, Severity};
 use crate::roles::Role;
@@ -218,7 +218,7 @@ impl Master {
             News::Ready { weaker } => self.is_ready(place, &weaker),
             News::Settings(settings) => self.reloaded(place, *settings),
             News::Wrong(text) => self.reload_failed(place, &text),
-            News::ChildWanted { user } => self.child_wanted(place, &user),
+            News::ChildWanted { ward } => self.child_wanted(place, &ward),
             News::SocketWanted { ticket, path } => self.socket_wanted(place, ticket, &path),
             News::Proof { ticket, proof } => self.proof(ticket, proof),
             News::ProofWanted { ticket, with_deeds } => {
@@ -238,15 +238,15 @@ impl Master {
     }
 
     /// Starts a delivery child, or tells the queue why not. Only the queue may ask.
-    fn child_wanted(&mut self, place: usize, user: &[u8]) {
+    fn child_wanted(&mut self, place: usize, ward: &Ward) {
         let is_queue = self.family.processes.get(place).is_some_and(|p| p.role == Role::Queue);
         if !is_queue || !matches!(self.phase, Phase::Running) {
             return;
         }
-        if let Err(why) = self.family.start_child(user, &self.settings) {
-            let text = format!("no delivery for {}: {why}", String::from_utf8_lossy(user));
+        if let Err(why) = self.family.start_child(ward, &self.settings) {
+            let text = format!("no delivery for {}: {why}", String::from_utf8_lossy(&ward.user));
             self.log.line(Severity::Error, None, text.as_bytes());
-            let order = Order::NoChild { user: user.into(), why: why.into() };
+            let order = Order::NoChild { ward: ward.clone(), why: why.into() };
             if let Some(queue) = self.family.processes.get_mut(place) {
                 queue.order(&order);
             }

@@ -91,6 +91,8 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
     let log = inheritance.log();
     let folder = inheritance.take(|grant| matches!(grant, Grant::Spool));
     let folder = folder.ok_or(LinkError::Garbled("no spool"))?;
+    // A cage has no time zone file; what is read here once is kept.
+    let _offset_s = crate::date::offset_s();
     let weaker = cage::enter_with(&inheritance, &[folder.as_fd()])?;
     inheritance.ready(&weaker)?;
     let options = spool::Options {
@@ -203,7 +205,7 @@ impl House {
                     self.settings = *settings;
                     self.step(Input::Settings(Box::new(self.settings.clone())));
                 }
-                Order::NoChild { user, why } => self.no_child(&user, &why),
+                Order::NoChild { ward, why } => self.no_child(&ward, &why),
                 Order::Prove { ticket, with_deeds } => {
                     let edges = crate::edges::neighbours(Role::Queue).collect();
                     let proof = cage::prove(Role::Queue, self.index, edges, with_deeds);
@@ -236,7 +238,7 @@ impl House {
             }
             Grant::Edge { to: Role::Relay, .. } => self.relay_came(descriptor),
             Grant::Edge { to: Role::Policy, .. } => self.policy.connect(descriptor),
-            Grant::Child { user } => self.child_came(&user, descriptor),
+            Grant::Child { ward } => self.child_came(&ward, descriptor),
             Grant::Edge { .. }
             | Grant::Listener(_)
             | Grant::Spool

@@ -372,7 +372,7 @@ fn render(
 }
 
 /// `From sender Sat Nov 21 07:09:28 2026`, in local time; a sender with blanks would end early.
-fn write_separator(sender: &[u8], now: Moment, out: &mut Vec<u8>) {
+pub(crate) fn write_separator(sender: &[u8], now: Moment, out: &mut Vec<u8>) {
     out.extend_from_slice(b"From ");
     if sender.is_empty() {
         out.extend_from_slice(b"MAILER-DAEMON");

@@ -48,6 +48,10 @@ pub(crate) struct Flags {
     pub(crate) full_name: Option<Vec<u8>>,
     /// `-N`: which reports are wanted.
     pub(crate) notify: Notify,
+    /// `-C`: a sendmail.cf is named, and must be a good one.
+    pub(crate) names_configuration: bool,
+    /// A mode of sendmail that is another command here.
+    mode_elsewhere: Option<Wrong>,
     /// Recipients on the command line.
     pub(crate) recipients: Vec<Vec<u8>>,
 }
@@ -57,6 +61,9 @@ const WITH_VALUE: &[u8] = b"ABbCDdeFfhLMNOopQqRrVX";
 
 /// Those of them whose value must be in the same word, if there is one.
 const VALUE_IN_WORD: &[u8] = b"dq";
+
+/// Modes of sendmail that this command does not have: daemons, host status, old protocols.
+const MODES_ELSEWHERE: &[u8] = b"dDlhHaCPq";
 
 /// Flags without a value.
 const PLAIN: &[u8] = b"cGIimnsTtUv";
@@ -74,6 +81,8 @@ impl Flags {
             sender: None,
             full_name: None,
             notify: Notify::UNSET,
+            names_configuration: false,
+            mode_elsewhere: None,
             recipients: Vec::new(),
         };
         let operands = each_flag(words, &mut |letter, value| {
@@ -85,7 +94,10 @@ impl Flags {
             }
         })?;
         flags.recipients = operands;
-        Ok(flags)
+        match flags.mode_elsewhere.take() {
+            Some(wrong) => Err(wrong),
+            None => Ok(flags),
+        }
     }
 
     fn plain(&mut self, letter: u8) {
@@ -112,13 +124,19 @@ impl Flags {
             (b'b', other) => {
                 let letter = other.get(..1).unwrap_or_default();
                 let text = format!("Invalid operation mode {}", wire::escape::text(letter));
-                return Err(Wrong::Value(text));
+                let wrong = Wrong::Value(text);
+                if !letter.first().is_some_and(|letter| MODES_ELSEWHERE.contains(letter)) {
+                    return Err(wrong);
+                }
+                // What else is wrong with the words is said first.
+                self.mode_elsewhere = Some(wrong);
             }
             (b'q', value) => {
                 queue_interval(value)?;
                 self.mode = Mode::RunQueue;
             }
             (b'f' | b'r', address) => self.sender = Some(address.to_vec()),
+            (b'C', _) => self.names_configuration = true,
             (b'F', name) => self.full_name = Some(name.to_vec()),
             (b'o', [b'i', ..]) => self.ignores_dots = true,
             (b'O', option) if option.eq_ignore_ascii_case(b"IgnoreDots") => {

@@ -100,6 +100,9 @@ impl Expander<'_, '_> {
             if !is_quoted && self.has_flag(index, b'A') && !self.how.ignores_aliases {
                 self.alias(index, depth);
             }
+            if !is_quoted && self.state(index) == State::Deliverable {
+                self.look_at_user_databases();
+            }
             if self.state(index) == State::Deliverable && self.has_flag(index, b'5') {
                 self.rule_set_five(index, depth);
             }

@@ -47,6 +47,8 @@ pub(super) struct Settings {
     pub(super) default_ids: Ids,
     pub(super) default_user: Vec<u8>,
     pub(super) blame: Blame,
+    /// UserDatabaseSpec, until something was said about it.
+    pub(super) user_database: Vec<u8>,
 }
 
 impl Settings {
@@ -68,6 +70,7 @@ impl Settings {
             forward_entries_max: entries.unwrap_or(0),
             default_ids: Ids { uid: NOBODY, gid: NOBODY },
             default_user: b"daemon".to_vec(),
+            user_database: text("UserDatabaseSpec").unwrap_or_default().to_vec(),
             blame: Blame::read(text("DontBlameSendmail").unwrap_or_default()),
         };
         settings.read_default_user(machine, &default);
@@ -106,6 +109,17 @@ impl Expander<'_, '_> {
         }
         let shells = self.shells.as_deref().unwrap_or_default();
         shells.iter().any(|known| known == shell || known == ANY_SHELL)
+    }
+
+    /// User databases (option UserDatabaseSpec) are files, or hosts behind `@`; what is neither is told once.
+    pub(super) fn look_at_user_databases(&mut self) {
+        let list = core::mem::take(&mut self.settings.user_database);
+        let words = list.split(|octet| matches!(octet, b',' | b' ' | b'\t'));
+        for word in
+            words.filter(|word| !word.is_empty() && !matches!(word.first(), Some(b'/' | b'@')))
+        {
+            self.machine.system_error(&[b"Unknown UDB spec ", word].concat(), None);
+        }
     }
 
     /// A user by login name, else in lower case, else by full name (option MatchGECOS). `true`: not by the name as given.

@@ -9,7 +9,7 @@ use crate::active::{Active, Round};
 use crate::batch::{Batch, BatchId, BatchRecipient};
 use crate::event::{Event, Stat, To};
 use crate::note::Hold;
-use crate::outcome::{Outcome, Scope, Status, Trouble};
+use crate::outcome::{Outcome, Scope, Status, Trouble, Voice};
 use crate::recipient::{Receipt, State};
 use crate::retry::pause_ms;
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
@@ -260,7 +260,11 @@ impl Scheduler {
             host: trouble.host.clone(),
             status: trouble.status,
             stat,
-            reply: trouble.said.as_ref().map(|said| said.reply.clone()),
+            reply: trouble
+                .said
+                .as_ref()
+                .filter(|_| trouble.voice == Voice::Smtp)
+                .map(|said| said.logged()),
             text: trouble.text.clone(),
         }))
     }

@@ -10,7 +10,7 @@ use crate::destination::{Destination, MIXED};
 use crate::event::{Event, Stat};
 use crate::message::{Purpose, Return};
 use crate::note::Note;
-use crate::outcome::{Status, Trouble, Voice};
+use crate::outcome::{Said, Status, Trouble, Voice};
 use crate::recipient::{DropReason, Receipt, State};
 use crate::report::{Fate, RETURNED_BYTES_MAX, Report, ReportKind, ReportLine};
 use crate::retry::pause_ms;
@@ -232,8 +232,13 @@ impl Scheduler {
             | State::Discarded => return None,
         };
         let Receipt { host, text } = receipt;
-        let voice = Voice::Smtp;
-        let trouble = Trouble { host, voice, ..Trouble::ours(Status(2, 0, 0), &text) };
+        let trouble = Trouble { host, ..Trouble::ours(Status(2, 0, 0), &text) };
+        let trouble = if fate == Fate::Relayed {
+            let said = Said { command: Box::default(), reply: [b"250 ", &*text].concat().into() };
+            Trouble { voice: Voice::Smtp, said: Some(Box::new(said)), ..trouble }
+        } else {
+            trouble
+        };
         let to = active.sender(index).into();
         Some((ReportKind::Success, to, line(active, index, fate, trouble)?))
     }
@@ -320,9 +325,6 @@ impl Scheduler {
         while !rest.is_empty() {
             let tail = rest.split_off(rest.len().min(REPORT_LINES_MAX));
             let lines = core::mem::replace(&mut rest, tail);
-            let text = lines.first().map(|line| line.trouble.text.clone()).unwrap_or_default();
-            let id = active.envelope.id;
-            actions.push(Action::log(Event::Reported { id, kind, to: to.into(), text }));
             let report = self.report_about(slot, active, kind, to, lines);
             actions.push(Action::Report(Box::new(report)));
         }
@@ -375,8 +377,14 @@ fn line(active: &Active, index: u32, fate: Fate, trouble: Trouble) -> Option<Rep
     let recipient = active.recipient(index)?;
     let parent = active.parent(index).and_then(|parent| active.recipient(parent));
     let expanded_from = parent.map(|parent| parent.address.clone());
+    let mut top = index;
+    // A parent stands before its members, so this ends.
+    while let Some(parent) = active.parent(top).filter(|&parent| parent < top) {
+        top = parent;
+    }
     Some(ReportLine {
         address: recipient.address.clone(),
+        first: active.recipient(top).unwrap_or(recipient).address.clone(),
         expanded_from: expanded_from.filter(|parent| *parent != recipient.address),
         original: recipient.original.clone(),
         fate,

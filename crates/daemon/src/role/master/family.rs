@@ -1,7 +1,7 @@
 //! Master's children: who lives, who is joined to whom, who is to be started again and when.
 
 use super::hands::Hands;
-use crate::edges::{EDGES, Grant, Identity, Order, Reading};
+use crate::edges::{EDGES, Grant, Identity, Order, Reading, Ward};
 use crate::link::Link;
 use crate::roles::Role;
 use crate::start::LIFE_DESCRIPTOR;
@@ -51,7 +51,7 @@ impl Process {
 
     /// Whether it is a delivery child: started when wanted, not when it died.
     pub(super) fn is_child(&self) -> bool {
-        self.role == Role::Deliver
+        matches!(self.role, Role::Deliver | Role::Agent)
     }
 
     pub(super) fn kill(&self) {
@@ -192,21 +192,22 @@ impl Family {
     }
 
     /// Starts a delivery child of a user, with an edge to the queue. The reason in words if there can be none.
-    pub(super) fn start_child(&mut self, user: &[u8], settings: &Settings) -> Result<(), String> {
+    pub(super) fn start_child(&mut self, ward: &Ward, settings: &Settings) -> Result<(), String> {
         if self.processes.iter().filter(|process| process.is_child()).count() >= CHILDREN_MAX {
             return Err("too many deliveries at the same time".into());
         }
-        let identity = Hands::identity_of(user, settings, self.is_root)?;
+        let identity = Hands::identity_of(ward, settings, self.is_root)?;
+        let role = if ward.program.is_some() { Role::Agent } else { Role::Deliver };
         let (one, two) = sys::socket::pair().map_err(|error| error.to_string())?;
-        let mut child = self.spawn(Role::Deliver, 0).map_err(|error| error.to_string())?;
-        child.user = Some(user.into());
+        let mut child = self.spawn(role, 0).map_err(|error| error.to_string())?;
+        child.user = Some(ward.user.clone());
         child.order(&Order::Settings(Box::new(settings.clone())));
-        child.grant(Grant::Child { user: user.into() }, one);
+        child.grant(Grant::Child { ward: ward.clone() }, one);
         child.order(&Order::Go { index: 0, identity });
         drop(child.link.flush());
         self.processes.push(child);
         if let Some(queue) = self.processes.iter_mut().find(|p| p.role == Role::Queue) {
-            queue.grant(Grant::Child { user: user.into() }, two);
+            queue.grant(Grant::Child { ward: ward.clone() }, two);
         }
         Ok(())
     }

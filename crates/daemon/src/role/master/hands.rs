@@ -3,7 +3,7 @@
 //! Everything is opened by names that the typed settings hold, and nothing is read.
 
 use super::StartError;
-use crate::edges::{Grant, Identity};
+use crate::edges::{Grant, Identity, Ward};
 use crate::request::SOCKET_NAME;
 use crate::roles::Role;
 use policy::settings::{Listener, LogTo};
@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 /// Users below this number are the system's own; mail is delivered as one of them only if the
 /// configuration names it.
 const FIRST_ORDINARY_UID: u32 = 1000;
+
+/// Where mailboxes of users are.
+const SPOOL_OF_USERS: &str = "/var/mail";
 
 /// Open descriptors for the others.
 pub(super) struct Hands {
@@ -116,25 +119,31 @@ impl Hands {
                     grants.push((Grant::NameServers, file.into()));
                 }
             }
-            Role::Master | Role::Policy | Role::Relay | Role::Deliver => {}
+            Role::Master | Role::Policy | Role::Relay | Role::Deliver | Role::Agent => {}
         }
         Ok(grants)
     }
 
-    /// As whom mail for this user is delivered. Looked up here and now in the user database, whatever the queue
+    /// As whom a delivery child works. Looked up here and now in the user database, whatever the queue
     /// may think. `None`: as who we are.
     pub(super) fn identity_of(
-        user: &[u8],
+        ward: &Ward,
         settings: &Settings,
         is_root: bool,
     ) -> Result<Option<Identity>, String> {
+        let nobody = |uid, gid| Identity { uid, gid, groups: Vec::new(), home: Box::default() };
+        let mailer = ward.program.and_then(|id| settings.mailers.get(usize::from(id.0)));
+        if let Some(Transport::Program(program)) = mailer.map(|mailer| &mailer.transport)
+            && let Some((uid, gid)) = program.ids
+        {
+            // Whatever a configuration says, no program runs as root for a message.
+            let identity = is_root.then(|| nobody(uid, gid));
+            return if uid == 0 { Err("U= names root".into()) } else { Ok(identity) };
+        }
+        let user = &*ward.user;
         if user.is_empty() {
-            return Ok(Role::Deliver.uid().filter(|_| is_root).map(|uid| Identity {
-                uid,
-                gid: uid,
-                groups: Vec::new(),
-                home: Box::default(),
-            }));
+            let role = if ward.program.is_some() { Role::Agent } else { Role::Deliver };
+            return Ok(role.uid().filter(|_| is_root).map(|uid| nobody(uid, uid)));
         }
         let name = String::from_utf8_lossy(user);
         let found = sys::user::by_name(&name).map_err(|error| error.to_string())?;
@@ -149,7 +158,7 @@ impl Hands {
         let identity = Identity {
             uid: found.uid,
             gid: found.gid,
-            groups: mail_group(settings),
+            groups: mail_group(settings, ward.program.is_some()),
             home: crate::path_octets(&found.home).into(),
         };
         Ok(is_root.then_some(identity))
@@ -158,7 +167,7 @@ impl Hands {
 
 /// The group that owns the mail spool, if it may write there: who delivers into `/var/mail` needs it for
 /// lock files, as Debian's delivery programs do.
-fn mail_group(settings: &Settings) -> Vec<u32> {
+fn mail_group(settings: &Settings, runs_programs: bool) -> Vec<u32> {
     let folders = settings.mailers.iter().filter_map(|mailer| match &mailer.transport {
         Transport::Mbox(MailboxPlace::Spool(folder))
         | Transport::Maildir(MailboxPlace::Spool(folder)) => Some(folder),
@@ -171,8 +180,12 @@ fn mail_group(settings: &Settings) -> Vec<u32> {
         | Transport::Discard
         | Transport::Error => None,
     });
+    // Where programs such as mail.local write.
+    let usual = runs_programs.then(|| PathBuf::from(SPOOL_OF_USERS));
     folders
-        .filter_map(|folder| sys::disk::writing_group(&crate::path_of(folder)).ok().flatten())
+        .map(|folder| crate::path_of(folder))
+        .chain(usual)
+        .filter_map(|folder| sys::disk::writing_group(&folder).ok().flatten())
         .collect()
 }
 

@@ -76,8 +76,10 @@ impl House {
         while self.spool.shard_of(id) != shard {
             id = self.mint();
         }
+        let text = super::lines::report_line(report, id);
+        self.log.line(Severity::Info, Some(report.id), &text);
         let mut body = Vec::new();
-        report.write(id, &original, &mut body);
+        report.write(id, crate::date::offset_s(), &original, &mut body);
         let size_bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
         let envelope =
             report.envelope(id, size_bytes, ::queue::mailers_mark(&self.settings.mailers));

@@ -1,7 +1,7 @@
 //! Who carries mail out: the relays, and delivery children, one a user, started when there is work.
 
 use super::House;
-use crate::edges::{News, Tried, Try};
+use crate::edges::{News, Tried, Try, Ward};
 use crate::link::{Link, LinkError};
 use crate::log::Severity;
 use ::policy::{MailboxPlace, Transport};
@@ -20,8 +20,8 @@ const CHILD_BATCHES_MAX: u32 = 500;
 
 /// One process that carries mail out.
 struct Carrier {
-    /// `None`: a relay. Else the user whose mailboxes it writes.
-    user: Option<Box<[u8]>>,
+    /// `None`: a relay. Else for whom it works.
+    ward: Option<Ward>,
     /// `None`: wanted from master, not there yet.
     link: Option<Link>,
     /// Tries that wait for the child to come.
@@ -53,7 +53,7 @@ pub(super) struct Carriers {
 impl Carriers {
     /// How many batches can be out at the same time.
     pub(super) fn room(&self) -> u32 {
-        let relays = self.all.iter().filter(|carrier| carrier.user.is_none()).count();
+        let relays = self.all.iter().filter(|carrier| carrier.ward.is_none()).count();
         let relays = u32::try_from(relays).unwrap_or(u32::MAX);
         CHILD_BATCHES_MAX.saturating_add(RELAY_BATCHES_MAX.saturating_mul(relays))
     }
@@ -102,13 +102,13 @@ impl Carriers {
 }
 
 impl Carrier {
-    fn new(user: Option<Box<[u8]>>, link: Option<Link>) -> Self {
-        Self { user, link, waiting: Vec::new(), batches: HashSet::new(), is_over: false }
+    fn new(ward: Option<Ward>, link: Option<Link>) -> Self {
+        Self { ward, link, waiting: Vec::new(), batches: HashSet::new(), is_over: false }
     }
 
     /// A relay that lives.
     fn is_relay(&self) -> bool {
-        self.user.is_none() && !self.is_over
+        self.ward.is_none() && !self.is_over
     }
 
     /// Sends a try, or keeps it until the child is there.
@@ -132,7 +132,8 @@ impl House {
     /// Gives a batch to who carries it.
     pub(super) fn carry(&mut self, batch: &Batch) {
         let mailer = self.settings.mailers.get(usize::from(batch.mailer.0));
-        let user = match mailer.map(|mailer| &mailer.transport) {
+        let mailboxes = |user| Some(Ward { user, program: None });
+        let ward = match mailer.map(|mailer| &mailer.transport) {
             Some(Transport::Smtp { .. } | Transport::Lmtp(_)) if !self.carriers.has_relay() => {
                 // Not the destination's fault: it waits for the relay to come, not for a retry.
                 self.carriers.without_relay.push(batch.clone());
@@ -140,15 +141,19 @@ impl House {
             }
             Some(Transport::Smtp { .. } | Transport::Lmtp(_)) => None,
             Some(Transport::Maildir(place) | Transport::Mbox(place)) => match place {
-                MailboxPlace::Folder(_) => Some(Box::default()),
+                MailboxPlace::Folder(_) => mailboxes(Box::default()),
                 MailboxPlace::Spool(_) | MailboxPlace::Home(_) => {
                     // The scheduler makes a destination of each user: all recipients have the same.
-                    batch.recipients.first().map(|recipient| recipient.user.clone())
+                    let first = batch.recipients.first();
+                    mailboxes(first.map(|one| one.user.clone()).unwrap_or_default())
                 }
             },
             Some(Transport::Program(_)) => {
-                self.come_back(batch, b"delivery by programs is not there yet");
-                return;
+                // `F=w`: recipients are users of this system, and the program runs as them.
+                let is_user = mailer.is_some_and(|mailer| mailer.carriage.flags.has(b'w'));
+                let first = batch.recipients.first().filter(|_| is_user);
+                let user = first.map(|one| one.user.clone()).unwrap_or_default();
+                Some(Ward { user, program: Some(batch.mailer) })
             }
             Some(Transport::Waits { reason }) => {
                 let reason = reason.clone();
@@ -164,26 +169,26 @@ impl House {
             self.come_back(batch, b"the message can't be read now");
             return;
         };
-        match user {
+        match ward {
             None => {
                 // There was one above, and nobody is buried in between.
                 if let Some(relay) = self.carriers.relay() {
                     relay.take(parcel);
                 }
             }
-            Some(user) => self.carry_by_child(user, parcel),
+            Some(ward) => self.carry_by_child(ward, parcel),
         }
     }
 
-    fn carry_by_child(&mut self, user: Box<[u8]>, parcel: Parcel) {
+    fn carry_by_child(&mut self, ward: Ward, parcel: Parcel) {
         let is_his =
-            |carrier: &&mut Carrier| carrier.user.as_ref() == Some(&user) && !carrier.is_over;
+            |carrier: &&mut Carrier| carrier.ward.as_ref() == Some(&ward) && !carrier.is_over;
         if let Some(child) = self.carriers.all.iter_mut().find(is_his) {
             child.take(parcel);
             return;
         }
-        drop(self.life.send(&News::ChildWanted { user: user.clone() }, &[]));
-        let mut child = Carrier::new(Some(user), None);
+        drop(self.life.send(&News::ChildWanted { ward: ward.clone() }, &[]));
+        let mut child = Carrier::new(Some(ward), None);
         child.take(parcel);
         self.carriers.all.push(child);
     }
@@ -232,10 +237,9 @@ impl House {
     }
 
     /// The child that was wanted is there.
-    pub(super) fn child_came(&mut self, user: &[u8], descriptor: OwnedFd) {
-        let wanted = |carrier: &&mut Carrier| {
-            carrier.user.as_deref() == Some(user) && carrier.link.is_none()
-        };
+    pub(super) fn child_came(&mut self, ward: &Ward, descriptor: OwnedFd) {
+        let wanted =
+            |carrier: &&mut Carrier| carrier.ward.as_ref() == Some(ward) && carrier.link.is_none();
         if let Some(child) = self.carriers.all.iter_mut().find(wanted) {
             child.link = Some(Link::new(descriptor));
             for parcel in std::mem::take(&mut child.waiting) {
@@ -245,11 +249,12 @@ impl House {
     }
 
     /// There is no child for this user: his mail waits.
-    pub(super) fn no_child(&mut self, user: &[u8], why: &str) {
-        let place =
-            self.carriers.all.iter().position(|carrier| {
-                carrier.user.as_deref() == Some(user) && carrier.link.is_none()
-            });
+    pub(super) fn no_child(&mut self, ward: &Ward, why: &str) {
+        let place = self
+            .carriers
+            .all
+            .iter()
+            .position(|carrier| carrier.ward.as_ref() == Some(ward) && carrier.link.is_none());
         let Some(place) = place else { return };
         let child = self.carriers.all.swap_remove(place);
         for parcel in child.waiting {
@@ -297,7 +302,7 @@ impl House {
             if carrier.is_over {
                 // A delivery child that ends with work in hand has crashed; a relay has many messages in
                 // hand, and none of them can be blamed.
-                let batches = lost.entry(carrier.user.is_some()).or_default();
+                let batches = lost.entry(carrier.ward.is_some()).or_default();
                 batches.extend(carrier.batches.iter().copied());
             }
             !carrier.is_over

@@ -2,7 +2,7 @@
 
 use crate::log::Severity;
 use ::policy::{Mailer, MailerId, Settings};
-use ::queue::{DropReason, Event, ReportKind, Stat, To};
+use ::queue::{DropReason, Event, Report, ReportKind, Stat, Status, To};
 use std::io::Write;
 use wire::QueueId;
 
@@ -14,9 +14,7 @@ pub(super) fn weight(event: &Event) -> (Severity, u8) {
             Stat::Deferred => (Severity::Info, 8),
             Stat::Failed => (Severity::Notice, 3),
         },
-        Event::Held { .. } | Event::Released { .. } | Event::Reported { .. } => {
-            (Severity::Notice, 5)
-        }
+        Event::Held { .. } | Event::Released { .. } => (Severity::Notice, 5),
         Event::Dropped { .. } => (Severity::Notice, 3),
         Event::DestinationDown { .. } | Event::DestinationUp { .. } => (Severity::Info, 9),
     }
@@ -36,16 +34,6 @@ pub(super) fn line(event: &Event, settings: &Settings) -> (Option<QueueId>, Vec<
         }
         Event::Released { id } => {
             put(&mut out, &[b"unquarantine"]);
-            Some(*id)
-        }
-        Event::Reported { id, kind, to, text } => {
-            let what: &[u8] = match kind {
-                ReportKind::Failure => b"DSN: ",
-                ReportKind::DoubleBounce => b"DSN: double bounce: ",
-                ReportKind::Delay => b"DSN: Warning: ",
-                ReportKind::Success => b"DSN: Return receipt: ",
-            };
-            put(&mut out, &[what, text, b"; to ", to]);
             Some(*id)
         }
         Event::Dropped { id, to, by } => {
@@ -68,6 +56,26 @@ pub(super) fn line(event: &Event, settings: &Settings) -> (Option<QueueId>, Vec<
         }
     };
     (id, out)
+}
+
+/// sendmail's line on a report that was made, under the id of the message that it is about.
+pub(super) fn report_line(report: &Report, id: QueueId) -> Vec<u8> {
+    let mut out = format!("{id}: ").into_bytes();
+    let first = report.lines.first().map(|line| &line.trouble);
+    let text = first.map_or(&b""[..], |trouble| &trouble.text);
+    let age = ::queue::duration(report.at_s.saturating_sub(report.created_s));
+    match report.kind {
+        ReportKind::Failure if first.is_some_and(|first| first.status == Status(4, 4, 7)) => {
+            put(&mut out, &[b"DSN: Cannot send message for ", age.as_bytes()]);
+        }
+        ReportKind::Failure => put(&mut out, &[b"DSN: ", text]),
+        ReportKind::DoubleBounce => put(&mut out, &[b"return to sender: ", text]),
+        ReportKind::Delay => {
+            put(&mut out, &[b"DSN: Warning: could not send message for past ", age.as_bytes()]);
+        }
+        ReportKind::Success => put(&mut out, &[b"DSN: Return receipt"]),
+    }
+    out
 }
 
 /// sendmail's line on what came of recipients.

@@ -1,0 +1,90 @@
+//! Programs of all kinds, as shell scripts.
+
+use super::*;
+use crate::Body;
+
+fn program(script: &str) -> Program {
+    // What is not for the shell is for us.
+    let script = script.replace('$', "$$");
+    let arguments = ["sh", "-c", &script, "name", "$u", "at $h"];
+    Program {
+        path: b"/bin/sh"[..].into(),
+        arguments: arguments.iter().map(|argument| argument.as_bytes().into()).collect(),
+        is_lmtp: false,
+        ids: None,
+        folders: b"/nowhere:/tmp"[..].into(),
+        root: Box::default(),
+        nice: 0,
+        wait_s: 2,
+    }
+}
+
+fn run_with(script: &str, flags: &[u8], user: &[u8]) -> Outcome {
+    let program = program(script);
+    let flags = flags.iter().fold(MailerFlags::default(), |flags, &flag| flags.with(flag));
+    let agent = Agent {
+        program: &program,
+        flags,
+        line_end: b"",
+        home: None,
+        our_name: b"here.test",
+        offset_s: 0,
+    };
+    let body = Body::Bytes(b"Subject: x\r\n\r\nFrom me\r\nend\r\n");
+    let job = Job { sender: b"a@b.test", recipient: b"u@here.test", user, body };
+    agent.run(0, &job, b"host.test")
+}
+
+fn run(script: &str) -> Outcome {
+    run_with(script, b"", b"u")
+}
+
+/// What a script prints that asks for another try: its first line.
+fn said(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Later { trouble, .. } => String::from_utf8_lossy(&trouble.text).into_owned(),
+        Outcome::Delivered { .. } | Outcome::Relayed { .. } | Outcome::Never(_) => {
+            format!("{outcome:?}")
+        }
+    }
+}
+
+#[test]
+fn a_program_gets_its_arguments_and_the_message_in_the_form_of_its_flags() {
+    let shown = |flags: &[u8]| said(&run_with("tr '\\n' '|'; echo \" $*\"; exit 75", flags, b"u"));
+    assert_eq!(shown(b"n"), "Subject: x||From me|end| u at host.test");
+    assert_eq!(
+        shown(b"EPb"),
+        "From a@b.test Thu Jan  1 00:00:00 1970|Return-Path: <a@b.test>|Subject: x||>From me|end|| u at host.test"
+    );
+    assert_eq!(said(&run("pwd; exit 75")), "/tmp");
+    assert_eq!(said(&run("env | grep -c . | grep -qx 0 || echo $AGENT; exit 75")), "sendmail");
+}
+
+#[test]
+fn exit_codes_are_outcomes() {
+    assert!(matches!(run("cat >/dev/null"), Outcome::Delivered { .. }));
+    let Outcome::Never(trouble) = run("echo whoever; exit 67") else { panic!("not refused") };
+    assert_eq!((trouble.status, &*trouble.text), (Status(5, 1, 1), &b"User unknown"[..]));
+    let said = trouble.said.unwrap();
+    assert_eq!(&*said.reply, b"550 5.1.1 User unknown\nwhoever");
+    let Outcome::Never(trouble) = run("exit 3") else { panic!("not refused") };
+    assert_eq!(&*trouble.text, b"unknown mailer error 3");
+    assert!(matches!(run("kill -9 $$"), Outcome::Later { .. }));
+}
+
+#[test]
+fn a_program_that_never_ends_or_never_reads_or_prints_for_ever_costs_its_time_and_no_more() {
+    let before = Instant::now();
+    assert_eq!(said(&run("sleep 60")), "program took too long and was ended");
+    assert_eq!(said(&run("while :; do echo y; done")), "program took too long and was ended");
+    // Its child keeps the pipe, and goes with it.
+    assert!(matches!(run("sleep 60 & exit 0"), Outcome::Delivered { .. }));
+    assert!(before.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn an_address_is_never_an_option() {
+    assert!(matches!(run_with("exit 0", b"", b"-rf"), Outcome::Never(_)));
+    assert!(matches!(run_with("exit 0", b"", b"a\0b"), Outcome::Never(_)));
+}

@@ -1,0 +1,195 @@
+//! The part of a report that people read: who, why, and what was said on the way.
+
+use super::{ADDRESS_SHOWN_MAX, Paper, TEXT_SHOWN_MAX, client, duration, line};
+use crate::outcome::{Trouble, Voice, cleaned};
+use crate::report::{Fate, Report, ReportKind, ReportLine};
+use alloc::{format, vec::Vec};
+
+/// Words over a list of recipients, and which fates stand under them.
+type Heading = (&'static [u8], fn(Fate) -> bool);
+
+impl Paper<'_> {
+    pub(super) fn for_people(self, out: &mut Vec<u8>) {
+        let report = self.report;
+        if report.kind == ReportKind::Delay {
+            line(out, &[b"    **********************************************"]);
+            line(out, &[b"    **      THIS IS A WARNING MESSAGE ONLY      **"]);
+            line(out, &[b"    **  YOU DO NOT NEED TO RESEND YOUR MESSAGE  **"]);
+            line(out, &[b"    **********************************************"]);
+            line(out, &[]);
+        }
+        let at = self.date(report.created_s);
+        line(out, &[b"The original message was received at ", at.as_bytes()]);
+        line(out, &[b"from ", &source(report)]);
+        if report.kind == ReportKind::DoubleBounce {
+            line(out, &[b"with id ", format!("{}", report.id).as_bytes()]);
+        }
+        self.lists(out);
+        line(out, &[]);
+        line(out, &[b"   ----- Transcript of session follows -----"]);
+        self.transcript(out);
+        if report.kind == ReportKind::Delay {
+            let late = duration(report.at_s.saturating_sub(report.created_s));
+            line(out, &[b"Warning: message still undelivered after ", late.as_bytes()]);
+            let until = duration(report.give_up_s.into());
+            line(out, &[b"Will keep trying until message is ", until.as_bytes(), b" old"]);
+        }
+    }
+
+    fn lists(self, out: &mut Vec<u8>) {
+        let headings: [Heading; 2] = [
+            (b"The following addresses had permanent fatal errors", |fate| fate == Fate::Failed),
+            (b"The following addresses had successful delivery notifications", |fate| {
+                matches!(fate, Fate::Delivered | Fate::Relayed | Fate::Expanded)
+            }),
+        ];
+        for (heading, belongs) in headings {
+            let mut lines = self.report.lines.iter().filter(|one| belongs(one.fate)).peekable();
+            if lines.peek().is_none() {
+                continue;
+            }
+            line(out, &[]);
+            line(out, &[b"   ----- ", heading, b" -----"]);
+            for one in lines {
+                self.person(one, out);
+            }
+        }
+    }
+
+    fn person(self, one: &ReportLine, out: &mut Vec<u8>) {
+        let note: &[u8] = match one.fate {
+            Fate::Relayed => b"  (relayed to non-DSN-aware mailer)",
+            Fate::Expanded => b"  (expanded by mailing list)",
+            Fate::Delivered => b"  (successfully delivered to mailbox)",
+            Fate::Failed | Fate::Delayed => b"",
+        };
+        line(out, &[&self.written(&one.address), note]);
+        let reply = one.trouble.reply().filter(|reply| !reply.is_empty());
+        if let Some(reply) = reply.filter(|_| one.fate == Fate::Failed) {
+            line(out, &[b"    (reason: ", &cleaned(reply, TEXT_SHOWN_MAX), b")"]);
+        }
+        if let Some(list) = &one.expanded_from {
+            line(out, &[b"    (expanded from: ", &self.written(list), b")"]);
+        }
+    }
+
+    /// What was said, without what was said for the recipient before too.
+    fn transcript(self, out: &mut Vec<u8>) {
+        let mut last: Option<&Trouble> = None;
+        for one in &self.report.lines {
+            let has_told = matches!(one.fate, Fate::Failed | Fate::Delayed);
+            let is_same_host = last.is_some_and(|last| last.host == one.trouble.host);
+            let is_whole = says_nothing_of_address(&one.trouble.text);
+            if has_told && is_whole && last == Some(&one.trouble) {
+                continue;
+            }
+            if has_told {
+                talk(&one.trouble, is_same_host, out);
+                last = Some(&one.trouble);
+            }
+            self.end(one, out);
+        }
+    }
+
+    /// What came of a recipient in one line, or a few.
+    fn end(self, one: &ReportLine, out: &mut Vec<u8>) {
+        let address = self.written(&one.address);
+        let said = cleaned(&one.trouble.text, TEXT_SHOWN_MAX);
+        match one.fate {
+            Fate::Failed if one.trouble.status.0 == 4 => {
+                line(out, &[&address, b"... Deferred: ", &said]);
+                let age = duration(self.report.give_up_s.into());
+                line(out, &[b"Message could not be delivered for ", age.as_bytes()]);
+                line(out, &[b"Message will be deleted from queue"]);
+            }
+            Fate::Failed if says_nothing_of_address(&said) => {
+                line(out, &[codes(&one.trouble).as_bytes(), b" ", &said]);
+            }
+            Fate::Failed => {
+                line(out, &[codes(&one.trouble).as_bytes(), b" ", &address, b"... ", &said]);
+            }
+            Fate::Delayed => line(out, &[&address, b"... Deferred: ", &said]),
+            Fate::Delivered => line(out, &[&address, b"... Successfully delivered"]),
+            Fate::Relayed => {
+                line(out, &[&address, b"... relayed; expect no further notifications"]);
+            }
+            Fate::Expanded => line(out, &[&address, b"... expanded to multiple addresses"]),
+        }
+    }
+}
+
+/// The server's words and ours before them.
+fn talk(trouble: &Trouble, is_same_host: bool, out: &mut Vec<u8>) {
+    if trouble.voice == Voice::Local {
+        // What a program printed.
+        for one in trouble.said.iter().flat_map(|said| said.lines()).skip(1) {
+            line(out, &[&cleaned(one, TEXT_SHOWN_MAX)]);
+        }
+        return;
+    }
+    if trouble.text.starts_with(b"Remote protocol") {
+        return;
+    }
+    let host = trouble.host.split(|&octet| octet == b' ').next().unwrap_or_default();
+    if !host.is_empty() && !is_same_host {
+        line(out, &[b"... while talking to ", &cleaned(host, 255), b":"]);
+    }
+    match &trouble.said {
+        Some(said) => {
+            if !said.command.is_empty() {
+                line(out, &[b">>> ", &cleaned(&said.command, ADDRESS_SHOWN_MAX)]);
+            }
+            for one in said.lines() {
+                line(out, &[b"<<< ", &cleaned(one, TEXT_SHOWN_MAX)]);
+            }
+        }
+        None => line(out, &[b"<<< ", &cleaned(&trouble.text, TEXT_SHOWN_MAX)]),
+    }
+}
+
+/// Failures that are the message's or the host's, whoever it was for.
+fn says_nothing_of_address(text: &[u8]) -> bool {
+    let whole: [&[u8]; 4] =
+        [b"Service unavailable", b"Remote protocol error", b"Local config", b"Data format error"];
+    whole.iter().any(|start| text.starts_with(start))
+}
+
+/// The codes before the last line: those that sendmail's exit codes stand for, else the status's own.
+fn codes(trouble: &Trouble) -> alloc::string::String {
+    let known: [(&[u8], &str); 6] = [
+        (b"User unknown", "550 5.1.1"),
+        (b"Host unknown", "550 5.1.2"),
+        (b"Service unavailable", "554 5.0.0"),
+        (b"Remote protocol error", "554 5.5.0"),
+        (b"Local configuration error", "554 5.3.5"),
+        (b"Data format error", "501 5.6.0"),
+    ];
+    match known.iter().find(|(start, _)| trouble.text.starts_with(start)) {
+        Some((_, codes)) => (*codes).into(),
+        None => format!("554 {}", trouble.status),
+    }
+}
+
+/// Where the message came from, for people.
+fn source(report: &Report) -> Vec<u8> {
+    let origin = &report.origin;
+    let client = client(report);
+    if !client.is_empty() {
+        let mut from = client.into_vec();
+        if !origin.client_address.is_empty() {
+            from.extend_from_slice(b" [");
+            from.extend_from_slice(&cleaned(&origin.client_address, 100));
+            from.push(b']');
+        }
+        return from;
+    }
+    let mut from = if origin.user.is_empty() {
+        b"localhost".to_vec()
+    } else {
+        cleaned(&origin.user, 255).into_vec()
+    };
+    if !origin.user.is_empty() {
+        from.extend_from_slice(b"@localhost");
+    }
+    from
+}
