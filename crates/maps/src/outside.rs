@@ -4,7 +4,7 @@ use std::io::Read;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use policy::Resolved;
 use policy_cf::{Answer, Exchanger, MapHandle, MapSpec, OpenFailure, UserEntry, World};
@@ -26,6 +26,8 @@ use crate::{bestmx, clients, host, interface, program};
 const MAPS_MAX: usize = 4096;
 /// How long a program of an `F|` line may take.
 const CLASS_PROGRAM_TIME_MAX: Duration = Duration::from_mins(1);
+/// How long the service switch file is taken to be as it was read.
+const SWITCH_BELIEF: Duration = Duration::from_secs(1);
 const TEMPORARY: u8 = 75;
 /// Numbers of errors where the system gave none: no such file, bad number, too large.
 const ENOENT: i32 = 2;
@@ -60,6 +62,8 @@ pub struct Outside {
     asker: Option<Arc<dyn Asker>>,
     maps: Vec<Map>,
     keeps_aliases: bool,
+    /// The service switch file, and when it was read.
+    service_switch: Option<(Instant, Vec<u8>)>,
     notes: Vec<Vec<u8>>,
 }
 
@@ -92,6 +96,7 @@ impl Outside {
             asker: None,
             maps: Vec::new(),
             keeps_aliases: false,
+            service_switch: None,
             notes: Vec::new(),
         }
     }
@@ -195,8 +200,12 @@ impl World for Outside {
     }
 
     fn service(&mut self, name: &[u8]) -> Vec<Box<[u8]>> {
-        let text =
-            read_bounded(&self.places.service_switch).map(|(text, _)| text).unwrap_or_default();
+        if self.service_switch.as_ref().is_none_or(|(seen, _)| seen.elapsed() >= SWITCH_BELIEF) {
+            let read = read_bounded(&self.places.service_switch);
+            let text = read.map(|(text, _)| text).unwrap_or_default();
+            self.service_switch = Some((Instant::now(), text));
+        }
+        let text = self.service_switch.as_ref().map_or(&[][..], |(_, text)| text);
         for line in text.split(|&octet| octet == b'\n') {
             let line = line.split(|&octet| octet == b'#').next().unwrap_or_default();
             let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());

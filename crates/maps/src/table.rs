@@ -30,6 +30,8 @@ pub(crate) struct Table {
     tries_nul: bool,
     is_optional: bool,
     is_stale_told: bool,
+    /// The file was looked at, and nobody has compared it with its text source yet.
+    is_freshly_seen: bool,
 }
 
 impl Table {
@@ -50,6 +52,7 @@ impl Table {
             tries_nul: !spec.has(b'O') || spec.has(b'N'),
             is_optional: spec.is_optional(),
             is_stale_told: false,
+            is_freshly_seen: true,
         };
         match table.reopen() {
             Ok(()) => Ok(table),
@@ -129,6 +132,7 @@ impl Table {
             return;
         }
         self.looked = Instant::now();
+        self.is_freshly_seen = true;
         let now = Stamp::at(&self.path);
         let is_same = matches!((&self.database, now), (Some((_, then)), Some(now)) if *then == now);
         // While the name is gone for a moment the open file stays good.
@@ -140,7 +144,10 @@ impl Table {
     /// Says, once a state of the file, that its text source is newer.
     pub(crate) fn stale(&mut self) -> Option<Vec<u8>> {
         let (_, stamp) = self.database.as_ref()?;
-        if self.is_stale_told || !stamp.is_older_than(&Stamp::at(&self.source)?) {
+        if !std::mem::take(&mut self.is_freshly_seen) || self.is_stale_told {
+            return None;
+        }
+        if !stamp.is_older_than(&Stamp::at(&self.source)?) {
             return None;
         }
         self.is_stale_told = true;

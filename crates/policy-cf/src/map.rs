@@ -7,6 +7,7 @@ use crate::machine::{Event, Machine, Said, exit, strip_quotes};
 use crate::read::chars::{is_space, split_word, trim_start};
 use crate::world::{Answer, MapHandle, MapSpec};
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// Classes that are known; what is not compiled into Debian's sendmail is refused as there.
@@ -49,11 +50,11 @@ const SEQUENCE_MAX: usize = 12;
 #[derive(Debug, Clone)]
 pub struct Map {
     /// The K line.
-    pub spec: MapSpec,
+    pub spec: Arc<MapSpec>,
     /// `-S`: what blanks in keys become; 0: the option BlankSub.
     pub space: u8,
-    append: Option<Box<[u8]>>,
-    append_on_failure: Option<Box<[u8]>>,
+    append: Option<Arc<[u8]>>,
+    append_on_failure: Option<Arc<[u8]>>,
     handle: Handle,
 }
 
@@ -205,7 +206,7 @@ impl Map {
         let space = space.and_then(|value| value.first()).copied().unwrap_or(0);
         let append = spec.flag(b'a').map(Into::into);
         let append_on_failure = spec.flag(b'T').map(Into::into);
-        Self { spec, space, append, append_on_failure, handle: Handle::Closed }
+        Self { spec: Arc::new(spec), space, append, append_on_failure, handle: Handle::Closed }
     }
 
     fn keeps_quotes(&self) -> bool {
@@ -394,7 +395,7 @@ impl Machine<'_> {
         ) {
             return true;
         }
-        let (handle, spec) = (map.handle, map.spec.clone());
+        let (handle, spec) = (map.handle, Arc::clone(&map.spec));
         match handle {
             Handle::Open(_) => return true,
             Handle::Failed => return !spec.is_optional(),

@@ -12,7 +12,7 @@
 //! The steps are functions; [`find`] asks the questions in between.
 
 use crate::resolve::{Answer, Lookup, NAME_BYTES_MAX, Query, QueryKind, Records};
-use queue::{Outcome, Scope, Status, Trouble};
+use queue::{Outcome, Said, Scope, Status, Trouble};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The most hosts of a route that are looked at.
@@ -140,20 +140,38 @@ impl Nowhere {
     /// What becomes of the recipients.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
-        let (status, code) = match self {
-            Self::BadHost(_) => (Status(5, 1, 2), "553"),
-            Self::Unknown(_) | Self::NoAddress(_) => (Status(5, 1, 2), "550"),
-            Self::NullMx(_) => (Status(5, 1, 10), "556"),
-            Self::PointsBack { .. } => (Status(5, 3, 5), "553"),
-            Self::Forbidden(_) => (Status(5, 4, 6), "554"),
+        // What the log's `stat=` says, and for which host.
+        let (status, text, host) = match self {
+            Self::BadHost(host) => (Status(5, 1, 2), self.to_string(), host.clone()),
+            Self::Unknown(host) | Self::NoAddress(host) => {
+                (Status(5, 1, 2), self.to_string(), host.clone())
+            }
+            Self::NullMx(domain) => {
+                (Status(5, 1, 10), "Service unavailable".to_owned(), format!("{domain}."))
+            }
+            Self::PointsBack { domain, .. } => {
+                (Status(5, 3, 5), "Local configuration error".to_owned(), format!("{domain}."))
+            }
+            Self::Forbidden(host) => (Status(5, 4, 6), self.to_string(), host.clone()),
             Self::Unanswered { .. } => {
                 let text = self.to_string();
                 let trouble = Trouble::ours(Status(4, 4, 3), text.as_bytes()).cleaned();
                 return Outcome::Later { trouble, scope: Scope::Destination };
             }
         };
-        let text = format!("{code} {status} {self}");
-        Outcome::Never(Trouble::ours(status, text.as_bytes()).cleaned())
+        let host = host.into_bytes().into();
+        let trouble = Trouble { host, ..Trouble::ours(status, text.as_bytes()) };
+        let reply: Box<[u8]> = match self {
+            Self::NullMx(_) => b"556 Host does not accept mail: MX 0 ."[..].into(),
+            Self::PointsBack { .. } => format!("554 {self}").into_bytes().into(),
+            Self::BadHost(_)
+            | Self::Unknown(_)
+            | Self::NoAddress(_)
+            | Self::Forbidden(_)
+            | Self::Unanswered { .. } => return Outcome::Never(trouble.cleaned()),
+        };
+        let said = Some(Box::new(Said { command: Box::default(), reply }));
+        Outcome::Never(Trouble { said, ..trouble }.cleaned())
     }
 }
 

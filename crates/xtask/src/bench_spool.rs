@@ -89,7 +89,8 @@ fn all(dir: &Path) -> Result<()> {
     log::fill(&place)?;
     let found = child(&place)?;
     row("1,000,000 small: found after (s)", "", &hundredths(found.seconds), "<= 5");
-    row("memory a message (octets)", "", &tenths(found.octets), "<= 88 (128 with the scheduler)");
+    row("memory a message, spool (octets)", "", &tenths(found.octets), "");
+    row("memory a message, with scheduler", "", &tenths(found.octets_scheduled), "<= 128");
     fs::remove_dir_all(dir).context("removing what was written")
 }
 
@@ -97,6 +98,7 @@ fn all(dir: &Path) -> Result<()> {
 struct Found {
     seconds: f64,
     octets: f64,
+    octets_scheduled: f64,
 }
 
 fn child(place: &Path) -> Result<Found> {
@@ -106,8 +108,10 @@ fn child(place: &Path) -> Result<Found> {
         .output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut numbers = text.split_ascii_whitespace().map(str::parse::<f64>);
-    match (numbers.next(), numbers.next()) {
-        (Some(Ok(seconds)), Some(Ok(octets))) => Ok(Found { seconds, octets }),
+    match (numbers.next(), numbers.next(), numbers.next()) {
+        (Some(Ok(seconds)), Some(Ok(octets)), Some(Ok(octets_scheduled))) => {
+            Ok(Found { seconds, octets, octets_scheduled })
+        }
         _ => bail!("the child said {text:?} {:?}", String::from_utf8_lossy(&output.stderr)),
     }
 }

@@ -6,6 +6,8 @@ use super::{
     SMALL_MESSAGES, WRITERS, number_in, open, round_of, written,
 };
 use anyhow::{Result, bail};
+use policy::{Carriage, Mailer, MailerId, Route, Settings, Transport};
+use queue::{BodyKind, Envelope, Input, Note, Notify, Origin, Purpose, Recipient, Scheduler};
 use spool::{Body, Completion, Log, Options, Spool as _};
 use std::fs;
 use std::path::Path;
@@ -66,21 +68,72 @@ pub(super) fn fill(place: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Opens a spool, and prints the seconds that took and the octets of memory for each message.
+/// Opens a spool, and prints the seconds that took, and the octets of memory for each message: of the spool alone, and with the
+/// scheduler that holds it until it is due.
 pub(super) fn recover(place: &Path) -> Result<()> {
     forget_pages(&place.join("log"))?;
     let before = number_in("/proc/self/status", "VmRSS:")?;
     let since = Instant::now();
     let (log, found) = Log::open(open(place)?, Options::default())?;
     let seconds = since.elapsed().as_secs_f64();
-    let count = u32::try_from(found.len())?;
-    drop(found);
+    let slots: Vec<u32> = found.into_iter().map(|found| found.slot.into()).collect();
+    let count = u32::try_from(slots.len())?;
     if u64::from(count) != SMALL_MESSAGES || log.statistics().messages != SMALL_MESSAGES {
         bail!("{count} messages were found");
     }
-    let after = number_in("/proc/self/status", "VmRSS:")?;
-    println!("{seconds:.3} {:.1}", (after - before) * 1024.0 / f64::from(count));
+    let list_kib = f64::from(count) * 4.0 / 1024.0;
+    let spool = number_in("/proc/self/status", "VmRSS:")? - list_kib;
+    let scheduler = scheduled(&slots);
+    drop(slots);
+    let both = number_in("/proc/self/status", "VmRSS:")?;
+    let each = |after: f64| (after - before) * 1024.0 / f64::from(count);
+    println!("{seconds:.3} {:.1} {:.1}", each(spool), each(both));
+    drop(scheduler);
     Ok(())
+}
+
+/// A scheduler that holds these messages, for 1,000 destinations, none of them due.
+fn scheduled(slots: &[u32]) -> Scheduler {
+    const NOW_S: u64 = 1_790_000_000;
+    let smtp = Mailer {
+        name: b"esmtp"[..].into(),
+        transport: Transport::Smtp { port: 25 },
+        recipients_max: 100,
+        concurrency_max: 10,
+        carriage: Carriage::default(),
+    };
+    let settings = Settings { mailers: vec![smtp], ..Settings::default() };
+    let mut scheduler = Scheduler::new(&settings, 1);
+    let mut actions = Vec::new();
+    for &slot in slots {
+        let host = format!("host{}.example.org", slot % 1000).into_bytes();
+        let address: Box<[u8]> = [b"someone@", host.as_slice()].concat().into();
+        let route =
+            Route { mailer: MailerId(0), host: host.into(), user: address.clone(), expands: false };
+        let recipient = Recipient { address, route, notify: Notify::UNSET, original: None };
+        let envelope = Envelope {
+            id: QueueId::from_u64((NOW_S << 24) + u64::from(slot) + 1),
+            created_s: NOW_S,
+            purpose: Purpose::Mail,
+            sender: b"sender@example.org"[..].into(),
+            recipients: vec![recipient],
+            size_bytes: 1000,
+            body: BodyKind::SevenBit,
+            is_utf8: false,
+            ret: None,
+            envelope_id: None,
+            origin: Origin::default(),
+            quarantine: None,
+            mailers_mark: queue::mailers_mark(&settings.mailers),
+        };
+        let mut note = Note::new(&envelope);
+        note.next_try_s = NOW_S + 1000 + u64::from(slot % 5000);
+        let (envelope, note) = (Box::new(envelope), Some(Box::new(note)));
+        let input = Input::Recovered { slot, envelope, note };
+        scheduler.step(NOW_S * 1000, input, &mut actions);
+        actions.clear();
+    }
+    scheduler
 }
 
 /// Lets the kernel forget what it keeps of the segments, so that the disk is read.
