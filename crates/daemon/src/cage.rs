@@ -4,9 +4,8 @@ use crate::edges::Proof;
 use crate::link::LinkError;
 use crate::roles::{Deed, Duty, Grows, Role};
 use crate::start::Inheritance;
-use policy::settings::LogTo;
 use policy::{MailboxPlace, Settings, Transport};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use sys::confine::{Cage, Calls, Grant, Identity, Limits, Narrower};
 
@@ -81,8 +80,9 @@ fn narrower(duty: &Duty, inheritance: &Inheritance) -> Narrower {
         Some(0)
     };
     let file_bytes = match duty.grows {
-        // Standard output may be a file, and a role that logs into it makes it grow.
-        _ if settings.logging.to == LogTo::Stdout => None,
+        // A role that logs into a file makes it grow, and would be killed for it: also where the system's log is
+        // wanted and nobody listens there.
+        _ if writes_into_a_file() => None,
         Grows::Nothing => Some(0),
         Grows::Body => Some(settings.limits.message_bytes_max.saturating_add(BODY_SLACK_BYTES)),
         Grows::Segment => Some(SEGMENT_FILE_BYTES_MAX),
@@ -90,6 +90,16 @@ fn narrower(duty: &Duty, inheritance: &Inheritance) -> Narrower {
     };
     // Whoever makes sockets connects and never listens.
     Narrower { file_bytes, processes, connect_ports: None, bind_ports: Some(Vec::new()) }
+}
+
+/// Whether standard output or standard error is a file.
+fn writes_into_a_file() -> bool {
+    let is_file = |descriptor: BorrowedFd<'_>| {
+        let file = descriptor.try_clone_to_owned().map(std::fs::File::from);
+        // What can't be looked at is taken as one.
+        file.and_then(|file| file.metadata()).map_or(true, |facts| facts.is_file())
+    };
+    is_file(std::io::stdout().as_fd()) || is_file(std::io::stderr().as_fd())
 }
 
 /// The paths a role may use, and whether it may write there.

@@ -34,3 +34,22 @@ fn a_letter_that_was_left_while_nobody_served_is_delivered_once() {
     std::thread::sleep(Duration::from_millis(1500));
     assert_eq!(house.letters()["left"], 1);
 }
+
+/// Where the system's log is wanted and nobody listens, lines go to standard output; roles must not be killed for making that
+/// file grow.
+#[test]
+fn a_log_that_falls_back_to_a_file_kills_no_role() {
+    let mut house = House::empty();
+    house.log_to = "syslog";
+    let mailbox = house.data().join("mail").display().to_string();
+    house.configure(&format!(
+        "local_users = \"any\"\nlocal_domains = [\"example.org\"]\ndelivery = \"maildir\"\nmailbox = \"{mailbox}\""
+    ));
+    house.start();
+    for number in ["one", "two", "three"] {
+        assert_eq!(house.talk().unwrap().send(number, "anna"), Some(true));
+    }
+    until("three letters", || house.letters().len() == 3);
+    assert!(!house.log().contains("was ended by signal"), "{}", house.log());
+    assert_eq!(house.stop(), Some(0));
+}
