@@ -174,6 +174,9 @@ pub(crate) fn judge(question: &Question) -> Verdict {
         Ask::Sender { address, .. } if address.starts_with(b"discard@") => {
             Verdict::Discard { by: b"check_mail"[..].into(), subject: None }
         }
+        Ask::Other { line, .. } if line.starts_with(b"FORBIDDEN") => {
+            no(550, (5, 7, 0), "Not here".into(), "check_other")
+        }
         Ask::Recipient { address } => {
             let text = shown(address);
             let (user, host) = text.rsplit_once('@').unwrap_or((&text, "example.test"));
