@@ -283,6 +283,11 @@ pub enum ToQueue {
         /// Where to go on.
         after: u64,
     },
+    /// Tries the mail of one host now, as a client of SMTP may ask (ETRN); `@` in front: and of all below it.
+    Turn {
+        /// The host.
+        node: Box<[u8]>,
+    },
     /// Tries everything now.
     Flush,
     /// Drops what is queued under this id (postmaster's order).

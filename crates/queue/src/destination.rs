@@ -204,6 +204,25 @@ impl Destinations {
         self.table.iter().skip(1).flatten()
     }
 
+    /// The numbers of what is called `node`, in letters of either case; `@node`: and of all hosts below it.
+    pub(crate) fn numbers_of(&self, node: &[u8]) -> BTreeSet<u32> {
+        let (node, with_below) = match node.strip_prefix(b"@") {
+            Some(node) => (node, true),
+            None => (node, false),
+        };
+        let is_called = |name: &[u8]| {
+            let head = name.len().saturating_sub(node.len());
+            let Some((head, tail)) = name.split_at_checked(head) else { return false };
+            tail.eq_ignore_ascii_case(node)
+                && (head.is_empty() || (with_below && head.ends_with(b".")))
+        };
+        let numbered = (0_u32..).zip(&self.table).skip(1);
+        numbered
+            .filter(|(_, entry)| entry.as_ref().is_some_and(|found| is_called(found.name())))
+            .map(|(number, _)| number)
+            .collect()
+    }
+
     /// The number of the destination of a route, which is remembered from now on.
     pub(crate) fn find(&mut self, route: &Route, mailers: &[Mailer]) -> u32 {
         let terms = mailers.get(usize::from(route.mailer.0));

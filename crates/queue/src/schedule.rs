@@ -20,7 +20,7 @@ use crate::slots::{Phase, Slots};
 use crate::{Batch, BatchId, Event, Ledger};
 use alloc::{
     boxed::Box,
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     vec::Vec,
 };
 use policy::{Expansion, Mailer, Route, Settings, settings::Retry};
@@ -115,6 +115,11 @@ pub enum Input {
     Flush {
         /// Which; `None`: everything.
         slot: Option<u32>,
+    },
+    /// A client asks for the mail of a host that was away (ETRN, RFC 1985).
+    Turn {
+        /// The host; with `@` in front: and all below it. Nothing waits for it: nothing happens.
+        node: Box<[u8]>,
     },
     /// The operator keeps a message back.
     Hold {
@@ -283,6 +288,8 @@ pub struct Scheduler {
     late_notes: VecDeque<(u64, u32)>,
     /// The next slot that a flush of everything comes to.
     flush_from: Option<u32>,
+    /// Whose messages the flush is about; empty: all.
+    flushed: BTreeSet<u32>,
     woken_at_ms: Option<u64>,
     ledger: Ledger,
 }
@@ -310,6 +317,7 @@ impl Scheduler {
             idle: Vec::new(),
             late_notes: VecDeque::new(),
             flush_from: None,
+            flushed: BTreeSet::new(),
             woken_at_ms: None,
             ledger: Ledger::default(),
         }
@@ -341,6 +349,7 @@ impl Scheduler {
             Input::Settings(settings) => self.adopt(&settings),
             Input::Flush { slot: Some(slot) } => self.flush_one(slot),
             Input::Flush { slot: None } => self.flush_all(),
+            Input::Turn { node } => self.turn(&node),
             Input::Hold { slot } => self.hold(slot, actions),
             Input::Release { slot } => self.release(slot, actions),
             Input::Remove { slot } => self.remove(slot, actions),

@@ -675,3 +675,19 @@ fn with_a_million_waiting_a_step_stays_short() {
     let lined = (0..20_000).filter(|&slot| scheduler.outlook(slot) == Some(Outlook::Lined)).count();
     assert_eq!(lined, 1024 - 256);
 }
+
+#[test]
+fn etrn_tries_what_waits_for_that_host_and_for_nobody_else() {
+    let mut desk = Desk::new();
+    desk.send(&["bob@far"]);
+    desk.send(&["bob@mail.near"]);
+    assert_eq!(desk.end_all(&down()), 2);
+    desk.step(Input::Turn { node: b"nowhere"[..].into() });
+    desk.step(Input::Turn { node: b"near"[..].into() });
+    desk.pass(0);
+    assert!(desk.batches.is_empty());
+    desk.step(Input::Turn { node: b"@NEAR"[..].into() });
+    desk.pass(0);
+    let hosts: Vec<&[u8]> = desk.batches.iter().map(|batch| &*batch.host).collect();
+    assert_eq!(hosts, [b"mail.near"]);
+}

@@ -160,6 +160,11 @@ impl QueueEdge {
         }
     }
 
+    /// Has the mail of a host tried now. A queue that is gone tries everything when it comes back.
+    pub(crate) fn turn(&self, node: Box<[u8]>) {
+        self.inner.port.send(&ToQueue::Turn { node }, &[]).ok();
+    }
+
     /// Has everything tried now. False: the queue is gone.
     pub(crate) fn flush(&self) -> bool {
         self.inner.port.send(&ToQueue::Flush, &[]).is_ok()

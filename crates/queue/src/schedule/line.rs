@@ -9,6 +9,7 @@
 use super::{ACTIVE_BYTES_MAX, ACTIVE_MAX, Action, Actions, LOADING_MAX, PER_STEP_MAX, Scheduler};
 use crate::destination::MIXED;
 use crate::slots::{Order, Phase};
+use alloc::vec::Vec;
 
 /// What a destination may hold of a window that is getting full.
 const SHARE_MIN: u32 = 32;
@@ -196,6 +197,23 @@ impl Scheduler {
             self.woke(number);
         }
         self.flush_from = Some(0);
+        self.flushed.clear();
+    }
+
+    /// Has the mail of one host tried, as [`Self::flush_all`] does with everything. While a flush is under way it does nothing: a
+    /// stranger may ask as often as he likes (CVE-1999-1109).
+    pub(super) fn turn(&mut self, node: &[u8]) {
+        if self.flush_from.is_some() {
+            return;
+        }
+        self.flushed = self.destinations.numbers_of(node);
+        let down: Vec<u32> = self.flushed.iter().copied().collect();
+        for number in down {
+            if self.destinations.wake(number) {
+                self.woke(number);
+            }
+        }
+        self.flush_from = (!self.flushed.is_empty()).then_some(0);
     }
 
     pub(super) fn work_off_flush(&mut self) {
@@ -203,7 +221,11 @@ impl Scheduler {
         let count = u32::try_from(PER_STEP_MAX).unwrap_or(u32::MAX);
         let to = from.saturating_add(count).min(self.slots.end());
         for slot in from..to {
-            if self.slots.row(slot).is_some_and(|row| row.phase == Phase::Waiting) {
+            let is_meant = self.slots.row(slot).is_some_and(|row| {
+                let is_asked = self.flushed.is_empty() || self.flushed.contains(&row.destination);
+                row.phase == Phase::Waiting && is_asked
+            });
+            if is_meant {
                 self.line_up(slot, false);
             }
         }

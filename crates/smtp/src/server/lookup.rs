@@ -78,14 +78,13 @@ impl Session {
     fn turn(&self, argument: &[u8], out: &mut Outbox) {
         self.looked("ETRN", argument, false, out);
         let shown = fault::shown(argument);
-        match argument {
-            // A queue group; there is one queue here.
-            [b'#', name @ ..] => {
-                let name = fault::shown(name);
-                out.say((459, (4, 5, 4)), format_args!("Queue {name} unknown"));
-            }
-            _ => out.say((250, (2, 0, 0)), format_args!("Queuing for node {shown} started")),
+        // A queue group; there is one queue here.
+        if let [b'#', name @ ..] = argument {
+            let name = fault::shown(name);
+            return out.say((459, (4, 5, 4)), format_args!("Queue {name} unknown"));
         }
+        out.turn = Some(argument.into());
+        out.say((250, (2, 0, 0)), format_args!("Queuing for node {shown} started"));
     }
 
     /// A VRFY, EXPN or ETRN that is wrong. Whether it was dealt with.

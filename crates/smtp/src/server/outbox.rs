@@ -34,6 +34,8 @@ pub struct Outbox {
     pub closes: bool,
     /// What becomes of the timer.
     pub deadline: Deadline,
+    /// The host whose mail is to be tried now (ETRN); `@` in front: and all below it.
+    pub turn: Option<Box<[u8]>>,
 }
 
 /// What becomes of the timer that ends in [`super::Input::Timeout`].
@@ -139,6 +141,7 @@ impl Outbox {
         self.events.clear();
         self.closes = false;
         self.deadline = Deadline::Keep;
+        self.turn = None;
     }
 
     /// Says one line with an enhanced status.

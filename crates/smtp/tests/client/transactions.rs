@@ -172,7 +172,7 @@ fn dsn_parameters_go_to_who_knows_them() {
     for (hello, mail, rcpt) in [
         (
             HELLO,
-            "MAIL From:<> SIZE=10 RET=HDRS ENVID=QQ",
+            "MAIL From:<> SIZE=10 ENVID=QQ RET=HDRS",
             "RCPT To:<x@c> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;x+40c",
         ),
         ("250-x\r\n250 PIPELINING\r\n", "MAIL From:<>", "RCPT To:<x@c>"),

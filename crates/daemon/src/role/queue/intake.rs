@@ -24,6 +24,11 @@ impl Source {
     pub(super) fn lane(lane: u8) -> Self {
         Self { lane }
     }
+
+    /// Whether the users of this machine speak here: only they may give orders.
+    fn is_control(self) -> bool {
+        self.lane == ids::CONTROL_LANE
+    }
 }
 
 /// One edge that mail comes in by.
@@ -187,10 +192,17 @@ impl House {
                     self.spool.abandon(token);
                 }
             }
+            ToQueue::List { .. } | ToQueue::Flush | ToQueue::Remove { .. }
+                if !edge.source.is_control() =>
+            {
+                // Who talks to strangers has no say over other people's mail.
+                return Err(LinkError::Garbled("an order of the postmaster's from elsewhere"));
+            }
             ToQueue::List { ticket, after } => {
                 let entries = self.listed(after);
                 self.tell(place, &FromQueue::Listed { ticket, entries });
             }
+            ToQueue::Turn { node } => self.step(Input::Turn { node }),
             ToQueue::Flush => self.step(Input::Flush { slot: None }),
             ToQueue::Remove { ticket, id } => {
                 let slot = self.spool.find(id);

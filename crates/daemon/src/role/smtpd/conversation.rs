@@ -117,6 +117,9 @@ impl Conversation {
         self.replies.extend_from_slice(&self.out.bytes);
         let log = &self.place.house.log;
         session_lines::write(log, &self.terms.settings, &self.session, &self.out.events);
+        if let (Some(node), Some(queue)) = (self.out.turn.take(), &*house.queue.borrow()) {
+            queue.turn(node);
+        }
         if self.out.drops_large {
             self.large = None;
         }

@@ -59,7 +59,7 @@ Received: from localhost (localhost)\r
 \tSat, 21 Nov 2026 08:10:00 +0100\r
 Date: Sat, 21 Nov 2026 08:10:00 +0100\r
 From: Mail Delivery Subsystem <MAILER-DAEMON@mail.example.test>\r
-Message-Id: <20261121071000.05P87A00004660@mail.example.test>\r
+Message-Id: <202611210710.05P87A00004660@mail.example.test>\r
 To: <alice@example.org>\r
 MIME-Version: 1.0\r
 Content-Type: multipart/report; report-type=delivery-status;\r
