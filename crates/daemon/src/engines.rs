@@ -27,6 +27,10 @@ impl Pool for Resting {
         }
     }
 
+    fn lists(&self) -> Box<dyn policy_cf::expand::Outside> {
+        Box::new(maps::Lists)
+    }
+
     fn take(&self) -> Option<Engine> {
         // A thread that died while it held the lock left a whole list.
         self.engines.lock().unwrap_or_else(PoisonError::into_inner).pop()

@@ -12,11 +12,13 @@ mod header;
 mod help;
 mod judge;
 mod local;
+mod look;
 mod manners;
 mod moment;
 mod ports;
 mod tune;
 
+use crate::expand::Outside;
 use crate::load::{self, Facts, Setting};
 use crate::machine::{Machine, exit};
 use crate::model::Config;
@@ -51,6 +53,11 @@ impl fmt::Debug for Engine {
 pub trait Pool: Send + Sync {
     /// An outside for one more engine.
     fn world(&self) -> Box<dyn World + Send>;
+
+    /// Where the lists and `.forward` files of users are read, as far as the caller may read them; nowhere, if it doesn't say.
+    fn lists(&self) -> Box<dyn Outside> {
+        Box::new(look::NoLists)
+    }
 
     /// An engine that rests, if there is one: it is the caller's until it comes back.
     fn take(&self) -> Option<Engine>;

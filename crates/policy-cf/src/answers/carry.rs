@@ -6,7 +6,7 @@ use crate::token::show;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
-use policy::{Carriage, LmtpPlace, MailerFlags, Program, Route, Transport};
+use policy::{Carriage, LmtpPlace, MailerFlags, Program, Transport};
 
 /// Connections to one destination at the same time: sendmail has as many as queue runners.
 const CONCURRENCY_MAX: u32 = 20;
@@ -120,28 +120,4 @@ pub(super) fn address(text: &[u8]) -> Option<IpAddr> {
     let head = bare.get(..5).filter(|head| head.eq_ignore_ascii_case(b"ipv6:"));
     let bare = head.and_then(|_| bare.get(5..)).unwrap_or(bare);
     str::from_utf8(bare).ok()?.parse().ok()
-}
-
-/// `Full Name <user@host>`: as VRFY shows whom it found.
-pub(super) fn shown_user(machine: &mut Machine<'_>, route: &Route) -> Vec<u8> {
-    let mut text = Vec::new();
-    let mailer = machine.config.mailers.get(usize::from(route.mailer.0));
-    if mailer.is_some_and(|mailer| mailer.flags.has(b'w'))
-        && let Some(user) = machine.world.user(&route.user)
-    {
-        let full = user.gecos.split(|octet| *octet == b',').next().unwrap_or_default();
-        text.extend(full.iter().filter(|octet| !octet.is_ascii_control()));
-    }
-    if !text.is_empty() {
-        text.push(b' ');
-    }
-    text.push(b'<');
-    text.extend_from_slice(&route.user);
-    if !route.user.contains(&b'@') {
-        text.push(b'@');
-        let own = machine.expand(b"\x81j");
-        text.extend_from_slice(&own);
-    }
-    text.push(b'>');
-    text
 }

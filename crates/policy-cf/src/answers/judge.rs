@@ -3,7 +3,7 @@
 use super::check::{self, Outcome, clean, refusal};
 use super::moment::{self, decimal};
 use super::ports::Port;
-use super::{CfPolicy, carry, greet, header, help, local};
+use super::{CfPolicy, greet, header, help, local, look};
 use crate::machine::Machine;
 use crate::resolve::Side;
 use alloc::boxed::Box;
@@ -219,18 +219,5 @@ fn asked_about(
         };
         return Verdict::Refuse(Refusal::new(code, status, text, b"privacy"));
     }
-    let trimmed = clean(argument.trim_ascii());
-    let route = match local::route(machine, &trimmed) {
-        Ok(route) => route,
-        Err(refusal) => return Verdict::Refuse(refusal),
-    };
-    let text = carry::shown_user(machine, &route);
-    let mailer = policy.base.mailers.get(usize::from(route.mailer.0));
-    let knows = mailer.is_some_and(|mailer| mailer.flags.has(b'q'));
-    if set == b"check_vrfy" && !knows {
-        let lines = [text.into()].into();
-        return Verdict::Accept(Acceptance { lines, is_unverified: true, ..Acceptance::default() });
-    }
-    let line: Box<[u8]> = text.into();
-    Verdict::Accept(Acceptance { lines: [line].into(), ..Acceptance::default() })
+    look::look(machine, &mut *policy.pool.lists(), argument, set == b"check_vrfy")
 }

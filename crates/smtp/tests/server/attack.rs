@@ -1,6 +1,8 @@
 //! What was tried on mail servers, each with its lesson.
 
-use crate::world::World;
+use smtp::server::Questions;
+
+use crate::world::{World, settings};
 
 fn ready() -> World {
     let mut world = World::plain();
@@ -180,4 +182,95 @@ fn a_lying_size_is_found_out() {
     world.send(b".\r\n");
     assert_eq!(world.codes(), [220, 552, 250, 250, 354, 552]);
     assert!(world.stored.is_empty());
+}
+
+/// What one line is answered in a fresh session.
+fn answer(line: &[u8]) -> (u16, World) {
+    let mut world = World::plain();
+    world.send(line);
+    world.send(b"\r\n");
+    let codes = world.codes();
+    assert_eq!(codes.len(), 2, "one reply: {}", world.text());
+    (codes[1], world)
+}
+
+/// CVE-1999-0095 (the worm of 1988), CVE-1999-0145, and what other servers take from their proxies.
+#[test]
+fn no_verb_opens_a_back_door() {
+    for line in [
+        "DEBUG",
+        "WIZ",
+        "KILL",
+        "SHOWQ",
+        "ONEX",
+        "XCLIENT ADDR=127.0.0.1",
+        "XFORWARD NAME=x",
+        "PROXY TCP4 127.0.0.1 127.0.0.1 1 2",
+    ] {
+        assert_eq!(answer(line.as_bytes()).0, 500, "{line}");
+    }
+    for line in ["TURN", "SEND FROM:<a@b.test>", "SOML FROM:<a@b.test>", "SAML FROM:<a@b.test>"] {
+        assert_eq!(answer(line.as_bytes()).0, 502, "{line}");
+    }
+    assert_eq!(answer(b"VERB").0, 502, "no account of the work for strangers");
+}
+
+#[test]
+fn by_default_nobody_learns_names() {
+    assert_eq!(answer(b"VRFY alice").1.said, answer(b"VRFY nobody").1.said);
+    assert_eq!(answer(b"EXPN alice").0, 502);
+    assert_eq!(answer(b"ETRN ';drop").0, 502);
+}
+
+#[test]
+fn what_sendmail_lets_pass_is_refused_where_it_has_no_meaning() {
+    for line in [
+        "HELO -x",
+        "HELO .",
+        "HELO x\x01y",
+        "HELO x\0y",
+        "HELO \u{e9}",
+        "DATA x",
+        "MAIL FROM:<a@b.test> SIZE=abc",
+        "MAIL FROM:<a@b.test> SIZE=1 SIZE=2",
+        "MAIL FROM:<a@b.test> BODY=9BIT",
+    ] {
+        assert_eq!(answer(line.as_bytes()).0, 501, "{line:?}");
+    }
+    assert_eq!(answer(b"NO\0OP").0, 500, "and nothing is taken out of a verb");
+    let mut world = World::plain();
+    world.send(b"MAIL FROM:<a@b.test>\r\nRCPT TO:<alice> NOTIFY=NEVER NOTIFY=NEVER\r\n");
+    assert_eq!(world.codes(), [220, 250, 501]);
+}
+
+#[test]
+fn a_command_that_check_other_refuses_has_one_reply() {
+    let mut world = World::new(settings(), Questions::ALL);
+    world.send(b"FORBIDDEN\r\nNOOP\r\n");
+    assert_eq!(world.codes(), [220, 550, 250]);
+}
+
+#[test]
+fn what_is_pipelined_behind_a_closing_answer_is_not_carried_out() {
+    for last in ["QUIT", "BDAT -1", "BDAT 1 LAST x", "GET / HTTP/1.1"] {
+        let mut world = World::plain();
+        let mail = "MAIL FROM:<a@b.test>\r\nRCPT TO:<alice>\r\nDATA\r\nx\r\n.\r\n";
+        world.send(format!("{last}\r\n{mail}").as_bytes());
+        assert_eq!(world.codes().len(), 2, "{last}");
+        assert!(world.is_closed && world.stored.is_empty(), "{last}");
+    }
+}
+
+#[test]
+fn a_route_before_an_address_does_not_make_a_relay() {
+    for recipient in ["@example.test:bob@far.test", "\"bob@far.test\"", "bob@[192.0.2.1]"] {
+        let mut world = World::plain();
+        world.send(format!("MAIL FROM:<a@b.test>\r\nRCPT TO:<{recipient}>\r\n").as_bytes());
+        assert_eq!(world.codes(), [220, 250, 550], "{recipient}");
+    }
+    for recipient in ["bob@far.test@example.test", "bob@far.test(@example.test)", ":include:/x"] {
+        let mut world = World::plain();
+        world.send(format!("MAIL FROM:<a@b.test>\r\nRCPT TO:<{recipient}>\r\n").as_bytes());
+        assert_eq!(world.codes(), [220, 250, 553], "{recipient}");
+    }
 }

@@ -158,31 +158,31 @@ impl World {
 /// The policy: `example.test` is ours, `nobody` does not live there, `later` is asked again, the rest is not relayed; mail
 /// from `discard@…` is thrown away; `evil.test` may not say hello.
 pub(crate) fn judge(question: &Question) -> Verdict {
-    let no = |code, status, text: String, by: &str| {
-        Verdict::Refuse(Refusal::new(code, status, text.as_bytes(), by.as_bytes()))
-    };
     let shown = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
     match &question.ask {
         Ask::Hello { name } if **name == *b"evil.test" => {
-            no(550, (5, 7, 1), "Access denied".into(), "check_helo")
+            no(550, (5, 7, 1), "Access denied", "check_helo")
         }
         Ask::Sender { address, .. } if address.ends_with(b"@nx.invalid") => {
             let address = shown(address);
             let text = format!("<{address}>... Domain of sender address {address} does not exist");
-            no(553, (5, 1, 8), text, "check_mail")
+            no(553, (5, 1, 8), &text, "check_mail")
         }
         Ask::Sender { address, .. } if address.starts_with(b"discard@") => {
             Verdict::Discard { by: b"check_mail"[..].into(), subject: None }
+        }
+        Ask::Other { line, .. } if line.starts_with(b"FORBIDDEN") => {
+            no(550, (5, 7, 0), "Not here", "check_other")
         }
         Ask::Recipient { address } => {
             let text = shown(address);
             let (user, host) = text.rsplit_once('@').unwrap_or((&text, "example.test"));
             match (user, host) {
                 ("nobody", "example.test") => {
-                    no(550, (5, 1, 1), format!("<{text}>... User unknown"), "users")
+                    no(550, (5, 1, 1), &format!("<{text}>... User unknown"), "users")
                 }
                 ("later", "example.test") => {
-                    no(450, (4, 2, 0), format!("<{text}>... Try again later"), "greylist")
+                    no(450, (4, 2, 0), &format!("<{text}>... Try again later"), "greylist")
                 }
                 (_, "example.test") => Verdict::Accept(Acceptance {
                     route: Some(Route {
@@ -193,7 +193,7 @@ pub(crate) fn judge(question: &Question) -> Verdict {
                     }),
                     ..Acceptance::default()
                 }),
-                _ => no(550, (5, 7, 1), format!("<{text}>... Relaying denied"), "check_rcpt"),
+                _ => no(550, (5, 7, 1), &format!("<{text}>... Relaying denied"), "check_rcpt"),
             }
         }
         Ask::Help { topic } => Verdict::Accept(Acceptance {
@@ -218,4 +218,8 @@ pub(crate) fn judge(question: &Question) -> Verdict {
         | Ask::Turn { .. }
         | Ask::Other { .. } => Verdict::accept(),
     }
+}
+
+fn no(code: u16, status: (u8, u16, u16), text: &str, by: &str) -> Verdict {
+    Verdict::Refuse(Refusal::new(code, status, text.as_bytes(), by.as_bytes()))
 }
