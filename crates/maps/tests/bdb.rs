@@ -153,6 +153,8 @@ proptest! {
         // libdb damages some files while it makes them (sorted duplicates of long keys): they prove nothing.
         if !is_sound(&path) { return Ok(()); }
         let wanted = dump(&path);
+        // Nor does a key that it replaced on a full page and left there twice: which one counts is anybody's guess.
+        if duplicates == 0 && unique(&wanted).len() != wanted.len() { return Ok(()); }
         let mut database = Database::open(&path).unwrap();
         prop_assert_eq!(database.kind(), if is_hash { Kind::Hash } else { Kind::Btree });
         prop_assert!(read_all(&mut database) == wanted, "walk");
