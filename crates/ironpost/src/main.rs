@@ -16,6 +16,7 @@ mod printer;
 mod privileges;
 mod sendmail;
 mod serve;
+mod submit;
 mod verify;
 
 use flags::{Command, Flags};

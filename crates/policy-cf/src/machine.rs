@@ -175,6 +175,8 @@ pub struct Machine<'w> {
     pub replies: Vec<Vec<u8>>,
     /// What was said, in order, while somebody wants it (the system's log, a reply).
     pub journal: Option<Vec<Spoken>>,
+    /// What is wrong is kept in the journal and not shown (option ErrorMode).
+    pub holds_errors: bool,
     /// Events, while somebody wants them.
     pub events: Option<Vec<Event>>,
     /// Octets of the events since they were last taken.
@@ -203,6 +205,7 @@ impl<'w> Machine<'w> {
             status: exit::OK,
             replies: Vec::new(),
             journal: None,
+            holds_errors: false,
             events: None,
             event_octets: 0,
             is_over: false,
@@ -309,8 +312,10 @@ impl<'w> Machine<'w> {
             journal.push(Spoken::new(reply, line.clone(), is_system));
         }
         self.replies.push(reply.to_vec());
-        self.out.extend_from_slice(&line);
-        self.out.push(b'\n');
+        if !self.holds_errors {
+            self.out.extend_from_slice(&line);
+            self.out.push(b'\n');
+        }
     }
 
     /// A line with place and address in front, seven bits.
