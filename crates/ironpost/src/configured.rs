@@ -120,8 +120,7 @@ pub(crate) fn with(words: &[OsString], mode: u8, work: impl FnOnce(&mut Run<'_>)
     let machine = Machine::new(policy_cf::Config::default(), &mut outside);
     let id = b"NOQUEUE".to_vec();
     let warnings = Vec::new();
-    let mut run =
-        Run { machine, asked, id, logs_addresses: false, user_errors: 0, warnings };
+    let mut run = Run { machine, asked, id, logs_addresses: false, user_errors: 0, warnings };
     match run.begin(mode) {
         Ok(()) => {
             let status = work(&mut run);
@@ -251,7 +250,7 @@ impl Run<'_> {
         }
     }
 
-    /// Warns of who calls, if PrivacyOptions say so: in the log and in the header.
+    /// Warns of who calls, if `PrivacyOptions` say so: in the log and in the header.
     pub(crate) fn warn(&mut self, text: &[u8]) {
         if !self.machine.config.options.is_private("authwarnings") {
             return;
@@ -262,6 +261,11 @@ impl Run<'_> {
             send(INFO, &[&self.id, b": Authentication-Warning: ".as_slice(), &warning].concat());
         }
         self.warnings.push(warning);
+    }
+
+    /// Writes a line to the log.
+    pub(crate) fn note(&self, text: &[u8]) {
+        send(INFO, &[&self.id, b": ".as_slice(), text].concat());
     }
 
     /// Option `LogLevel`; what is no number is 0.

@@ -2,8 +2,8 @@
 //! (operations guide, sections 2 and 4).
 //!
 //! The order is sendmail's: flags, the configuration, who calls, the queue folder, the sender, the message, its recipients
-//! through rule sets and aliases, the log. Who can't get it is said at once, in the manner of option ErrorMode; for the rest
-//! the message is handed over, and the caller waits as option DeliveryMode says.
+//! through rule sets and aliases, the log. Who can't get it is said at once, in the manner of option `ErrorMode`; for the rest
+//! the message is handed over, and the caller waits as option `DeliveryMode` says.
 
 mod collect;
 mod dead_letter;
@@ -28,11 +28,11 @@ const MESSAGE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const HEADER_BYTES_MAX: u64 = 32 * 1024;
 /// Servers that a message may pass, where it sets no limit.
 const HOPS_MAX: u32 = 25;
-/// What a class of Precedence counts for a message, and each recipient against it (options ClassFactor and RecipientFactor).
+/// What a class of Precedence counts for a message, and each recipient against it (options `ClassFactor` and `RecipientFactor`).
 const CLASS_FACTOR: i64 = 1800;
 const RECIPIENT_FACTOR: i64 = 30_000;
 
-/// What to do with those who can't get the message (option ErrorMode).
+/// What to do with those who can't get the message (option `ErrorMode`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ErrorMode {
     /// Say it, and leave the message in the sender's home.
@@ -47,7 +47,7 @@ enum ErrorMode {
     Write,
 }
 
-/// When the message is tried (option DeliveryMode).
+/// When the message is tried (option `DeliveryMode`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum DeliveryMode {
     /// Now; the caller goes on meanwhile.
@@ -68,6 +68,9 @@ pub(crate) fn run(words: &[OsString], flags: &Flags) -> u8 {
 fn submit(run: &mut Run<'_>, flags: &Flags) -> Result<u8, u8> {
     run.settle()?;
     run.enter_queue()?;
+    if run.log_level() > 9 {
+        run.note(&[b"connect from ", &*sys::user::current_name(), b"@localhost"].concat());
+    }
     let error_mode = ErrorMode::of(run);
     run.machine.holds_errors = error_mode != ErrorMode::Print;
     let id = daemon::fresh_id();
@@ -77,7 +80,9 @@ fn submit(run: &mut Run<'_>, flags: &Flags) -> Result<u8, u8> {
     }
     let mut submission = Submission::begin(run, flags, id, error_mode);
     if run.asked.operands.is_empty() && !flags.from_header {
-        run.machine.user_error(b"Recipient names must be specified");
+        if !run.machine.holds_errors {
+            run.machine.say(&[b"Recipient names must be specified"]);
+        }
         submission.read(run)?;
         submission.log(run, 0);
         return Ok(exit::USAGE);
@@ -93,8 +98,6 @@ fn submit(run: &mut Run<'_>, flags: &Flags) -> Result<u8, u8> {
 /// A submission under way.
 struct Submission<'f> {
     flags: &'f Flags,
-    id: wire::QueueId,
-    created_s: u64,
     error_mode: ErrorMode,
     sender: Sender,
     message: Collected,
@@ -123,18 +126,7 @@ impl<'f> Submission<'f> {
         let recipients = Recipients::default();
         let is_looping = false;
         let class = 0;
-        Self {
-            flags,
-            id,
-            created_s,
-            error_mode,
-            sender,
-            message,
-            head,
-            class,
-            recipients,
-            is_looping,
-        }
+        Self { flags, error_mode, sender, message, head, class, recipients, is_looping }
     }
 
     /// Reads the message.
@@ -219,15 +211,14 @@ impl<'f> Submission<'f> {
         if let Some(id) = &self.head.message_id {
             return Some(id.clone());
         }
-        let headers = run.machine.config.headers.iter();
+        let mut headers = run.machine.config.headers.iter();
         let is_it = |name: &[u8]| name.eq_ignore_ascii_case(b"message-id");
-        let template =
-            headers.filter(|header| !header.is_check && is_it(&header.name)).next_back()?;
+        let template = headers.rfind(|header| !header.is_check && is_it(&header.name))?;
         let template = template.value.clone();
         Some(run.machine.expand(&template).trim_ascii().to_vec())
     }
 
-    /// A message that has passed too many servers goes no further (option MaxHopCount).
+    /// A message that has passed too many servers goes no further (option `MaxHopCount`).
     fn look_for_loop(&mut self, run: &mut Run<'_>) {
         let hops = self.head.hops.saturating_add(self.flags.hops);
         let limit = run.machine.config.options.number("MaxHopCount").unwrap_or(HOPS_MAX);
@@ -267,15 +258,14 @@ impl<'f> Submission<'f> {
         run.machine.status
     }
 
-    /// Option ErrorMode, for those who were refused at once.
+    /// Option `ErrorMode`, for those who were refused at once.
     fn tell_of_failures(&mut self, run: &mut Run<'_>) {
         let is_saved = match self.error_mode {
             ErrorMode::Quiet => return,
             ErrorMode::Print if self.sender.is_local => self.save_letter(run),
-            ErrorMode::Print
-            | ErrorMode::Write
-            | ErrorMode::Mail
-            | ErrorMode::MailAndSucceed => false,
+            ErrorMode::Print | ErrorMode::Write | ErrorMode::Mail | ErrorMode::MailAndSucceed => {
+                false
+            }
         };
         if !is_saved {
             hand_over::report(self, run);
@@ -309,7 +299,7 @@ impl<'f> Submission<'f> {
 }
 
 impl ErrorMode {
-    /// Option ErrorMode; what is none of its letters changes nothing.
+    /// Option `ErrorMode`; what is none of its letters changes nothing.
     fn of(run: &Run<'_>) -> Self {
         let value = run.machine.config.options.values.get("ErrorMode");
         match value.and_then(|value| value.first()) {
@@ -323,7 +313,7 @@ impl ErrorMode {
 }
 
 impl DeliveryMode {
-    /// Option DeliveryMode; who wants to see it happen waits for it.
+    /// Option `DeliveryMode`; who wants to see it happen waits for it.
     fn of(run: &Run<'_>) -> Self {
         let options = &run.machine.config.options;
         let is_verbose = run.asked.is_verbose || options.truth("Verbose");
@@ -346,7 +336,7 @@ fn name_message(run: &mut Run<'_>, id: wire::QueueId, created_s: u64) {
     macros.set(b't', Some(minute));
 }
 
-/// Who gives himself out as another is named (PrivacyOptions=authwarnings).
+/// Who gives himself out as another is named (`PrivacyOptions=authwarnings`).
 fn warn_of_sender(run: &mut Run<'_>, sender: &Sender) {
     let user = sys::user::current_name();
     let is_another = sender.user.as_deref() != Some(&user);

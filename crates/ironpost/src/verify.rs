@@ -1,8 +1,8 @@
 //! `sendmail -bv ADDR…`: where mail for these addresses would go; and what any mode says of a sendmail.cf before it works.
 
 use crate::configured::{self, Run};
-use policy_cf::expand::{Expansion, How, Member, State, expand};
 use crate::submit::Sender;
+use policy_cf::expand::{Expansion, How, Member, State, expand};
 use policy_cf::machine::exit;
 use std::ffi::OsString;
 

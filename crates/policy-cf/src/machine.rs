@@ -154,6 +154,7 @@ pub struct Spoken {
 }
 
 /// A configuration at work.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact or a choice by itself")]
 pub struct Machine<'w> {
     /// What was read. Macros and classes change as rules run.
     pub config: Config,

@@ -26,6 +26,8 @@ pub(crate) enum Mode {
     OptionNames,
     /// `-bi`: make the alias database.
     MakeAliases,
+    /// `-bh`, `-bH`: what is known of other hosts. Nothing is kept beyond a process here, so there is nothing to show.
+    HostStatus,
 }
 
 /// What is wrong with the words.
@@ -82,7 +84,7 @@ const WITH_VALUE: &[u8] = b"ABbCDdeFfhLMNOopQqRrVX";
 const VALUE_IN_WORD: &[u8] = b"dq";
 
 /// Modes of sendmail that this command does not have: daemons, host status, old protocols.
-const MODES_ELSEWHERE: &[u8] = b"dDlhHaCPq";
+const MODES_ELSEWHERE: &[u8] = b"dDlCPq";
 
 /// Flags without a value.
 const PLAIN: &[u8] = b"cGIimnsTtUv";
@@ -150,12 +152,13 @@ impl Flags {
             (b'b', [b'z', ..]) => {
                 return Err(Wrong::Value("Frozen configurations unsupported".into()));
             }
-            (b'b', b"m") => self.mode = Mode::Deliver,
+            (b'b', b"m" | b"a") => self.mode = Mode::Deliver,
             (b'b', b"s") => self.mode = Mode::Dialogue,
             (b'b', b"d" | b"D") => self.mode = Mode::Serve,
             (b'b', b"p") => self.mode = Mode::PrintQueue,
             (b'b', b"t") => self.mode = Mode::AddressTest,
             (b'b', b"i") => self.mode = Mode::MakeAliases,
+            (b'b', b"h" | b"H") => self.mode = Mode::HostStatus,
             (b'b', other) => {
                 let letter = other.get(..1).unwrap_or_default();
                 let text = format!("Invalid operation mode {}", wire::escape::text(letter));
@@ -204,9 +207,7 @@ impl Flags {
             }
             b'h' => {
                 let number = str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok());
-                let bad = || {
-                    Wrong::Value(format!("Bad hop count ({})", wire::escape::text(value)))
-                };
+                let bad = || Wrong::Value(format!("Bad hop count ({})", wire::escape::text(value)));
                 self.hops = number.ok_or_else(bad)?;
             }
             b'p' => self.protocol = Some(value.to_vec()),

@@ -10,9 +10,9 @@ use std::io::{self, BufRead};
 pub(super) struct Manner {
     /// A line with one dot is text.
     pub(super) ignores_dots: bool,
-    /// The From_ line stays, as text (option SaveFromLine).
+    /// The From_ line stays, as text (option `SaveFromLine`).
     pub(super) keeps_from_line: bool,
-    /// The eighth bit is taken off (option SevenBitInput).
+    /// The eighth bit is taken off (option `SevenBitInput`).
     pub(super) is_seven_bit: bool,
     /// Octets of a message that are taken.
     pub(super) message_bytes_max: u64,
@@ -70,7 +70,9 @@ pub(super) fn collect(input: &mut impl BufRead, manner: Manner) -> io::Result<Co
         let is_whole = line.last() == Some(&b'\n');
         line.retain(|octet| !matches!(octet, b'\r' | b'\n'));
         if manner.is_seven_bit {
-            line.iter_mut().for_each(|octet| *octet &= 0x7f);
+            for octet in &mut line {
+                *octet &= 0x7f;
+            }
         }
         if is_line_start && is_whole && line == b"." && !manner.ignores_dots {
             break;
@@ -94,8 +96,7 @@ pub(super) fn collect(input: &mut impl BufRead, manner: Manner) -> io::Result<Co
 impl Collected {
     fn count(&mut self, line: &[u8], is_whole: bool, manner: Manner) {
         let bytes = line.len().saturating_add(usize::from(is_whole));
-        self.size_bytes =
-            self.size_bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        self.size_bytes = self.size_bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
         self.has_eight_bits |= !line.is_ascii();
         self.is_too_large |= self.size_bytes > manner.message_bytes_max;
     }
@@ -119,14 +120,13 @@ impl Collected {
 fn sort(at: At, line: &[u8], manner: Manner) -> (At, Goes) {
     let is_folded = at == At::Head && matches!(line.first(), Some(b' ' | b'\t'));
     match at {
-        At::Body => (At::Body, Goes::Body),
         At::Start if line.starts_with(b"From ") && !manner.keeps_from_line => {
             (At::Start, Goes::Nowhere)
         }
         // The empty line that ends the header is a part of neither.
         At::Start | At::Head if line.is_empty() => (At::Body, Goes::Nowhere),
         At::Start | At::Head if is_folded || is_field(line) => (At::Head, Goes::Head),
-        At::Start | At::Head => (At::Body, Goes::Body),
+        At::Start | At::Head | At::Body => (At::Body, Goes::Body),
     }
 }
 

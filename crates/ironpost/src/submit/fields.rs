@@ -1,5 +1,5 @@
 //! What the header of a submission says: recipients (`-t`), Message-Id, Precedence, how many servers it has passed; and what is
-//! changed in it before it is handed over: Bcc, and what stands for missing recipients (option NoRecipientAction).
+//! changed in it before it is handed over: Bcc, and what stands for missing recipients (option `NoRecipientAction`).
 
 use super::collect::Collected;
 use wire::header::{Field, Fields, unfold};
@@ -53,8 +53,7 @@ impl Head {
         let fields: Vec<Field<'_>> = Fields::new(&message.head).collect();
         let is_resent =
             fields.iter().any(|field| field.name.to_ascii_lowercase().starts_with(b"resent-"));
-        let has_shown =
-            fields.iter().filter_map(naming).any(|naming| !naming.is_hidden);
+        let has_shown = fields.iter().filter_map(naming).any(|naming| !naming.is_hidden);
         let mut head = Self {
             text: Vec::with_capacity(message.head.len()),
             lists: Vec::new(),
@@ -92,7 +91,7 @@ impl Head {
         head
     }
 
-    /// Adds what option NoRecipientAction says where no field names a recipient.
+    /// Adds what option `NoRecipientAction` says where no field names a recipient.
     pub(super) fn name_recipients(&mut self, action: &[u8], recipients: &[&[u8]]) {
         if self.names_recipients {
             return;

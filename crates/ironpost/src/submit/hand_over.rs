@@ -1,6 +1,6 @@
 //! Hands a submission over: to the server that runs, or into its drop folder.
 
-use super::recipients::{Outgoing, bare};
+use super::recipients::bare;
 use super::{DeliveryMode, Submission, lines};
 use crate::configured::Run;
 use crate::place::Place;
@@ -32,17 +32,24 @@ pub(super) fn hand_over(submission: &Submission<'_>, run: &mut Run<'_>, mode: De
         }
     }
     for owner in owners {
-        let those: Vec<&Outgoing> =
-            outgoing.iter().filter(|one| one.owner.as_deref() == owner).collect();
+        let those = outgoing.iter().filter(|one| one.owner.as_deref() == owner);
+        let those: Vec<&[u8]> = those.map(|one| one.address.as_slice()).collect();
         one(submission, run, owner.unwrap_or(&submission.sender.address), &those);
     }
 }
 
-fn one(submission: &Submission<'_>, run: &mut Run<'_>, sender: &[u8], those: &[&Outgoing]) {
+/// Has those who were refused reported to the sender: the server comes to the same answer, and writes to him.
+pub(super) fn report(submission: &Submission<'_>, run: &mut Run<'_>) {
+    let failed = submission.recipients.failed.iter();
+    let those: Vec<&[u8]> = failed.map(|one| one.address.as_slice()).collect();
+    one(submission, run, &submission.sender.address, &those);
+}
+
+fn one(submission: &Submission<'_>, run: &mut Run<'_>, sender: &[u8], those: &[&[u8]]) {
     let envelope = request::Submission {
         login: sys::user::current_name().into(),
         sender: bare(sender).into(),
-        recipients: those.iter().map(|one| bare(&one.address).into()).collect(),
+        recipients: those.iter().map(|address| bare(address).into()).collect(),
         notify: submission.flags.notify,
     };
     let mut text = Vec::new();
@@ -54,15 +61,11 @@ fn one(submission: &Submission<'_>, run: &mut Run<'_>, sender: &[u8], those: &[&
     text.extend_from_slice(&submission.message.body);
     let trouble = match take(&envelope, &text, &place(run)) {
         Taken::Yes(_) => return,
-        Taken::NotNow(why) => why,
-        Taken::Never(why) => why,
+        Taken::NotNow(why) | Taken::Never(why) => why,
     };
     run.machine.system_error(trouble.as_bytes(), None);
     run.machine.set_status(exit::TEMPFAIL);
 }
-
-/// Has those who were refused reported to the sender.
-pub(super) fn report(_submission: &Submission<'_>, _run: &mut Run<'_>) {}
 
 fn place(run: &Run<'_>) -> Place {
     let spool = policy_cf::answers::spool_of(&run.machine.config.options);

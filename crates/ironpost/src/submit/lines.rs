@@ -54,9 +54,7 @@ pub(super) fn log_unknown(run: &Run<'_>, failed: &Failed) {
     let mut line = [&run.id, b": to=".as_slice(), &failed.address].concat();
     if let Some(controller) = &failed.controller {
         let ids = format!(" ({}/{})", controller.uid, controller.gid);
-        line.extend_from_slice(
-            &[b", ctladdr=", &*controller.address, ids.as_bytes()].concat(),
-        );
+        line.extend_from_slice(&[b", ctladdr=", &*controller.address, ids.as_bytes()].concat());
     }
     let (status, text) = split(&failed.reply);
     let parts: [&[u8]; 8] = [

@@ -3,7 +3,6 @@
 
 use crate::configured::Run;
 use policy_cf::expand::{Expansion, How, Member, State, expand};
-use queue::Recipient;
 
 /// A user in whose name something is delivered, and the name that made it so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,12 +19,6 @@ pub(super) struct Outgoing {
     pub(super) address: Vec<u8>,
     /// The mailer's number.
     pub(super) mailer: usize,
-    /// The mailer's host.
-    pub(super) host: Vec<u8>,
-    /// The mailer's user.
-    pub(super) user: Vec<u8>,
-    /// Who it stands for is known later.
-    pub(super) is_deferred: bool,
     /// Who gets the errors, where a list has an owner.
     pub(super) owner: Option<Vec<u8>>,
 }
@@ -91,9 +84,6 @@ impl Recipients {
                 self.outgoing.push(Outgoing {
                     address: member.address.to_vec(),
                     mailer,
-                    host: member.host.as_deref().unwrap_or_default().to_vec(),
-                    user: member.user.to_vec(),
-                    is_deferred: member.state == State::Deferred,
                     owner: owner.map(<[u8]>::to_vec),
                 });
             }
@@ -125,21 +115,6 @@ fn failed(run: &Run<'_>, expansion: &Expansion, member: &Member) -> Failed {
         reply,
         unknown_at: is_unknown.then(|| name(run, member.mailer).to_vec()),
         controller,
-    }
-}
-
-impl Outgoing {
-    /// As the queue keeps it.
-    pub(super) fn queued(&self, notify: queue::Notify) -> Recipient {
-        let address = bare(&self.address);
-        let mailer = u8::try_from(self.mailer).map_or(Recipient::UNROUTED, policy::MailerId);
-        let route = policy::Route {
-            mailer,
-            host: self.host.clone().into(),
-            user: self.user.clone().into(),
-            expands: self.is_deferred,
-        };
-        Recipient { address: address.into(), route, notify, original: None }
     }
 }
 
