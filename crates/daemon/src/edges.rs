@@ -89,6 +89,8 @@ pub enum Order {
 pub enum Errand {
     /// To try once what is handed over meanwhile, and nothing else that is queued.
     Deliver,
+    /// Likewise; who started it tells the sender of failures himself, so no report is made of them.
+    DeliverUnreported,
     /// To keep what is handed over for a later run.
     Keep,
     /// To try once all that is queued, and what is handed over.

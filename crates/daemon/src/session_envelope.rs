@@ -14,6 +14,7 @@ pub fn of(message: &Message, origin: &Origin, settings: &Settings) -> Envelope {
         route: recipient.route.clone(),
         notify: notify(recipient.notify),
         original: recipient.original.clone(),
+        followed: None,
     });
     let (client_address, user, uid) = match origin {
         Origin::Client { peer, .. } => (shown(peer.ip()), Box::default(), None),

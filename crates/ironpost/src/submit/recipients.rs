@@ -3,14 +3,7 @@
 
 use crate::configured::Run;
 use policy_cf::expand::{Expansion, How, Member, State, expand};
-
-/// A user in whose name something is delivered, and the name that made it so.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Controller {
-    pub(super) address: Vec<u8>,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-}
+use queue::{Controller, Recipient};
 
 /// Somebody who is to get the message.
 #[derive(Debug, Clone)]
@@ -19,8 +12,16 @@ pub(super) struct Outgoing {
     pub(super) address: Vec<u8>,
     /// The mailer's number.
     pub(super) mailer: usize,
+    /// The mailer's host.
+    pub(super) host: Vec<u8>,
+    /// The mailer's user.
+    pub(super) user: Vec<u8>,
+    /// Who it stands for is known later.
+    pub(super) is_deferred: bool,
     /// Who gets the errors, where a list has an owner.
     pub(super) owner: Option<Vec<u8>>,
+    /// In whose name it is, where that is not the sender.
+    pub(super) controller: Option<Controller>,
 }
 
 /// Somebody who can't get it.
@@ -84,7 +85,11 @@ impl Recipients {
                 self.outgoing.push(Outgoing {
                     address: member.address.to_vec(),
                     mailer,
+                    host: member.host.as_deref().unwrap_or_default().to_vec(),
+                    user: member.user.to_vec(),
+                    is_deferred: member.state == State::Deferred,
                     owner: owner.map(<[u8]>::to_vec),
+                    controller: controller(expansion, member),
                 });
             }
             (State::Bad, mailer) => {
@@ -106,15 +111,37 @@ fn name<'r>(run: &'r Run<'_>, mailer: Option<usize>) -> &'r [u8] {
 fn failed(run: &Run<'_>, expansion: &Expansion, member: &Member) -> Failed {
     let reply = member.refusal.as_deref().unwrap_or(USER_UNKNOWN).to_vec();
     let is_unknown = member.mailer.is_some() && reply == USER_UNKNOWN;
-    let controller = expansion.controller(member).and_then(|controller| {
-        let ids = controller.ids?;
-        Some(Controller { address: controller.address.to_vec(), uid: ids.uid, gid: ids.gid })
-    });
     Failed {
         address: member.address.to_vec(),
         reply,
         unknown_at: is_unknown.then(|| name(run, member.mailer).to_vec()),
-        controller,
+        controller: controller(expansion, member),
+    }
+}
+
+/// In whose name something is: the nearest name with a user, itself left out, as it is delivered as the mailer says.
+fn controller(expansion: &Expansion, member: &Member) -> Option<Controller> {
+    let found = expansion.line(member).skip(1).find(|member| member.ids.is_some())?;
+    let ids = found.ids?;
+    Some(Controller {
+        address: found.address.clone(),
+        login: found.login.as_deref().unwrap_or(&found.user).into(),
+        uid: ids.uid,
+        gid: ids.gid,
+    })
+}
+
+impl Outgoing {
+    /// As the queue keeps it.
+    pub(super) fn queued(&self, notify: queue::Notify) -> Recipient {
+        let mailer = u8::try_from(self.mailer).map_or(Recipient::UNROUTED, policy::MailerId);
+        let route = policy::Route {
+            mailer,
+            host: self.host.clone().into(),
+            user: self.user.clone().into(),
+            expands: self.is_deferred,
+        };
+        Recipient { address: self.address.clone().into(), route, notify, original: None, followed: None }
     }
 }
 

@@ -77,7 +77,9 @@ impl Scheduler {
             let route = Route { expands: false, ..member.route };
             if visited.insert(&member.address, &route) {
                 let (notify, original) = heir.clone();
-                let recipient = Recipient { address: member.address, route, notify, original };
+                let followed = parent.followed.clone();
+                let address = member.address;
+                let recipient = Recipient { address, route, notify, original, followed };
                 ready.extend(self.add(active, index, recipient, State::Waiting));
             }
         }

@@ -8,9 +8,10 @@ use super::{Action, Actions, Flight, Scheduler};
 use crate::active::{Active, Round};
 use crate::batch::{Batch, BatchId, BatchRecipient};
 use crate::event::{Event, Stat, To};
+use crate::message::Envelope;
 use crate::note::Hold;
 use crate::outcome::{Outcome, Scope, Status, Trouble, Voice};
-use crate::recipient::{Receipt, State};
+use crate::recipient::{Controller, Receipt, Recipient, State};
 use crate::retry::pause_ms;
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 
@@ -249,11 +250,11 @@ impl Scheduler {
         Action::log(Event::To(To {
             id: envelope.id,
             to: recipients().map(|one| one.address.clone()).collect(),
-            user: envelope.origin.user.clone(),
-            uid: envelope.origin.uid,
+            is_bracketed: !envelope.origin.is_own(),
+            controller: recipients().next().and_then(|one| controller(one, envelope)),
             delay_s: self.now_ms.wrapping_div(1000).saturating_sub(envelope.created_s),
             xdelay_ms: took_ms,
-            mailer: mailer.unwrap_or(crate::Recipient::UNROUTED),
+            mailer: mailer.unwrap_or(Recipient::UNROUTED),
             size_bytes: envelope.size_bytes,
             recipients: u32::try_from(active.note.states.len()).unwrap_or(u32::MAX),
             tries: active.note.tries,
@@ -267,6 +268,19 @@ impl Scheduler {
                 .map(|said| said.logged()),
             text: trouble.text.clone(),
         }))
+    }
+}
+
+/// In whose name a recipient is: as it was found on the way, else the user who handed the message in.
+fn controller(recipient: &Recipient, envelope: &Envelope) -> Option<Controller> {
+    match &recipient.followed {
+        Some(followed) => followed.logged.clone(),
+        None => envelope.origin.uid.map(|uid| Controller {
+            address: envelope.origin.user.clone(),
+            login: Box::default(),
+            uid,
+            gid: uid,
+        }),
     }
 }
 

@@ -10,9 +10,9 @@ use wire::QueueId;
 pub(super) fn weight(event: &Event) -> (Severity, u8) {
     match event {
         Event::To(to) => match to.stat {
-            Stat::Sent | Stat::Discarded | Stat::Removed => (Severity::Info, 9),
-            Stat::Deferred => (Severity::Info, 8),
-            Stat::Failed => (Severity::Notice, 3),
+            Stat::Sent | Stat::Discarded | Stat::Removed => (Severity::Info, 8),
+            Stat::Deferred => (Severity::Info, 9),
+            Stat::Failed => (Severity::Info, 7),
         },
         Event::Held { .. } | Event::Released { .. } => (Severity::Notice, 5),
         Event::Dropped { .. } => (Severity::Notice, 3),
@@ -81,12 +81,13 @@ pub(super) fn report_line(report: &Report, id: QueueId) -> Vec<u8> {
 /// sendmail's line on what came of recipients.
 fn to_line(out: &mut Vec<u8>, to: &To, settings: &Settings) {
     out.extend_from_slice(b"to=");
+    let (before, behind): (&[u8], &[u8]) = if to.is_bracketed { (b"<", b">") } else { (b"", b"") };
     for (number, address) in to.to.iter().enumerate() {
-        put(out, &[if number == 0 { b"<" } else { b",<" }, address, b">"]);
+        put(out, &[if number == 0 { b"" } else { b"," }, before, address, behind]);
     }
-    if let Some(uid) = to.uid {
-        let numbers = format!(" ({uid}/{uid})");
-        put(out, &[b", ctladdr=", &to.user, numbers.as_bytes()]);
+    if let Some(controller) = &to.controller {
+        let numbers = format!(" ({}/{})", controller.uid, controller.gid);
+        put(out, &[b", ctladdr=", &controller.address, numbers.as_bytes()]);
     }
     let priority = priority(to);
     let times = format!(", delay={}, xdelay={}", clock(to.delay_s), clock(to.xdelay_ms / 1000));
