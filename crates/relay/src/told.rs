@@ -4,7 +4,7 @@
 //! ours, and follow from the reply's code and what it was the answer to. An enhanced status code of the server counts
 //! only if it announced ENHANCEDSTATUSCODES (RFC 2034): many send digits and dots that mean something else.
 
-use queue::{Batch, BodyKind, Outcome, Return, Said, Scope, Status, Trouble, Voice};
+use queue::{Batch, Outcome, Return, Said, Scope, Status, Trouble, Voice};
 use smtp::client::{self, Cause, Extension, Impossible, Loss, Protocol, Session, Stage};
 use wire::dsn::{Notify, Ret};
 use wire::reply::Reply;
@@ -12,6 +12,7 @@ use wire::reply::Reply;
 /// Lends the session what it needs to know of a batch.
 pub(crate) fn with_transaction<T>(
     batch: &Batch,
+    is_eight_bit: bool,
     act: impl FnOnce(&client::Transaction<'_>) -> T,
 ) -> T {
     let recipients: Vec<client::Recipient<'_>> = batch
@@ -27,7 +28,7 @@ pub(crate) fn with_transaction<T>(
         sender: &batch.sender,
         recipients: &recipients,
         size_bytes: batch.size_bytes,
-        is_eight_bit: batch.body == BodyKind::EightBit,
+        is_eight_bit,
         is_utf8: batch.is_utf8,
         ret: batch.ret.map(|ret| match ret {
             Return::Full => Ret::Full,

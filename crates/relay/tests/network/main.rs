@@ -8,7 +8,7 @@
 
 mod server;
 
-use policy::{MailerId, Settings};
+use policy::{Carriage, MailerId, Settings};
 use queue::{Batch, BatchId, BatchRecipient, BodyKind, Notify, Outcome, Scope, Status};
 use relay::{Answer, Body, Doors, Job, Lookup, Ourselves, Query, Relay, Report, Way};
 use server::{Deed, Fault, Server};
@@ -130,7 +130,8 @@ fn job(address: SocketAddr, number: u64, recipients: &[&str]) -> Job {
         envelope_id: None,
         created_s: 0,
     };
-    Job { batch, way: Way::Smtp { port: 25 }, connections_max: 1, body: Body::Bytes(text.into()) }
+    let (way, body) = (Way::Smtp { port: 25 }, Body::Bytes(text.into()));
+    Job { batch, way, connections_max: 1, body, carriage: Carriage::default() }
 }
 
 fn wire_id(number: u64) -> wire::QueueId {
