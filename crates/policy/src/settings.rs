@@ -11,7 +11,7 @@ mod limits;
 mod manners;
 mod timeouts;
 
-pub use eight_bit::{EightBit, EightBitMode};
+pub use eight_bit::{EightBit, EightBitMode, Passage};
 pub use limits::{BODY_INLINE_BYTES_MAX, FRAME_BYTES_MAX, Limits};
 pub use manners::{Manners, Modifiers, Offers, Privacy, Questions, Quirks};
 pub use timeouts::{Retry, Timeouts};

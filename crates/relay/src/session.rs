@@ -70,7 +70,9 @@ pub(crate) struct Connection {
     input: Box<[u8]>,
     piece: Vec<u8>,
     /// What becomes of a piece in the form that the mailer wants.
-    shaped: Vec<u8>,
+    text: Vec<u8>,
+    /// Whether BODY=8BITMIME goes with the present transaction.
+    is_eight_bit: bool,
 }
 
 impl Connection {
@@ -92,7 +94,8 @@ impl Connection {
             our_name: terms.host_name.clone(),
             input: vec![0; READ_BYTES].into(),
             piece: Vec::new(),
-            shaped: Vec::new(),
+            text: Vec::new(),
+            is_eight_bit: false,
         };
         connection.converse().await;
         match connection.session.gone() {
@@ -107,14 +110,15 @@ impl Connection {
             protocol: self.server.protocol,
             host: &self.server.host,
             name: &self.server.name,
+            is_eight_bit: self.is_eight_bit,
         }
     }
 
     /// Carries out a transaction.
     pub(crate) async fn transact(&mut self, job: &Job) -> Finish {
         let form = self.form(job).await;
-        let is_eight_bit = form.as_ref().is_ok_and(|(wish, _)| self.is_eight_bit(job, wish));
-        with_transaction(&job.batch, is_eight_bit, |transaction| self.session.begin(transaction));
+        self.is_eight_bit = form.as_ref().is_ok_and(|(wish, _)| is_eight_bit(job, wish));
+        with_transaction(&job.batch, self.is_eight_bit, |all| self.session.begin(all));
         match form {
             Ok((wish, findings)) => {
                 self.converse().await;
@@ -135,7 +139,7 @@ impl Connection {
         let teller = self.teller();
         let results = job.batch.recipients.iter().enumerate().zip(came);
         let results = results
-            .map(|((place, one), came)| (one.index, teller.outcome(&job.batch, is_eight_bit, place, came)))
+            .map(|((place, one), came)| (one.index, teller.outcome(&job.batch, place, came)))
             .collect();
         match self.session.gone() {
             None => Finish::Kept(results),
@@ -231,25 +235,19 @@ impl Connection {
         Ok((self.eight_bit.wish(&passage, &findings), findings))
     }
 
-    /// Whether BODY=8BITMIME is said: the sender said it, or we make it so, and it is so still.
-    fn is_eight_bit(&self, job: &Job, wish: &Wish) -> bool {
-        let is_declared = job.batch.body == BodyKind::EightBit;
-        (is_declared || wish.is_labelled) && wish.conversion != Conversion::ToSeven
-    }
-
     async fn send_body(&mut self, body: &Body, wish: Wish, findings: Findings) -> io::Result<()> {
         let timeout = Duration::from_secs(self.timeouts.data_s.into());
         let mut shaper = (!wish.is_idle()).then(|| Shaper::new(wish, findings));
-        let mut shaped = std::mem::take(&mut self.shaped);
+        let mut text = std::mem::take(&mut self.text);
         let mut room = std::mem::take(&mut self.piece);
         let mut pieces = body.pieces(&mut room);
         while let Some(piece) = pieces.next()? {
             match &mut shaper {
                 None => self.session.write_body(piece),
                 Some(shaper) => {
-                    shaper.read(piece, &mut shaped);
-                    self.session.write_body(&shaped);
-                    shaped.clear();
+                    shaper.read(piece, &mut text);
+                    self.session.write_body(&text);
+                    text.clear();
                 }
             }
             if matches!(body, Body::File { .. }) {
@@ -260,17 +258,23 @@ impl Connection {
             }
         }
         if let Some(shaper) = shaper {
-            shaper.finish(&mut shaped);
-            self.session.write_body(&shaped);
-            shaped.clear();
+            shaper.finish(&mut text);
+            self.session.write_body(&text);
+            text.clear();
         }
-        if shaped.capacity() <= KEPT_BYTES_MAX {
-            self.shaped = shaped;
+        if text.capacity() <= KEPT_BYTES_MAX {
+            self.text = text;
         }
         self.piece = room;
         self.session.end_body();
         Ok(())
     }
+}
+
+/// Whether BODY=8BITMIME is said: the sender said it, or we make it so, and it is so still.
+fn is_eight_bit(job: &Job, wish: &Wish) -> bool {
+    let is_declared = job.batch.body == BodyKind::EightBit;
+    (is_declared || wish.is_labelled) && wish.conversion != Conversion::ToSeven
 }
 
 fn loss(error: &io::Error) -> Loss {

@@ -58,6 +58,8 @@ pub(crate) struct Teller<'t> {
     pub(crate) host: &'t [u8],
     /// `name.`
     pub(crate) name: &'t [u8],
+    /// Whether BODY=8BITMIME was said.
+    pub(crate) is_eight_bit: bool,
 }
 
 impl Teller<'_> {
@@ -119,12 +121,14 @@ impl Teller<'_> {
             (Stage::Hello, _) => self.session.hello_line(),
             (Stage::Reset, _) => b"RSET".to_vec(),
             (Stage::Mail, Some((batch, _))) => {
-                with_transaction(batch, |all| client::mail_line(all, extensions))
+                with_transaction(batch, self.is_eight_bit, |all| client::mail_line(all, extensions))
             }
-            (Stage::Recipient, Some((batch, place))) => with_transaction(batch, |all| {
-                let one = all.recipients.get(place);
-                one.map(|one| client::rcpt_line(one, extensions)).unwrap_or_default()
-            }),
+            (Stage::Recipient, Some((batch, place))) => {
+                with_transaction(batch, self.is_eight_bit, |all| {
+                    let one = all.recipients.get(place);
+                    one.map(|one| client::rcpt_line(one, extensions)).unwrap_or_default()
+                })
+            }
             (Stage::Data | Stage::Body | Stage::Dot, _) => b"DATA".to_vec(),
             (Stage::Greeting | Stage::Idle | Stage::Mail | Stage::Recipient, _) => Vec::new(),
         };

@@ -7,9 +7,10 @@ use crate::cage;
 use crate::edges::{Grant, News, Order, Tried, Try};
 use crate::link::{Link, LinkError};
 use crate::start::Inheritance;
-use deliver::{Agent, Body, Job, Mailboxes, Moment};
+use deliver::{Agent, Body, Form, Job, Mailboxes, Moment};
+use policy::settings::Passage;
 use policy::{MailerId, Settings, Transport};
-use queue::{Outcome, Scope, Status, Trouble};
+use queue::{BodyKind, Outcome, Scope, Status, Trouble};
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -156,6 +157,9 @@ impl House {
                     recipient: &recipient.address,
                     user: &recipient.user,
                     body,
+                    form: carriage.as_ref().map(|carriage| {
+                        form(&self.settings, carriage, &parcel.wish.batch)
+                    }),
                 });
             }
         }

@@ -9,7 +9,9 @@ use crate::read::values::number;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use policy::Settings;
-use policy::settings::{EightBit, EightBitMode, Limits, Listener, LogTo, Logging, Paths, Retry, Timeouts};
+use policy::settings::{
+    EightBit, EightBitMode, Limits, Listener, LogTo, Logging, Paths, Retry, Timeouts,
+};
 
 /// The folder of ours inside sendmail's queue folder.
 const SPOOL: &[u8] = b"ironpost";
