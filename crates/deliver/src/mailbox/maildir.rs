@@ -102,8 +102,7 @@ impl Maildir {
         let path = || self.tmp.path_of(&draft.name);
         text.clear();
         write_delivery_fields(job.sender, job.recipient, text);
-        let mut lines = Text::new(job, false)
-            .map_err(|error| Trouble::from(error))?;
+        let mut lines = Text::new(job, false)?;
         job.body.read(|piece| -> Result<(), Trouble> {
             lines.push(piece, text);
             if text.len() >= WRITE_BYTES {
