@@ -1,3 +1,5 @@
+//! Messages in all forms, whole and in pieces; what was encoded is decoded again.
+
 use alloc::vec::Vec;
 
 use proptest::prelude::*;
