@@ -10,7 +10,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use policy::Settings;
 use policy::settings::{
-    EightBit, EightBitMode, Limits, Listener, LogTo, Logging, Paths, Retry, Timeouts,
+    DeliveryMode, EightBit, EightBitMode, Limits, Listener, LogTo, Logging, Paths, Retry, Timeouts,
 };
 
 /// The folder of ours inside sendmail's queue folder.
@@ -57,6 +57,7 @@ pub(super) fn settings(
         eight_bit: eight_bit(machine),
         limits: limits(machine),
         timeouts: timeouts(machine),
+        delivery_mode: delivery_mode(machine),
         retry: retry(machine),
         paths: paths(machine, given),
         logging: Logging {
@@ -68,6 +69,15 @@ pub(super) fn settings(
         ..Settings::default()
     };
     Ok((settings, ports))
+}
+
+fn delivery_mode(machine: &Machine<'_>) -> DeliveryMode {
+    match value(machine, "DeliveryMode").and_then(|word| word.first()) {
+        Some(b'i') => DeliveryMode::Interactive,
+        Some(b'q') => DeliveryMode::Queue,
+        Some(b'd') => DeliveryMode::Defer,
+        Some(_) | None => DeliveryMode::Background,
+    }
 }
 
 fn listener(port: &Port) -> Listener {
