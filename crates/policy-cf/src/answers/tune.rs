@@ -5,6 +5,7 @@
 use super::ports::{self, Port};
 use super::{Given, carry, greet, manners};
 use crate::machine::Machine;
+use crate::options::Options;
 use crate::read::values::number;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -229,7 +230,7 @@ fn retry(machine: &Machine<'_>) -> Retry {
 fn paths(machine: &Machine<'_>, given: &Given) -> Paths {
     let (spool, run) = match &given.data {
         Some(data) => (joined(data, b"spool"), joined(data, b"run")),
-        None => (spool_of(value(machine, "QueueDirectory").unwrap_or(QUEUE)), RUN.to_vec()),
+        None => (spool_of(&machine.config.options), RUN.to_vec()),
     };
     Paths { spool: spool.into(), run: run.into(), read: read(machine) }
 }
@@ -239,8 +240,11 @@ fn joined(folder: &[u8], name: &[u8]) -> Vec<u8> {
     [folder, b"/", name].concat()
 }
 
-/// Our spool for a queue folder: inside it; for a pattern (`/var/spool/mqueue/q*`) beside the folders that it names.
-fn spool_of(queue: &[u8]) -> Vec<u8> {
+/// Our spool for the queue folder of a configuration: inside it; for a pattern (`/var/spool/mqueue/q*`) beside the folders that
+/// it names.
+#[must_use]
+pub fn spool_of(options: &Options) -> Vec<u8> {
+    let queue = options.values.get("QueueDirectory").map_or(QUEUE, Vec::as_slice);
     if queue.ends_with(b"*") {
         return joined(folder_of(queue), SPOOL);
     }
