@@ -317,18 +317,6 @@ fn recipients_are_routed_or_refused() {
 }
 
 #[test]
-fn a_mailer_rewrites_senders_of_the_envelope_only_where_it_says_so() {
-    let policy = open(CF);
-    let place = policy.settings().mailers.iter().position(|mailer| &*mailer.name == b"esmtp");
-    let mailer = MailerId(u8::try_from(place.unwrap()).unwrap());
-    let named = |is_sender, is_header| {
-        let side = AddressSide { is_sender, is_header };
-        String::from_utf8(policy.rewrite(b"u@in.example.test", mailer, side).unwrap().into())
-    };
-    assert_eq!(named(true, false).unwrap(), "u@masked.test");
-    assert_eq!(named(true, true).unwrap(), "u@in.example.test");
-    assert_eq!(named(false, false).unwrap(), "u@in.example.test");
-}
 
 #[test]
 fn an_alias_stands_for_its_members() {

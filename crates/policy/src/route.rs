@@ -23,15 +23,6 @@ pub struct Route {
     pub expands: bool,
 }
 
-/// Whose address it is, and where it stands: mailers rewrite the four kinds differently.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AddressSide {
-    /// A sender's; else a recipient's.
-    pub is_sender: bool,
-    /// In a header field; else in the envelope.
-    pub is_header: bool,
-}
-
 /// One recipient that an expansion came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipient {

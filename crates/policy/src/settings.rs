@@ -10,7 +10,7 @@ mod limits;
 mod manners;
 mod timeouts;
 
-pub use limits::{BODY_INLINE_BYTES_MAX, FRAME_BYTES_MAX, Limits};
+pub use limits::{BODY_INLINE_BYTES_MAX, DRESSED_BYTES_MAX, FRAME_BYTES_MAX, Limits};
 pub use manners::{Manners, Modifiers, Offers, Privacy, Questions, Quirks};
 pub use timeouts::{Retry, Timeouts};
 
@@ -33,6 +33,9 @@ pub struct Settings {
     pub answers_vrfy: bool,
     /// See `answers_vrfy`.
     pub answers_expn: bool,
+    /// Whether messages are stored as they came, and the policy is asked for header and addresses before each try
+    /// ([`crate::Policy::dress`]).
+    pub dresses_mail: bool,
     /// How the server behaves towards those who talk to it.
     pub manners: Manners,
     /// Bounds on everything.
@@ -140,6 +143,7 @@ impl Default for Settings {
             offers_dsn: true,
             answers_vrfy: false,
             answers_expn: false,
+            dresses_mail: false,
             manners: Manners::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),

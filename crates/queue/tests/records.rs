@@ -2,7 +2,7 @@
 //! is read is an error, never a panic.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 
-use policy::{MailerId, Route};
+use policy::{MailerId, Resolved, Route};
 use proptest::{collection::vec, option, prelude::*};
 use queue::{
     ADDRESS_BYTES_MAX, Added, BodyKind, DropReason, Envelope, Hold, Note, Notify, Origin, Purpose,
@@ -32,7 +32,15 @@ fn recipient() -> impl Strategy<Value = Recipient> {
 
 fn origin() -> impl Strategy<Value = Origin> {
     let facts = (octets(), octets(), octets(), octets(), octets());
-    (facts, option::of(any::<u32>()), any::<u8>()).prop_map(|(facts, uid, daemon)| Origin {
+    let resolved = prop::sample::select(vec![
+        Resolved::Ok,
+        Resolved::Fail,
+        Resolved::Temporary,
+        Resolved::Forged,
+    ]);
+    let macros = vec((octets(), octets()), 0..3);
+    let rest = (option::of(any::<u32>()), any::<u8>(), resolved, macros);
+    (facts, rest).prop_map(|(facts, (uid, daemon, resolved, macros))| Origin {
         client_name: facts.0,
         client_address: facts.1,
         hello: facts.2,
@@ -40,6 +48,8 @@ fn origin() -> impl Strategy<Value = Origin> {
         user: facts.4,
         uid,
         daemon,
+        resolved,
+        macros,
     })
 }
 

@@ -49,6 +49,7 @@ pub(super) fn settings(
         offers_dsn: !has(b"noreceipts"),
         answers_vrfy: !(is_away || has(b"novrfy")),
         answers_expn: !(is_away || has(b"noexpn")),
+        dresses_mail: true,
         manners: manners::manners(machine, &privacy),
         limits: limits(machine),
         timeouts: timeouts(machine),

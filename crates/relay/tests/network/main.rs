@@ -129,6 +129,7 @@ fn job(address: SocketAddr, number: u64, recipients: &[&str]) -> Job {
         ret: None,
         envelope_id: None,
         created_s: 0,
+        story: None,
     };
     Job { batch, way: Way::Smtp { port: 25 }, connections_max: 1, body: Body::Bytes(text.into()) }
 }
