@@ -29,9 +29,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
-use policy::{
-    Dress, Dressed, Expansion, Policy, Question, Refusal, Route, Settings, Verdict,
-};
+use policy::{Dress, Dressed, Expansion, Policy, Question, Refusal, Route, Settings, Verdict};
 
 /// What answers one question at a time.
 pub struct Engine {

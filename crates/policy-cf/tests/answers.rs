@@ -1,10 +1,7 @@
 //! A sendmail.cf as a policy: every question, refusals as sendmail words them, and engines that forget.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may stop")]
 
-use policy::{
-    AddressSide, Ask, Facts, MailerId, Origin, Policy, Question, Refusal, Resolved, Transport,
-    Verdict,
-};
+use policy::{Ask, Facts, Origin, Policy, Question, Refusal, Resolved, Transport, Verdict};
 use policy_cf::load;
 use policy_cf::options::Options;
 use policy_cf::{
@@ -315,8 +312,6 @@ fn recipients_are_routed_or_refused() {
     }
     assert_eq!(policy.route(b"unknown").unwrap_err().code, 550);
 }
-
-#[test]
 
 #[test]
 fn an_alias_stands_for_its_members() {

@@ -17,8 +17,8 @@ mod verdict;
 pub use dress::{Dress, Dressed, Story};
 pub use question::{Ask, Facts, Macros, Origin, Parameters, Question, Resolved};
 pub use route::{
-    Carriage, Expansion, LmtpPlace, MailboxPlace, Mailer, MailerFlags, MailerId,
-    Program, Recipient, RefusedMember, Route, Transport,
+    Carriage, Expansion, LmtpPlace, MailboxPlace, Mailer, MailerFlags, MailerId, Program,
+    Recipient, RefusedMember, Route, Transport,
 };
 pub use settings::Settings;
 pub use verdict::{Acceptance, Refusal, Verdict};

@@ -99,6 +99,12 @@ impl MailerFlags {
         if flag < 128 { Self(self.0 | 1_u128.wrapping_shl(flag_place(flag))) } else { self }
     }
 
+    /// Without a flag.
+    #[must_use]
+    pub const fn without(self, flag: u8) -> Self {
+        if flag < 128 { Self(self.0 & !1_u128.wrapping_shl(flag_place(flag))) } else { self }
+    }
+
     /// Whether a flag is in.
     #[must_use]
     pub const fn has(self, flag: u8) -> bool {

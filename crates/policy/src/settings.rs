@@ -15,6 +15,7 @@ pub use manners::{Manners, Modifiers, Offers, Privacy, Questions, Quirks};
 pub use timeouts::{Retry, Timeouts};
 
 /// Everything that is decided once a configuration.
+#[expect(clippy::struct_excessive_bools, reason = "each is a claim of its own")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// Our own name, in the greeting, in Received fields and in EHLO (`$j`).

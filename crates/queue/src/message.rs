@@ -20,7 +20,7 @@ pub const ADDRESS_BYTES_MAX: usize = 4096;
 pub const FACT_BYTES_MAX: usize = 1024;
 
 /// The most macros of an origin.
-pub(crate) const MACROS_MAX: usize = 64;
+pub const MACROS_MAX: usize = 64;
 
 /// The version that [`Envelope::encode`] writes.
 const VERSION: u8 = 2;

@@ -72,6 +72,8 @@ pub enum Body {
     Bytes(Bytes),
     /// In a file that was handed over open; read by position.
     File {
+        /// What stands before it: fields, with CR LF line ends.
+        head: Bytes,
         /// The open file.
         file: File,
         /// Where the message begins, in octets.

@@ -206,7 +206,8 @@ impl Connection {
         let timeout = Duration::from_secs(self.timeouts.data_s.into());
         match body {
             Body::Bytes(bytes) => self.session.write_body(bytes),
-            Body::File { file, start, size } => {
+            Body::File { head, file, start, size } => {
+                self.session.write_body(head);
                 let mut piece = std::mem::take(&mut self.piece);
                 piece.resize(PIECE_BYTES, 0);
                 let (mut at, mut left) = (*start, *size);

@@ -14,7 +14,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use policy::settings::{Modifiers, Offers, Quirks};
-use policy::{Ask, Facts, Origin, Question, Refusal, Verdict};
+use policy::{Ask, Facts, Macros, Origin, Question, Refusal, Verdict};
 use wire::QueueId;
 use wire::command::{Command, Fault, Verb};
 use wire::date::Date;
@@ -222,6 +222,12 @@ impl Session {
     #[must_use]
     pub fn origin(&self) -> &Origin {
         &self.facts.origin
+    }
+
+    /// What rule sets set for the rest of the session.
+    #[must_use]
+    pub fn macros(&self) -> &Macros {
+        &self.facts.macros
     }
 
     /// The listener that took the connection.

@@ -148,7 +148,12 @@ impl House {
         for parcel in parcels {
             let body = match &parcel.body {
                 ParcelBody::Inline(octets) => Body::Bytes(octets),
-                ParcelBody::Large(file, size) => Body::File { file, start: 0, size: *size },
+                ParcelBody::Large(file, size) => {
+                    let head = parcel.wish.head.as_ref();
+                    let start = head.map_or(0, |head| head.text_at);
+                    let head = head.map_or(b"".as_slice(), |head| &head.header);
+                    Body::File { head, file, start, size: size.saturating_sub(start) }
+                }
             };
             for recipient in &parcel.wish.batch.recipients {
                 jobs.push(Job {
@@ -194,7 +199,11 @@ impl House {
         });
         let agent = Agent {
             program,
-            flags: mailer.carriage.flags,
+            // With a policy that dresses mail, the way back is in the header already.
+            flags: match self.settings.dresses_mail {
+                true => mailer.carriage.flags.without(b'P'),
+                false => mailer.carriage.flags,
+            },
             line_end: &mailer.carriage.line_end,
             home: self.home.as_deref(),
             our_name: &self.settings.host_name,

@@ -325,17 +325,17 @@ impl Conversation {
             notify: notify(recipient.notify),
             original: recipient.original.clone(),
         });
-        let client_address = match self.session.origin() {
-            Origin::Client { peer, .. } => shown(peer.ip()),
-            Origin::User { .. } | Origin::Ourselves => Box::default(),
-        };
         Envelope {
             id: message.id,
             created_s: message.began.unix_s,
             purpose: Purpose::Mail,
             sender: message.sender.clone(),
             recipients: recipients.collect(),
-            size_bytes: message.size_bytes,
+            size_bytes: if settings.dresses_mail {
+                message.logged_bytes
+            } else {
+                message.size_bytes
+            },
             body: match message.body_kind {
                 Some(BodyKind::EightBit) => queue::BodyKind::EightBit,
                 Some(BodyKind::SevenBit) | None => queue::BodyKind::SevenBit,
@@ -346,18 +346,44 @@ impl Conversation {
                 Ret::Headers => Return::Headers,
             }),
             envelope_id: message.envelope_id.clone(),
-            origin: queue::Origin {
-                client_name: Box::default(),
-                client_address,
-                hello: message.hello.clone(),
-                protocol: message.protocol.as_bytes().into(),
-                user: Box::default(),
-                uid: None,
-                daemon: 0,
-            },
+            origin: self.origin(message),
             quarantine: message.quarantine.clone(),
             mailers_mark: queue::mailers_mark(&settings.mailers),
         }
+    }
+
+    /// Where a message came from, with what trace fields will tell if they are made later.
+    fn origin(&self, message: &Message) -> queue::Origin {
+        let mut origin = queue::Origin {
+            hello: message.hello.clone(),
+            protocol: message.protocol.as_bytes().into(),
+            daemon: self.session.daemon(),
+            ..queue::Origin::default()
+        };
+        let dresses_mail = self.terms.settings.dresses_mail;
+        match self.session.origin() {
+            Origin::Client { peer, name, resolved, .. } => {
+                origin.client_address = shown(peer.ip());
+                if dresses_mail {
+                    origin.client_name.clone_from(name);
+                    origin.resolved = *resolved;
+                }
+            }
+            Origin::User { name, .. } if dresses_mail => {
+                let name = [name, b"@localhost".as_slice()].concat();
+                origin.macros.push((b"_"[..].into(), name.into()));
+            }
+            Origin::User { .. } | Origin::Ourselves => {}
+        }
+        if dresses_mail {
+            let fits = |(name, value): &&(Box<[u8]>, Box<[u8]>)| {
+                name.len().max(value.len()) <= queue::FACT_BYTES_MAX
+            };
+            let most = queue::MACROS_MAX.saturating_sub(origin.macros.len());
+            let set = self.session.macros().iter().filter(fits).take(most);
+            origin.macros.extend(set.cloned());
+        }
+        origin
     }
 }
 

@@ -15,6 +15,9 @@ const INDENT: &[u8] = b"        ";
 /// Addresses of one header that are rewritten: rules take time.
 const ADDRESSES_MAX: usize = 1000;
 
+/// Octets among which the end of a name is looked for.
+const NAME_OCTETS_MAX: usize = 4096;
+
 /// How much of a header may still be rewritten.
 #[derive(Debug)]
 pub(super) struct Budget(usize);
@@ -50,7 +53,7 @@ pub(super) fn write(
     let most = line_max(machine, work);
     let mut rest = list.value.get(blanks..).unwrap_or_default();
     let mut is_first = true;
-    while let Some((name, behind)) = next(machine, rest) {
+    while let Some((name, behind)) = next(machine, rest, budget) {
         rest = behind;
         let name = rewritten(machine, work, list.is_sender, name, budget);
         if name.is_empty() {
@@ -90,17 +93,25 @@ fn is_gap(octet: u8) -> bool {
     is_blank(octet) || octet == b','
 }
 
-/// The next name of a list and what is behind it: up to a comma that stands in no quotes, comments or brackets.
-fn next<'v>(machine: &mut Machine<'_>, text: &'v [u8]) -> Option<(&'v [u8], &'v [u8])> {
+/// The next name of a list and what is behind it: up to a comma that stands in no quotes, comments or brackets. All of it,
+/// once nothing is rewritten any more.
+fn next<'v>(
+    machine: &mut Machine<'_>,
+    text: &'v [u8],
+    budget: &Budget,
+) -> Option<(&'v [u8], &'v [u8])> {
     let gap = text.iter().take_while(|octet| is_gap(**octet)).count();
     let text = text.get(gap..).filter(|text| !text.is_empty())?;
+    if budget.0 == 0 {
+        return Some((text, b""));
+    }
     let base = machine.config.arena.len();
     let mut end = 0_usize;
     loop {
         let mut tokens = Vec::new();
         let rest = text.get(end..).unwrap_or_default();
         // Octets that mean something to rules mean nothing here.
-        let safe = super::clean(rest);
+        let safe = super::clean(rest.get(..NAME_OCTETS_MAX).unwrap_or(rest));
         let (_, stopped) = machine.scan(&safe, ScanTable::Outside, b',', &mut tokens);
         machine.config.arena.cut(base);
         end = end.saturating_add(stopped).min(text.len());
@@ -142,7 +153,7 @@ fn rewritten(
         machine.remote_name_as(&safe, work.mailer, side, manner);
     super::quiet(machine);
     let text: Vec<u8> = unquoted(&text).filter(|octet| !matches!(octet, b'\r' | b'\n')).collect();
-    let marks = |text: &[u8]| text.iter().filter(|octet| **octet == b'?').count();
+    let marks = |text: &[u8]| text.split(|octet| *octet == b'?').count();
     // Octets that rules can't bear stood in the address itself, not in a name or comment beside it.
     if is_odd && marks(&text) != marks(name) { name.to_vec() } else { text }
 }

@@ -101,9 +101,10 @@ fn no_recipient_action(machine: &Machine<'_>, work: &Work<'_>, own: &mut Vec<Fie
         own.push(Field { name: name.to_vec(), kind, condition, text: Text::Own(text) });
     };
     let is_smtp = !work.story.protocol.is_empty();
-    let shown = work.story.recipients.iter().map(|address| {
-        if is_smtp { [b"<", &**address, b">"].concat() } else { address.to_vec() }
-    });
+    let shown =
+        work.story.recipients.iter().map(|address| {
+            if is_smtp { [b"<", &**address, b">"].concat() } else { address.to_vec() }
+        });
     match action.as_slice() {
         b"add-to" => add(b"To", &shown.collect::<Vec<_>>().join(b", ".as_slice())),
         b"add-apparently-to" => shown.for_each(|address| add(b"Apparently-To", &address)),
@@ -180,8 +181,7 @@ pub(super) fn write(machine: &mut Machine<'_>, work: &Work<'_>, fields: Vec<Fiel
         }
         let is_made = !matches!(field.text, Text::Own(_));
         let text = match field.text {
-            Text::Own(text) => text,
-            Text::Made(text) => text,
+            Text::Own(text) | Text::Made(text) => text,
             Text::Template(template) => machine.expand(&template),
         };
         if is_made && text.trim_ascii().is_empty() {
