@@ -195,10 +195,11 @@ impl House {
         let limits = self.settings.borrow().limits;
         let id = self.ids.mint();
         let dresses = self.settings.borrow().dresses_mail;
-        let mut body = match dresses {
+        let mut body = if dresses {
             // Trace fields are made when it is handed on.
-            true => Vec::new(),
-            false => submission::received(&self.settings.borrow(), uid, &submission, id),
+            Vec::new()
+        } else {
+            submission::received(&self.settings.borrow(), uid, &submission, id)
         };
         let mut large: Option<LargeBody> = None;
         let mut size_bytes = 0_u64;

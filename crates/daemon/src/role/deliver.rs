@@ -200,9 +200,10 @@ impl House {
         let agent = Agent {
             program,
             // With a policy that dresses mail, the way back is in the header already.
-            flags: match self.settings.dresses_mail {
-                true => mailer.carriage.flags.without(b'P'),
-                false => mailer.carriage.flags,
+            flags: if self.settings.dresses_mail {
+                mailer.carriage.flags.without(b'P')
+            } else {
+                mailer.carriage.flags
             },
             line_end: &mailer.carriage.line_end,
             home: self.home.as_deref(),

@@ -195,16 +195,14 @@ impl House {
 
     /// Gives a parcel to who carries it.
     pub(super) fn hand_over(&mut self, ward: Option<Ward>, parcel: Parcel) {
-        match ward {
-            None => match self.carriers.relay() {
-                Some(relay) => relay.take(parcel),
-                // It ended meanwhile: nobody's fault but ours, the batch is tried again soon.
-                None => {
-                    let batches = vec![parcel.wish.batch.id];
-                    self.step(Input::LinkDown { batches, has_crashed: false });
-                }
-            },
-            Some(ward) => self.carry_by_child(ward, parcel),
+        if let Some(ward) = ward {
+            self.carry_by_child(ward, parcel);
+        } else if let Some(relay) = self.carriers.relay() {
+            relay.take(parcel);
+        } else {
+            // It ended meanwhile: nobody's fault but ours, the batch is tried again soon.
+            let batches = vec![parcel.wish.batch.id];
+            self.step(Input::LinkDown { batches, has_crashed: false });
         }
     }
 

@@ -117,7 +117,7 @@ fn stored_header(body: &ParcelBody) -> Option<Vec<u8>> {
 fn fields_of(message: &[u8]) -> &[u8] {
     let mut fields = Fields::new(message);
     let mut last = 0;
-    while let Some(field) = fields.next() {
+    for field in fields.by_ref() {
         last = field.whole.len();
     }
     let mut length = message.len().saturating_sub(fields.rest().len());
