@@ -14,7 +14,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use policy::settings::{Modifiers, Offers, Quirks};
-use policy::{Ask, Facts, Macros, Origin, Question, Refusal, Verdict};
+use policy::{Ask, Facts, Origin, Question, Refusal, Verdict};
 use wire::QueueId;
 use wire::command::{Command, Fault, Verb};
 use wire::date::Date;
@@ -224,10 +224,10 @@ impl Session {
         &self.facts.origin
     }
 
-    /// What rule sets set for the rest of the session.
+    /// What is known of the peer and of the transaction.
     #[must_use]
-    pub fn macros(&self) -> &Macros {
-        &self.facts.macros
+    pub fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     /// The listener that took the connection.
