@@ -299,7 +299,7 @@ fn eight_bits_in_a_name_stay_as_they_are() {
 #[test]
 fn blind_copies_are_not_shown() {
     let text = header(&cf(), "esmtp", "Bcc: x@y.test\n", story("bob", &["x@y.test"]));
-    assert!(text.ends_with("Bcc: \n"), "{text}");
+    assert!(text.ends_with("Bcc:\n"), "{text}");
     let text = header(&cf(), "esmtp", "Subject: s\n", story("bob", &["x@y.test"]));
     assert!(text.ends_with("Subject: s\nTo: undisclosed-recipients:;\n"), "{text}");
 }

@@ -190,7 +190,7 @@ pub(super) fn write(machine: &mut Machine<'_>, work: &Work<'_>, fields: Vec<Fiel
         if field.kind.has(Kind::BLIND) {
             if !has_visible {
                 out.extend_from_slice(&field.name);
-                out.extend_from_slice(b": \r\n");
+                out.extend_from_slice(b":\r\n");
             }
             continue;
         }
