@@ -430,9 +430,7 @@ impl Reader {
         check_right(machine, &right, wildcards, complaints);
         let Some(set) = self.set else { return };
         let rule = compile(left, right, line, &machine.config.arena);
-        if let Some(rules) = Arc::make_mut(&mut machine.config.sets).rules.get_mut(set) {
-            rules.push(rule);
-        }
+        Arc::make_mut(&mut machine.config.sets).push(set, rule);
     }
 }
 
