@@ -187,6 +187,8 @@ pub struct Machine<'w> {
     pub(crate) hosts: BTreeMap<Vec<u8>, Answer>,
     pub(crate) spare: Vec<Vec<Token>>,
     pub(crate) steps: u64,
+    /// The wildcards of the rule that matched last.
+    pub(crate) binds: crate::rules::Binds,
     /// Room for the text of phrases.
     pub(crate) phrase: Vec<u8>,
 }
@@ -212,6 +214,7 @@ impl<'w> Machine<'w> {
             hosts: BTreeMap::new(),
             spare: Vec::new(),
             steps: 0,
+            binds: crate::rules::Binds::default(),
             phrase: Vec::new(),
         }
     }

@@ -1,5 +1,6 @@
 //! The rule machine: patterns compiled at load, matched with sendmail's backtracking, right sides carried out.
 
+mod effect;
 mod gate;
 mod look_up;
 mod names;
@@ -7,11 +8,13 @@ mod pattern;
 mod rewrite;
 
 pub use names::SetFound;
+pub(crate) use pattern::Binds;
 pub use pattern::{Bind, Op, Pattern};
 
 use crate::token::{Arena, Token};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use effect::Effect;
 use gate::{Gate, Sum};
 use names::SetNames;
 
@@ -43,17 +46,8 @@ pub struct Rule {
     pub pattern: Pattern,
     /// The line of the configuration.
     pub line: u32,
-    /// What the right side needs.
-    pub needs: Needs,
-}
-
-/// What a right side holds beside text and positions, so that no pass is made in vain.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Needs {
-    /// `$[` or `$(`, here or in what is put in.
-    pub look_ups: bool,
-    /// `$>`.
-    pub calls: bool,
+    /// The right side compiled.
+    pub(crate) effect: Effect,
 }
 
 /// The rules of one set, and beside them what tells which of them are worth a try.
@@ -143,15 +137,7 @@ pub fn decimal(number: usize) -> Vec<u8> {
 /// Builds a rule of its two sides.
 #[must_use]
 pub fn compile(left: Vec<Token>, right: Vec<Token>, line: u32, arena: &Arena) -> Rule {
-    use crate::token::meta;
-    let mut needs = Needs::default();
-    for token in &right {
-        match token.lead {
-            meta::HOST_BEGIN | meta::LOOKUP_BEGIN => needs.look_ups = true,
-            meta::CALL => needs.calls = true,
-            _ => {}
-        }
-    }
     let pattern = Pattern::compile(&left, arena);
-    Rule { left: left.into(), right: right.into(), pattern, line, needs }
+    let effect = Effect::compile(&right, arena);
+    Rule { left: left.into(), right: right.into(), pattern, line, effect }
 }

@@ -128,9 +128,14 @@ impl Pattern {
         self.ops.iter().filter_map(|op| if let Op::Deferred(id) = op { Some(*id) } else { None })
     }
 
-    /// Matches the whole of `tokens`.
-    pub(crate) fn matches(&self, tokens: &[Token], ground: &mut Ground<'_>) -> Option<Binds> {
-        let mut binds = Binds::default();
+    /// Matches the whole of `tokens`; what the wildcards took is then in `binds`.
+    pub(crate) fn matches(
+        &self,
+        tokens: &[Token],
+        binds: &mut Binds,
+        ground: &mut Ground<'_>,
+    ) -> Option<()> {
+        binds.count = 0;
         let (mut op_at, mut at) = (0_usize, 0_usize);
         loop {
             ground.step(1);
@@ -141,14 +146,14 @@ impl Pattern {
             let token = tokens.get(at).copied();
             let Some(op) = op else {
                 if token.is_none() {
-                    return Some(binds);
+                    return Some(());
                 }
-                (op_at, at) = self.back_up(tokens, &mut binds, ground)?;
+                (op_at, at) = self.back_up(tokens, binds, ground)?;
                 continue;
             };
             let next = match (op, token) {
                 (Op::Any, _) => {
-                    self.stretch(Bind { op: op_at, first: at, end: at }, tokens, &mut binds, ground)
+                    self.stretch(Bind { op: op_at, first: at, end: at }, tokens, binds, ground)
                 }
                 (Op::Nothing, _) => Some(at),
                 (_, None) => None,
@@ -166,7 +171,7 @@ impl Pattern {
                 }
                 (Op::Some, Some(_)) => {
                     let end = at.saturating_add(1);
-                    self.stretch(Bind { op: op_at, first: at, end }, tokens, &mut binds, ground)
+                    self.stretch(Bind { op: op_at, first: at, end }, tokens, binds, ground)
                 }
                 (Op::One | Op::NotClass(_), Some(_)) => {
                     let end = at.saturating_add(1);
@@ -186,7 +191,7 @@ impl Pattern {
                 at = next;
                 op_at = op_at.saturating_add(1);
             } else {
-                (op_at, at) = self.back_up(tokens, &mut binds, ground)?;
+                (op_at, at) = self.back_up(tokens, binds, ground)?;
             }
         }
     }

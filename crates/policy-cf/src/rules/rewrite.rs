@@ -1,7 +1,8 @@
 //! Running a rule set over tokens: try each rule, put in what it says, call what it calls (manual, section 5.1).
 
+use super::effect::{Next, Part};
 use super::gate::Sum;
-use super::pattern::{Binds, Ground};
+use super::pattern::Ground;
 use super::{CALL_DEPTH_MAX, CALLS_MAX, ROUNDS_MAX, Rule, RuleSet};
 use crate::machine::{Event, Machine, ScanTable, exit, strip_quotes};
 use crate::token::{ARENA_OCTETS_MAX, TOKENS_MAX, Token, meta};
@@ -17,13 +18,6 @@ struct Run {
     status: u8,
     /// How many tokens there may be: counted from the caller's first token, as sendmail counts.
     room: usize,
-}
-
-/// Where a rule set goes on after a rule that matched.
-enum Next {
-    Same,
-    Following,
-    Return,
 }
 
 impl Machine<'_> {
@@ -115,26 +109,26 @@ impl Machine<'_> {
                 self.say_infinite(run.set, index, tokens.get(run.from..).unwrap_or_default());
                 break;
             }
-            let Some(binds) = self.try_rule(rule, here) else {
+            if !self.try_rule(rule, here) {
                 if tries_shown {
                     self.out.extend_from_slice(b"----- rule fails\n");
                 }
                 index = index.saturating_add(1);
                 rounds = 0;
                 continue;
-            };
-            let next = self.next_after(rule);
-            if let Err(status) = self.apply(tokens, run, (index, rule), &binds) {
+            }
+            if let Err(status) = self.apply(tokens, run, (index, rule)) {
                 return Some(status);
             }
-            if !matches!(next, Next::Same) {
-                index = index.saturating_add(1);
-                rounds = 0;
+            match rule.effect.next {
+                Next::Same => {}
+                Next::Following => {
+                    index = index.saturating_add(1);
+                    rounds = 0;
+                }
+                Next::Return => break,
             }
             sum = Sum::of(tokens.get(run.from..).unwrap_or_default());
-            if matches!(next, Next::Return) {
-                break;
-            }
         }
         None
     }
@@ -168,7 +162,8 @@ impl Machine<'_> {
         }
     }
 
-    fn try_rule(&mut self, rule: &Rule, tokens: &[Token]) -> Option<Binds> {
+    /// Whether a rule matches; its wildcards are then in `binds`.
+    fn try_rule(&mut self, rule: &Rule, tokens: &[Token]) -> bool {
         if self.debug.is(21, 2) {
             self.show_deferred(rule);
         }
@@ -182,7 +177,7 @@ impl Machine<'_> {
             steps: &mut self.steps,
             phrase: &mut self.phrase,
         };
-        rule.pattern.matches(tokens, &mut ground)
+        rule.pattern.matches(tokens, &mut self.binds, &mut ground).is_some()
     }
 
     fn show_deferred(&mut self, rule: &Rule) {
@@ -195,34 +190,27 @@ impl Machine<'_> {
         }
     }
 
-    fn next_after(&mut self, rule: &Rule) -> Next {
-        if self.debug.is(21, 12) {
-            self.out.extend_from_slice(b"-----rule matches:");
-            self.show_tokens(&rule.right);
-        }
-        match rule.right.first().map(|token| token.lead) {
-            Some(meta::USER) => Next::Following,
-            Some(meta::HOST) => Next::Return,
-            _ => Next::Same,
-        }
-    }
-
     /// Puts the right side in place of what matched.
     fn apply(
         &mut self,
         tokens: &mut Vec<Token>,
         run: &mut Run,
         (index, rule): (usize, &Rule),
-        binds: &Binds,
     ) -> Result<(), u8> {
+        if self.debug.is(21, 12) {
+            self.out.extend_from_slice(b"-----rule matches:");
+            self.show_tokens(&rule.right);
+        }
         self.note(|machine| {
             let texts = machine.texts(tokens.get(run.from..).unwrap_or_default());
             Event::Matched(run.set, index, texts)
         });
         let mut new = self.spare.pop().unwrap_or_default();
         new.clear();
-        let done = self.fill(tokens, run, rule, binds, &mut new);
-        if done.is_ok() {
+        let done = self.fill(tokens, run, rule, &mut new);
+        if done.is_ok() && run.from == 0 {
+            core::mem::swap(tokens, &mut new);
+        } else if done.is_ok() {
             tokens.truncate(run.from);
             tokens.extend_from_slice(&new);
         }
@@ -251,61 +239,53 @@ impl Machine<'_> {
         tokens: &[Token],
         run: &mut Run,
         rule: &Rule,
-        binds: &Binds,
         new: &mut Vec<Token>,
     ) -> Result<bool, u8> {
-        let needs = rule.needs;
+        let mut marks = rule.effect.marks;
         let matched = tokens.get(run.from..).unwrap_or_default();
-        let skip = match rule.right.first().map(|token| token.lead) {
-            Some(meta::USER | meta::HOST) => 1,
-            _ => 0,
-        };
-        let (mut look_ups, mut calls) = (needs.look_ups, needs.calls);
-        for token in rule.right.iter().skip(skip).copied() {
-            match token.lead {
-                meta::POSITION => {
-                    let digit = self.config.arena.text(token).get(1).copied().unwrap_or(0);
-                    let place = usize::from(digit.wrapping_sub(b'1'));
-                    let Some(bind) = binds.get(place) else {
-                        let name = self.config.sets.name(run.set);
-                        let text = [
-                            b"554 5.3.5 rewrite: ruleset ",
-                            name.as_slice(),
-                            b": replacement $",
-                            &[digit],
-                            b" out of bounds",
-                        ];
-                        self.system_error(&text.concat(), None);
+        for part in &rule.effect.parts {
+            match part {
+                Part::Token(token) => new.push(*token),
+                Part::Position(digit) => {
+                    let Some(bind) = self.binds.get(usize::from(digit.wrapping_sub(b'1'))) else {
+                        self.say_unbound(run.set, *digit);
                         return Err(exit::CONFIG);
                     };
                     let part = matched.get(bind.first..bind.end).unwrap_or_default();
-                    for token in part {
-                        look_ups |= matches!(token.lead, meta::HOST_BEGIN | meta::LOOKUP_BEGIN);
-                        calls |= token.lead == meta::CALL;
-                    }
+                    marks.see(part);
                     new.extend_from_slice(part);
                 }
-                meta::DEFERRED => {
-                    let id = self.config.arena.text(token).get(1).copied().unwrap_or(0);
-                    self.deferred_value(id, new)?;
-                    look_ups = true;
-                    calls = true;
+                Part::Deferred(id) => {
+                    self.deferred_value(*id, new)?;
+                    marks.look_ups = true;
+                    marks.calls = true;
                 }
-                _ => new.push(token),
             }
             if new.len() >= run.room || self.config.arena.len() >= ARENA_OCTETS_MAX {
                 self.system_error(b"554 5.3.0 rewrite: expansion too long", None);
                 return Err(exit::DATAERR);
             }
         }
-        if look_ups {
+        if marks.look_ups {
             let status = self.look_ups(new, run.room)?;
-            calls = true;
+            marks.calls = true;
             if status != exit::OK {
                 run.status = status;
             }
         }
-        Ok(calls)
+        Ok(marks.calls)
+    }
+
+    fn say_unbound(&mut self, set: usize, digit: u8) {
+        let name = self.config.sets.name(set);
+        let text = [
+            b"554 5.3.5 rewrite: ruleset ",
+            name.as_slice(),
+            b": replacement $",
+            &[digit],
+            b" out of bounds",
+        ];
+        self.system_error(&text.concat(), None);
     }
 
     /// `$&x` in a right side: the value as tokens.
