@@ -36,7 +36,8 @@ fn open(transport: &Transport) -> Mailboxes {
 }
 
 fn job<'a>(user: &'a [u8], text: &'a [u8]) -> Job<'a> {
-    Job { sender: b"a@b.example", recipient: b"c@d.example", user, body: Body::Bytes(text) }
+    let body = Body::Bytes(text);
+    Job { sender: b"a@b.example", recipient: b"c@d.example", user, body, form: None }
 }
 
 fn status(outcome: &Outcome) -> Status {

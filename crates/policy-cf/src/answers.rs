@@ -18,6 +18,8 @@ mod moment;
 mod ports;
 mod tune;
 
+pub use tune::spool_of;
+
 use crate::expand::Outside;
 use crate::load::{self, Facts, Setting};
 use crate::machine::{Machine, exit};

@@ -154,6 +154,7 @@ pub struct Spoken {
 }
 
 /// A configuration at work.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact or a choice by itself")]
 pub struct Machine<'w> {
     /// What was read. Macros and classes change as rules run.
     pub config: Config,
@@ -175,6 +176,8 @@ pub struct Machine<'w> {
     pub replies: Vec<Vec<u8>>,
     /// What was said, in order, while somebody wants it (the system's log, a reply).
     pub journal: Option<Vec<Spoken>>,
+    /// What is wrong is kept in the journal and not shown (option ErrorMode).
+    pub holds_errors: bool,
     /// Events, while somebody wants them.
     pub events: Option<Vec<Event>>,
     /// Octets of the events since they were last taken.
@@ -207,6 +210,7 @@ impl<'w> Machine<'w> {
             status: exit::OK,
             replies: Vec::new(),
             journal: None,
+            holds_errors: false,
             events: None,
             event_octets: 0,
             is_over: false,
@@ -321,8 +325,10 @@ impl<'w> Machine<'w> {
             journal.push(Spoken::new(reply, line.clone(), is_system));
         }
         self.replies.push(reply.to_vec());
-        self.out.extend_from_slice(&line);
-        self.out.push(b'\n');
+        if !self.holds_errors {
+            self.out.extend_from_slice(&line);
+            self.out.push(b'\n');
+        }
     }
 
     /// A line with place and address in front, seven bits.

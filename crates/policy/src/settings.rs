@@ -6,10 +6,12 @@ use alloc::{boxed::Box, vec, vec::Vec};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
+mod eight_bit;
 mod limits;
 mod manners;
 mod timeouts;
 
+pub use eight_bit::{EightBit, EightBitMode, Passage};
 pub use limits::{BODY_INLINE_BYTES_MAX, FRAME_BYTES_MAX, Limits};
 pub use manners::{Manners, Modifiers, Offers, Privacy, Questions, Quirks};
 pub use timeouts::{Retry, Timeouts};
@@ -35,6 +37,8 @@ pub struct Settings {
     pub answers_expn: bool,
     /// How the server behaves towards those who talk to it.
     pub manners: Manners,
+    /// What becomes of octets above 127.
+    pub eight_bit: EightBit,
     /// Bounds on everything.
     pub limits: Limits,
     /// How long is waited.
@@ -165,6 +169,7 @@ impl Default for Settings {
             answers_vrfy: false,
             answers_expn: false,
             manners: Manners::default(),
+            eight_bit: EightBit::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             delivery_mode: DeliveryMode::default(),

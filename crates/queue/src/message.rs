@@ -249,9 +249,15 @@ impl Origin {
 /// meaning of the routes that were stored before: such recipients are routed again.
 #[must_use]
 pub fn mailers_mark(mailers: &[Mailer]) -> u32 {
+    mailer_names_mark(mailers.iter().map(|mailer| &*mailer.name))
+}
+
+/// [`mailers_mark`], for those who know the names only.
+#[must_use]
+pub fn mailer_names_mark(names: impl Iterator<Item: AsRef<[u8]>>) -> u32 {
     let mut mark = 0x811c_9dc5_u32;
-    for mailer in mailers {
-        for &octet in mailer.name.iter().chain(&[0]) {
+    for name in names {
+        for &octet in name.as_ref().iter().chain(&[0]) {
             mark = (mark ^ u32::from(octet)).wrapping_mul(0x0100_0193);
         }
     }

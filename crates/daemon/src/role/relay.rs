@@ -149,7 +149,8 @@ fn carry_for(descriptor: OwnedFd, relay: &Relay, settings: &Rc<RefCell<Settings>
                     Some(_) | None => return Err(LinkError::Garbled("no mailer of ours")),
                 };
                 let connections_max = mailer.map_or(1, |mailer| mailer.concurrency_max);
-                relay.submit(Job { batch: wish.batch, way, connections_max, body });
+                let carriage = mailer.map(|mailer| mailer.carriage.clone()).unwrap_or_default();
+                relay.submit(Job { batch: wish.batch, way, connections_max, body, carriage });
             }
             Ok(())
         });
