@@ -48,11 +48,10 @@ pub(crate) fn run(
     for complaint in flags.complaints.iter().filter(|_| !flags.names_configuration) {
         printer.line(complaint);
     }
-    if matches!(flags.mode, Mode::PrintQueue | Mode::HostStatus) && flags.names_configuration {
-        let status = crate::verify::look(words);
-        if status != 0 {
-            return ExitCode::from(status);
-        }
+    if let Some(config) = flags.config.as_deref()
+        && matches!(flags.mode, Mode::PrintQueue | Mode::RunQueue | Mode::HostStatus)
+    {
+        return of_queue(config, words, &flags, printer);
     }
     match flags.mode {
         Mode::Deliver if flags.names_configuration => {
@@ -71,6 +70,22 @@ pub(crate) fn run(
         }
         Mode::MakeAliases => crate::newaliases::run(words),
         Mode::HostStatus => ExitCode::SUCCESS,
+    }
+}
+
+/// `-bp`, `-q`, `-bh` with a configuration of sendmail's: of its queue.
+fn of_queue(config: &[u8], words: &[OsString], flags: &Flags, printer: &mut Printer) -> ExitCode {
+    let folder = match crate::verify::look(words) {
+        Ok(folder) => String::from_utf8_lossy(&folder).into_owned(),
+        Err(status) => return ExitCode::from(status),
+    };
+    let config = std::path::Path::new(OsStr::from_bytes(config));
+    match flags.mode {
+        Mode::PrintQueue => {
+            mailq::of_configuration(config, &flags.arguments, &folder, printer)
+        }
+        Mode::RunQueue => crate::submit::run_queue(config, &flags.arguments, printer),
+        _ => ExitCode::SUCCESS,
     }
 }
 

@@ -44,13 +44,19 @@ fn verify(run: &mut Run<'_>) -> Result<u8, u8> {
     Ok(run.machine.status)
 }
 
-/// Looks at the configuration that the words name, as every mode does first: errors, who calls, the queue folder. Gives the
-/// exit status; 0: go on.
-#[must_use]
-pub(crate) fn look(words: &[OsString]) -> u8 {
-    configured::with(words, b'p', |run| {
-        run.settle().and_then(|()| run.enter_queue()).err().unwrap_or(exit::OK)
-    })
+/// Looks at the configuration that the words name, as every mode does first: errors, who calls, the queue folder. Gives that
+/// folder.
+///
+/// # Errors
+/// The exit status it ends with.
+pub(crate) fn look(words: &[OsString]) -> Result<Vec<u8>, u8> {
+    let mut folder = Vec::new();
+    let status = configured::with(words, b'p', |run| {
+        let looked = run.settle().and_then(|()| run.enter_queue());
+        folder = run.machine.config.options.values.get("QueueDirectory").cloned().unwrap_or_default();
+        looked.err().unwrap_or(exit::OK)
+    });
+    if status == exit::OK { Ok(folder) } else { Err(status) }
 }
 
 fn show(run: &mut Run<'_>, expansion: &Expansion) {

@@ -168,12 +168,22 @@ fn not_taken(run: &mut Run<'_>, error: &JobError) {
 
 /// Takes the outcome of a try into the exit status; whether it is a failure of one of ours.
 fn count(run: &mut Run<'_>, parts: &[Part<'_>], attempt: &Attempt) -> bool {
-    if attempt.status.0 != 5 || !parts.iter().any(|part| part.id == attempt.id) {
-        return false;
+    let status = status(attempt).filter(|_| parts.iter().any(|part| part.id == attempt.id));
+    if let Some(status) = status {
+        run.machine.set_status(status);
     }
-    let known = STATUSES.iter().find(|(text, _)| attempt.text.starts_with(text));
-    run.machine.set_status(known.map_or(exit::UNAVAILABLE, |(_, status)| *status));
-    true
+    status.is_some()
+}
+
+/// The exit status of a failure; `None`: it is none.
+fn status(attempt: &Attempt) -> Option<u8> {
+    let known = || STATUSES.iter().find(|(text, _)| attempt.text.starts_with(text));
+    (attempt.status.0 == 5).then(|| known().map_or(exit::UNAVAILABLE, |(_, status)| *status))
+}
+
+/// The exit status of a run: that of the first failure.
+pub(super) fn status_of(attempts: &[Attempt]) -> u8 {
+    attempts.iter().find_map(status).unwrap_or(exit::OK)
 }
 
 /// The text as it is handed over.

@@ -3,6 +3,7 @@
 
 use crate::configured::Run;
 use policy_cf::expand::{Expansion, How, Member, State, expand};
+use policy_cf::machine::strip_quotes;
 use queue::{Controller, Recipient};
 
 /// Somebody who is to get the message.
@@ -12,10 +13,8 @@ pub(super) struct Outgoing {
     pub(super) address: Vec<u8>,
     /// The mailer's number.
     pub(super) mailer: usize,
-    /// The mailer's host.
-    pub(super) host: Vec<u8>,
-    /// The mailer's user.
-    pub(super) user: Vec<u8>,
+    /// The mailer's host and user, as routes have them.
+    pub(super) place: (Vec<u8>, Vec<u8>),
     /// Who it stands for is known later.
     pub(super) is_deferred: bool,
     /// Who gets the errors, where a list has an owner.
@@ -80,16 +79,16 @@ impl Recipients {
     fn enter(&mut self, run: &Run<'_>, expansion: &Expansion, member: &Member) {
         match (member.state, member.mailer) {
             (State::Deliverable | State::Deferred, Some(mailer)) => {
+                let controller = controller(expansion, member);
                 let owner = expansion.line(member).find_map(|member| member.owner.as_deref());
                 self.count = self.count.saturating_add(1);
                 self.outgoing.push(Outgoing {
                     address: member.address.to_vec(),
                     mailer,
-                    host: member.host.as_deref().unwrap_or_default().to_vec(),
-                    user: member.user.to_vec(),
+                    place: place(run, member, mailer, controller.as_ref()),
                     is_deferred: member.state == State::Deferred,
                     owner: owner.map(<[u8]>::to_vec),
-                    controller: controller(expansion, member),
+                    controller,
                 });
             }
             (State::Bad, mailer) => {
@@ -131,14 +130,37 @@ fn controller(expansion: &Expansion, member: &Member) -> Option<Controller> {
     })
 }
 
+/// Host and user of a route: for programs and files the login name in whose name they are used, and the command or the path;
+/// for those who live here the name without quotes.
+fn place(
+    run: &Run<'_>,
+    member: &Member,
+    mailer: usize,
+    controller: Option<&Controller>,
+) -> (Vec<u8>, Vec<u8>) {
+    let host = member.host.as_deref().unwrap_or_default().to_vec();
+    let Some(mailer) = run.machine.config.mailers.get(mailer) else {
+        return (host, member.user.to_vec());
+    };
+    let login = || controller.map(|controller| controller.login.to_vec()).unwrap_or_default();
+    let plain = strip_quotes(&member.user);
+    match mailer.name.as_slice() {
+        b"prog" => (login(), plain.strip_prefix(b"|").unwrap_or(&plain).to_vec()),
+        b"*file*" => (login(), plain),
+        _ if mailer.flags.has(b'w') || mailer.flags.has(b's') => (host, plain),
+        _ => (host, member.user.to_vec()),
+    }
+}
+
 impl Outgoing {
     /// As the queue keeps it.
     pub(super) fn queued(&self, notify: queue::Notify) -> Recipient {
         let mailer = u8::try_from(self.mailer).map_or(Recipient::UNROUTED, policy::MailerId);
+        let (host, user) = self.place.clone();
         let route = policy::Route {
             mailer,
-            host: self.host.clone().into(),
-            user: self.user.clone().into(),
+            host: host.into(),
+            user: user.into(),
             expands: self.is_deferred,
         };
         Recipient { address: self.address.clone().into(), route, notify, original: None, followed: None }

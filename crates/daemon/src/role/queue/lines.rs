@@ -16,7 +16,8 @@ pub(super) fn weight(event: &Event) -> (Severity, u8) {
         },
         Event::Held { .. } | Event::Released { .. } => (Severity::Notice, 5),
         Event::Dropped { .. } => (Severity::Notice, 3),
-        Event::DestinationDown { .. } | Event::DestinationUp { .. } => (Severity::Info, 9),
+        // sendmail has no such lines: below its debugging they would be news to those who read its log.
+        Event::DestinationDown { .. } | Event::DestinationUp { .. } => (Severity::Info, 10),
     }
 }
 
@@ -83,7 +84,8 @@ fn to_line(out: &mut Vec<u8>, to: &To, settings: &Settings) {
     out.extend_from_slice(b"to=");
     let (before, behind): (&[u8], &[u8]) = if to.is_bracketed { (b"<", b">") } else { (b"", b"") };
     for (number, address) in to.to.iter().enumerate() {
-        put(out, &[if number == 0 { b"" } else { b"," }, before, address, behind]);
+        let address = doubled(address);
+        put(out, &[if number == 0 { b"" } else { b"," }, before, &address, behind]);
     }
     if let Some(controller) = &to.controller {
         let numbers = format!(" ({}/{})", controller.uid, controller.gid);
@@ -110,6 +112,18 @@ fn to_line(out: &mut Vec<u8>, to: &To, settings: &Settings) {
         Stat::Discarded => put(out, &[b"discarded"]),
         Stat::Removed => put(out, &[b"removed by the operator"]),
     }
+}
+
+/// An address with its backslashes doubled, as sendmail's log has them: every other one is an escape.
+fn doubled(address: &[u8]) -> Vec<u8> {
+    let mut shown = Vec::with_capacity(address.len());
+    for &octet in address {
+        shown.push(octet);
+        if octet == b'\\' {
+            shown.push(octet);
+        }
+    }
+    shown
 }
 
 /// sendmail's priority: size, 30000 a recipient, 90000 a try (the defaults of its factors).
