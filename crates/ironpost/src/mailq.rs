@@ -86,11 +86,8 @@ impl Listing {
     fn add(&mut self, entry: &Listed) {
         self.count = self.count.saturating_add(1);
         // Writing into a string does not fail.
-        let written = if self.is_json {
-            json(&mut self.out, entry)
-        } else {
-            columns(&mut self.out, entry)
-        };
+        let written =
+            if self.is_json { json(&mut self.out, entry) } else { columns(&mut self.out, entry) };
         written.ok();
     }
 
@@ -142,7 +139,7 @@ fn columns(out: &mut String, entry: &Listed) -> std::fmt::Result {
         writeln!(out, "                 ({})", cut(&reason, REASON_LETTERS_MAX))?;
     }
     for recipient in &entry.recipients {
-        let recipient = address(recipient, entry.is_own);
+        let recipient = address(recipient, entry.is_own).replace('\\', "\\\\");
         writeln!(out, "\t\t\t\t\t {}", cut(&recipient, RECIPIENT_LETTERS_MAX))?;
     }
     Ok(())

@@ -49,7 +49,7 @@ pub(crate) fn run(
         printer.line(complaint);
     }
     if let Some(config) = flags.config.as_deref()
-        && matches!(flags.mode, Mode::PrintQueue | Mode::RunQueue | Mode::HostStatus)
+        && flags.mode.is_about_queue()
     {
         return of_queue(config, words, &flags, printer);
     }
@@ -69,24 +69,28 @@ pub(crate) fn run(
             ExitCode::SUCCESS
         }
         Mode::MakeAliases => crate::newaliases::run(words),
-        Mode::HostStatus => ExitCode::SUCCESS,
+        Mode::HostStatus | Mode::CountQueue => ExitCode::SUCCESS,
     }
 }
 
 /// `-bp`, `-q`, `-bh` with a configuration of sendmail's: of its queue.
 fn of_queue(config: &[u8], words: &[OsString], flags: &Flags, printer: &mut Printer) -> ExitCode {
-    let folder = match crate::verify::look(words) {
+    let is_run = flags.mode == Mode::RunQueue;
+    let folder = match crate::verify::look(words, is_run) {
         Ok(folder) => String::from_utf8_lossy(&folder).into_owned(),
         Err(status) => return ExitCode::from(status),
     };
     let config = std::path::Path::new(OsStr::from_bytes(config));
-    match flags.mode {
-        Mode::PrintQueue => {
-            mailq::of_configuration(config, &flags.arguments, &folder, printer)
-        }
-        Mode::RunQueue => crate::submit::run_queue(config, &flags.arguments, printer),
-        _ => ExitCode::SUCCESS,
+    if is_run {
+        return crate::submit::run_queue(config, &flags.arguments, printer);
     }
+    if flags.mode == Mode::PrintQueue {
+        return mailq::of_configuration(config, &flags.arguments, &folder, printer);
+    }
+    if flags.mode == Mode::CountQueue {
+        printer.line("Data unavailable: shared memory not updated");
+    }
+    ExitCode::SUCCESS
 }
 
 /// `-bd`, `-bD`: serves a configuration of sendmail's.

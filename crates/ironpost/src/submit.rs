@@ -71,11 +71,7 @@ pub(crate) fn run(words: &[OsString], flags: &Flags) -> u8 {
 }
 
 /// `-q`: tries all that is queued, once; the exit status tells of failures.
-pub(crate) fn run_queue(
-    config: &Path,
-    arguments: &[Argument],
-    printer: &mut Printer,
-) -> ExitCode {
+pub(crate) fn run_queue(config: &Path, arguments: &[Argument], printer: &mut Printer) -> ExitCode {
     match Job::start(config, arguments, Errand::Run).and_then(Job::finish) {
         Ok(attempts) => ExitCode::from(hand_over::status_of(&attempts)),
         Err(error) => printer.fail("sendmail", &error.to_string(), crate::exit::TEMPFAIL),
@@ -145,7 +141,18 @@ impl<'f> Submission<'f> {
         let recipients = Recipients::default();
         let is_looping = false;
         let class = 0;
-        Self { flags, id, created_s, error_mode, sender, message, head, class, recipients, is_looping }
+        Self {
+            flags,
+            id,
+            created_s,
+            error_mode,
+            sender,
+            message,
+            head,
+            class,
+            recipients,
+            is_looping,
+        }
     }
 
     /// Reads the message.

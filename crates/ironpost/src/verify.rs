@@ -45,15 +45,21 @@ fn verify(run: &mut Run<'_>) -> Result<u8, u8> {
 }
 
 /// Looks at the configuration that the words name, as every mode does first: errors, who calls, the queue folder. Gives that
-/// folder.
+/// folder. `is_run`: it is to be run.
 ///
 /// # Errors
 /// The exit status it ends with.
-pub(crate) fn look(words: &[OsString]) -> Result<Vec<u8>, u8> {
+pub(crate) fn look(words: &[OsString], is_run: bool) -> Result<Vec<u8>, u8> {
     let mut folder = Vec::new();
     let status = configured::with(words, b'p', |run| {
         let looked = run.settle().and_then(|()| run.enter_queue());
-        folder = run.machine.config.options.values.get("QueueDirectory").cloned().unwrap_or_default();
+        folder =
+            run.machine.config.options.values.get("QueueDirectory").cloned().unwrap_or_default();
+        let is_closed = is_run && run.machine.config.options.is_private("restrictqrun");
+        if looked.is_err() && is_closed {
+            run.machine.say(&[b"You do not have permission to process the queue"]);
+            return crate::exit::NOPERM;
+        }
         looked.err().unwrap_or(exit::OK)
     });
     if status == exit::OK { Ok(folder) } else { Err(status) }

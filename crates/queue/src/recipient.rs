@@ -70,7 +70,7 @@ impl Notify {
 pub struct Controller {
     /// The name that made it so, as it was written (`ctladdr=`).
     pub address: Box<[u8]>,
-    /// The login name.
+    /// The login name; empty: of no user of this machine, it is only that he called.
     pub login: Box<[u8]>,
     /// The user's number.
     pub uid: u32,
@@ -120,7 +120,13 @@ impl Recipient {
             user: address.into(),
             expands: true,
         };
-        Self { address: address.into(), route, notify: Notify::UNSET, original: None, followed: None }
+        Self {
+            address: address.into(),
+            route,
+            notify: Notify::UNSET,
+            original: None,
+            followed: None,
+        }
     }
 
     /// How far it is when it comes.

@@ -5,8 +5,9 @@
 use policy::{MailerId, Resolved, Route};
 use proptest::{collection::vec, option, prelude::*};
 use queue::{
-    ADDRESS_BYTES_MAX, Added, BodyKind, Controller, DropReason, Envelope, Followed, Hold, Note, Notify, Origin, Purpose,
-    QueueId, Receipt, Recipient, RecordError, Return, Said, State, Status, Trouble, Voice,
+    ADDRESS_BYTES_MAX, Added, BodyKind, Controller, DropReason, Envelope, Followed, Hold, Note,
+    Notify, Origin, Purpose, QueueId, Receipt, Recipient, RecordError, Return, Said, State, Status,
+    Trouble, Voice,
 };
 
 fn octets() -> impl Strategy<Value = Box<[u8]>> {
@@ -36,15 +37,21 @@ fn recipient() -> impl Strategy<Value = Recipient> {
 fn followed() -> impl Strategy<Value = Followed> {
     let user = || {
         let user = (octets(), octets(), any::<u32>(), any::<u32>());
-        option::of(
-            user.prop_map(|(address, login, uid, gid)| Controller { address, login, uid, gid }),
-        )
+        option::of(user.prop_map(|(address, login, uid, gid)| Controller {
+            address,
+            login,
+            uid,
+            gid,
+        }))
     };
     // What is kept of trouble is cleaned.
-    let refused = "[a-z ]{0,40}"
-        .prop_map(|text| Trouble::ours(Status(5, 1, 1), text.as_bytes()).cleaned());
-    (user(), user(), option::of(refused))
-        .prop_map(|(controller, logged, refused)| Followed { controller, logged, refused })
+    let refused =
+        "[a-z ]{0,40}".prop_map(|text| Trouble::ours(Status(5, 1, 1), text.as_bytes()).cleaned());
+    (user(), user(), option::of(refused)).prop_map(|(controller, logged, refused)| Followed {
+        controller,
+        logged,
+        refused,
+    })
 }
 
 fn origin() -> impl Strategy<Value = Origin> {

@@ -23,9 +23,7 @@ pub(super) fn may_save(home: &[u8]) -> bool {
         return false;
     }
     match std::fs::symlink_metadata(home.join(NAME)) {
-        Ok(facts) => {
-            facts.is_file() && facts.nlink() == 1 && facts.uid() == sys::user::real_uid()
-        }
+        Ok(facts) => facts.is_file() && facts.nlink() == 1 && facts.uid() == sys::user::real_uid(),
         Err(error) => error.kind() == io::ErrorKind::NotFound,
     }
 }

@@ -110,7 +110,8 @@ fn owners(outgoing: &[Outgoing]) -> Vec<Vec<u8>> {
 /// The user of an address, as the log names him.
 fn controller(sender: &Sender) -> Option<Controller> {
     let (uid, gid) = sender.ids?;
-    Some(Controller { address: sender.shown().into(), login: Box::default(), uid, gid })
+    let login = sender.user.clone().unwrap_or_default().into();
+    Some(Controller { address: sender.shown().into(), login, uid, gid })
 }
 
 /// Hands all parts over, and waits if the mode says so. Gives whether somebody failed meanwhile.

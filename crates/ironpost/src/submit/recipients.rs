@@ -163,7 +163,13 @@ impl Outgoing {
             user: user.into(),
             expands: self.is_deferred,
         };
-        Recipient { address: self.address.clone().into(), route, notify, original: None, followed: None }
+        Recipient {
+            address: self.address.clone().into(),
+            route,
+            notify,
+            original: None,
+            followed: None,
+        }
     }
 }
 
