@@ -155,7 +155,7 @@ impl Log {
                 About::NoQueue => line.extend_from_slice(b"NOQUEUE: "),
                 About::Session => {}
             }
-            wire::escape::printable(text, &mut line);
+            wire::escape::logged(text, &mut line);
         }
         line.truncate(LINE_BYTES_MAX);
         self.put(&mut line);
@@ -186,7 +186,7 @@ fn json(
     text: &[u8],
 ) {
     let mut plain = Vec::with_capacity(text.len());
-    wire::escape::printable(text, &mut plain);
+    wire::escape::logged(text, &mut plain);
     let quoted: String = String::from_utf8_lossy(&plain)
         .chars()
         .flat_map(|letter| match letter {

@@ -119,6 +119,8 @@ pub struct Session {
     /// Why this client gets nothing here.
     denied: Option<Box<Refusal>>,
     counts: Counts,
+    /// VERB was said: steps of expansions are shown.
+    is_verbose: bool,
     is_stopping: bool,
 }
 
@@ -170,6 +172,7 @@ impl Session {
             named: None,
             denied: None,
             counts: Counts::default(),
+            is_verbose: false,
             is_stopping: false,
         }
     }
@@ -181,6 +184,7 @@ impl Session {
         if begins {
             self.id = Some(moment.fresh_id);
         }
+        let id = self.id;
         let mut octets = 0;
         match input {
             Input::Bytes(bytes) => octets = self.bytes(bytes, moment, out),
@@ -196,7 +200,7 @@ impl Session {
             Input::Shutdown => self.shutdown(out),
         }
         self.pause(out);
-        self.report(out);
+        self.report(id, out);
         Taken { octets, id: begins }
     }
 
@@ -247,6 +251,7 @@ impl Session {
         if self.terms.settings.manners.questions.has(Questions::CONNECT) {
             self.ask(Ask::Connect, Asked::Connect, out);
         } else {
+            self.tell(Event::Connected, out);
             self.greet(&[], out);
         }
     }
@@ -327,6 +332,7 @@ impl Session {
             Ok(Command::Data) => self.data(moment, out),
             Ok(Command::Bdat(chunk)) if self.offers_chunks() => self.bdat(chunk, moment, out),
             Ok(Command::Rset) => {
+                self.tell_leaves(out);
                 self.reset(out);
                 out.say((250, (2, 0, 0)), format_args!("Reset state"));
             }
@@ -379,7 +385,7 @@ impl Session {
             Verb::Data | Verb::Bdat | Verb::StartTls => {}
         }
         let start = out.bytes.len();
-        fault::say(line, &fault, &self.terms.settings, out);
+        fault::say(line, &fault, out);
         if verb == Verb::Rcpt {
             self.note_reply(start, out);
         }

@@ -97,8 +97,10 @@ impl Session {
     ) {
         match (verdict, opening) {
             (Verdict::Refuse(refusal), Opening::Dotted) => {
+                let count = self.transaction.as_ref().map_or(0, |one| one.recipients.len());
+                let count = alloc::format!("{count}");
+                self.turn_down(&refusal, count.as_bytes(), out);
                 self.reset(out);
-                self.turn_down(&refusal, b"", out);
             }
             // The chunk comes whatever we say.
             (Verdict::Refuse(refusal), Opening::Chunk(chunk)) => {
@@ -321,8 +323,29 @@ impl Session {
         self.tell(Event::BareEnd { text, place, sender: self.sender_shown() }, out);
         out.say((421, (4, 5, 0)), format_args!("{text}"));
         out.drops_large = true;
-        self.tell_from(collecting, out);
+        self.tell_cut(collecting, out);
         self.close(out);
+    }
+
+    /// The client is gone before the message is whole.
+    pub(super) fn cut(&mut self, out: &mut Outbox) {
+        self.tell(Event::Cut, out);
+        self.tell(Event::CutFrom(self.sender_shown()), out);
+        let state = core::mem::replace(&mut self.state, State::Command);
+        if let State::Body(collecting) | State::Opening(collecting) = state {
+            self.tell_cut(&collecting, out);
+        }
+        out.drops_large = true;
+        self.close(out);
+    }
+
+    /// The `from=` line of a message that did not come to its end: it has no name of its own yet.
+    fn tell_cut(&mut self, collecting: &Collecting, out: &mut Outbox) {
+        if let Some(line) = self.line_of(collecting) {
+            let line = FromLine { message_id: Vec::new(), ..line };
+            self.tell(Event::From(Box::new(line)), out);
+        }
+        self.named = None;
     }
 
     /// The whole message is here.

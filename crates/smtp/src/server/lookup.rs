@@ -19,30 +19,20 @@ const NOT_ALLOWED: &str = "Sorry, we do not allow this operation";
 impl Session {
     pub(super) fn vrfy(&mut self, argument: &[u8], out: &mut Outbox) {
         self.count_look("VRFY", out);
-        if self.is_stranger(Privacy::NEED_VRFY_HELLO, out) || self.is_denied(out) {
+        if self.is_refused_look(Verb::Vrfy, argument, out) {
             return;
         }
-        let is_rejected = !self.terms.settings.answers_vrfy;
-        self.looked("VRFY", argument, is_rejected, out);
-        if is_rejected {
-            // One answer for all: whoever looks for names learns nothing.
-            let words = "Cannot VRFY user; try RCPT to attempt delivery (or try finger)";
-            return out.say((252, (2, 5, 2)), format_args!("{words}"));
-        }
+        self.looked("VRFY", argument, false, out);
         let argument: Box<[u8]> = argument.into();
         self.ask(Ask::Verify { argument: argument.clone() }, Asked::Lookup { argument }, out);
     }
 
     pub(super) fn expn(&mut self, argument: &[u8], out: &mut Outbox) {
         self.count_look("EXPN", out);
-        if self.is_stranger(Privacy::NEED_EXPN_HELLO, out) || self.is_denied(out) {
+        if self.is_refused_look(Verb::Expn, argument, out) {
             return;
         }
-        let is_rejected = !self.terms.settings.answers_expn;
-        self.looked("EXPN", argument, is_rejected, out);
-        if is_rejected {
-            return out.say((502, (5, 7, 0)), format_args!("{NOT_ALLOWED}"));
-        }
+        self.looked("EXPN", argument, false, out);
         let argument: Box<[u8]> = argument.into();
         self.ask(Ask::Expand { argument: argument.clone() }, Asked::Lookup { argument }, out);
     }
@@ -95,32 +85,53 @@ impl Session {
         fault: &Fault<'_>,
         out: &mut Outbox,
     ) -> bool {
-        let (name, need) = if verb == Verb::Vrfy {
-            ("VRFY", Privacy::NEED_VRFY_HELLO)
-        } else if verb == Verb::Expn {
-            ("EXPN", Privacy::NEED_EXPN_HELLO)
-        } else {
-            ("ETRN", Privacy::NONE)
-        };
-        if name == "ETRN" {
+        if verb == Verb::Etrn {
             self.count_turn(out);
-        } else {
-            self.count_look(name, out);
+            return self.is_denied(out);
         }
-        if self.is_stranger(need, out) || self.is_denied(out) {
-            return true;
-        }
-        if name == "ETRN" {
-            return false;
-        }
+        let name = if verb == Verb::Vrfy { "VRFY" } else { "EXPN" };
+        self.count_look(name, out);
         let argument = line.get(name.len()..).unwrap_or_default();
         let argument = if matches!(fault, Fault::ArgumentMissing(_)) { b"" } else { argument };
+        if self.is_refused_look(verb, argument.trim_ascii(), out) {
+            return true;
+        }
         self.looked(name, argument.trim_ascii(), false, out);
         false
     }
 
+    /// Whether VRFY or EXPN is refused, whatever the argument: to all, or to those who did not say hello.
+    fn is_refused_look(&mut self, verb: Verb, argument: &[u8], out: &mut Outbox) -> bool {
+        if self.is_denied(out) {
+            return true;
+        }
+        let settings = &self.terms.settings;
+        let (name, need, is_answered) = if verb == Verb::Vrfy {
+            ("VRFY", Privacy::NEED_VRFY_HELLO, settings.answers_vrfy)
+        } else {
+            ("EXPN", Privacy::NEED_EXPN_HELLO, settings.answers_expn)
+        };
+        if is_answered {
+            return self.is_stranger(need, out);
+        }
+        self.looked(name, argument, true, out);
+        if verb == Verb::Vrfy {
+            // One answer for all: whoever looks for names learns nothing.
+            let words = "Cannot VRFY user; try RCPT to attempt delivery (or try finger)";
+            out.say((252, (2, 5, 2)), format_args!("{words}"));
+        } else {
+            out.say((502, (5, 7, 0)), format_args!("{NOT_ALLOWED}"));
+        }
+        true
+    }
+
     /// The answer to VRFY or EXPN.
     pub(super) fn looked_up(&mut self, argument: &[u8], verdict: Verdict, out: &mut Outbox) {
+        match &verdict {
+            Verdict::Accept(acceptance) => self.tell_notes(&acceptance.notes, argument, out),
+            Verdict::Refuse(refusal) => self.tell_notes(&refusal.notes, argument, out),
+            Verdict::Discard { .. } | Verdict::Quarantine { .. } => {}
+        }
         match verdict {
             Verdict::Refuse(refusal) if refusal.by.is_empty() => {
                 // Nobody of that name: what is asked for is in the log already.
@@ -206,7 +217,10 @@ impl Session {
     fn answer_other(&mut self, line: &[u8], other: Other, out: &mut Outbox) {
         match other {
             Other::Noop => out.say((250, (2, 0, 0)), format_args!("OK")),
-            Other::Verb => out.say((250, (2, 0, 0)), format_args!("Verbose mode")),
+            Other::Verb => {
+                self.is_verbose = true;
+                out.say((250, (2, 0, 0)), format_args!("Verbose mode"));
+            }
             Other::Help(topic) => {
                 self.ask(Ask::Help { topic: topic.clone() }, Asked::Help { topic }, out);
             }
