@@ -86,6 +86,7 @@ fn obey(
                 | Order::Read(_)
                 | Order::NoChild { .. }
                 | Order::NoSocket { .. }
+                | Order::Errand(_)
                 | Order::Proofs { .. } => {}
             }
         }
