@@ -93,28 +93,14 @@ impl Scene<'_> {
             Event::From(from) => self.summary(from, &relay),
             Event::Refused(refused) => refused_line(refused, &relay),
             Event::Marked(marked) => marked_line(marked, &relay),
-            Event::Noted(said) => text(said).to_string(),
+            Event::Noted(said) | Event::Led(said) => text(said).to_string(),
             Event::Connected => format!("connect from {relay}"),
-            Event::Led(said) => text(said).to_string(),
             Event::Undone(to) => format!("to={}, delay=00:00:00, pri=0, stat=RSET", text(cut(to))),
-            Event::Looked { verb, argument, is_rejected } => {
-                let blank = if argument.is_empty() { "" } else { " " };
-                let end = if *is_rejected { " [rejected]" } else { "" };
-                format!("{relay}: {verb}{blank}{}{end}", text(argument))
-            }
-            Event::Probe { verb } => {
-                format!("\"{verb}\" command from {relay} ({})", self.address())
-            }
-            Event::Foreign { line } => {
-                format!("{relay}: probable open proxy: command={}\\r\\n", text(line))
-            }
-            Event::Attack { command, count } => {
-                format!("{relay}: possible SMTP attack: command={command}, count={count}")
-            }
-            Event::RecipientFlood { closes } => {
-                let deed = if *closes { "shutting down connection" } else { "throttling" };
-                format!("{relay}: Possible SMTP RCPT flood, {deed}.")
-            }
+            Event::Looked { .. }
+            | Event::Probe { .. }
+            | Event::Foreign { .. }
+            | Event::Attack { .. }
+            | Event::RecipientFlood { .. } => self.suspicion(event, &relay),
             Event::NoHello => {
                 let host = text(&self.settings.host_name);
                 format!("Authentication-Warning: {host}: {relay} didn't use HELO protocol")
@@ -142,15 +128,32 @@ impl Scene<'_> {
                 format!("message size ({bytes}) exceeds maximum ({most})")
             }
             Event::GivenUp(given_up) => given_up_line(given_up),
-            Event::Cut => "collect: premature EOM: unexpected close".into(),
-            Event::CutFrom(sender) => {
-                let (name, sender) = (name(self.origin), text(sender));
-                format!("collect: relay={name}, from={sender}, info=unexpected close")
-            }
-            Event::Lost { .. } | Event::TimedOut { .. } | Event::Silent => self.gone(event, &relay),
+            Event::Lost { .. }
+            | Event::TimedOut { .. }
+            | Event::Cut
+            | Event::CutFrom(_)
+            | Event::Silent => self.gone(event, &relay),
             Event::Heard(line) => format!("<-- {}", text(line)),
             Event::Said(line) => format!("--- {}", text(line)),
             Event::OutOfStep => format!("{relay}: a bug: an answer that nobody asked for"),
+        }
+    }
+
+    /// What those do who look for something.
+    fn suspicion(&self, event: &Event, relay: &str) -> String {
+        if let Event::Looked { line, is_rejected } = event {
+            let end = if *is_rejected { " [rejected]" } else { "" };
+            format!("{relay}: {}{end}", text(line))
+        } else if let Event::Probe { verb } = event {
+            format!("\"{verb}\" command from {relay} ({})", self.address())
+        } else if let Event::Foreign { line } = event {
+            format!("{relay}: probable open proxy: command={}\r\n", text(line))
+        } else if let Event::Attack { command, count } = event {
+            format!("{relay}: possible SMTP attack: command={command}, count={count}")
+        } else {
+            let closes = matches!(event, Event::RecipientFlood { closes: true });
+            let deed = if closes { "shutting down connection" } else { "throttling" };
+            format!("{relay}: Possible SMTP RCPT flood, {deed}.")
         }
     }
 
@@ -159,6 +162,11 @@ impl Scene<'_> {
         let to = self.listener();
         if let Event::Lost { stage } = event {
             format!("lost input channel from {relay} to {to} after {stage}")
+        } else if *event == Event::Cut {
+            "collect: premature EOM: unexpected close".into()
+        } else if let Event::CutFrom(sender) = event {
+            let (name, sender) = (name(self.origin), text(sender));
+            format!("collect: relay={name}, from={sender}, info=unexpected close")
         } else if let Event::TimedOut { stage } = event {
             let name = name(self.origin);
             format!("timeout waiting for input from {name} during {stage}")

@@ -339,9 +339,9 @@ impl Session {
             Ok(Command::Noop) => self.other("NOOP", line, out),
             Ok(Command::Help(topic)) => self.help(topic, line, out),
             Ok(Command::Quit) => self.quit(out),
-            Ok(Command::Vrfy(argument)) => self.vrfy(argument, out),
-            Ok(Command::Expn(argument)) => self.expn(argument, out),
-            Ok(Command::Etrn(argument)) => self.etrn(argument, out),
+            Ok(Command::Vrfy(argument)) => self.vrfy(argument, line, out),
+            Ok(Command::Expn(argument)) => self.expn(argument, line, out),
+            Ok(Command::Etrn(argument)) => self.etrn(argument, line, out),
             Ok(Command::Verb) => self.verbose(line, out),
             Ok(Command::StartTls) if self.modifiers().has(Modifiers::NO_STARTTLS) => {
                 self.refuse_command((503, (5, 5, 0)), "TLS not available", out);
@@ -370,7 +370,7 @@ impl Session {
             Verb::Lhlo | Verb::Other => return self.unknown(line, out),
             Verb::Bdat if !self.offers_chunks() => return self.unknown(line, out),
             Verb::Vrfy | Verb::Expn | Verb::Etrn => {
-                if self.lookup_fault(verb, line, &fault, out) {
+                if self.lookup_fault(verb, line, out) {
                     return;
                 }
             }
@@ -385,7 +385,7 @@ impl Session {
             Verb::Data | Verb::Bdat | Verb::StartTls => {}
         }
         let start = out.bytes.len();
-        fault::say(line, &fault, out);
+        fault::say(line, &fault, &self.terms.settings, out);
         if verb == Verb::Rcpt {
             self.note_reply(start, out);
         }

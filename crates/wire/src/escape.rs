@@ -15,15 +15,18 @@ pub fn printable(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends `text` as a line of the log has it: as [`printable`], and a backslash is two, so that an escape is never mistaken
-/// for what it stands for.
+/// Appends `text` as a line of the log has it: as [`printable`], line ends and tabs as `\r`, `\n`, `\t`, and a
+/// backslash is two, so that an escape is never mistaken for what it stands for.
 pub fn logged(text: &[u8], out: &mut Vec<u8>) {
     out.reserve(text.len());
     for &octet in text {
-        if octet == b'\\' {
-            out.push(octet);
+        match octet {
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            octet => put(octet, |shown| out.push(shown)),
         }
-        put(octet, |shown| out.push(shown));
     }
 }
 
@@ -94,7 +97,7 @@ mod tests {
     fn in_a_log_an_escape_differs_from_its_own_letters() {
         let mut out = Vec::new();
         logged(b"\\015\r", &mut out);
-        assert_eq!(out, b"\\\\015\\015");
+        assert_eq!(out, b"\\\\015\\r");
     }
 
     #[test]

@@ -204,7 +204,7 @@ fn recipient(policy: &CfPolicy, machine: &mut Machine<'_>, address: &[u8]) -> Ve
         outcome @ Outcome::Discard => {
             return outcome.verdict(b"check_rcpt").unwrap_or_else(|| yes(machine));
         }
-        outcome => marked(outcome, b"check_rcpt"),
+        outcome @ (Outcome::Accept | Outcome::Quarantine(_)) => marked(outcome, b"check_rcpt"),
     };
     let macros = carried(machine);
     let is_deferred = resolved.is_deferred;
@@ -256,7 +256,9 @@ fn asked_about(
     // A discard means nothing here but a line in the log.
     let marked = match check::run(machine, set, argument, None, b"") {
         Outcome::Refuse(refusal) => return Verdict::Refuse(refusal),
-        outcome => marked(outcome, set),
+        outcome @ (Outcome::Accept | Outcome::Discard | Outcome::Quarantine(_)) => {
+            marked(outcome, set)
+        }
     };
     if !answers {
         let is_expansion = set == b"check_expn";

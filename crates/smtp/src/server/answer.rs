@@ -43,6 +43,7 @@ pub(super) enum Asked {
     },
     Turn {
         argument: Box<[u8]>,
+        line: Box<[u8]>,
     },
     Help {
         topic: Box<[u8]>,
@@ -78,7 +79,9 @@ impl Session {
             Asked::EndOfMessage(collecting) => self.message_judged(collecting, verdict, out),
             Asked::Lookup { argument } => self.looked_up(&argument, verdict, out),
             Asked::Wrong { shown, why } => self.wrong_judged(&shown, why, &verdict, out),
-            Asked::Turn { argument } => self.turn_judged(&argument, &verdict, out),
+            Asked::Turn { argument, line } => {
+                self.turn_judged(&argument, &line, &verdict, out);
+            }
             Asked::Help { topic } => self.helped(&topic, &verdict, out),
             Asked::Other { line, class, other } => {
                 self.other_judged(&line, class, other, &verdict, out);
@@ -151,7 +154,7 @@ impl Session {
         }
         let start = out.bytes.len();
         let fault = Fault::Path(shown, why);
-        fault::say(shown, &fault, out);
+        fault::say(shown, &fault, &self.terms.settings, out);
         if self.transaction.is_some() {
             self.note_reply(start, out);
         }

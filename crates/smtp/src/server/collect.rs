@@ -327,27 +327,6 @@ impl Session {
         self.close(out);
     }
 
-    /// The client is gone before the message is whole.
-    pub(super) fn cut(&mut self, out: &mut Outbox) {
-        self.tell(Event::Cut, out);
-        self.tell(Event::CutFrom(self.sender_shown()), out);
-        let state = core::mem::replace(&mut self.state, State::Command);
-        if let State::Body(collecting) | State::Opening(collecting) = state {
-            self.tell_cut(&collecting, out);
-        }
-        out.drops_large = true;
-        self.close(out);
-    }
-
-    /// The `from=` line of a message that did not come to its end: it has no name of its own yet.
-    fn tell_cut(&mut self, collecting: &Collecting, out: &mut Outbox) {
-        if let Some(line) = self.line_of(collecting) {
-            let line = FromLine { message_id: Vec::new(), ..line };
-            self.tell(Event::From(Box::new(line)), out);
-        }
-        self.named = None;
-    }
-
     /// The whole message is here.
     fn end(&mut self, collecting: Box<Collecting>, out: &mut Outbox) {
         if let Some(fault) = collecting.fault(&self.terms.settings.limits) {
@@ -387,7 +366,7 @@ impl Session {
     }
 
     /// The `from=` line of a message that is whole, stored or not.
-    fn line_of(&self, collecting: &Collecting) -> Option<FromLine> {
+    pub(super) fn line_of(&self, collecting: &Collecting) -> Option<FromLine> {
         let transaction = self.transaction.as_ref()?;
         Some(FromLine {
             sender: self.sender_shown(),

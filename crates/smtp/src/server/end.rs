@@ -6,6 +6,7 @@ use policy::Refusal;
 use policy::settings::{Privacy, Quirks};
 use wire::escape::text;
 
+use super::body::Collecting;
 use super::envelope::Named;
 use super::event::{self, Entry, Event, FromLine, Refused};
 use super::outbox::{Deadline, Outbox};
@@ -186,6 +187,27 @@ impl Session {
         }
         out.drops_large = true;
         self.close(out);
+    }
+
+    /// The client is gone before the message is whole.
+    pub(super) fn cut(&mut self, out: &mut Outbox) {
+        self.tell(Event::Cut, out);
+        self.tell(Event::CutFrom(self.sender_shown()), out);
+        let state = core::mem::replace(&mut self.state, State::Command);
+        if let State::Body(collecting) | State::Opening(collecting) = state {
+            self.tell_cut(&collecting, out);
+        }
+        out.drops_large = true;
+        self.close(out);
+    }
+
+    /// The `from=` line of a message that did not come to its end: it has no name of its own yet.
+    pub(super) fn tell_cut(&mut self, collecting: &Collecting, out: &mut Outbox) {
+        if let Some(line) = self.line_of(collecting) {
+            let line = FromLine { message_id: alloc::vec::Vec::new(), ..line };
+            self.tell(Event::From(Box::new(line)), out);
+        }
+        self.named = None;
     }
 
     /// Whether the client said anything that was worth an answer.

@@ -38,10 +38,8 @@ pub enum Event {
     Undone(Box<[u8]>),
     /// VRFY, EXPN or ETRN (level 6).
     Looked {
-        /// The verb, in upper case.
-        verb: &'static str,
-        /// What was asked.
-        argument: Box<[u8]>,
+        /// The command as it was said.
+        line: Box<[u8]>,
         /// Whether the answer was no.
         is_rejected: bool,
     },

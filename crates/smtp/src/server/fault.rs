@@ -3,6 +3,7 @@
 use core::fmt;
 
 use policy::Settings;
+use policy::settings::Offers;
 use wire::command::{Fault, Parameter, Verb};
 use wire::escape::{Text, text};
 use wire::path::PathFault;
@@ -18,7 +19,7 @@ pub(super) const fn desynchronizes(fault: &Fault<'_>) -> bool {
 }
 
 /// Says what is wrong with `line`.
-pub(super) fn say(line: &[u8], fault: &Fault<'_>, out: &mut Outbox) {
+pub(super) fn say(line: &[u8], fault: &Fault<'_>, settings: &Settings, out: &mut Outbox) {
     match *fault {
         Fault::Control(verb) => control(verb, "Control character", line, out),
         Fault::EightBit(verb) => control(verb, "8-bit character", line, out),
@@ -41,9 +42,11 @@ pub(super) fn say(line: &[u8], fault: &Fault<'_>, out: &mut Outbox) {
             out.say((501, (5, 5, 0)), format_args!("Duplicate {} parameter", parameter.name()));
         }
         Fault::Value(parameter, value) => value_fault(parameter, value, out),
-        Fault::SizeTooLarge => {
+        // The owner set no limit, and ours is not told.
+        Fault::SizeTooLarge if settings.manners.offers.has(Offers::SIZE_BARE) => {
             out.say((552, (5, 2, 3)), format_args!("Message size exceeds maximum value"));
         }
+        Fault::SizeTooLarge => too_large(settings, out),
         Fault::Unknown(name) => {
             out.say((555, (5, 5, 4)), format_args!("{} parameter unrecognized", shown(name)));
         }

@@ -43,14 +43,14 @@ impl fmt::Display for Peer<'_> {
 }
 
 /// Octets that may stand in a client's name: none of them can end a comment or a line of the Received field.
-fn is_word(octet: &u8) -> bool {
-    octet.is_ascii_alphanumeric() || b"-_.:[]#".contains(octet)
+fn is_word(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || b"-_.:[]#".contains(&octet)
 }
 
 /// A word that is no host's name and looks like one (`-x`, `.`): an older server took it.
 fn is_odd_name(name: &[u8]) -> bool {
     (1..=BOGUS_BYTES_MAX).contains(&name.len())
-        && name.iter().all(is_word)
+        && name.iter().copied().all(is_word)
         && name.split(|&octet| octet == b'.').all(|label| label.len() <= LABEL_BYTES_MAX)
 }
 
@@ -88,10 +88,10 @@ impl Session {
         }
         let name = name.split(|&octet| octet == b' ').next().unwrap_or_default();
         let name = name.get(..BOGUS_BYTES_MAX).unwrap_or(name);
-        let words = if name.iter().all(is_word) { PLEASED } else { BOGUS };
+        let words = if name.iter().copied().all(is_word) { PLEASED } else { BOGUS };
         let name: Box<[u8]> = match name {
             [] => b"_"[..].into(),
-            name => name.iter().map(|octet| if is_word(octet) { *octet } else { b'_' }).collect(),
+            name => name.iter().map(|octet| if is_word(*octet) { *octet } else { b'_' }).collect(),
         };
         let is_esmtp = Verb::of(line) == Verb::Ehlo;
         self.welcome(name, is_esmtp, words, out);

@@ -6,7 +6,7 @@ use alloc::boxed::Box;
 
 use policy::settings::{Modifiers, Privacy, Questions};
 use policy::{Ask, Origin, Verdict};
-use wire::command::{Fault, Verb};
+use wire::command::Verb;
 
 use super::answer::Asked;
 use super::event::{self, Event};
@@ -17,28 +17,28 @@ use super::{Session, fault, help};
 const NOT_ALLOWED: &str = "Sorry, we do not allow this operation";
 
 impl Session {
-    pub(super) fn vrfy(&mut self, argument: &[u8], out: &mut Outbox) {
+    pub(super) fn vrfy(&mut self, argument: &[u8], line: &[u8], out: &mut Outbox) {
         self.count_look("VRFY", out);
-        if self.is_refused_look(Verb::Vrfy, argument, out) {
+        if self.is_refused_look(Verb::Vrfy, line, out) {
             return;
         }
-        self.looked("VRFY", argument, false, out);
+        self.looked(line, false, out);
         let argument: Box<[u8]> = argument.into();
         self.ask(Ask::Verify { argument: argument.clone() }, Asked::Lookup { argument }, out);
     }
 
-    pub(super) fn expn(&mut self, argument: &[u8], out: &mut Outbox) {
+    pub(super) fn expn(&mut self, argument: &[u8], line: &[u8], out: &mut Outbox) {
         self.count_look("EXPN", out);
-        if self.is_refused_look(Verb::Expn, argument, out) {
+        if self.is_refused_look(Verb::Expn, line, out) {
             return;
         }
-        self.looked("EXPN", argument, false, out);
+        self.looked(line, false, out);
         let argument: Box<[u8]> = argument.into();
         self.ask(Ask::Expand { argument: argument.clone() }, Asked::Lookup { argument }, out);
     }
 
     /// ETRN starts work that goes on when the client is gone (CVE-1999-1109): only where the owner says so.
-    pub(super) fn etrn(&mut self, argument: &[u8], out: &mut Outbox) {
+    pub(super) fn etrn(&mut self, argument: &[u8], line: &[u8], out: &mut Outbox) {
         self.count_turn(out);
         if self.is_denied(out) {
             return;
@@ -46,27 +46,34 @@ impl Session {
         let is_rejected = self.terms.settings.manners.privacy.has(Privacy::NO_ETRN)
             || self.modifiers().has(Modifiers::NO_ETRN);
         if is_rejected {
-            self.looked("ETRN", argument, true, out);
+            self.looked(line, true, out);
             return out.say((502, (5, 7, 0)), format_args!("{NOT_ALLOWED}"));
         }
         if self.terms.settings.manners.questions.has(Questions::TURN) {
             let argument: Box<[u8]> = argument.into();
-            self.ask(Ask::Turn { argument: argument.clone() }, Asked::Turn { argument }, out);
+            let asked = Asked::Turn { argument: argument.clone(), line: line.into() };
+            self.ask(Ask::Turn { argument }, asked, out);
         } else {
-            self.turn(argument, out);
+            self.turn(argument, line, out);
         }
     }
 
-    pub(super) fn turn_judged(&mut self, argument: &[u8], verdict: &Verdict, out: &mut Outbox) {
+    pub(super) fn turn_judged(
+        &mut self,
+        argument: &[u8],
+        line: &[u8],
+        verdict: &Verdict,
+        out: &mut Outbox,
+    ) {
         if let Verdict::Refuse(refusal) = verdict {
             return self.turn_down(refusal, argument, out);
         }
-        self.turn(argument, out);
+        self.turn(argument, line, out);
         self.listen(out);
     }
 
-    fn turn(&self, argument: &[u8], out: &mut Outbox) {
-        self.looked("ETRN", argument, false, out);
+    fn turn(&self, argument: &[u8], line: &[u8], out: &mut Outbox) {
+        self.looked(line, false, out);
         let shown = fault::shown(argument);
         // A queue group; there is one queue here.
         if let [b'#', name @ ..] = argument {
@@ -78,43 +85,44 @@ impl Session {
     }
 
     /// A VRFY, EXPN or ETRN that is wrong. Whether it was dealt with.
-    pub(super) fn lookup_fault(
-        &mut self,
-        verb: Verb,
-        line: &[u8],
-        fault: &Fault<'_>,
-        out: &mut Outbox,
-    ) -> bool {
+    pub(super) fn lookup_fault(&mut self, verb: Verb, line: &[u8], out: &mut Outbox) -> bool {
         if verb == Verb::Etrn {
             self.count_turn(out);
             return self.is_denied(out);
         }
         let name = if verb == Verb::Vrfy { "VRFY" } else { "EXPN" };
         self.count_look(name, out);
-        let argument = line.get(name.len()..).unwrap_or_default();
-        let argument = if matches!(fault, Fault::ArgumentMissing(_)) { b"" } else { argument };
-        if self.is_refused_look(verb, argument.trim_ascii(), out) {
-            return true;
-        }
-        self.looked(name, argument.trim_ascii(), false, out);
-        false
-    }
-
-    /// Whether VRFY or EXPN is refused, whatever the argument: to all, or to those who did not say hello.
-    fn is_refused_look(&mut self, verb: Verb, argument: &[u8], out: &mut Outbox) -> bool {
         if self.is_denied(out) {
             return true;
         }
+        let (need, is_answered) = self.look_terms(verb);
+        if is_answered && self.is_stranger(need, out) {
+            return true;
+        }
+        self.looked(line, !is_answered, out);
+        false
+    }
+
+    /// What VRFY or EXPN needs first, and whether it is answered at all.
+    fn look_terms(&self, verb: Verb) -> (Privacy, bool) {
         let settings = &self.terms.settings;
-        let (name, need, is_answered) = if verb == Verb::Vrfy {
-            ("VRFY", Privacy::NEED_VRFY_HELLO, settings.answers_vrfy)
+        if verb == Verb::Vrfy {
+            (Privacy::NEED_VRFY_HELLO, settings.answers_vrfy)
         } else {
-            ("EXPN", Privacy::NEED_EXPN_HELLO, settings.answers_expn)
-        };
+            (Privacy::NEED_EXPN_HELLO, settings.answers_expn)
+        }
+    }
+
+    /// Whether VRFY or EXPN is refused, whatever the argument: to all, or to those who did not say hello.
+    fn is_refused_look(&mut self, verb: Verb, line: &[u8], out: &mut Outbox) -> bool {
+        if self.is_denied(out) {
+            return true;
+        }
+        let (need, is_answered) = self.look_terms(verb);
         if is_answered {
             return self.is_stranger(need, out);
         }
-        self.looked(name, argument, true, out);
+        self.looked(line, true, out);
         if verb == Verb::Vrfy {
             // One answer for all: whoever looks for names learns nothing.
             let words = "Cannot VRFY user; try RCPT to attempt delivery (or try finger)";
@@ -251,9 +259,8 @@ impl Session {
         true
     }
 
-    fn looked(&self, verb: &'static str, argument: &[u8], is_rejected: bool, out: &mut Outbox) {
-        let argument = event::said(argument);
-        self.tell(Event::Looked { verb, argument, is_rejected }, out);
+    fn looked(&self, line: &[u8], is_rejected: bool, out: &mut Outbox) {
+        self.tell(Event::Looked { line: event::said(line), is_rejected }, out);
     }
 }
 
