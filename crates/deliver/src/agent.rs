@@ -5,7 +5,7 @@
 //! its whole group; of what it prints a bounded part is kept, for the report; the rest is read and thrown away, so that
 //! it does not stop.
 
-use crate::body::{UnixText, write_delivery_fields};
+use crate::body::{Text, write_delivery_fields};
 use crate::mailbox::mbox::write_separator;
 use crate::{Job, Moment};
 use policy::{MailerFlags, Program};
@@ -193,7 +193,7 @@ impl Agent<'_> {
         if self.flags.has(b'P') {
             write_return_path(sender_of(job), &mut out);
         }
-        let mut text = UnixText::new(self.flags.has(b'E'));
+        let mut text = Text::new(job, self.flags.has(b'E'))?;
         job.body.read(|piece| -> io::Result<()> {
             text.push(piece, &mut out);
             self.send(&mut out, input)

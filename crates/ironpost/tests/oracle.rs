@@ -21,8 +21,8 @@ const COMMAND_FLOORS: [(&str, &str); 8] = [
     ("makemap*", "100"),
     ("editmap*", "100"),
     ("cfline*", "98.8"),
-    ("cffile*", "65"),
-    ("flags*", "92.8"),
+    ("cffile*", "74"),
+    ("flags*", "95"),
 ];
 
 /// Dialogues with the server: names, and the per cent of their checks. Only ever raised. Those that wait for seconds on

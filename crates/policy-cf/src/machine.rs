@@ -35,12 +35,12 @@ pub mod exit {
 /// How much is shown (`-d21.12`): a level by category.
 #[derive(Debug, Clone)]
 pub struct Debug {
-    levels: Vec<u8>,
+    levels: [u8; 100],
 }
 
 impl Default for Debug {
     fn default() -> Self {
-        Self { levels: alloc::vec![0; 100] }
+        Self { levels: [0; 100] }
     }
 }
 
@@ -166,6 +166,7 @@ pub enum Step {
 const STEPS_MAX: usize = 500;
 
 /// A configuration at work.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact or a choice by itself")]
 pub struct Machine<'w> {
     /// What was read. Macros and classes change as rules run.
     pub config: Config,
@@ -189,6 +190,8 @@ pub struct Machine<'w> {
     pub journal: Option<Vec<Spoken>>,
     /// How an expansion went on, while somebody wants it (the system's log, VERB).
     pub way: Option<Vec<Step>>,
+    /// What is wrong is kept in the journal and not shown (option ErrorMode).
+    pub holds_errors: bool,
     /// Events, while somebody wants them.
     pub events: Option<Vec<Event>>,
     /// Octets of the events since they were last taken.
@@ -201,6 +204,10 @@ pub struct Machine<'w> {
     pub(crate) hosts: BTreeMap<Vec<u8>, Answer>,
     pub(crate) spare: Vec<Vec<Token>>,
     pub(crate) steps: u64,
+    /// The wildcards of the rule that matched last.
+    pub(crate) binds: crate::rules::Binds,
+    /// Room for the text of phrases.
+    pub(crate) phrase: Vec<u8>,
 }
 
 impl<'w> Machine<'w> {
@@ -218,6 +225,7 @@ impl<'w> Machine<'w> {
             replies: Vec::new(),
             journal: None,
             way: None,
+            holds_errors: false,
             events: None,
             event_octets: 0,
             is_over: false,
@@ -225,7 +233,15 @@ impl<'w> Machine<'w> {
             hosts: BTreeMap::new(),
             spare: Vec::new(),
             steps: 0,
+            binds: crate::rules::Binds::default(),
+            phrase: Vec::new(),
         }
+    }
+
+    /// Steps of matching that the last rule set from outside took.
+    #[must_use]
+    pub const fn steps(&self) -> u64 {
+        self.steps
     }
 
     /// Takes what happened since the last time; from now on events are kept.
@@ -345,8 +361,10 @@ impl<'w> Machine<'w> {
             journal.push(Spoken::new(reply, line.clone(), is_system));
         }
         self.replies.push(reply.to_vec());
-        self.out.extend_from_slice(&line);
-        self.out.push(b'\n');
+        if !self.holds_errors {
+            self.out.extend_from_slice(&line);
+            self.out.push(b'\n');
+        }
     }
 
     /// A line with place and address in front, seven bits.

@@ -31,7 +31,7 @@ fn run_with(script: &str, flags: &[u8], user: &[u8]) -> Outcome {
         offset_s: 0,
     };
     let body = Body::Bytes(b"Subject: x\r\n\r\nFrom me\r\nend\r\n");
-    let job = Job { sender: b"a@b.test", recipient: b"u@here.test", user, body };
+    let job = Job { sender: b"a@b.test", recipient: b"u@here.test", user, body, form: None };
     agent.run(0, &job, b"host.test")
 }
 

@@ -10,7 +10,7 @@
 use super::dotlock::{DotLock, Try, is_same};
 use super::folder::{Folder, require_ours};
 use super::{Moment, joined, journal};
-use crate::body::{UnixText, write_delivery_fields};
+use crate::body::{Text, write_delivery_fields};
 use crate::{Body, Job, Trouble};
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -341,7 +341,7 @@ enum Part<'p> {
 }
 
 /// Turns parts into what stands in the mailbox.
-struct Lines(UnixText);
+struct Lines(Text);
 
 impl Lines {
     fn extend(&mut self, part: Part<'_>, out: &mut Vec<u8>) {
@@ -362,7 +362,7 @@ fn render(
     job: &Job<'_>,
     mut take: impl FnMut(&mut Lines, Part<'_>) -> Result<(), Trouble>,
 ) -> Result<(), Trouble> {
-    let mut lines = Lines(UnixText::new(true));
+    let mut lines = Lines(Text::new(job, true)?);
     let mut head = Vec::with_capacity(256);
     write_separator(job.sender, now, &mut head);
     write_delivery_fields(job.sender, job.recipient, &mut head);
