@@ -14,15 +14,17 @@ use tempfile::TempDir;
 const ADDRESS_TEST_FLOOR: &str = "99.99";
 
 /// Commands: groups of cases, and the per cent of their checks. Only ever raised.
-const COMMAND_FLOORS: [(&str, &str); 8] = [
+const COMMAND_FLOORS: [(&str, &str); 10] = [
     ("bv*", "100"),
     ("newaliases*", "100"),
     ("praliases*", "100"),
     ("makemap*", "100"),
     ("editmap*", "100"),
     ("cfline*", "98.8"),
-    ("cffile*", "74"),
-    ("flags*", "95"),
+    ("cffile*", "76"),
+    ("flags*", "95.8"),
+    ("submit*", "85"),
+    ("queue*", "76"),
 ];
 
 /// Dialogues with the server: names, and the per cent of their checks. Only ever raised. Those that wait for seconds on

@@ -257,12 +257,31 @@ impl Part<'_> {
             origin: Origin {
                 user: sys::user::current_name().into(),
                 uid: Some(sys::user::real_uid()),
+                macros: macros(submission),
                 ..Origin::default()
             },
             quarantine: None,
             mailers_mark: queue::mailer_names_mark(names),
         }
     }
+}
+
+/// What the trace fields of a message show, beside what its envelope says.
+fn macros(submission: &Submission<'_>) -> policy::Macros {
+    let flags = submission.flags;
+    let protocol = flags.protocol.as_deref().unwrap_or_default();
+    let mut protocol = protocol.splitn(2, |octet| *octet == b':').map(<[u8]>::to_vec);
+    let named: [(&[u8], Option<Vec<u8>>); 4] = [
+        (b"u", submission.recipients.only.clone()),
+        (b"x", flags.full_name.clone()),
+        (b"r", protocol.next()),
+        (b"s", protocol.next()),
+    ];
+    let is_said = |value: &Vec<u8>| !value.is_empty() && value.len() <= queue::FACT_BYTES_MAX;
+    let said = |(name, value): (&[u8], Option<Vec<u8>>)| {
+        Some((name.into(), value.filter(is_said)?.into()))
+    };
+    named.into_iter().filter_map(said).collect()
 }
 
 /// Why somebody was refused, as the queue keeps it.

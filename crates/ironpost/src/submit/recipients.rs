@@ -45,6 +45,8 @@ pub(super) struct Recipients {
     pub(super) count: usize,
     /// Errors on the way.
     pub(super) errors: u32,
+    /// The only one that was asked for, if it is only one.
+    pub(super) only: Option<Vec<u8>>,
 }
 
 /// What sendmail says of a user that is not there.
@@ -63,6 +65,10 @@ impl Recipients {
         };
         let expansion = expand(&mut run.machine, &mut maps::Lists, lists, &how);
         let mut found = Self { errors: expansion.errors, ..Self::default() };
+        let mut asked = expansion.members.iter().filter(|member| member.parent.is_none());
+        if let (Some(only), None) = (asked.next(), asked.next()) {
+            found.only = Some(only.address.to_vec());
+        }
         for member in expansion.in_order() {
             found.enter(run, &expansion, member);
         }

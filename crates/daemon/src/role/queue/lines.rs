@@ -84,8 +84,7 @@ fn to_line(out: &mut Vec<u8>, to: &To, settings: &Settings) {
     out.extend_from_slice(b"to=");
     let (before, behind): (&[u8], &[u8]) = if to.is_bracketed { (b"<", b">") } else { (b"", b"") };
     for (number, address) in to.to.iter().enumerate() {
-        let address = doubled(address);
-        put(out, &[if number == 0 { b"" } else { b"," }, before, &address, behind]);
+        put(out, &[if number == 0 { b"" } else { b"," }, before, address, behind]);
     }
     if let Some(controller) = &to.controller {
         let numbers = format!(" ({}/{})", controller.uid, controller.gid);
@@ -112,18 +111,6 @@ fn to_line(out: &mut Vec<u8>, to: &To, settings: &Settings) {
         Stat::Discarded => put(out, &[b"discarded"]),
         Stat::Removed => put(out, &[b"removed by the operator"]),
     }
-}
-
-/// An address with its backslashes doubled, as sendmail's log has them: every other one is an escape.
-fn doubled(address: &[u8]) -> Vec<u8> {
-    let mut shown = Vec::with_capacity(address.len());
-    for &octet in address {
-        shown.push(octet);
-        if octet == b'\\' {
-            shown.push(octet);
-        }
-    }
-    shown
 }
 
 /// sendmail's priority: size, 30000 a recipient, 90000 a try (the defaults of its factors).
