@@ -97,8 +97,10 @@ impl Session {
     ) {
         match (verdict, opening) {
             (Verdict::Refuse(refusal), Opening::Dotted) => {
+                let count = self.transaction.as_ref().map_or(0, |one| one.recipients.len());
+                let count = alloc::format!("{count}");
+                self.turn_down(&refusal, count.as_bytes(), out);
                 self.reset(out);
-                self.turn_down(&refusal, b"", out);
             }
             // The chunk comes whatever we say.
             (Verdict::Refuse(refusal), Opening::Chunk(chunk)) => {
@@ -136,8 +138,11 @@ impl Session {
         Collecting::new(reader, self.received(moment), moment.now.unix_s)
     }
 
-    /// Our Received field.
+    /// Our Received field; empty where trace fields are made when the message is handed on.
     fn received(&self, moment: &Moment) -> Vec<u8> {
+        if self.terms.settings.dresses_mail {
+            return Vec::new();
+        }
         let mut field = Vec::with_capacity(512);
         let Some(transaction) = &self.transaction else { return field };
         let (name, address, is_forged): (&[u8], IpAddr, bool) = match &self.facts.origin {
@@ -217,6 +222,9 @@ impl Session {
 
     /// What a submission server adds where it is missing (RFC 6409, 8).
     fn additions(&self, moment: &Moment) -> Option<Additions<'_>> {
+        if self.terms.settings.dresses_mail {
+            return None;
+        }
         let listener = self.terms.settings.listeners.get(usize::from(self.facts.daemon));
         let transaction = self.transaction.as_ref()?;
         let adds = self.has_quirk(Quirks::FIELDS_ADDED);
@@ -321,7 +329,7 @@ impl Session {
         self.tell(Event::BareEnd { text, place, sender: self.sender_shown() }, out);
         out.say((421, (4, 5, 0)), format_args!("{text}"));
         out.drops_large = true;
-        self.tell_from(collecting, out);
+        self.tell_cut(collecting, out);
         self.close(out);
     }
 
@@ -364,7 +372,7 @@ impl Session {
     }
 
     /// The `from=` line of a message that is whole, stored or not.
-    fn line_of(&self, collecting: &Collecting) -> Option<FromLine> {
+    pub(super) fn line_of(&self, collecting: &Collecting) -> Option<FromLine> {
         let transaction = self.transaction.as_ref()?;
         Some(FromLine {
             sender: self.sender_shown(),
@@ -383,7 +391,7 @@ impl Session {
             Some(transaction) if !head.has_message_id && self.has_quirk(Quirks::FIELDS_ADDED) => {
                 let mut field = Vec::new();
                 let host = &self.terms.settings.host_name;
-                write_message_id(collecting.began_s, transaction.id, host, &mut field);
+                write_message_id(transaction.began.unix_s, transaction.id, host, &mut field);
                 let value = field.splitn(2, |&octet| octet == b' ').nth(1).unwrap_or_default();
                 value.trim_ascii_end().to_vec()
             }
@@ -449,6 +457,7 @@ impl Session {
             return self.out_of_step(out);
         };
         let protocol = line.protocol;
+        let logged_bytes = line.size_bytes;
         let Collecting { head, buffer, size_bytes, is_large, .. } = *collecting;
         let message = Message {
             id: transaction.id,
@@ -457,6 +466,7 @@ impl Session {
             recipients: transaction.recipients,
             body: if is_large { Body::Large } else { Body::Inline(buffer) },
             size_bytes,
+            logged_bytes,
             body_kind: transaction.body_kind,
             is_utf8: transaction.is_utf8,
             ret: transaction.ret,

@@ -80,10 +80,12 @@ pub struct Message {
     pub sender: Box<[u8]>,
     /// Never empty.
     pub recipients: Vec<Recipient>,
-    /// The message, with our Received field, CR LF line ends.
+    /// The message, CR LF line ends; with our Received field, unless the settings say that mail is dressed later.
     pub body: Body,
     /// Octets of it.
     pub size_bytes: u64,
+    /// Octets of it as it came and as the log counts them: a line end is one.
+    pub logged_bytes: u64,
     /// BODY, if it was said.
     pub body_kind: Option<BodyKind>,
     /// SMTPUTF8.
@@ -155,6 +157,13 @@ impl Outbox {
     pub(crate) fn say_plain(&mut self, code: u16, is_last: bool, text: fmt::Arguments<'_>) {
         write_line(code, None, is_last, b"", &mut self.bytes);
         self.amend(text);
+    }
+
+    /// Says a step of work that goes on (code 050): no reply, but a line before one, for those who said VERB.
+    pub(crate) fn say_step(&mut self, text: &[u8]) {
+        self.bytes.extend_from_slice(b"050 ");
+        escape::printable(text, &mut self.bytes);
+        self.bytes.extend_from_slice(b"\r\n");
     }
 
     /// Says a line of the owner's text that is not the last of its reply. Tabs stay: help texts are tables.

@@ -71,7 +71,6 @@ impl Conversation {
     }
 
     async fn work(&mut self) -> io::Result<()> {
-        session_lines::connected(&self.house().log, self.session.origin());
         self.step(Input::Open);
         loop {
             self.carry_out().await?;
@@ -291,8 +290,8 @@ impl Conversation {
             self.large = None;
             return Input::Stored(id);
         }
-        let origin = self.session.origin();
-        let envelope = session_envelope::of(&message, origin, &self.terms.settings);
+        let facts = self.session.facts();
+        let envelope = session_envelope::of(&message, facts, &self.terms.settings);
         let mut record = Vec::new();
         if envelope.encode(&mut record).is_err() {
             return Input::NotStored(NotStored::Trouble);
