@@ -247,13 +247,15 @@ impl Scheduler {
         took_ms: u64,
     ) -> Action {
         let envelope = &active.envelope;
+        // Who speaks SMTP answers for the sender he names, not for himself.
+        let is_command = envelope.origin.protocol.is_empty();
         let recipients = || indexes.iter().filter_map(|&index| active.recipient(index));
         let mailer = recipients().next().map(|one| one.route.mailer);
         Action::log(Event::To(To {
             id: envelope.id,
             to: recipients().map(|one| one.address.clone()).collect(),
-            user: envelope.origin.user.clone(),
-            uid: envelope.origin.uid,
+            user: if is_command { envelope.origin.user.clone() } else { Box::default() },
+            uid: envelope.origin.uid.filter(|_| is_command),
             delay_s: self.now_ms.wrapping_div(1000).saturating_sub(envelope.created_s),
             xdelay_ms: took_ms,
             mailer: mailer.unwrap_or(crate::Recipient::UNROUTED),
