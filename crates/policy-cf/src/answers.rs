@@ -149,7 +149,7 @@ impl CfPolicy {
         if machine.status != exit::OK || machine.is_over {
             return Err(said);
         }
-        let (settings, ports) = tune::settings(&mut machine, given, &mut said)?;
+        let (settings, ports) = tune::settings(&mut machine, &mut *pool.lists(), given, &mut said)?;
         warn_of_maps(&mut machine, &mut said);
         let mut base = machine.config;
         moment::name_all(&mut base.macros);
@@ -191,11 +191,13 @@ impl Policy for CfPolicy {
     }
 
     fn route(&self, address: &[u8]) -> Result<Route, Refusal> {
-        self.with(|machine| local::route(machine, &judge::bracketed(address)))
+        self.with(|machine| {
+            local::route(machine, &mut *self.pool.lists(), &judge::bracketed(address))
+        })
     }
 
     fn expand(&self, address: &[u8], route: &Route) -> Expansion {
-        self.with(|machine| expand::expand(machine, address, route))
+        self.with(|machine| expand::expand(machine, &mut *self.pool.lists(), address, route))
     }
 
     fn dress(&self, question: Dress) -> Result<Dressed, Refusal> {

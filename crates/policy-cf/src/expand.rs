@@ -16,7 +16,7 @@ mod recipient;
 mod rights;
 
 pub use rights::Blame;
-pub(crate) use rights::full_name;
+pub(crate) use rights::{find_user, full_name};
 
 use crate::machine::Machine;
 use crate::world::UserEntry;

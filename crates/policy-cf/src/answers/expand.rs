@@ -3,6 +3,7 @@
 use super::check::refusal;
 use super::judge::bracketed;
 use super::local;
+use crate::expand::Outside;
 use crate::machine::Machine;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -15,14 +16,20 @@ const DEPTH_MAX: u32 = 10;
 const MEMBERS_MAX: usize = 10_000;
 
 /// Expands an alias.
-pub(super) fn expand(machine: &mut Machine<'_>, address: &[u8], route: &Route) -> Expansion {
+pub(super) fn expand(
+    machine: &mut Machine<'_>,
+    lists: &mut dyn Outside,
+    address: &[u8],
+    route: &Route,
+) -> Expansion {
     let mut expansion = Expansion::default();
-    follow(machine, address, route, 0, &mut expansion);
+    follow(machine, lists, address, route, 0, &mut expansion);
     expansion
 }
 
 fn follow(
     machine: &mut Machine<'_>,
+    lists: &mut dyn Outside,
     address: &[u8],
     route: &Route,
     depth: u32,
@@ -44,17 +51,23 @@ fn follow(
         return refuse(out, address, b"553 5.1.3 the alias can't be understood");
     };
     for member in members {
-        one(machine, member, depth, out);
+        one(machine, lists, member, depth, out);
     }
 }
 
-fn one(machine: &mut Machine<'_>, member: Member, depth: u32, out: &mut Expansion) {
+fn one(
+    machine: &mut Machine<'_>,
+    lists: &mut dyn Outside,
+    member: Member,
+    depth: u32,
+    out: &mut Expansion,
+) {
     match member {
         Member::Address(name) => {
             let bare = name.strip_prefix(b"\\").unwrap_or(&name);
-            match local::route(machine, &bracketed(bare)) {
+            match local::route(machine, lists, &bracketed(bare)) {
                 Ok(route) if route.expands && bare.len() == name.len() => {
-                    follow(machine, bare, &route, depth.saturating_add(1), out);
+                    follow(machine, lists, bare, &route, depth.saturating_add(1), out);
                 }
                 Ok(mut route) => {
                     route.expands = false;
