@@ -136,6 +136,12 @@ impl Relay {
         self.0.jobs.get()
     }
 
+    /// Whether nothing is left: no job and no connection that has not said QUIT.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.jobs() == 0 && self.0.destinations.borrow().is_empty()
+    }
+
     /// Idle connections say QUIT now, the others after the job they have; no new ones are made.
     /// What waits in line, and what is submitted from now on, is reported `Later`.
     pub fn close(&self) {
