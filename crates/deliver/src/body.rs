@@ -17,6 +17,8 @@ pub enum Body<'a> {
     Bytes(&'a [u8]),
     /// In a file that was handed over open; it is read by position, so several may read it at once.
     File {
+        /// What stands before it: fields, with CR LF line ends.
+        head: &'a [u8],
         /// The open file.
         file: &'a File,
         /// Where the message begins, in octets.
@@ -32,7 +34,9 @@ impl Body<'_> {
     pub fn size(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
-            Self::File { size, .. } => *size,
+            Self::File { head, size, .. } => {
+                size.saturating_add(u64::try_from(head.len()).unwrap_or(u64::MAX))
+            }
         }
     }
 
@@ -46,7 +50,8 @@ impl Body<'_> {
     ) -> Result<(), E> {
         match *self {
             Self::Bytes(bytes) => take(bytes),
-            Self::File { file, start, size } => {
+            Self::File { head, file, start, size } => {
+                take(head)?;
                 let mut piece = vec![0; PIECE_BYTES];
                 let mut done: u64 = 0;
                 while done < size {

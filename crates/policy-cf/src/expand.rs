@@ -16,6 +16,7 @@ mod recipient;
 mod rights;
 
 pub use rights::Blame;
+pub(crate) use rights::full_name;
 
 use crate::machine::Machine;
 use crate::world::UserEntry;

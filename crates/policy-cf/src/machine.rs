@@ -35,12 +35,12 @@ pub mod exit {
 /// How much is shown (`-d21.12`): a level by category.
 #[derive(Debug, Clone)]
 pub struct Debug {
-    levels: Vec<u8>,
+    levels: [u8; 100],
 }
 
 impl Default for Debug {
     fn default() -> Self {
-        Self { levels: alloc::vec![0; 100] }
+        Self { levels: [0; 100] }
     }
 }
 
@@ -190,6 +190,10 @@ pub struct Machine<'w> {
     pub(crate) hosts: BTreeMap<Vec<u8>, Answer>,
     pub(crate) spare: Vec<Vec<Token>>,
     pub(crate) steps: u64,
+    /// The wildcards of the rule that matched last.
+    pub(crate) binds: crate::rules::Binds,
+    /// Room for the text of phrases.
+    pub(crate) phrase: Vec<u8>,
 }
 
 impl<'w> Machine<'w> {
@@ -214,7 +218,15 @@ impl<'w> Machine<'w> {
             hosts: BTreeMap::new(),
             spare: Vec::new(),
             steps: 0,
+            binds: crate::rules::Binds::default(),
+            phrase: Vec::new(),
         }
+    }
+
+    /// Steps of matching that the last rule set from outside took.
+    #[must_use]
+    pub const fn steps(&self) -> u64 {
+        self.steps
     }
 
     /// Takes what happened since the last time; from now on events are kept.

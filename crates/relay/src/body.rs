@@ -19,6 +19,8 @@ pub enum Body {
     Bytes(Bytes),
     /// In a file that was handed over open; read by position.
     File {
+        /// What stands before it: fields, with CR LF line ends.
+        head: Bytes,
         /// The open file.
         file: File,
         /// Where the message begins, in octets.
@@ -34,7 +36,7 @@ impl Body {
         if let Self::File { .. } = self {
             room.resize(PIECE_BYTES, 0);
         }
-        Pieces { body: self, room, at: 0 }
+        Pieces { body: self, room, is_begun: false, at: 0 }
     }
 
     /// Looks at the whole message.
@@ -57,7 +59,9 @@ impl Body {
 pub(crate) struct Pieces<'b> {
     body: &'b Body,
     room: &'b mut Vec<u8>,
-    /// Octets that were given.
+    /// The fields before a file were given.
+    is_begun: bool,
+    /// Octets of the rest that were given.
     at: u64,
 }
 
@@ -73,7 +77,13 @@ impl Pieces<'_> {
                 self.at = 1;
                 Ok((!is_over).then_some(bytes))
             }
-            Body::File { file, start, size } => {
+            Body::File { head, file, start, size } => {
+                if !self.is_begun {
+                    self.is_begun = true;
+                    if !head.is_empty() {
+                        return Ok(Some(head));
+                    }
+                }
                 let left = size.saturating_sub(self.at);
                 if left == 0 {
                     return Ok(None);

@@ -164,7 +164,12 @@ impl House {
             let form = carriage.map(|carriage| form(&self.settings, carriage, batch));
             let body = match &parcel.body {
                 ParcelBody::Inline(octets) => Body::Bytes(octets),
-                ParcelBody::Large(file, size) => Body::File { file, start: 0, size: *size },
+                ParcelBody::Large(file, size) => {
+                    let head = parcel.wish.head.as_ref();
+                    let start = head.map_or(0, |head| head.text_at);
+                    let head = head.map_or(b"".as_slice(), |head| &head.header);
+                    Body::File { head, file, start, size: size.saturating_sub(start) }
+                }
             };
             for recipient in &batch.recipients {
                 jobs.push(Job {
@@ -211,7 +216,12 @@ impl House {
         });
         let agent = Agent {
             program,
-            flags: mailer.carriage.flags,
+            // With a policy that dresses mail, the way back is in the header already.
+            flags: if self.settings.dresses_mail {
+                mailer.carriage.flags.without(b'P')
+            } else {
+                mailer.carriage.flags
+            },
             line_end: &mailer.carriage.line_end,
             home: self.home.as_deref(),
             our_name: &self.settings.host_name,

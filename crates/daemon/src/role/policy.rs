@@ -137,5 +137,6 @@ pub(crate) fn answer(policy: &dyn Policy, question: &ToPolicy) -> FromPolicy {
         ToPolicy::Judge(question) => FromPolicy::Verdict(policy.judge(question)),
         ToPolicy::Route { address } => FromPolicy::Route(policy.route(address)),
         ToPolicy::Expand { address, route } => FromPolicy::Expansion(policy.expand(address, route)),
+        ToPolicy::Dress(dress) => FromPolicy::Dressed(policy.dress((**dress).clone())),
     }
 }

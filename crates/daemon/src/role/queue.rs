@@ -6,6 +6,7 @@
 
 mod acts;
 mod carriers;
+mod dressing;
 mod intake;
 mod lines;
 mod listing;
@@ -22,6 +23,7 @@ use crate::start::Inheritance;
 use ::policy::Settings;
 use ::queue::{Action, Input, Scheduler};
 use carriers::Carriers;
+use dressing::Dressing;
 use intake::{Intake, Source};
 use policy::PolicyLine;
 use spool::Spool as _;
@@ -51,6 +53,7 @@ struct House {
     intake: Intake,
     carriers: Carriers,
     policy: PolicyLine,
+    dressing: Dressing,
     life: Link,
     index: u8,
     ids: Ids,
@@ -162,6 +165,7 @@ impl House {
             intake: Intake::default(),
             carriers: Carriers::default(),
             policy: PolicyLine::default(),
+            dressing: Dressing::default(),
             life: inheritance.life,
             index: inheritance.index,
             ids: Ids::new(QUEUE_LANE),

@@ -57,6 +57,7 @@ pub(super) fn settings(
         offers_dsn: !has(b"noreceipts"),
         answers_vrfy: !(is_away || has(b"novrfy")),
         answers_expn: !(is_away || has(b"noexpn")),
+        dresses_mail: true,
         manners: manners::manners(machine, &privacy),
         calling: calling(machine),
         eight_bit: eight_bit(machine),

@@ -129,6 +129,7 @@ fn job(address: SocketAddr, number: u64, recipients: &[&str]) -> Job {
         ret: None,
         envelope_id: None,
         created_s: 0,
+        story: None,
     };
     let (way, body) = (Way::Smtp { port: 25 }, Body::Bytes(text.into()));
     Job { batch, way, connections_max: 1, body, carriage: Carriage::default() }
@@ -186,7 +187,7 @@ fn a_large_message_comes_from_its_file() {
         let size = u64::try_from(text.len()).unwrap();
         let mut job = job(address, 1, &["c@d.example"]);
         job.batch.size_bytes = size;
-        job.body = Body::File { file, start: 2, size };
+        job.body = Body::File { head: b""[..].into(), file, start: 2, size };
         let outcomes = Office::new().one(job).await;
         assert!(is_relayed(&outcomes[0]), "{outcomes:?}");
         assert!(server.received.borrow()[0].body == text);
@@ -483,7 +484,7 @@ fn a_message_that_cannot_be_read_is_never_ended_with_a_dot() {
         std::fs::write(&path, b"Subject: x\r\n").unwrap();
         let file = std::fs::File::open(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
-        short.body = Body::File { file, start: 0, size: 1000 };
+        short.body = Body::File { head: b""[..].into(), file, start: 0, size: 1000 };
         office.relay.submit(short);
         office.relay.submit(job(address, 2, &["c@d"]));
         let reports = office.reports(2).await;
