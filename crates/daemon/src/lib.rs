@@ -18,6 +18,7 @@ pub mod job;
 mod life;
 pub mod link;
 pub mod log;
+mod map_notes;
 mod name_service;
 mod port;
 pub mod request;
@@ -174,7 +175,7 @@ pub fn policy_of_cf(
         is_root: true,
         ..policy_cf::Given::default()
     };
-    let (policy, warnings) = engines::open(name, text, &given, None)?;
+    let (policy, warnings) = engines::open(name, text, &given, None, &std::sync::Arc::default())?;
     Ok((Box::new(policy), warnings))
 }
 

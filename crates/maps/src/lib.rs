@@ -18,6 +18,7 @@ pub mod editmap;
 mod file_watch;
 mod host;
 mod interface;
+mod ldap;
 mod lists;
 pub mod makemap;
 pub mod newaliases;

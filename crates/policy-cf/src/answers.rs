@@ -59,6 +59,9 @@ pub trait Pool: Send + Sync {
         Box::new(look::NoLists)
     }
 
+    /// Takes a line for the log.
+    fn note(&self, _line: &[u8]) {}
+
     /// An engine that rests, if there is one: it is the caller's until it comes back.
     fn take(&self) -> Option<Engine>;
 
@@ -155,6 +158,9 @@ impl CfPolicy {
         moment::name_all(&mut base.macros);
         base.macros.lay_ground();
         let arena_len = base.arena.len();
+        for line in world.take_notes() {
+            pool.note(&line);
+        }
         // The outside that read the class files has what it opened: it serves the first engine.
         pool.give(Engine { config: Some(base.clone()), world });
         Ok((Self { base, arena_len, settings, ports, pool }, said))
@@ -174,6 +180,9 @@ impl CfPolicy {
         let mut machine = Machine::new(config.unwrap_or_else(|| self.base.clone()), &mut *world);
         let result = work(&mut machine);
         let mut config = machine.config;
+        for line in world.take_notes() {
+            self.pool.note(&line);
+        }
         config.macros.rest();
         config.arena.cut(self.arena_len);
         self.pool.give(Engine { config: Some(config), world });

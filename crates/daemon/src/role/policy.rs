@@ -6,6 +6,7 @@
 use crate::cage;
 use crate::edges::{FromPolicy, Grant, News, Order, ToPolicy};
 use crate::link::{Link, LinkError};
+use crate::map_notes::MapNotes;
 use crate::name_service::NameService;
 use crate::roles::Role;
 use crate::start::Inheritance;
@@ -25,7 +26,8 @@ const RETIREMENT_S: u64 = 600;
 /// Works until master says stop and all edges are closed.
 pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
     let names = Arc::new(NameService::default());
-    let policy: Shared = match tables::load(&mut inheritance, &names) {
+    let notes = Arc::new(MapNotes::default());
+    let policy: Shared = match tables::load(&mut inheritance, &names, &notes) {
         Ok(policy) => policy,
         Err(text) => {
             inheritance.life.send(&News::Wrong(text.into()), &[])?;
@@ -37,6 +39,7 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
     let weaker = cage::enter(&inheritance)?;
     inheritance.life.send(&News::Settings(Box::new(policy.settings().clone())), &[])?;
     inheritance.ready(&weaker)?;
+    notes.begin(inheritance.log());
     let mut threads = Vec::new();
     while let Some((grant, descriptor)) = inheritance.grants.pop_front() {
         match grant {
