@@ -7,6 +7,7 @@ mod configured;
 mod editmap;
 mod explain;
 mod flags;
+mod mail_local;
 mod mailq;
 mod makemap;
 mod newaliases;
@@ -14,8 +15,13 @@ mod place;
 mod praliases;
 mod printer;
 mod privileges;
+mod rmail;
 mod sendmail;
+mod sendmail_child;
 mod serve;
+mod smrsh;
+mod system_log;
+mod vacation;
 mod verify;
 
 use flags::{Command, Flags};
@@ -56,6 +62,11 @@ fn main() -> ExitCode {
         "editmap" => editmap::run(&called, &words),
         "newaliases" => newaliases::run(&words),
         "praliases" => praliases::run(&called, &words),
+        "smrsh" => smrsh::run(&called, &words),
+        "mail.local" => mail_local::run(&called, &words),
+        // The second is Debian's name for sendmail's own.
+        "vacation" | "vacation.sendmail" => vacation::run(&words),
+        "rmail" => rmail::run(&words, &mut printer),
         "mailq" => mailq::run(&place::Place::of_this_system(), false, &mut printer),
         _ => by_subcommand(&words, &mut printer),
     }

@@ -109,6 +109,55 @@ pub fn group_by_name(name: &str) -> io::Result<Option<u32>> {
     Ok(Group::from_name(name)?.map(|group| group.gid.as_raw()))
 }
 
+/// Acting as another user until this is dropped; see [`act_as`].
+#[derive(Debug)]
+pub struct Acting {
+    before: Option<Before>,
+}
+
+/// Who we were.
+#[derive(Debug)]
+struct Before {
+    uid: Uid,
+    gid: Gid,
+    groups: Vec<Gid>,
+}
+
+/// Takes the rights of a user for what follows in this process, which has one thread; root stays able to come back.
+///
+/// # Errors
+/// We are neither root nor he, or the kernel refuses a step (sendmail 8.10.1 went on as root when it did:
+/// CVE-2000-0506): then nothing is to be done in his name.
+pub fn act_as(user: &User) -> io::Result<Acting> {
+    if effective_uid() == user.uid && user.uid != 0 {
+        return Ok(Acting { before: None });
+    }
+    if effective_uid() != 0 {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    let before =
+        Before { uid: Uid::effective(), gid: Gid::effective(), groups: nix::unistd::getgroups()? };
+    let acting = Acting { before: Some(before) };
+    let groups: Vec<Gid> = groups_of(user)?.into_iter().map(Gid::from_raw).collect();
+    nix::unistd::setgroups(&groups)?;
+    nix::unistd::setegid(Gid::from_raw(user.gid))?;
+    nix::unistd::seteuid(Uid::from_raw(user.uid))?;
+    if effective_uid() != user.uid {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    Ok(acting)
+}
+
+impl Drop for Acting {
+    fn drop(&mut self) {
+        let Some(before) = &self.before else { return };
+        // Whoever can't come back stays with fewer rights than he had.
+        nix::unistd::seteuid(before.uid).ok();
+        nix::unistd::setegid(before.gid).ok();
+        nix::unistd::setgroups(&before.groups).ok();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
