@@ -12,6 +12,7 @@ pub mod drop;
 mod edge;
 pub mod edges;
 mod engines;
+pub mod file_frames;
 mod host_facts;
 mod ids;
 mod life;
@@ -33,6 +34,7 @@ mod role {
     pub(crate) mod master;
     pub(crate) mod policy;
     pub(crate) mod queue;
+    pub(crate) mod reader;
     pub(crate) mod relay;
     pub(crate) mod resolver;
     pub(crate) mod smtpd;
@@ -123,6 +125,7 @@ pub fn run_role(name: &str) -> Result<ExitCode, String> {
         Role::Control => role::control::run(inheritance),
         Role::Smtpd => role::smtpd::run(inheritance),
         Role::Deliver | Role::Agent => role::deliver::run(inheritance),
+        Role::Reader => role::reader::run(inheritance),
     };
     match ended {
         Ok(code) => Ok(code),

@@ -36,6 +36,6 @@ mod terminal;
 mod text;
 mod user;
 
-pub use lists::Lists;
+pub use lists::{Lists, gather};
 pub use outside::{Outside, Places};
 pub use terminal::Terminal;

@@ -30,7 +30,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 use policy::{
-    AddressSide, Expansion, MailerId, Policy, Question, Refusal, Route, Settings, Verdict,
+    AddressSide, Expansion, FileSeen, MailerId, Policy, Question, Refusal, Route, Settings, Verdict,
 };
 
 /// What answers one question at a time.
@@ -195,7 +195,12 @@ impl Policy for CfPolicy {
     }
 
     fn expand(&self, address: &[u8], route: &Route) -> Expansion {
-        self.with(|machine| expand::expand(machine, address, route))
+        self.expand_with(address, route, &[])
+    }
+
+    fn expand_with(&self, address: &[u8], _route: &Route, files: &[FileSeen]) -> Expansion {
+        let mut lists = self.pool.lists();
+        self.with(|machine| expand::expand(machine, &mut *lists, address, files))
     }
 
     fn rewrite(

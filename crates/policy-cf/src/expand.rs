@@ -14,8 +14,10 @@ mod list;
 mod names;
 mod recipient;
 mod rights;
+mod trust;
 
 pub use rights::Blame;
+pub use trust::judged;
 
 use crate::machine::Machine;
 use crate::world::UserEntry;

@@ -151,6 +151,10 @@ pub struct Spoken {
     pub text: Vec<u8>,
     /// Something is wrong with us, not with the address.
     pub is_system: bool,
+    /// The address it was about; empty: none.
+    pub about: Vec<u8>,
+    /// The text alone.
+    pub words: Vec<u8>,
 }
 
 /// A configuration at work.
@@ -306,7 +310,8 @@ impl<'w> Machine<'w> {
         if let Some(journal) = &mut self.journal
             && journal.len() < JOURNAL_MAX
         {
-            journal.push(Spoken::new(reply, line.clone(), is_system));
+            let about = self.about.clone();
+            journal.push(Spoken { about, ..Spoken::new(reply, line.clone(), is_system) });
         }
         self.replies.push(reply.to_vec());
         self.out.extend_from_slice(&line);
@@ -409,7 +414,9 @@ impl Spoken {
         let codes = reply.get(..reply.len().saturating_sub(body.len())).unwrap_or_default();
         let mut codes = codes.split(|octet| *octet == b' ').filter(|code| !code.is_empty());
         let code = codes.next().map(<[u8]>::to_vec);
-        Self { code, enhanced: codes.next().map(<[u8]>::to_vec), text, is_system }
+        let enhanced = codes.next().map(<[u8]>::to_vec);
+        let words = body.to_vec();
+        Self { code, enhanced, text, is_system, about: Vec::new(), words }
     }
 
     /// As a reply: codes and text; `code` and `enhanced` stand in where there are none.

@@ -10,11 +10,13 @@ extern crate alloc;
 
 use alloc::boxed::Box;
 
+mod file;
 mod question;
 mod route;
 pub mod settings;
 mod verdict;
 
+pub use file::{FileFacts, FileSeen, FileTrouble, FileWanted};
 pub use question::{Ask, Facts, Macros, Origin, Parameters, Question, Resolved};
 pub use route::{
     AddressSide, Carriage, Expansion, LmtpPlace, MailboxPlace, Mailer, MailerFlags, MailerId,
@@ -43,6 +45,12 @@ pub trait Policy {
 
     /// Who stands behind this name? Asked by the queue for a [`Route`] that `expands`.
     fn expand(&self, address: &[u8], route: &Route) -> Expansion;
+
+    /// The same, with what was read of the files that an earlier answer wanted ([`Expansion::wanted`]). A policy without
+    /// such files needs none.
+    fn expand_with(&self, address: &[u8], route: &Route, _files: &[FileSeen]) -> Expansion {
+        self.expand(address, route)
+    }
 
     /// How a mailer names this address to its host (masquerading, generic names, missing domains). `address` is as it
     /// stands: in the envelope without angle brackets, in a header field with comments and quotes. A policy without such

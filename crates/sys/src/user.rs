@@ -98,6 +98,14 @@ pub fn groups_of(user: &User) -> io::Result<Vec<u32>> {
     Ok(groups)
 }
 
+/// The groups this process has beside its own.
+///
+/// # Errors
+/// The kernel does not say.
+pub fn current_groups() -> io::Result<Vec<u32>> {
+    Ok(nix::unistd::getgroups()?.into_iter().map(Gid::as_raw).collect())
+}
+
 /// The number of the group of this name.
 ///
 /// # Errors

@@ -73,9 +73,18 @@ pub(super) fn place(
                 return Err(no(b"550 5.1.1 User unknown"));
             }
         }
-        return Ok(carried_by(number, &resolved, false));
+        // A user may have a `.forward`: who stands behind him is seen when it is read.
+        let forwards = name == b"local" && flags.has(b'w') && has_forward_path(machine);
+        let is_quoted = resolved.user.contains(&b'\\');
+        return Ok(carried_by(number, &resolved, forwards && !is_quoted));
     }
     Err(no(b"554 5.4.6 aliasing/forwarding loop broken"))
+}
+
+/// Whether users' `.forward` files are looked for at all.
+fn has_forward_path(machine: &Machine<'_>) -> bool {
+    let path = machine.config.options.values.get("ForwardPath");
+    path.is_none_or(|path| path.iter().any(|octet| *octet != b':'))
 }
 
 fn carried_by(number: usize, resolved: &Resolved, expands: bool) -> Route {

@@ -1,7 +1,7 @@
 //! Who carries mail out: the relays, and delivery children, one a user, started when there is work.
 
 use super::House;
-use crate::edges::{News, Tried, Try, Ward};
+use crate::edges::{News, Task, Tried, Try, Ward};
 use crate::link::{Link, LinkError};
 use crate::log::Severity;
 use ::policy::{MailboxPlace, Transport};
@@ -132,7 +132,7 @@ impl House {
     /// Gives a batch to who carries it.
     pub(super) fn carry(&mut self, batch: &Batch) {
         let mailer = self.settings.mailers.get(usize::from(batch.mailer.0));
-        let mailboxes = |user| Some(Ward { user, program: None });
+        let mailboxes = |user| Some(Ward { user, task: Task::Mailboxes });
         let ward = match mailer.map(|mailer| &mailer.transport) {
             Some(Transport::Smtp { .. } | Transport::Lmtp(_)) if !self.carriers.has_relay() => {
                 // Not the destination's fault: it waits for the relay to come, not for a retry.
@@ -149,11 +149,14 @@ impl House {
                 }
             },
             Some(Transport::Program(_)) => {
-                // `F=w`: recipients are users of this system, and the program runs as them.
+                // `F=w`: recipients are users of this system, and the program runs as them. A program of a list or
+                // `.forward` runs as whose it is, which stands in the place of the host.
                 let is_user = mailer.is_some_and(|mailer| mailer.carriage.flags.has(b'w'));
+                let is_listed = mailer.is_some_and(|mailer| *mailer.name == *b"prog");
                 let first = batch.recipients.first().filter(|_| is_user);
                 let user = first.map(|one| one.user.clone()).unwrap_or_default();
-                Some(Ward { user, program: Some(batch.mailer) })
+                let user = if is_listed { batch.host.clone() } else { user };
+                Some(Ward { user, task: Task::Program(batch.mailer) })
             }
             Some(Transport::Waits { reason }) => {
                 let reason = reason.clone();

@@ -5,19 +5,25 @@
 
 use super::House;
 use crate::edges::{FromPolicy, ToPolicy};
+use crate::file_frames;
 use crate::link::Link;
-use ::policy::{Expansion, Recipient, Refusal, RefusedMember, Route};
+use ::policy::{Expansion, FileSeen, Recipient, Refusal, RefusedMember, Route};
 use ::queue::{Input, Inquiry};
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 /// One question.
 #[derive(Clone)]
-struct Asked {
+pub(super) struct Asked {
     slot: u32,
     recipient: u32,
     address: Box<[u8]>,
     inquiry: Inquiry,
+    /// What was read of the files that the policy wanted for it.
+    pub(super) files: Vec<Arc<FileSeen>>,
+    /// How often it wanted some.
+    pub(super) rounds: u32,
 }
 
 /// The edge to the policy, if there is one now, and what is asked.
@@ -45,7 +51,11 @@ impl PolicyLine {
         address: Box<[u8]>,
         inquiry: Inquiry,
     ) {
-        let asked = Asked { slot, recipient, address, inquiry };
+        self.ask(Asked { slot, recipient, address, inquiry, files: Vec::new(), rounds: 0 });
+    }
+
+    /// The same for a question that may have files.
+    pub(super) fn ask(&mut self, asked: Asked) {
         self.send(&asked);
         self.asked.push_back(asked);
     }
@@ -56,9 +66,10 @@ impl PolicyLine {
             Inquiry::Expand(route) => ToPolicy::Expand { address, route: route.clone() },
             Inquiry::Route | Inquiry::RouteAndExpand => ToPolicy::Route { address },
         };
-        if let Some(link) = &mut self.link
-            && link.send(&question, &[]).is_err()
-        {
+        let Some(link) = &mut self.link else { return };
+        let mut files = asked.files.iter();
+        let sent = files.try_for_each(|seen| file_frames::send(link, seen, ToPolicy::File));
+        if sent.and_then(|()| link.send(&question, &[])).is_err() {
             self.link = None;
         }
     }
@@ -108,6 +119,10 @@ impl House {
 
     fn answered(&mut self, asked: Asked, answer: FromPolicy) {
         let expansion = match (answer, &asked.inquiry) {
+            (FromPolicy::Expansion(expansion), _) if !expansion.wanted.is_empty() => {
+                self.gather(asked, expansion.wanted);
+                return;
+            }
             (FromPolicy::Expansion(expansion), _) => expansion,
             (FromPolicy::Route(Ok(route)), Inquiry::RouteAndExpand) if route.expands => {
                 let inquiry = Inquiry::Expand(route);
@@ -121,6 +136,11 @@ impl House {
                 return;
             }
         };
+        self.finish(&asked, expansion);
+    }
+
+    /// Takes an answer to the scheduler.
+    pub(super) fn finish(&mut self, asked: &Asked, expansion: Expansion) {
         self.step(Input::Answered {
             slot: asked.slot,
             recipient: asked.recipient,
