@@ -82,8 +82,29 @@ pub enum Order {
         /// One a process.
         proofs: Vec<Proof>,
     },
+    /// To the queue, before [`Order::Go`]: end when this is done.
+    Errand(Errand),
     /// Finish what was promised, then end.
     Stop,
+}
+
+/// What a server is started for that ends with its work (`sendmail -bs`, `-odi`, `-q`, `mailq`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Errand {
+    /// To try once what is handed over meanwhile, and nothing else that is queued.
+    Deliver,
+    /// To keep what is handed over for a later run.
+    Keep,
+    /// To try once all that is queued, and what is handed over.
+    Run,
+}
+
+impl Errand {
+    /// Whether it is about what was queued before, too.
+    #[must_use]
+    pub fn tries_all(self) -> bool {
+        self == Self::Run
+    }
 }
 
 /// For whom a delivery child works.
@@ -305,6 +326,8 @@ pub enum ToQueue {
         /// The host.
         node: Box<[u8]>,
     },
+    /// Nothing more is handed over on this edge; what comes of tries is still told.
+    Finish,
     /// Tries everything now.
     Flush,
     /// Drops what is queued under this id (postmaster's order).
@@ -345,6 +368,8 @@ pub enum FromQueue {
     },
     /// Whether there is room: sent when it changes.
     Room(bool),
+    /// What a try came to, told on an errand: to the process that the server was started by.
+    Result(Attempt),
     /// A part of the list; the last one is empty.
     Listed {
         /// Of the request.
@@ -359,6 +384,19 @@ pub enum FromQueue {
         /// Whether.
         was_there: bool,
     },
+}
+
+/// What a try of one recipient came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The message.
+    pub id: QueueId,
+    /// The recipient's address, without angle brackets.
+    pub recipient: Box<[u8]>,
+    /// The enhanced status code (RFC 3463), class first: 2 done, 4 to be tried again, 5 failed.
+    pub status: (u8, u16, u16),
+    /// What was said (`stat=`), cleaned.
+    pub text: Box<[u8]>,
 }
 
 /// Why something was not stored.

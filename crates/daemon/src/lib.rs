@@ -15,6 +15,7 @@ mod engines;
 pub mod file_frames;
 mod host_facts;
 mod ids;
+pub mod job;
 mod life;
 pub mod link;
 pub mod log;
@@ -22,6 +23,7 @@ mod name_service;
 mod port;
 pub mod request;
 pub mod roles;
+pub mod session_envelope;
 pub mod session_lines;
 mod start;
 mod submission;
@@ -115,9 +117,23 @@ pub fn run_role(name: &str) -> Result<ExitCode, String> {
     let role = Role::from_name(name).ok_or("there is no such role")?;
     let life = sys::fd::inherited(LIFE_DESCRIPTOR)
         .map_err(|_| "roles are started by `ironpost serve`, not by hand".to_owned())?;
-    let inheritance = Inheritance::gather(role, life).map_err(|error| error.to_string())?;
-    let ended = match role {
-        Role::Master => return Err("master is `ironpost serve`".into()),
+    let ended = if role == Role::Master {
+        role::master::on_errand(life)
+    } else {
+        Inheritance::gather(role, life).and_then(|inheritance| work(role, inheritance))
+    };
+    match ended {
+        Ok(code) => Ok(code),
+        // Master is gone, or ended us: nothing to say.
+        Err(link::LinkError::Closed) => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(format!("{name}: {error}")),
+    }
+}
+
+fn work(role: Role, inheritance: Inheritance) -> Result<ExitCode, link::LinkError> {
+    match role {
+        // It inherits nothing.
+        Role::Master => Err(link::LinkError::Closed),
         Role::Policy => role::policy::run(inheritance),
         Role::Queue => role::queue::run(inheritance),
         Role::Resolver => role::resolver::run(inheritance),
@@ -126,12 +142,6 @@ pub fn run_role(name: &str) -> Result<ExitCode, String> {
         Role::Smtpd => role::smtpd::run(inheritance),
         Role::Deliver | Role::Agent => role::deliver::run(inheritance),
         Role::Reader => role::reader::run(inheritance),
-    };
-    match ended {
-        Ok(code) => Ok(code),
-        // Master is gone, or ended us: nothing to say.
-        Err(link::LinkError::Closed) => Ok(ExitCode::SUCCESS),
-        Err(error) => Err(format!("{name}: {error}")),
     }
 }
 
@@ -177,10 +187,10 @@ pub fn now() -> wire::date::Date {
     date::now()
 }
 
-/// An id for a message that has none yet; the server that takes it gives it its own.
+/// An id for a message that has none yet, as a [`job`] takes it; a server that runs gives it one of its own.
 #[must_use]
 pub fn fresh_id() -> wire::QueueId {
-    ids::Ids::new(ids::QUEUE_LANE).fresh()
+    ids::Ids::new(job::LANE).fresh()
 }
 
 /// A moment as `mailq` shows it, in local time.

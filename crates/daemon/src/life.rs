@@ -28,6 +28,7 @@ impl Life {
                         | Order::NoChild { .. }
                         | Order::NoSocket { .. }
                         | Order::Prove { .. }
+                        | Order::Errand(_)
                         | Order::Proofs { .. }
                         | Order::Stop => None,
                     };

@@ -1,6 +1,6 @@
 //! How a role begins: gathers what master hands it, enters its cage, says that it is ready.
 
-use crate::edges::{Grant, Identity, News, Order, Reading};
+use crate::edges::{Errand, Grant, Identity, News, Order, Reading};
 use crate::link::{Link, LinkError};
 use crate::log::Log;
 use crate::roles::Role;
@@ -24,6 +24,8 @@ pub(crate) struct Inheritance {
     pub settings: Settings,
     /// What to read (policy).
     pub reading: Option<Reading>,
+    /// What the server is started for, if it ends with it (queue).
+    pub errand: Option<Errand>,
     /// Whom to become.
     pub identity: Option<Identity>,
     /// All descriptors, in the order in which they came.
@@ -42,6 +44,7 @@ impl Inheritance {
             life: Link::new(life),
             settings: Settings::default(),
             reading: None,
+            errand: None,
             identity: None,
             grants: VecDeque::new(),
         };
@@ -49,6 +52,7 @@ impl Inheritance {
             while let Some((order, _)) = inheritance.life.receive::<Order>()? {
                 match order {
                     Order::Settings(settings) => inheritance.settings = *settings,
+                    Order::Errand(errand) => inheritance.errand = Some(errand),
                     Order::Read(reading) => inheritance.reading = Some(reading),
                     Order::Grant(grant) => {
                         let descriptor = inheritance.life.descriptor()?;

@@ -187,7 +187,8 @@ fn a_list_that_its_user_may_not_read_is_not_read_for_him() {
 #[test]
 fn a_list_of_the_aliases_is_read_and_each_member_gets_it_once() {
     let town = Town::with("all: :include:DIR/list\nowner-all: USER\n");
-    fs::write(town.path().join("list"), format!("{0}\n{0}@mail.example.test, {0}\n", town.user)).unwrap();
+    fs::write(town.path().join("list"), format!("{0}\n{0}@mail.example.test, {0}\n", town.user))
+        .unwrap();
     town.send("all");
     until("the mailbox", || town.mailbox() == 1);
     std::thread::sleep(Duration::from_millis(300));
@@ -200,8 +201,11 @@ fn a_program_of_the_aliases_runs_and_one_in_an_address_does_not() {
     town.send("prog");
     until("the program", || town.has("letter"));
     let mut talk = BufReader::new(TcpStream::connect(("127.0.0.1", town.port)).unwrap());
-    let attack = format!("RCPT TO:<\"|touch {}/out/owned\"@mail.example.test>\r\n", town.path().display());
-    for said in ["", "HELO x\r\n", "MAIL FROM:<>\r\n", &attack, "RCPT TO:<|id>\r\n", "RCPT TO:</etc/x>\r\n"] {
+    let attack =
+        format!("RCPT TO:<\"|touch {}/out/owned\"@mail.example.test>\r\n", town.path().display());
+    for said in
+        ["", "HELO x\r\n", "MAIL FROM:<>\r\n", &attack, "RCPT TO:<|id>\r\n", "RCPT TO:</etc/x>\r\n"]
+    {
         talk.get_mut().write_all(said.as_bytes()).unwrap();
         let mut line = String::new();
         talk.read_line(&mut line).unwrap();

@@ -39,6 +39,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How long is waited.
     pub timeouts: Timeouts,
+    /// When a new message is tried first.
+    pub delivery_mode: DeliveryMode,
     /// When a delivery is tried again, and when it is given up.
     pub retry: Retry,
     /// Files and folders.
@@ -53,6 +55,28 @@ pub struct Settings {
     pub name_servers: Vec<SocketAddr>,
     /// Addresses as next hop that DNS must not lead to unless they are here.
     pub trusted_next_hops: Vec<IpAddr>,
+}
+
+/// When a new message is tried first (sendmail's option `DeliveryMode`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeliveryMode {
+    /// At once, and who handed it in does not wait.
+    #[default]
+    Background,
+    /// At once; a command waits for what comes of it.
+    Interactive,
+    /// By the next queue run.
+    Queue,
+    /// By the next queue run, and nothing is looked up before.
+    Defer,
+}
+
+impl DeliveryMode {
+    /// Whether new messages stay in the queue until a run.
+    #[must_use]
+    pub const fn only_queues(self) -> bool {
+        matches!(self, Self::Queue | Self::Defer)
+    }
 }
 
 /// A place to listen.
@@ -143,6 +167,7 @@ impl Default for Settings {
             manners: Manners::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
+            delivery_mode: DeliveryMode::default(),
             retry: Retry::default(),
             paths: Paths {
                 spool: b"/var/spool/ironpost"[..].into(),

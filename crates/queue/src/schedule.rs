@@ -377,6 +377,15 @@ impl Scheduler {
         self.flights.len()
     }
 
+    /// Whether nothing goes on and nothing is due: what is left waits for its time, for its destination, or is held.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.active.is_empty()
+            && self.loading == 0
+            && self.flush_from.is_none()
+            && self.load_ring.is_empty()
+    }
+
     /// Where a message stands; `None`: there is none in this slot.
     #[must_use]
     pub fn outlook(&self, slot: u32) -> Option<Outlook> {

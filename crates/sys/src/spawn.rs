@@ -30,6 +30,8 @@ pub struct Manner {
     pub has_own_session: bool,
     /// With no signal blocked, as a program expects that knows nothing of us.
     pub hears_signals: bool,
+    /// Left to itself: it goes on when who started it ends, with nothing but `/dev/null` to write to.
+    pub is_left_alone: bool,
 }
 
 /// A running child. It is not ended by being forgotten.
@@ -51,7 +53,7 @@ impl Program {
     }
 
     /// Starts it with these words, a clean environment, and the descriptors at the numbers given; all others are
-    /// closed. It dies with the thread that starts it.
+    /// closed. It dies with the thread that starts it (but see [`Manner`]).
     ///
     /// # Errors
     /// Out of processes or memory, or a number is given twice or below 0.
@@ -73,6 +75,9 @@ impl Program {
         let mut command = Command::new(&self.path);
         command.arg0(name).args(rest).env_clear().stdin(Stdio::null()).current_dir("/");
         command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
+        if manner.is_left_alone {
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+        }
         if let Some(zone) = std::env::var_os("TZ") {
             command.env("TZ", zone);
         }
@@ -91,6 +96,9 @@ impl Program {
             }
             if manner.hears_signals {
                 nothing.thread_set_mask()?;
+            }
+            if manner.is_left_alone {
+                return Ok(());
             }
             let kill = Some(rustix::process::Signal::KILL);
             rustix::process::set_parent_process_death_signal(kill)?;

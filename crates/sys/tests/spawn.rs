@@ -41,7 +41,7 @@ fn start(more: Vec<(OwnedFd, i32)>) -> (Child, UnixStream) {
     let silence = std::fs::File::options().write(true).open("/dev/null").unwrap();
     let mut descriptors = vec![(theirs, NUMBER), (silence.into(), 1)];
     descriptors.extend(more);
-    let manner = Manner { has_own_session: true, hears_signals: true };
+    let manner = Manner { has_own_session: true, hears_signals: true, ..Manner::default() };
     let child = Program::ourselves().unwrap().start_as(&words, descriptors, manner).unwrap();
     let ours = UnixStream::from(ours);
     ours.set_nonblocking(false).unwrap();

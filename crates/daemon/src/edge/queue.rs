@@ -73,6 +73,8 @@ impl QueueEdge {
                             reader.ids.raise(after);
                             continue;
                         }
+                        // Told on errands, where this edge is another's.
+                        FromQueue::Result(_) => continue,
                         FromQueue::Room(has_room) => {
                             reader.has_room.set(has_room);
                             continue;

@@ -101,6 +101,7 @@ async fn work(
             (Order::Stop, _) => break,
             (
                 Order::Go { .. }
+                | Order::Errand(_)
                 | Order::Read(_)
                 | Order::NoChild { .. }
                 | Order::NoSocket { .. }

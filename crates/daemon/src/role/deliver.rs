@@ -102,6 +102,7 @@ impl House {
                 | Order::Read(_)
                 | Order::NoChild { .. }
                 | Order::NoSocket { .. }
+                | Order::Errand(_)
                 | Order::Proofs { .. } => {}
             }
         }

@@ -4,13 +4,16 @@
 //! children, and no octet of mail, configuration or network. The first `policy` reads the
 //! configuration in its own cage and sends typed settings; a reload is a second `policy`.
 
+mod errand;
 mod family;
 mod hands;
 mod reload;
 mod stop;
 
+pub(crate) use errand::run as on_errand;
+
 use crate::Serve;
-use crate::edges::{Grant, News, Order, Reading, Ward};
+use crate::edges::{Errand, Grant, News, Order, Reading, Ward};
 use crate::link::LinkError;
 use crate::log::{Log, Severity};
 use crate::roles::Role;
@@ -36,6 +39,8 @@ pub(crate) struct Master {
     proofs: Vec<WantedProof>,
     next_ticket: u32,
     is_announced: bool,
+    /// What we were started for, if we end with that.
+    errand: Option<Errand>,
 }
 
 /// A question of control for everybody's proof.
@@ -78,26 +83,10 @@ impl From<std::io::Error> for StartError {
 pub(crate) fn run(options: Serve) -> Result<ExitCode, StartError> {
     sys::fd::keep_from_children()?;
     let signals = Signals::block()?;
-    let mut family = Family::new(crate::is_root())?;
+    let mut family = Family::new(crate::is_root(), None)?;
     let settings = first_policy(&options, &mut family)?;
-    let mut hands = Hands::open(&settings)?;
-    let log = Log::new(&settings.logging, hands.log_socket());
-    let mut master = {
-        family.start_rest(&settings, &mut hands)?;
-        Master {
-            options,
-            settings,
-            family,
-            hands,
-            log,
-            signals,
-            phase: Phase::Running,
-            proofs: Vec::new(),
-            next_ticket: 0,
-            is_announced: false,
-        }
-    };
-    master.work()
+    let hands = Hands::open(&settings)?;
+    Master::start(options, settings, family, hands, signals, None)?.work()
 }
 
 /// Starts the first policy and waits for what it read.
@@ -146,6 +135,32 @@ fn reading(options: &Serve) -> Reading {
 }
 
 impl Master {
+    /// Starts everybody but the policy.
+    fn start(
+        options: Serve,
+        settings: Settings,
+        mut family: Family,
+        mut hands: Hands,
+        signals: Signals,
+        errand: Option<Errand>,
+    ) -> Result<Self, StartError> {
+        let log = Log::new(&settings.logging, hands.log_socket());
+        family.start_rest(&settings, &mut hands)?;
+        Ok(Self {
+            options,
+            settings,
+            family,
+            hands,
+            log,
+            signals,
+            phase: Phase::Running,
+            proofs: Vec::new(),
+            next_ticket: 0,
+            is_announced: errand.is_some(),
+            errand,
+        })
+    }
+
     /// The loop: signals, news of the children, deaths, restarts that are due.
     fn work(&mut self) -> Result<ExitCode, StartError> {
         loop {
@@ -318,7 +333,12 @@ impl Master {
     /// Takes the dead out, and plans their successors.
     fn bury(&mut self, now_ms: u64) {
         for (process, how) in self.family.take_dead(now_ms) {
-            if matches!(self.phase, Phase::Running) && !process.is_retired && !process.is_child() {
+            if self.errand.is_some() && process.role == Role::Queue {
+                self.errand_done();
+            } else if matches!(self.phase, Phase::Running)
+                && !process.is_retired
+                && !process.is_child()
+            {
                 let text = format!("{} {} {how}; starting it again", process.name(), process.pid());
                 self.log.line(Severity::Error, None, text.as_bytes());
             }

@@ -90,6 +90,7 @@ fn obey(
                 | Order::Read(_)
                 | Order::NoChild { .. }
                 | Order::NoSocket { .. }
+                | Order::Errand(_)
                 | Order::Proofs { .. } => {}
             }
         }

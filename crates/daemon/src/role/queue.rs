@@ -14,7 +14,7 @@ mod policy;
 
 use crate::cage;
 use crate::drop::DropFolder;
-use crate::edges::{Grant, News, Order, Task};
+use crate::edges::{Errand, Grant, News, Order, Task};
 use crate::ids::{Ids, LANES, QUEUE_LANE};
 use crate::link::{Link, LinkError};
 use crate::log::{Log, Severity};
@@ -31,9 +31,14 @@ use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How long the end may wait for what is out.
 const FAREWELL_MS: u64 = 9_000;
+
+/// How long an errand waits for whoever has the spool, and how often it looks.
+const LOCK_MS: u64 = 3_000;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// How often the drop folder is looked at, and the spool's room and segments are cared for.
 const HOUSEKEEPING_MS: u64 = 1_000;
@@ -62,6 +67,8 @@ struct House {
     wake_at_ms: Option<u64>,
     housekeeping_at_ms: u64,
     stop_until_ms: Option<u64>,
+    /// What the server was started for, if it ends with that.
+    errand: Option<Errand>,
 }
 
 /// Bodies kept in memory between the commit and the first try, so that they need not be read back.
@@ -102,8 +109,9 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
         free_bytes_min: inheritance.settings.limits.free_bytes_min,
         ..spool::Options::default()
     };
-    let drops = DropFolder::open(&folder).ok();
-    let (spool, recovered) = match spool::Log::open(folder, options) {
+    let errand = inheritance.errand;
+    let drops = DropFolder::open(&folder).ok().filter(|_| errand != Some(Errand::Keep));
+    let (spool, recovered) = match open(&folder, options, errand) {
         Ok(opened) => opened,
         Err(error) => {
             log.line(Severity::Critical, None, format!("the spool: {error}").as_bytes());
@@ -114,7 +122,30 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
     for message in recovered {
         house.recovered(&message);
     }
+    if errand == Some(Errand::Run) {
+        house.step(Input::Flush { slot: None });
+    }
     house.work()
+}
+
+/// Opens the spool. An errand waits a little for another to be over.
+fn open(
+    folder: &OwnedFd,
+    options: spool::Options,
+    errand: Option<Errand>,
+) -> Result<(spool::Log, Vec<spool::Recovered>), spool::Error> {
+    let until_ms = sys::clock::monotonic_ms().saturating_add(LOCK_MS);
+    loop {
+        let handle = folder.try_clone().map_err(|error| spool::Error::System("folder", error))?;
+        match spool::Log::open(handle, options) {
+            Err(spool::Error::Locked)
+                if errand.is_some() && sys::clock::monotonic_ms() < until_ms =>
+            {
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            opened => return opened,
+        }
+    }
 }
 
 impl House {
@@ -145,6 +176,7 @@ impl House {
             wake_at_ms: None,
             housekeeping_at_ms: 0,
             stop_until_ms: None,
+            errand: inheritance.errand,
         };
         for (grant, descriptor) in inheritance.grants {
             house.granted(grant, descriptor);
@@ -187,6 +219,9 @@ impl House {
 
     fn recovered(&mut self, message: &spool::Recovered) {
         self.saw_id(message.id.as_u64());
+        if self.errand.is_some_and(|errand| !errand.tries_all()) {
+            return;
+        }
         let Some((envelope, note)) = self.read(message.slot) else { return };
         let slot = message.slot.into();
         self.step(Input::Recovered { slot, envelope, note });
@@ -225,6 +260,7 @@ impl House {
                     self.step(Input::Room { batches: 0 });
                 }
                 Order::Go { .. }
+                | Order::Errand(_)
                 | Order::Read(_)
                 | Order::NoSocket { .. }
                 | Order::Proofs { .. } => {}
@@ -285,9 +321,24 @@ impl House {
         self.pick_up_drops();
     }
 
-    fn is_over(&self, now_ms: u64) -> bool {
+    fn is_over(&mut self, now_ms: u64) -> bool {
+        if self.errand.is_some() && self.stop_until_ms.is_none() {
+            if self.is_errand_done() {
+                // What came to the drop folder while we had the spool is ours, too.
+                self.pick_up_drops();
+            }
+            return self.is_errand_done();
+        }
         let Some(until) = self.stop_until_ms else { return false };
         until <= now_ms || (self.intake.is_idle() && self.carriers.is_idle())
+    }
+
+    /// Nobody can hand over any more, and all that was handed over was tried.
+    fn is_errand_done(&self) -> bool {
+        self.intake.has_ended()
+            && self.intake.is_idle()
+            && self.carriers.is_idle()
+            && self.scheduler.is_quiet()
     }
 
     /// Writes what waits on all edges; who can't take it has ended, and is found by the next read.

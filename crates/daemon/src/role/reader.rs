@@ -67,7 +67,8 @@ fn take_orders(life: &mut Link) -> Result<bool, LinkError> {
             | Order::Read(_)
             | Order::NoChild { .. }
             | Order::NoSocket { .. }
-            | Order::Proofs { .. } => {}
+            | Order::Proofs { .. }
+            | Order::Errand(_) => {}
         }
     }
     Ok(false)

@@ -106,6 +106,7 @@ async fn work(inheritance: Inheritance) -> Result<ExitCode, LinkError> {
                 | Order::Go { .. }
                 | Order::Read(_)
                 | Order::NoChild { .. }
+                | Order::Errand(_)
                 | Order::Proofs { .. },
                 _,
             ) => {}

@@ -61,6 +61,7 @@ async fn work(
                 | Order::Read(_)
                 | Order::NoChild { .. }
                 | Order::NoSocket { .. }
+                | Order::Errand(_)
                 | Order::Proofs { .. },
                 _,
             ) => {}

@@ -114,6 +114,7 @@ async fn work(inheritance: Inheritance, house: Rc<House>) -> Result<ExitCode, Li
                 | Order::Read(_)
                 | Order::NoChild { .. }
                 | Order::NoSocket { .. }
+                | Order::Errand(_)
                 | Order::Proofs { .. },
                 _,
             ) => {}

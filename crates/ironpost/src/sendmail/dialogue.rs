@@ -8,10 +8,13 @@ use super::flags::Flags;
 use super::{Taken, take};
 use crate::place::Place;
 use crate::printer::Printer;
-use daemon::log::Log;
+use daemon::client::Client;
+use daemon::edges::{self, Argument, Errand};
+use daemon::job::{Job, JobError};
+use daemon::log::{Log, Severity};
 use daemon::request::Submission;
-use daemon::session_lines;
-use policy::settings::{LogTo, Logging, Offers, Privacy};
+use daemon::{session_envelope, session_lines};
+use policy::settings::{DeliveryMode, LogTo, Logging, Offers, Privacy};
 use policy::{Acceptance, Ask, MailerId, Origin, Policy, Question, Route, Settings, Verdict};
 use queue::Notify;
 use smtp::server::{Body, Input, Message, Moment, NotStored, Outbox, Request, Session, Terms};
@@ -37,6 +40,10 @@ struct Dialogue {
     out: Outbox,
     place: Place,
     login: Box<[u8]>,
+    /// The server of our own that tries what the client hands in.
+    errand: Option<Job>,
+    config: Option<PathBuf>,
+    arguments: Vec<Argument>,
     /// A body that is larger than the session keeps.
     large: Vec<u8>,
     fresh_id: wire::QueueId,
@@ -68,6 +75,9 @@ pub(super) fn run(flags: &Flags, place: &Place, printer: &mut Printer) -> ExitCo
         place: policy.as_ref().map_or_else(|| place.clone(), |policy| place_of(policy.settings())),
         policy,
         login: login.into(),
+        errand: None,
+        config: flags.config.as_deref().map(|path| OsStr::from_bytes(path).into()),
+        arguments: flags.arguments.clone(),
         large: Vec::new(),
         fresh_id: daemon::fresh_id(),
     };
@@ -86,6 +96,7 @@ pub(super) fn run(flags: &Flags, place: &Place, printer: &mut Printer) -> ExitCo
             rest = rest.get(taken..).unwrap_or_default();
         }
     }
+    dialogue.end();
     ExitCode::SUCCESS
 }
 
@@ -165,10 +176,21 @@ impl Dialogue {
             session_lines::discarded(&self.log, message.id);
             return Input::Stored(message.id);
         }
+        let envelope = session_envelope::of(&message, self.session.origin(), &self.terms.settings);
         let text = match message.body {
             Body::Inline(text) => text,
             Body::Large => std::mem::take(&mut self.large),
         };
+        if self.policy.is_some() && self.has_server() {
+            let stored = self.errand.as_mut().map(|job| job.commit(&envelope, &text));
+            return match stored {
+                Some(Ok(id)) => Input::Stored(id),
+                Some(Err(JobError::NotStored(edges::NotStored::Full))) => {
+                    Input::NotStored(NotStored::Full)
+                }
+                Some(Err(_)) | None => Input::NotStored(NotStored::Trouble),
+            };
+        }
         let submission = Submission {
             login: self.login.clone(),
             sender: message.sender,
@@ -178,6 +200,35 @@ impl Dialogue {
         match take(&submission, &text, &self.place) {
             Taken::Yes(id) => Input::Stored(id.unwrap_or(message.id)),
             Taken::NotNow(_) | Taken::Never(_) => Input::NotStored(NotStored::Trouble),
+        }
+    }
+
+    /// Starts a server of our own for what is handed in, unless one runs that takes it. False: the message goes another
+    /// way.
+    fn has_server(&mut self) -> bool {
+        if self.errand.is_none() && Client::connect(&self.place.run).is_err() {
+            let is_kept = self.terms.settings.delivery_mode.only_queues();
+            let errand = if is_kept { Errand::Keep } else { Errand::Deliver };
+            let Some(config) = self.config.as_deref() else { return false };
+            match Job::start(config, &self.arguments, errand) {
+                Ok(job) => self.errand = Some(job),
+                Err(error) => {
+                    let text = format!("no server for this message: {error}; it waits for one");
+                    self.log.line(Severity::Error, None, text.as_bytes());
+                }
+            }
+        }
+        self.errand.is_some()
+    }
+
+    /// The client has gone: what it handed in is tried by who has it, and we wait only if we are told to.
+    fn end(&mut self) {
+        let waits = self.terms.settings.delivery_mode == DeliveryMode::Interactive;
+        if let Some(job) = self.errand.take()
+            && waits
+        {
+            // What came of it is in the log, and in reports to the sender.
+            drop(job.finish());
         }
     }
 

@@ -9,7 +9,7 @@ use crate::read::values::number;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use policy::Settings;
-use policy::settings::{Limits, Listener, LogTo, Logging, Paths, Retry, Timeouts};
+use policy::settings::{DeliveryMode, Limits, Listener, LogTo, Logging, Paths, Retry, Timeouts};
 
 /// The folder of ours inside sendmail's queue folder.
 const SPOOL: &[u8] = b"ironpost";
@@ -52,6 +52,7 @@ pub(super) fn settings(
         manners: manners::manners(machine, &privacy),
         limits: limits(machine),
         timeouts: timeouts(machine),
+        delivery_mode: delivery_mode(machine),
         retry: retry(machine),
         paths: paths(machine, given),
         logging: Logging {
@@ -63,6 +64,15 @@ pub(super) fn settings(
         ..Settings::default()
     };
     Ok((settings, ports))
+}
+
+fn delivery_mode(machine: &Machine<'_>) -> DeliveryMode {
+    match value(machine, "DeliveryMode").and_then(|word| word.first()) {
+        Some(b'i') => DeliveryMode::Interactive,
+        Some(b'q') => DeliveryMode::Queue,
+        Some(b'd') => DeliveryMode::Defer,
+        Some(_) | None => DeliveryMode::Background,
+    }
 }
 
 fn listener(port: &Port) -> Listener {

@@ -1,7 +1,7 @@
 //! Master's children: who lives, who is joined to whom, who is to be started again and when.
 
 use super::hands::Hands;
-use crate::edges::{EDGES, Grant, Identity, Order, Reading, Task, Ward};
+use crate::edges::{EDGES, Errand, Grant, Identity, Order, Reading, Task, Ward};
 use crate::link::Link;
 use crate::roles::Role;
 use crate::start::LIFE_DESCRIPTOR;
@@ -84,12 +84,14 @@ pub(super) struct Family {
     planned: Vec<Planned>,
     program: sys::spawn::Program,
     is_root: bool,
+    /// What the server was started for, if it ends with that.
+    errand: Option<Errand>,
 }
 
 impl Family {
-    pub(super) fn new(is_root: bool) -> io::Result<Self> {
+    pub(super) fn new(is_root: bool, errand: Option<Errand>) -> io::Result<Self> {
         let program = sys::spawn::Program::ourselves()?;
-        Ok(Self { processes: Vec::new(), planned: Vec::new(), program, is_root })
+        Ok(Self { processes: Vec::new(), planned: Vec::new(), program, is_root, errand })
     }
 
     /// Starts a process and joins nothing yet.
@@ -144,13 +146,17 @@ impl Family {
     /// Starts everybody but the policy, joined by the edges of the table.
     pub(super) fn start_rest(&mut self, settings: &Settings, hands: &mut Hands) -> io::Result<()> {
         let lanes = u8::try_from(sys::cpu::count()).unwrap_or(u8::MAX).clamp(1, 8);
-        for (role, count) in [
+        let all = [
             (Role::Queue, 1),
             (Role::Resolver, 1),
             (Role::Relay, lanes),
             (Role::Control, 1),
             (Role::Smtpd, lanes),
-        ] {
+        ];
+        // Whom nobody can connect to needs nobody who accepts, and one of each kind is enough.
+        let few = [(Role::Queue, 1), (Role::Resolver, 1), (Role::Relay, 1)];
+        let wanted = if self.errand.is_some() { few.as_slice() } else { &all };
+        for &(role, count) in wanted {
             for index in 0..count {
                 self.start(role, index, settings, hands)?;
             }
@@ -172,6 +178,9 @@ impl Family {
             process.grant(grant, descriptor);
         }
         self.join(&mut process)?;
+        if let Some(errand) = self.errand.filter(|_| role == Role::Queue) {
+            process.order(&Order::Errand(errand));
+        }
         process.order(&Order::Go { index, identity: self.identity(role) });
         drop(process.link.flush());
         self.processes.push(process);
@@ -189,6 +198,16 @@ impl Family {
             }
         }
         Ok(())
+    }
+
+    /// Joins the process that sent us on an errand to the queue, as `role`. Its end of the edge.
+    pub(super) fn join_sender(&mut self, role: Role) -> io::Result<OwnedFd> {
+        let (theirs, queues) = sys::socket::pair()?;
+        if let Some(queue) = self.processes.iter_mut().find(|p| p.role == Role::Queue) {
+            queue.grant(Grant::Edge { to: role, index: 0 }, queues);
+            drop(queue.link.flush());
+        }
+        Ok(theirs)
     }
 
     /// Starts a child of a user, with an edge to the queue. If there can be none, the reason in words, and whether it will

@@ -23,19 +23,30 @@ const SPOOL_OF_USERS: &str = "/var/mail";
 pub(super) struct Hands {
     listeners: Vec<(Listener, OwnedFd)>,
     spool: PathBuf,
-    control: OwnedFd,
+    control: Option<OwnedFd>,
     wants_syslog: bool,
 }
 
 impl Hands {
     /// Makes the folders, binds the sockets.
     pub(super) fn open(settings: &Settings) -> Result<Self, StartError> {
-        let spool = crate::path_of(&settings.paths.spool);
+        let mut hands = Self::without_doors(settings)?;
         let run = crate::path_of(&settings.paths.run);
+        make_folder(&run, 0o755, None)?;
+        let socket = run.join(SOCKET_NAME);
+        let control = sys::socket::listen_unix(&socket, 0o666)
+            .map_err(|error| StartError::System(format!("{}: {error}", socket.display())))?;
+        hands.control = Some(control);
+        hands.listen(&settings.listeners)?;
+        Ok(hands)
+    }
+
+    /// Makes the folders of what is queued and delivered: a server that nobody connects to.
+    pub(super) fn without_doors(settings: &Settings) -> Result<Self, StartError> {
+        let spool = crate::path_of(&settings.paths.spool);
         let is_root = crate::is_root();
         make_folder(&spool, 0o700, Role::Queue.uid().filter(|_| is_root))?;
         make_folder(&spool.join("drop"), 0o1733, Role::Queue.uid().filter(|_| is_root))?;
-        make_folder(&run, 0o755, None)?;
         for mailer in &settings.mailers {
             if let Transport::Maildir(MailboxPlace::Folder(folder))
             | Transport::Mbox(MailboxPlace::Folder(folder)) = &mailer.transport
@@ -44,17 +55,12 @@ impl Hands {
                 make_folder(&crate::path_of(folder), 0o700, owner)?;
             }
         }
-        let socket = run.join(SOCKET_NAME);
-        let control = sys::socket::listen_unix(&socket, 0o666)
-            .map_err(|error| StartError::System(format!("{}: {error}", socket.display())))?;
-        let mut hands = Self {
+        Ok(Self {
             listeners: Vec::new(),
             spool,
-            control,
+            control: None,
             wants_syslog: settings.logging.to == LogTo::Syslog,
-        };
-        hands.listen(&settings.listeners)?;
-        Ok(hands)
+        })
     }
 
     /// Binds what the settings name and is not bound yet; lets go of what they no longer name.
@@ -111,7 +117,9 @@ impl Hands {
             }
             Role::Queue => grants.push((Grant::Spool, sys::disk::open_folder(&self.spool)?)),
             Role::Control => {
-                grants.push((Grant::ControlSocket, self.control.as_fd().try_clone_to_owned()?));
+                if let Some(socket) = &self.control {
+                    grants.push((Grant::ControlSocket, socket.as_fd().try_clone_to_owned()?));
+                }
             }
             Role::Resolver => {
                 // Without the file the settings' servers are asked, or nobody.

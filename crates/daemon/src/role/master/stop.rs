@@ -42,6 +42,13 @@ impl Master {
         }
     }
 
+    /// The queue has done what we were started for.
+    pub(super) fn errand_done(&mut self) {
+        if matches!(self.phase, Phase::Running) {
+            self.enter_stage(STAGES.len().saturating_sub(1));
+        }
+    }
+
     fn enter_stage(&mut self, stage: usize) {
         let until_ms = sys::clock::monotonic_ms().saturating_add(STAGE_MS);
         self.phase = Phase::Stopping { stage, until_ms };

@@ -1,8 +1,9 @@
 //! Does what the scheduler asks for. All actions of one step go into the same commit.
 
 use super::House;
+use crate::edges::Attempt;
 use crate::log::Severity;
-use ::queue::{Action, Envelope, Event, Input, Note, Report};
+use ::queue::{Action, Envelope, Event, Input, Note, Report, To};
 use spool::Spool as _;
 
 impl House {
@@ -105,10 +106,22 @@ impl House {
     }
 
     fn log_event(&mut self, event: &Event) {
+        if let (Some(_), Event::To(to)) = (self.errand, event) {
+            self.intake.tell_results(&attempts(to));
+        }
         let (severity, level) = super::lines::weight(event);
         if self.log.wants(level) {
             let (id, line) = super::lines::line(event, &self.settings);
             self.log.line(severity, id, &line);
         }
     }
+}
+
+/// What a `to=` line says, a recipient at a time.
+fn attempts(to: &To) -> Vec<Attempt> {
+    let status = (to.status.0, to.status.1, to.status.2);
+    let recipients = to.to.iter().cloned();
+    recipients
+        .map(|recipient| Attempt { id: to.id, recipient, status, text: to.text.clone() })
+        .collect()
 }

@@ -3,7 +3,7 @@
 //! A message is answered `Stored` in one place, when the spool says that it is durable.
 
 use super::House;
-use crate::edges::{FromQueue, NotStored, ToQueue};
+use crate::edges::{Attempt, Errand, FromQueue, NotStored, ToQueue};
 use crate::ids;
 use crate::link::{Link, LinkError};
 use crate::log::Severity;
@@ -40,6 +40,8 @@ struct Edge {
     /// Files of large bodies that are being written.
     large: HashMap<u32, spool::LargeToken>,
     is_over: bool,
+    /// It hands over nothing more.
+    is_finished: bool,
 }
 
 /// Large bodies that one edge may have open.
@@ -82,7 +84,14 @@ impl Intake {
         }
         self.next_number = self.next_number.wrapping_add(1);
         let number = self.next_number;
-        self.edges.push(Edge { number, source, link, large: HashMap::new(), is_over: false });
+        self.edges.push(Edge {
+            number,
+            source,
+            link,
+            large: HashMap::new(),
+            is_over: false,
+            is_finished: false,
+        });
     }
 
     pub(super) fn links(&self) -> impl Iterator<Item = &Link> {
@@ -101,6 +110,20 @@ impl Intake {
         for edge in &mut self.edges {
             if edge.link.flush().is_err() {
                 edge.is_over = true;
+            }
+        }
+    }
+
+    /// Whether nobody can hand over messages any more.
+    pub(super) fn has_ended(&self) -> bool {
+        self.next_number > 0 && self.edges.iter().all(|edge| edge.is_finished)
+    }
+
+    /// Tells everybody who has handed over what a try came to.
+    pub(super) fn tell_results(&mut self, results: &[Attempt]) {
+        for edge in &mut self.edges {
+            for result in results {
+                drop(edge.link.send(&FromQueue::Result(result.clone()), &[]));
             }
         }
     }
@@ -202,6 +225,7 @@ impl House {
                 let entries = self.listed(after);
                 self.tell(place, &FromQueue::Listed { ticket, entries });
             }
+            ToQueue::Finish => edge.is_finished = true,
             ToQueue::Turn { node } => self.step(Input::Turn { node }),
             ToQueue::Flush => self.step(Input::Flush { slot: None }),
             ToQueue::Remove { ticket, id } => {
@@ -356,6 +380,10 @@ impl House {
         }
         if let Some(body) = pending.body {
             self.fresh.keep(slot.into(), body);
+        }
+        if self.errand == Some(Errand::Keep) {
+            // The next run finds it.
+            return;
         }
         self.step(Input::Arrived { slot: slot.into(), envelope: pending.envelope });
     }

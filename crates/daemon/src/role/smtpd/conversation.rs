@@ -3,9 +3,8 @@
 use super::{House, Place};
 use crate::edge::{LargeBody, PolicyEdge, QueueEdge};
 use crate::edges;
-use crate::session_lines;
-use policy::{Origin, Refusal, Resolved, Settings, Verdict};
-use queue::{Envelope, Notify, Purpose, Return};
+use crate::{session_envelope, session_lines};
+use policy::{Origin, Refusal, Resolved, Verdict};
 use smtp::server::{Body, Deadline, Input, Message, Moment, NotStored, Outbox, Request, Session};
 use std::future::{Future, poll_fn};
 use std::io;
@@ -15,8 +14,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
-use wire::command::BodyKind;
-use wire::dsn::Ret;
 
 /// Octets that are read of a client who speaks before the greeting.
 const EARLY_BYTES: usize = 512;
@@ -294,7 +291,8 @@ impl Conversation {
             self.large = None;
             return Input::Stored(id);
         }
-        let envelope = self.envelope(&message);
+        let origin = self.session.origin();
+        let envelope = session_envelope::of(&message, origin, &self.terms.settings);
         let mut record = Vec::new();
         if envelope.encode(&mut record).is_err() {
             return Input::NotStored(NotStored::Trouble);
@@ -316,49 +314,6 @@ impl Conversation {
             Err(edges::NotStored::Trouble) => Input::NotStored(NotStored::Trouble),
         }
     }
-
-    fn envelope(&self, message: &Message) -> Envelope {
-        let settings: &Settings = &self.terms.settings;
-        let recipients = message.recipients.iter().map(|recipient| queue::Recipient {
-            address: recipient.address.clone(),
-            route: recipient.route.clone(),
-            notify: notify(recipient.notify),
-            original: recipient.original.clone(),
-        });
-        let client_address = match self.session.origin() {
-            Origin::Client { peer, .. } => shown(peer.ip()),
-            Origin::User { .. } | Origin::Ourselves => Box::default(),
-        };
-        Envelope {
-            id: message.id,
-            created_s: message.began.unix_s,
-            purpose: Purpose::Mail,
-            sender: message.sender.clone(),
-            recipients: recipients.collect(),
-            size_bytes: message.size_bytes,
-            body: match message.body_kind {
-                Some(BodyKind::EightBit) => queue::BodyKind::EightBit,
-                Some(BodyKind::SevenBit) | None => queue::BodyKind::SevenBit,
-            },
-            is_utf8: message.is_utf8,
-            ret: message.ret.map(|ret| match ret {
-                Ret::Full => Return::Full,
-                Ret::Headers => Return::Headers,
-            }),
-            envelope_id: message.envelope_id.clone(),
-            origin: queue::Origin {
-                client_name: Box::default(),
-                client_address,
-                hello: message.hello.clone(),
-                protocol: message.protocol.as_bytes().into(),
-                user: Box::default(),
-                uid: None,
-                daemon: 0,
-            },
-            quarantine: message.quarantine.clone(),
-            mailers_mark: queue::mailers_mark(&settings.mailers),
-        }
-    }
 }
 
 /// What is said while the disk is full, before the message is sent.
@@ -370,25 +325,4 @@ fn no_room() -> Verdict {
 /// What is said while there is no policy: not now.
 fn no_policy() -> Verdict {
     Verdict::Refuse(Refusal::new(451, (4, 3, 2), b"Please try again later", b"policy"))
-}
-
-/// An address as envelopes and address literals have it.
-fn shown(address: std::net::IpAddr) -> Box<[u8]> {
-    match address.to_canonical() {
-        std::net::IpAddr::V4(address) => address.to_string().into_bytes().into(),
-        std::net::IpAddr::V6(address) => format!("IPv6:{address}").into_bytes().into(),
-    }
-}
-
-fn notify(notify: Option<wire::dsn::Notify>) -> Notify {
-    match notify {
-        None => Notify::UNSET,
-        Some(wire::dsn::Notify::Never) => Notify::NEVER,
-        Some(wire::dsn::Notify::On { success, failure, delay }) => {
-            let wanted =
-                [(success, Notify::SUCCESS), (failure, Notify::FAILURE), (delay, Notify::DELAY)];
-            let wanted = wanted.into_iter().filter(|(is_wanted, _)| *is_wanted);
-            wanted.fold(Notify::UNSET, |all, (_, one)| all.and(one))
-        }
-    }
 }

@@ -1,0 +1,289 @@
+//! One job, same roles: a command without a server starts one for as long as its job lasts.
+//!
+//! The command keeps what it knows of its caller (input, output, rights) and speaks to the queue as `smtpd` and `control`
+//! do, over the same edges and with the same frames: what is [`Job::commit`]ted is durable when the call returns.
+
+use crate::edges::{Argument, Attempt, Errand, FromQueue, Listed, NotStored, ToQueue};
+use crate::ids::Ids;
+use crate::link::{Link, LinkError};
+use crate::roles::Role;
+use crate::start::LIFE_DESCRIPTOR;
+use policy::settings::BODY_INLINE_BYTES_MAX;
+use queue::Envelope;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use sys::spawn::{Child, Manner, Program};
+use wire::QueueId;
+
+/// The lane of our ids: that of the first `smtpd`, whose part we play.
+pub(crate) const LANE: u8 = 0;
+
+/// How long the server may take to start.
+const START_MS: u64 = 60_000;
+
+/// How long the queue may take for an answer.
+const ANSWER_MS: u64 = 120_000;
+
+/// What the server is started with.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Mission {
+    /// The configuration file.
+    pub(crate) config: Box<[u8]>,
+    /// Options and macros of the command line.
+    pub(crate) arguments: Vec<Argument>,
+    /// What it is for.
+    pub(crate) errand: Errand,
+}
+
+/// What the server says at its start.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum FromErrand {
+    /// With a descriptor: the edge to the queue that this role has otherwise.
+    Edge(Role),
+    /// It can't start.
+    Failed {
+        /// Why, in words.
+        text: Box<str>,
+        /// The exit code (sysexits.h).
+        code: u8,
+    },
+}
+
+/// Why there is no job, or no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// The server could not start: why, and the exit code (sysexits.h).
+    #[error("{0}")]
+    NoStart(Box<str>, u8),
+    /// The server ended before its time: somebody else has the spool, or its disk failed.
+    #[error("the queue is not there: {0}")]
+    NoQueue(#[from] LinkError),
+    /// The message was not stored; nothing was promised.
+    #[error("not stored")]
+    NotStored(NotStored),
+    /// The system refused something.
+    #[error("{0}")]
+    System(#[from] std::io::Error),
+}
+
+/// A server that lasts as long as a job. Dropped without [`Job::finish`], it finishes by itself.
+#[derive(Debug)]
+pub struct Job {
+    child: Child,
+    mail: Link,
+    control: Link,
+    ids: Ids,
+    attempts: Vec<Attempt>,
+    next_ticket: u32,
+}
+
+impl Job {
+    /// Starts a server with this configuration, as the user who calls.
+    ///
+    /// # Errors
+    /// [`JobError::NoStart`], [`JobError::NoQueue`] if another process has the spool and keeps it.
+    pub fn start(config: &Path, arguments: &[Argument], errand: Errand) -> Result<Self, JobError> {
+        let (ours, theirs) = sys::socket::pair()?;
+        let manner = Manner { is_left_alone: true, has_own_session: true, ..Manner::default() };
+        let words = ["ironpost", "role", Role::Master.duty().name];
+        let child =
+            Program::ourselves()?.start_as(&words, vec![(theirs, LIFE_DESCRIPTOR)], manner)?;
+        let mut life = Link::new(ours);
+        let config = std::path::absolute(config)?;
+        let config = crate::path_octets(&config).into();
+        send(&mut life, &Mission { config, arguments: arguments.to_vec(), errand }, &[])?;
+        let mail = edge(&mut life)?;
+        let control = edge(&mut life)?;
+        let mut job = Self {
+            child,
+            mail,
+            control,
+            ids: Ids::new(LANE),
+            attempts: Vec::new(),
+            next_ticket: 0,
+        };
+        job.await_beginning()?;
+        Ok(job)
+    }
+
+    /// The queue says from where the ids of our lane go on.
+    fn await_beginning(&mut self) -> Result<(), JobError> {
+        while let Some(answer) = receive::<FromQueue>(&mut self.mail)? {
+            if let FromQueue::Begin { after } = answer {
+                self.ids.raise(after);
+                return Ok(());
+            }
+        }
+        Err(LinkError::Closed.into())
+    }
+
+    /// An id for the next message.
+    #[must_use]
+    pub fn fresh_id(&self) -> QueueId {
+        self.ids.fresh()
+    }
+
+    fn ticket(&mut self) -> u32 {
+        self.next_ticket = self.next_ticket.wrapping_add(1);
+        self.next_ticket
+    }
+
+    /// Makes a message durable. Its text has CR LF line ends; its id must not have been used before.
+    ///
+    /// # Errors
+    /// [`JobError::NotStored`]: nothing was promised.
+    pub fn commit(&mut self, envelope: &Envelope, text: &[u8]) -> Result<QueueId, JobError> {
+        let mut record = Vec::new();
+        if envelope.encode(&mut record).is_err() {
+            return Err(JobError::NotStored(NotStored::Trouble));
+        }
+        self.ids.use_up(envelope.id);
+        let ticket = self.ticket();
+        let envelope = record.into();
+        if text.len() <= BODY_INLINE_BYTES_MAX {
+            let wish = ToQueue::Commit { ticket, envelope, large_bytes: None };
+            send(&mut self.mail, &wish, text)?;
+        } else {
+            send(&mut self.mail, &ToQueue::BeginLarge { ticket }, &[])?;
+            let mut file = self.await_file(ticket)?;
+            if file.write_all(text).is_err() {
+                send(&mut self.mail, &ToQueue::Abandon { ticket }, &[])?;
+                return Err(JobError::NotStored(NotStored::Full));
+            }
+            let large_bytes = u64::try_from(text.len()).ok();
+            send(&mut self.mail, &ToQueue::Commit { ticket, envelope, large_bytes }, &[])?;
+        }
+        self.await_stored(ticket)
+    }
+
+    fn await_file(&mut self, wanted: u32) -> Result<File, JobError> {
+        while let Some(answer) = receive(&mut self.mail)? {
+            match answer {
+                FromQueue::Large { ticket } => {
+                    let file = self.mail.descriptor()?;
+                    if ticket == wanted {
+                        return Ok(file.into());
+                    }
+                }
+                FromQueue::NotStored { why, .. } => return Err(JobError::NotStored(why)),
+                FromQueue::Result(attempt) => self.attempts.push(attempt),
+                FromQueue::Begin { .. }
+                | FromQueue::Stored { .. }
+                | FromQueue::Room(_)
+                | FromQueue::Listed { .. }
+                | FromQueue::Removed { .. } => {}
+            }
+        }
+        Err(LinkError::Closed.into())
+    }
+
+    fn await_stored(&mut self, wanted: u32) -> Result<QueueId, JobError> {
+        while let Some(answer) = receive(&mut self.mail)? {
+            match answer {
+                FromQueue::Stored { ticket, id } if ticket == wanted => return Ok(id),
+                FromQueue::NotStored { ticket, why } if ticket == wanted => {
+                    return Err(JobError::NotStored(why));
+                }
+                FromQueue::Result(attempt) => self.attempts.push(attempt),
+                FromQueue::Begin { .. }
+                | FromQueue::Stored { .. }
+                | FromQueue::NotStored { .. }
+                | FromQueue::Large { .. }
+                | FromQueue::Room(_)
+                | FromQueue::Listed { .. }
+                | FromQueue::Removed { .. } => {}
+            }
+        }
+        Err(LinkError::Closed.into())
+    }
+
+    /// Everything that is queued.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub fn list(&mut self, mut each: impl FnMut(&Listed)) -> Result<(), JobError> {
+        let mut after = 0;
+        loop {
+            let ticket = self.ticket();
+            send(&mut self.control, &ToQueue::List { ticket, after }, &[])?;
+            let entries = self.await_list(ticket)?;
+            let Some(last) = entries.last() else { return Ok(()) };
+            after = last.id.as_u64();
+            entries.iter().for_each(&mut each);
+        }
+    }
+
+    fn await_list(&mut self, wanted: u32) -> Result<Vec<Listed>, JobError> {
+        while let Some(answer) = receive(&mut self.control)? {
+            if let FromQueue::Listed { ticket, entries } = answer
+                && ticket == wanted
+            {
+                return Ok(entries);
+            }
+        }
+        Err(LinkError::Closed.into())
+    }
+
+    /// Hands over nothing more, and waits until all was tried once: what came of it, in the order of the tries.
+    ///
+    /// # Errors
+    /// The server can't be waited for.
+    pub fn finish(mut self) -> Result<Vec<Attempt>, JobError> {
+        for link in [&mut self.mail, &mut self.control] {
+            // A queue that is gone has finished.
+            drop(send(link, &ToQueue::Finish, &[]));
+        }
+        // It ends when all is tried, however long that takes.
+        while let Ok(Some(answer)) = next(&mut self.mail, None) {
+            if let FromQueue::Result(attempt) = answer {
+                self.attempts.push(attempt);
+            }
+        }
+        self.child.wait()?;
+        Ok(self.attempts)
+    }
+
+    /// Hands over nothing more. The server tries what it has and ends.
+    pub fn detach(self) {
+        drop(self);
+    }
+}
+
+/// The next edge that the server hands over.
+fn edge(life: &mut Link) -> Result<Link, JobError> {
+    match next::<FromErrand>(life, Some(START_MS))? {
+        Some(FromErrand::Edge(_)) => Ok(Link::new(life.descriptor()?)),
+        Some(FromErrand::Failed { text, code }) => Err(JobError::NoStart(text, code)),
+        None => Err(LinkError::Closed.into()),
+    }
+}
+
+fn send<T: Serialize>(link: &mut Link, head: &T, tail: &[u8]) -> Result<(), LinkError> {
+    link.send(head, tail)?;
+    while !link.flush()? {
+        sys::poll::writable(&*link)?;
+    }
+    Ok(())
+}
+
+fn receive<T: serde::de::DeserializeOwned>(link: &mut Link) -> Result<Option<T>, LinkError> {
+    next(link, Some(ANSWER_MS))
+}
+
+/// The next frame; `None`: none came in time.
+fn next<T: serde::de::DeserializeOwned>(
+    link: &mut Link,
+    wait_ms: Option<u64>,
+) -> Result<Option<T>, LinkError> {
+    loop {
+        if let Some((value, _)) = link.receive::<T>()? {
+            return Ok(Some(value));
+        }
+        if !sys::poll::readable(&*link, wait_ms)? {
+            return Ok(None);
+        }
+        link.fill()?;
+    }
+}

@@ -1,0 +1,127 @@
+//! One job, same roles: a command with a sendmail.cf and no server starts one for as long as its job lasts.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// No wait of these tests is longer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a next hop heard in one connection, line by line.
+type Heard = Vec<String>;
+
+/// A next hop that takes everything.
+fn sink() -> (u16, Receiver<Heard>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut out = stream.unwrap();
+            let mut lines = BufReader::new(out.try_clone().unwrap());
+            let mut heard = Heard::new();
+            let mut in_text = false;
+            out.write_all(b"220 sink.test ESMTP\r\n").unwrap();
+            let mut line = String::new();
+            while lines.read_line(&mut line).is_ok_and(|count| count > 0) {
+                let said = line.trim_end().to_owned();
+                line.clear();
+                let reply = match (in_text, said.as_str()) {
+                    (true, ".") => "250 2.0.0 taken",
+                    (true, _) => "",
+                    (false, "DATA") => "354 go on",
+                    (false, "QUIT") => "221 2.0.0 bye",
+                    (false, _) => "250 2.0.0 fine",
+                };
+                in_text = said == "DATA" || (in_text && said != ".");
+                let is_end = said == "QUIT" && !in_text;
+                heard.push(said);
+                if !reply.is_empty() && writeln!(out, "{reply}\r").is_err() || is_end {
+                    break;
+                }
+            }
+            drop(sender.send(heard));
+        }
+    });
+    (port, receiver)
+}
+
+/// A host that gives everything to the next hop at this port.
+fn configuration(folder: &Path, port: u16) -> String {
+    let queue = folder.join("queue");
+    fs::create_dir(&queue).unwrap();
+    let text = format!(
+        "V10/Berkeley
+Djmail.example.test
+O OperatorChars=.:%@!^/[]+
+O QueueDirectory={}
+S3
+R<$*>\t$1
+S0
+R$*\t$#esmtp $@ [127.0.0.1] $: $1
+Mlocal, P=[FILE], F=lsDFMAw5:/|@qSP, A=FILE /var/mail/$u
+Mesmtp, P=[IPC], F=mDFMuXa, A=TCP $h {port}
+",
+        queue.display()
+    );
+    let file = folder.join("sendmail.cf");
+    fs::write(&file, text).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+/// A session on standard input and output; everything that it said.
+fn dialogue(folder: &Path, arguments: &[&str], commands: &str) -> String {
+    let program = folder.join("sendmail");
+    if !program.exists() {
+        symlink(env!("CARGO_BIN_EXE_ironpost"), &program).unwrap();
+    }
+    let mut child = Command::new(program)
+        .arg("-bs")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(commands.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+const LETTER: &str = "HELO client.test\r\nMAIL FROM:<alice@mail.example.test>\r\nRCPT TO:<bob@remote.test>\r\n\
+                      DATA\r\nSubject: one\r\n\r\nhello\r\n.\r\nQUIT\r\n";
+
+#[test]
+fn what_a_dialogue_takes_is_delivered_without_a_server() {
+    let folder = TempDir::new_in("/tmp").unwrap();
+    let (port, heard) = sink();
+    let config = configuration(folder.path(), port);
+    let said = dialogue(folder.path(), &["-C", &config], LETTER);
+    assert!(said.contains("Message accepted for delivery"), "{said}");
+    let heard = heard.recv_timeout(PATIENCE).unwrap();
+    assert!(heard.iter().any(|line| line == "RCPT To:<bob@remote.test>"), "{heard:?}");
+    assert!(heard.iter().any(|line| line == "hello"), "{heard:?}");
+}
+
+#[test]
+fn what_is_only_to_be_queued_waits_durably_for_a_run() {
+    let folder = TempDir::new_in("/tmp").unwrap();
+    let (port, heard) = sink();
+    let config = configuration(folder.path(), port);
+    let said = dialogue(folder.path(), &["-odq", "-C", &config], LETTER);
+    assert!(said.contains("Message accepted for delivery"), "{said}");
+    assert!(heard.recv_timeout(Duration::from_secs(1)).is_err(), "it was not to be sent");
+    // The next dialogue tries its own letter, and not that of the other.
+    let other = LETTER.replace("bob@", "carol@");
+    dialogue(folder.path(), &["-odi", "-C", &config], &other);
+    let heard = heard.recv_timeout(PATIENCE).unwrap();
+    assert!(heard.iter().any(|line| line == "RCPT To:<carol@remote.test>"), "{heard:?}");
+    assert!(!heard.iter().any(|line| line.contains("bob@")), "{heard:?}");
+}
