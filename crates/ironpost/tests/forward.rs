@@ -24,6 +24,7 @@ O DontBlameSendmail=TrustStickyBit
 S3
 R<$*>\t$1
 S0
+R:include:$*\t$#local $: :include:$1
 R$-\t$#local $: $1
 R$-@mail.example.test\t$#local $: $1
 R$-@$+\t$#esmtp $@ $2 $: $1@$2
@@ -48,17 +49,6 @@ struct Town {
     user: String,
     port: u16,
     _server: Server,
-}
-
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let since = Instant::now();
-    while since.elapsed() < PATIENCE {
-        if is_so() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    panic!("waited in vain for {what}");
 }
 
 /// Somebody whose mail may be delivered here: as root another user, else ourselves.
@@ -110,7 +100,7 @@ impl Town {
     }
 
     fn send(&self, to: &str) {
-        until("the greeting", || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
+        self.until("the greeting", || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
         let mut talk = BufReader::new(TcpStream::connect(("127.0.0.1", self.port)).unwrap());
         let to = format!("RCPT TO:<{to}>\r\n");
         let from = "MAIL FROM:<sender@remote.test>\r\n";
@@ -120,6 +110,18 @@ impl Town {
             talk.read_line(&mut line).unwrap();
             assert!(line.starts_with(['2', '3']), "{said} {line}");
         }
+    }
+
+    /// Waits; says what the server logged if it was in vain.
+    fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
+        let since = Instant::now();
+        while since.elapsed() < PATIENCE {
+            if is_so() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("waited in vain for {what}: {}", self.log());
     }
 
     fn log(&self) -> String {
@@ -144,9 +146,9 @@ fn a_forward_is_read_and_its_programs_run_as_its_user() {
     let text = "# mine\n\\USER, \"|cat > DIR/out/letter; id -un > DIR/out/who\"\n";
     town.forward(&text.replace("USER", &town.user), 0o600);
     town.send(&town.user);
-    until("both deliveries", || town.has("who") && town.mailbox() == 1);
+    town.until("both deliveries", || town.has("who") && town.mailbox() == 1);
     let who = || fs::read_to_string(town.path().join("out/who")).unwrap();
-    until("the name", || who().trim() == town.user);
+    town.until("the name", || who().trim() == town.user);
     let letter = fs::read_to_string(town.path().join("out/letter")).unwrap();
     assert!(letter.contains("hello"), "{letter}");
 }
@@ -156,7 +158,7 @@ fn a_forward_that_others_may_write_is_not_obeyed() {
     let town = Town::with("x: x@remote.test\n");
     town.forward("\"|touch DIR/out/owned\"\n", 0o664);
     town.send(&town.user);
-    until("the mailbox", || town.mailbox() == 1);
+    town.until("the mailbox", || town.mailbox() == 1);
     assert!(!town.has("owned"), "{}", town.log());
 }
 
@@ -165,7 +167,7 @@ fn two_forwards_in_a_ring_end_in_the_mailbox_once() {
     let town = Town::with("ring: USER@mail.example.test\n");
     town.forward("ring@mail.example.test, ring@mail.example.test\n", 0o644);
     town.send(&town.user);
-    until("the mailbox", || town.mailbox() == 1);
+    town.until("the mailbox", || town.mailbox() == 1);
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(town.mailbox(), 1);
 }
@@ -179,8 +181,8 @@ fn a_list_that_its_user_may_not_read_is_not_read_for_him() {
     let text = format!("\\{}, :include:DIR/secret\n", town.user);
     town.forward(&text, 0o644);
     town.send(&town.user);
-    until("the refusal", || town.log().contains("Permission denied"));
-    until("the mailbox", || town.mailbox() == 1);
+    town.until("the refusal", || town.log().contains("Permission denied"));
+    town.until("the mailbox", || town.mailbox() == 1);
     assert!(!town.log().contains("victim"), "{}", town.log());
 }
 
@@ -190,7 +192,7 @@ fn a_list_of_the_aliases_is_read_and_each_member_gets_it_once() {
     fs::write(town.path().join("list"), format!("{0}\n{0}@mail.example.test, {0}\n", town.user))
         .unwrap();
     town.send("all");
-    until("the mailbox", || town.mailbox() == 1);
+    town.until("the mailbox", || town.mailbox() == 1);
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(town.mailbox(), 1, "{}", town.log());
 }
@@ -199,7 +201,7 @@ fn a_list_of_the_aliases_is_read_and_each_member_gets_it_once() {
 fn a_program_of_the_aliases_runs_and_one_in_an_address_does_not() {
     let town = Town::with("prog: \"|cat > DIR/out/letter\"\n");
     town.send("prog");
-    until("the program", || town.has("letter"));
+    town.until("the program", || town.has("letter"));
     let mut talk = BufReader::new(TcpStream::connect(("127.0.0.1", town.port)).unwrap());
     let attack =
         format!("RCPT TO:<\"|touch {}/out/owned\"@mail.example.test>\r\n", town.path().display());

@@ -76,7 +76,10 @@ fn recipient(machine: &Machine<'_>, endpoint: &Endpoint<'_>) -> Recipient {
             if is_program { user.strip_prefix(b"|").unwrap_or(&user).into() } else { user.into() };
         (login.unwrap_or_default(), user)
     } else {
-        (member.host.clone().unwrap_or_default(), member.user.clone())
+        // Where no alias was looked for (`\alice`), the mailbox is that of the name.
+        let is_bare = mailer.is_some_and(|mailer| mailer.flags.has(b's') || mailer.flags.has(b'w'));
+        let user = if is_bare { strip_quotes(&member.user).into() } else { member.user.clone() };
+        (member.host.clone().unwrap_or_default(), user)
     };
     let mailer = MailerId(u8::try_from(endpoint.mailer).unwrap_or(u8::MAX));
     let route = Route { mailer, host, user, expands: false };
