@@ -5,9 +5,12 @@
 //! its whole group; of what it prints a bounded part is kept, for the report; the rest is read and thrown away, so that
 //! it does not stop.
 
+mod file;
+
 use crate::body::{UnixText, write_delivery_fields};
 use crate::mailbox::mbox::write_separator;
 use crate::{Job, Moment};
+use file::NotWritten;
 use policy::{MailerFlags, Program};
 use queue::{Outcome, Said, Scope, Status, Trouble, Voice};
 use std::ffi::OsStr;
@@ -25,6 +28,9 @@ const OUTPUT_BYTES_MAX: usize = 800;
 
 /// How often the end of a program is looked for while it prints nothing, in milliseconds.
 const LOOK_MS: u64 = 20;
+
+/// `P=` of the mailer that appends to files.
+const FILE: &[u8] = b"[FILE]";
 
 /// Octets of an argument, macros expanded.
 const ARGUMENT_BYTES_MAX: usize = 2048;
@@ -64,6 +70,21 @@ impl Agent<'_> {
         let Some(arguments) = self.arguments(job, host) else {
             return never(Status(5, 1, 3), b"address cannot be given to a program");
         };
+        if *self.program.path == *FILE {
+            let path = arguments.get(1).map(Vec::as_slice).unwrap_or_default();
+            return match self.append(path, now_s, job) {
+                Ok(()) => delivered(),
+                Err(NotWritten::Unsafe) => {
+                    told_never("550", Status(5, 0, 0), "Can't create output", b"")
+                }
+                Err(NotWritten::Later(error)) => {
+                    let words = std::io::Error::from(error).to_string();
+                    let words = words.split(" (os error").next().unwrap_or_default();
+                    let path = path.escape_ascii();
+                    later(Status(4, 2, 0), format!("{path}: {words}").as_bytes())
+                }
+            };
+        }
         match self.carry_out(&arguments, now_s, job) {
             Ok(Ran::Ended(status, output)) => judged(status, &output),
             Ok(Ran::Late) => later(Status(4, 4, 7), b"program took too long and was ended"),
@@ -280,7 +301,7 @@ fn judged(status: ExitStatus, output: &[u8]) -> Outcome {
         return later(Status(4, 3, 0), text.as_bytes());
     };
     let (codes, status, text) = match code {
-        0 => return Outcome::Delivered { host: Box::default(), text: Box::default() },
+        0 => return delivered(),
         64 => ("550", Status(5, 0, 0), "Command line usage error"),
         65 => ("501", Status(5, 6, 0), "Data format error"),
         66 => ("550", Status(5, 3, 0), "Cannot open input"),
@@ -302,6 +323,10 @@ fn judged(status: ExitStatus, output: &[u8]) -> Outcome {
         }
     };
     told_never(codes, status, text, output)
+}
+
+fn delivered() -> Outcome {
+    Outcome::Delivered { host: Box::default(), text: Box::default() }
 }
 
 fn told_never(code: &str, status: Status, text: &str, output: &[u8]) -> Outcome {

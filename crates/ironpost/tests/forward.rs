@@ -31,6 +31,7 @@ R$-@$+\t$#esmtp $@ $2 $: $1@$2
 Mlocal, P=/bin/sh, F=lsDFMAw5:/|@qPn, A=sh DIR/program $u
 Mesmtp, P=[IPC], F=mDFMuXa, A=TCP $h
 Mprog, P=/bin/sh, F=lsDFMoqeu9, A=sh -c $u
+M*file*, P=[FILE], F=lsDFMPEouq9, A=FILE $u
 ";
 
 /// Ends the server, whatever the test came to.
@@ -214,4 +215,18 @@ fn a_program_of_the_aliases_runs_and_one_in_an_address_does_not() {
         assert_eq!(said.starts_with("RCPT"), line.starts_with('5'), "{said} {line}");
     }
     assert!(!town.has("owned"));
+}
+
+#[test]
+fn a_file_of_a_forward_is_written_as_its_user_and_a_link_is_not_followed() {
+    let town = Town::with("x: x@remote.test\n");
+    town.forward("DIR/out/file, DIR/out/link\n", 0o600);
+    let target = town.path().join("out/target");
+    std::os::unix::fs::symlink(&target, town.path().join("out/link")).unwrap();
+    town.send(&town.user);
+    town.until("the file", || town.has("file"));
+    town.until("the refusal", || town.log().contains("stat=Can't create output"));
+    assert!(!target.exists());
+    let owner = Command::new("stat").args(["-c", "%U"]).arg(town.path().join("out/file")).output();
+    assert_eq!(String::from_utf8(owner.unwrap().stdout).unwrap().trim(), town.user);
 }

@@ -186,4 +186,14 @@ mod tests {
         assert_eq!(group_by_name("no such group").unwrap(), None);
         assert_eq!(by_uid(4_000_000_000).unwrap(), None);
     }
+
+    #[test]
+    fn who_is_not_root_acts_as_nobody_else() {
+        let stranger = User { uid: 4_000_000, gid: 4_000_000, ..by_name("root").unwrap().unwrap() };
+        if effective_uid() != 0 {
+            let root = by_uid(0).unwrap().unwrap();
+            assert!(act_as(&stranger).is_err() && act_as(&root).is_err());
+        }
+        // Root's change would be one of the whole process, other tests included.
+    }
 }

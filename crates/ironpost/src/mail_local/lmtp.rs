@@ -264,4 +264,17 @@ mod tests {
         assert_eq!(read("rcpt to:a"), None);
         assert_eq!(read("rcpt to:<a"), None);
     }
+
+    #[test]
+    fn a_dot_behind_a_cut_line_does_not_end_the_message() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let kept = File::create(folder.path().join("kept")).unwrap();
+        let long = "x".repeat(usize::try_from(PIECE_BYTES_MAX).unwrap());
+        let text = format!("{long}.\r\n..\r\n.\r\nRSET\r\n");
+        let mut input = text.as_bytes();
+        assert_eq!(take(&mut input, &kept), Some(Ok(())));
+        assert_eq!(input, b"RSET\r\n");
+        let kept = std::fs::read_to_string(folder.path().join("kept")).unwrap();
+        assert_eq!(kept, format!("{long}.\r\n.\r\n"));
+    }
 }

@@ -149,10 +149,10 @@ impl House {
                 }
             },
             Some(Transport::Program(_)) => {
-                // `F=w`: recipients are users of this system, and the program runs as them. A program of a list or
-                // `.forward` runs as whose it is, which stands in the place of the host.
+                // `F=w`: recipients are users of this system, and the program runs as them. A program or file of a list or
+                // `.forward` is used as whose it is, who stands in the place of the host.
                 let is_user = mailer.is_some_and(|mailer| mailer.carriage.flags.has(b'w'));
-                let is_listed = mailer.is_some_and(|mailer| *mailer.name == *b"prog");
+                let is_listed = mailer.is_some_and(|mailer| matches!(&*mailer.name, b"prog" | b"*file*"));
                 let first = batch.recipients.first().filter(|_| is_user);
                 let user = first.map(|one| one.user.clone()).unwrap_or_default();
                 let user = if is_listed { batch.host.clone() } else { user };
