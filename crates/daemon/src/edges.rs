@@ -4,7 +4,9 @@
 
 use crate::file_frames::FileFrame;
 use crate::roles::Role;
-use policy::{Expansion, FileWanted, MailerId, Question, Refusal, Route, Settings, Verdict};
+use policy::{
+    Dress, Dressed, Expansion, FileWanted, MailerId, Question, Refusal, Route, Settings, Verdict,
+};
 use queue::{Batch, BatchId, Outcome};
 use serde::{Deserialize, Serialize};
 use wire::QueueId;
@@ -279,6 +281,8 @@ pub enum ToPolicy {
         /// What the policy said of it before.
         route: Route,
     },
+    /// How does this batch go to its mailer?
+    Dress(Box<Dress>),
 }
 
 /// Policy's answers, in the order of the questions of an edge.
@@ -290,6 +294,8 @@ pub enum FromPolicy {
     Route(Result<Route, Refusal>),
     /// To [`ToPolicy::Expand`].
     Expansion(Expansion),
+    /// To [`ToPolicy::Dress`].
+    Dressed(Result<Dressed, Refusal>),
 }
 
 /// smtpd or control to queue. The ids of envelopes come from the sender's own lane (`ids.rs`).
@@ -439,6 +445,17 @@ pub struct Try {
     pub batch: Batch,
     /// Octets of a large body, which comes as a descriptor; `None`: the body is the tail.
     pub large_bytes: Option<u64>,
+    /// What stands in place of the beginning of a large body; a small one has it already.
+    pub head: Option<Head>,
+}
+
+/// A header for a mailer, in place of the stored one.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Head {
+    /// Fields with CR LF, without the empty line.
+    pub header: Box<[u8]>,
+    /// Where the stored header ends: octets from the beginning of the body.
+    pub text_at: u64,
 }
 
 /// Relay or a delivery child to queue: what came of a try.

@@ -1,6 +1,6 @@
 //! The envelope of a message that a session has taken.
 
-use policy::{Origin, Settings};
+use policy::{Facts, Origin, Settings};
 use queue::{Envelope, Notify, Purpose, Return};
 use smtp::server::Message;
 use wire::command::BodyKind;
@@ -8,25 +8,20 @@ use wire::dsn::Ret;
 
 /// What the queue is to keep of a session's message, beside its text.
 #[must_use]
-pub fn of(message: &Message, origin: &Origin, settings: &Settings) -> Envelope {
+pub fn of(message: &Message, facts: &Facts, settings: &Settings) -> Envelope {
     let recipients = message.recipients.iter().map(|recipient| queue::Recipient {
         address: recipient.address.clone(),
         route: recipient.route.clone(),
         notify: notify(recipient.notify),
         original: recipient.original.clone(),
     });
-    let (client_address, user, uid) = match origin {
-        Origin::Client { peer, .. } => (shown(peer.ip()), Box::default(), None),
-        Origin::User { uid, name } => (Box::default(), name.clone(), Some(*uid)),
-        Origin::Ourselves => (Box::default(), Box::default(), None),
-    };
     Envelope {
         id: message.id,
         created_s: message.began.unix_s,
         purpose: Purpose::Mail,
         sender: message.sender.clone(),
         recipients: recipients.collect(),
-        size_bytes: message.size_bytes,
+        size_bytes: if settings.dresses_mail { message.logged_bytes } else { message.size_bytes },
         body: match message.body_kind {
             Some(BodyKind::EightBit) => queue::BodyKind::EightBit,
             Some(BodyKind::SevenBit) | None => queue::BodyKind::SevenBit,
@@ -37,18 +32,42 @@ pub fn of(message: &Message, origin: &Origin, settings: &Settings) -> Envelope {
             Ret::Headers => Return::Headers,
         }),
         envelope_id: message.envelope_id.clone(),
-        origin: queue::Origin {
-            client_name: Box::default(),
-            client_address,
-            hello: message.hello.clone(),
-            protocol: message.protocol.as_bytes().into(),
-            user,
-            uid,
-            daemon: 0,
-        },
+        origin: origin(message, facts, settings.dresses_mail),
         quarantine: message.quarantine.clone(),
         mailers_mark: queue::mailers_mark(&settings.mailers),
     }
+}
+
+/// Where a message came from, with what its trace fields will tell if they are made later.
+fn origin(message: &Message, facts: &Facts, dresses_mail: bool) -> queue::Origin {
+    let mut origin = queue::Origin {
+        hello: message.hello.clone(),
+        protocol: message.protocol.as_bytes().into(),
+        daemon: facts.daemon,
+        ..queue::Origin::default()
+    };
+    match &facts.origin {
+        Origin::Client { peer, name, resolved, .. } => {
+            origin.client_address = shown(peer.ip());
+            if dresses_mail {
+                origin.client_name.clone_from(name);
+                origin.resolved = *resolved;
+            }
+        }
+        Origin::User { uid, name } => {
+            origin.user.clone_from(name);
+            origin.uid = Some(*uid);
+        }
+        Origin::Ourselves => {}
+    }
+    if dresses_mail {
+        let fits = |(name, value): &&(Box<[u8]>, Box<[u8]>)| {
+            name.len().max(value.len()) <= queue::FACT_BYTES_MAX
+        };
+        let set = facts.macros.iter().filter(fits).take(queue::MACROS_MAX);
+        origin.macros = set.cloned().collect();
+    }
+    origin
 }
 
 /// An address as envelopes and address literals have it.

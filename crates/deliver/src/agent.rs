@@ -7,7 +7,7 @@
 
 mod file;
 
-use crate::body::{UnixText, write_delivery_fields};
+use crate::body::{Text, write_delivery_fields};
 use crate::mailbox::mbox::write_separator;
 use crate::{Job, Moment};
 use file::NotWritten;
@@ -78,7 +78,7 @@ impl Agent<'_> {
                     told_never("550", Status(5, 0, 0), "Can't create output", b"")
                 }
                 Err(NotWritten::Later(error)) => {
-                    let words = std::io::Error::from(error).to_string();
+                    let words = io::Error::from(error).to_string();
                     let words = words.split(" (os error").next().unwrap_or_default();
                     let path = path.escape_ascii();
                     later(Status(4, 2, 0), format!("{path}: {words}").as_bytes())
@@ -214,7 +214,7 @@ impl Agent<'_> {
         if self.flags.has(b'P') {
             write_return_path(sender_of(job), &mut out);
         }
-        let mut text = UnixText::new(self.flags.has(b'E'));
+        let mut text = Text::new(job, self.flags.has(b'E'))?;
         job.body.read(|piece| -> io::Result<()> {
             text.push(piece, &mut out);
             self.send(&mut out, input)

@@ -1,9 +1,11 @@
 //! The text of a message on its way into a mailbox: CR LF becomes LF, and what looks like an mbox
 //! separator is quoted. In pieces, so that a large body never has to be in memory.
 
+use crate::Job;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use wire::mime::{Findings, Shaper, Survey};
 
 /// A large body is read in pieces of this many octets.
 pub(crate) const PIECE_BYTES: usize = 64 * 1024;
@@ -15,6 +17,8 @@ pub enum Body<'a> {
     Bytes(&'a [u8]),
     /// In a file that was handed over open; it is read by position, so several may read it at once.
     File {
+        /// What stands before it: fields, with CR LF line ends.
+        head: &'a [u8],
         /// The open file.
         file: &'a File,
         /// Where the message begins, in octets.
@@ -30,7 +34,9 @@ impl Body<'_> {
     pub fn size(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
-            Self::File { size, .. } => *size,
+            Self::File { head, size, .. } => {
+                size.saturating_add(u64::try_from(head.len()).unwrap_or(u64::MAX))
+            }
         }
     }
 
@@ -44,7 +50,8 @@ impl Body<'_> {
     ) -> Result<(), E> {
         match *self {
             Self::Bytes(bytes) => take(bytes),
-            Self::File { file, start, size } => {
+            Self::File { head, file, start, size } => {
+                take(head)?;
                 let mut piece = vec![0; PIECE_BYTES];
                 let mut done: u64 = 0;
                 while done < size {
@@ -61,6 +68,59 @@ impl Body<'_> {
                 Ok(())
             }
         }
+    }
+}
+
+/// The text of a job in the form that its mailer wants, with LF line ends.
+#[derive(Debug)]
+pub(crate) struct Text {
+    /// `None`: the message stays as it is.
+    shaper: Option<Shaper>,
+    shaped: Vec<u8>,
+    unix: UnixText,
+}
+
+impl Text {
+    /// A text of which nothing was written. Looks at the whole message first, if what becomes of it depends on that.
+    ///
+    /// # Errors
+    /// Those of [`Body::read`].
+    pub(crate) fn new(job: &Job<'_>, quotes_separators: bool) -> io::Result<Self> {
+        let unix = UnixText::new(quotes_separators);
+        let Some(form) = &job.form else {
+            return Ok(Self { shaper: None, shaped: Vec::new(), unix });
+        };
+        let findings = if form.eight_bit.needs_survey(&form.passage) {
+            let mut survey = Survey::new();
+            job.body.read(|piece| -> io::Result<()> {
+                survey.read(piece);
+                Ok(())
+            })?;
+            survey.finish()
+        } else {
+            Findings::default()
+        };
+        let wish = form.eight_bit.wish(&form.passage, &findings);
+        let shaper = (!wish.is_idle()).then(|| Shaper::new(wish, findings));
+        Ok(Self { shaper, shaped: Vec::new(), unix })
+    }
+
+    /// Appends what becomes of `piece` to `out`.
+    pub(crate) fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+        let Some(shaper) = &mut self.shaper else { return self.unix.push(piece, out) };
+        shaper.read(piece, &mut self.shaped);
+        self.unix.push(&self.shaped, out);
+        self.shaped.clear();
+    }
+
+    /// Appends the rest; the last line is ended if the message did not.
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
+        if let Some(shaper) = self.shaper.take() {
+            shaper.finish(&mut self.shaped);
+            self.unix.push(&self.shaped, out);
+            self.shaped.clear();
+        }
+        self.unix.finish(out);
     }
 }
 

@@ -23,6 +23,7 @@ pub use mailbox::{Mailboxes, Moment};
 pub use trouble::Trouble;
 
 use policy::Transport;
+use policy::settings::{EightBit, Passage};
 use queue::Outcome;
 
 /// One message for one recipient.
@@ -36,6 +37,17 @@ pub struct Job<'a> {
     pub user: &'a [u8],
     /// The message: header and text, with CR LF line ends.
     pub body: Body<'a>,
+    /// The form in which the mailer wants it; `None`: as it is.
+    pub form: Option<Form<'a>>,
+}
+
+/// What decides on the form of a message.
+#[derive(Debug, Clone, Copy)]
+pub struct Form<'a> {
+    /// What becomes of octets above 127.
+    pub eight_bit: &'a EightBit,
+    /// The message and its mailer.
+    pub passage: Passage<'a>,
 }
 
 /// Delivers one message to one mailbox: [`Mailboxes::open`] and [`Mailboxes::deliver_batch`] in one.

@@ -36,7 +36,8 @@ fn open(transport: &Transport) -> Mailboxes {
 }
 
 fn job<'a>(user: &'a [u8], text: &'a [u8]) -> Job<'a> {
-    Job { sender: b"a@b.example", recipient: b"c@d.example", user, body: Body::Bytes(text) }
+    let body = Body::Bytes(text);
+    Job { sender: b"a@b.example", recipient: b"c@d.example", user, body, form: None }
 }
 
 fn status(outcome: &Outcome) -> Status {
@@ -106,7 +107,7 @@ fn a_large_body_comes_from_its_file() {
     let file = tempfile::tempfile().unwrap();
     file.write_all_at(&message, 7).unwrap();
     let size = u64::try_from(message.len()).unwrap();
-    let body = Body::File { file: &file, start: 7, size };
+    let body = Body::File { head: b"", file: &file, start: 7, size };
     let job = |user| Job { body, ..job(user, b"") };
     let boxes = mbox_in(folder.path());
     let small = super_small();
@@ -132,7 +133,7 @@ fn super_small() -> Job<'static> {
 fn a_body_that_cannot_be_read_fails_alone() {
     let folder = tempfile::tempdir().unwrap();
     let file = tempfile::tempfile().unwrap();
-    let body = Body::File { file: &file, start: 0, size: 10 };
+    let body = Body::File { head: b"", file: &file, start: 0, size: 10 };
     let jobs = [super_small(), Job { body, ..super_small() }, super_small()];
     let outcomes = mbox_in(folder.path()).deliver_batch(NOW, &jobs);
     let found: Vec<Status> = outcomes.iter().map(status).collect();

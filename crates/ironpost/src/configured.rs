@@ -29,7 +29,7 @@ const BUILT_WITH: &str = " Compiled with: DNSMAP IPV6_FULL LDAPMAP LDAP_NETWORK_
 ";
 
 /// Digits of a date up to the minute (`202611210736`).
-const MINUTE_LEN: usize = 12;
+pub(crate) const MINUTE_LEN: usize = 12;
 /// The system's number for what is not there.
 const ENOENT: i32 = 2;
 /// sysexits.h: a file of the system is wrong.
@@ -52,6 +52,8 @@ pub(crate) struct Asked {
     pub(crate) ignores_aliases: bool,
     /// `-f`.
     pub(crate) sender: Option<Vec<u8>>,
+    /// The letter that it was given with: `f` or `r`.
+    pub(crate) sender_letter: u8,
     /// What is no flag.
     pub(crate) operands: Vec<Vec<u8>>,
 }
@@ -82,9 +84,14 @@ impl Asked {
             b'O' => self.settings.push(Setting::Option([b" ", value].concat())),
             b'o' => self.settings.push(Setting::Option(value.to_vec())),
             b'M' => self.settings.push(Setting::Macro(value.to_vec())),
+            b'e' => self.settings.push(Setting::Option([b"e", value].concat())),
+            b'i' | b'm' | b's' | b'c' => self.settings.push(Setting::Option(vec![flag, b'T'])),
             b'v' => self.is_verbose = true,
             b'n' => self.ignores_aliases = true,
-            b'f' | b'r' => self.sender = Some(value.to_vec()),
+            b'f' | b'r' => {
+                self.sender = Some(value.to_vec());
+                self.sender_letter = flag;
+            }
             _ => {}
         }
     }
@@ -102,6 +109,8 @@ pub(crate) struct Run<'w> {
     pub(crate) logs_addresses: bool,
     /// How much was wrong with what the user gave.
     pub(crate) user_errors: usize,
+    /// Warnings about who calls, as the header has them: the host, a colon, the text.
+    pub(crate) warnings: Vec<Vec<u8>>,
 }
 
 /// Reads flags and configuration, then has `work` done; gives the exit status. `mode` is the letter of `-b`.
@@ -109,8 +118,9 @@ pub(crate) fn with(words: &[OsString], mode: u8, work: impl FnOnce(&mut Run<'_>)
     let asked = Asked::read(words);
     let mut outside = maps::Outside::new(maps::Places::default());
     let machine = Machine::new(policy_cf::Config::default(), &mut outside);
-    let mut run =
-        Run { machine, asked, id: b"NOQUEUE".to_vec(), logs_addresses: false, user_errors: 0 };
+    let id = b"NOQUEUE".to_vec();
+    let warnings = Vec::new();
+    let mut run = Run { machine, asked, id, logs_addresses: false, user_errors: 0, warnings };
     match run.begin(mode) {
         Ok(()) => {
             let status = work(&mut run);
@@ -227,57 +237,44 @@ impl Run<'_> {
     }
 
     fn warn_of_caller(&mut self, queue: &[u8]) {
-        if self.is_caller_trusted() || !self.machine.config.options.is_private("authwarnings") {
+        if self.is_caller_trusted() {
             return;
         }
-        let host = self.machine.expand(b"\x81j");
         let user = sys::user::current_name();
-        let mut warnings = Vec::new();
         if self.asked.is_file_named {
-            warnings
-                .push([b"Processed by ", user.as_slice(), b" with -C ", &self.asked.file].concat());
+            let file = self.asked.file.clone();
+            self.warn(&[b"Processed by ", user.as_slice(), b" with -C ", &file].concat());
         }
         if queue != QUEUE {
-            warnings.push([b"Processed from queue ", queue].concat());
-        }
-        for warning in warnings {
-            let text: [&[u8]; 4] = [b"NOQUEUE: Authentication-Warning: ", &host, b": ", &warning];
-            send(INFO, &text.concat());
+            self.warn(&[b"Processed from queue ", queue].concat());
         }
     }
 
+    /// Warns of who calls, if `PrivacyOptions` say so: in the log and in the header.
+    pub(crate) fn warn(&mut self, text: &[u8]) {
+        if !self.machine.config.options.is_private("authwarnings") {
+            return;
+        }
+        let host = self.machine.expand(b"\x81j");
+        let warning = [host.as_slice(), b": ", text].concat();
+        if self.log_level() > 3 {
+            send(INFO, &[&self.id, b": Authentication-Warning: ".as_slice(), &warning].concat());
+        }
+        self.warnings.push(warning);
+    }
+
+    /// Writes a line to the log.
+    pub(crate) fn note(&self, text: &[u8]) {
+        send(INFO, &[&self.id, b": ".as_slice(), text].concat());
+    }
+
     /// Option `LogLevel`; what is no number is 0.
-    fn log_level(&self) -> u32 {
+    pub(crate) fn log_level(&self) -> u32 {
         let options = &self.machine.config.options;
         match options.values.get("LogLevel") {
             Some(_) => options.number("LogLevel").unwrap_or(0),
             None => LOG_LEVEL,
         }
-    }
-
-    /// Tells the log of a message to nobody.
-    pub(crate) fn log_nobody(&mut self) {
-        if self.log_level() <= 4 {
-            return;
-        }
-        let now = sys::clock::realtime_s();
-        let id = wire::QueueId::new(now, std::process::id()).to_ascii();
-        let user = sys::user::current_name();
-        let host = self.machine.expand(b"\x81j");
-        let minute = wire::date::compact(now).to_string();
-        let minute = minute.as_bytes().get(..MINUTE_LEN).unwrap_or_default();
-        let text: [&[u8]; 9] = [
-            &id,
-            b": from=",
-            &user,
-            b", size=0, class=0, nrcpts=0, msgid=<",
-            minute,
-            b".",
-            &[&id[..], b"@", &host].concat(),
-            b">, relay=",
-            &[user.as_slice(), b"@localhost"].concat(),
-        ];
-        send(INFO, &text.concat());
     }
 
     /// Writes out what was said, to standard output and to the log.

@@ -20,6 +20,7 @@ mod sendmail;
 mod sendmail_child;
 mod serve;
 mod smrsh;
+mod submit;
 mod system_log;
 mod vacation;
 mod verify;
@@ -67,9 +68,29 @@ fn main() -> ExitCode {
         // The second is Debian's name for sendmail's own.
         "vacation" | "vacation.sendmail" => vacation::run(&words),
         "rmail" => rmail::run(&words, &mut printer),
+        "mailq" if names_configuration(&words) => as_sendmail(&called, "-bp", words, &mut printer),
         "mailq" => mailq::run(&place::Place::of_this_system(), false, &mut printer),
+        "hoststat" => as_sendmail(&called, "-bh", words, &mut printer),
+        "purgestat" => as_sendmail(&called, "-bH", words, &mut printer),
+        "smtpd" => as_sendmail(&called, "-bd", words, &mut printer),
         _ => by_subcommand(&words, &mut printer),
     }
+}
+
+/// Whether the words name a configuration of sendmail's.
+fn names_configuration(words: &[OsString]) -> bool {
+    words.iter().any(|word| word.as_encoded_bytes().starts_with(b"-C"))
+}
+
+/// Other names of sendmail stand for a mode, which a flag may change.
+fn as_sendmail(
+    called: &OsStr,
+    mode: &str,
+    words: Vec<OsString>,
+    printer: &mut Printer,
+) -> ExitCode {
+    let words: Vec<OsString> = std::iter::once(mode.into()).chain(words).collect();
+    sendmail::run(called, &words, &place::Place::of_this_system(), printer)
 }
 
 fn by_subcommand(words: &[OsString], printer: &mut Printer) -> ExitCode {

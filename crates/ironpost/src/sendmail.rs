@@ -14,8 +14,9 @@ use crate::place::Place;
 use crate::printer::Printer;
 use daemon::client::{Client, ClientError};
 use daemon::request::{Answer, Submission};
+pub(crate) use flags::Flags;
 pub(crate) use flags::each_flag;
-use flags::{Flags, Mode, Wrong};
+use flags::{Mode, Wrong};
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
@@ -44,14 +45,19 @@ pub(crate) fn run(
             return ExitCode::from(exit::USAGE);
         }
     };
-    if matches!(flags.mode, Mode::Deliver | Mode::PrintQueue) && flags.names_configuration {
-        let is_idle = flags.mode == Mode::Deliver && flags.recipients.is_empty();
-        let status = crate::verify::look(words, is_idle && !flags.from_header);
+    for complaint in flags.complaints.iter().filter(|_| !flags.names_configuration) {
+        printer.line(complaint);
+    }
+    if matches!(flags.mode, Mode::PrintQueue | Mode::HostStatus) && flags.names_configuration {
+        let status = crate::verify::look(words);
         if status != 0 {
             return ExitCode::from(status);
         }
     }
     match flags.mode {
+        Mode::Deliver if flags.names_configuration => {
+            ExitCode::from(crate::submit::run(words, &flags))
+        }
         Mode::Deliver => deliver(&flags, place, printer),
         Mode::Dialogue => dialogue::run(&flags, place, printer),
         Mode::Serve => serve(&flags, printer),
@@ -64,6 +70,7 @@ pub(crate) fn run(
             ExitCode::SUCCESS
         }
         Mode::MakeAliases => crate::newaliases::run(words),
+        Mode::HostStatus => ExitCode::SUCCESS,
     }
 }
 

@@ -1,9 +1,9 @@
 //! `sendmail -bv ADDR…`: where mail for these addresses would go; and what any mode says of a sendmail.cf before it works.
 
 use crate::configured::{self, Run};
+use crate::submit::Sender;
 use policy_cf::expand::{Expansion, How, Member, State, expand};
-use policy_cf::machine::{ScanTable, exit};
-use policy_cf::resolve::{Side, set};
+use policy_cf::machine::exit;
 use std::ffi::OsString;
 
 /// Runs the mode; gives the exit status.
@@ -20,7 +20,8 @@ fn verify(run: &mut Run<'_>) -> Result<u8, u8> {
     run.enter_queue()?;
     run.tell();
     run.id = wire::QueueId::new(sys::clock::realtime_s(), std::process::id()).to_ascii().to_vec();
-    set_sender(run);
+    // What is wrong with the sender of a message is said first.
+    drop(Sender::set(run));
     run.tell();
     run.logs_addresses = true;
     if run.asked.operands.is_empty() {
@@ -43,40 +44,13 @@ fn verify(run: &mut Run<'_>) -> Result<u8, u8> {
     Ok(run.machine.status)
 }
 
-/// Looks at the configuration that the words name, as every mode does first: errors, who calls, the queue folder. `is_idle`:
-/// there is nobody to send to. Gives the exit status; 0: go on.
+/// Looks at the configuration that the words name, as every mode does first: errors, who calls, the queue folder. Gives the
+/// exit status; 0: go on.
 #[must_use]
-pub(crate) fn look(words: &[OsString], is_idle: bool) -> u8 {
-    configured::with(words, b'm', |run| {
-        if let Err(status) = run.settle().and_then(|()| run.enter_queue()) {
-            return status;
-        }
-        if !is_idle {
-            return exit::OK;
-        }
-        run.machine.say(&[b"Recipient names must be specified"]);
-        run.log_nobody();
-        exit::USAGE
+pub(crate) fn look(words: &[OsString]) -> u8 {
+    configured::with(words, b'p', |run| {
+        run.settle().and_then(|()| run.enter_queue()).err().unwrap_or(exit::OK)
     })
-}
-
-/// The sender is looked at as that of a message would be: what is wrong with it is said first.
-fn set_sender(run: &mut Run<'_>) {
-    let machine = &mut run.machine;
-    let sender = run.asked.sender.clone().unwrap_or_else(sys::user::current_name);
-    let side = Side { is_sender: true, is_header: false };
-    drop(machine.parse(&sender, side));
-    // Its form in the envelope: rule sets 3, 1 and 4.
-    let base = machine.config.arena.len();
-    let mut tokens = Vec::new();
-    let (is_some, _) = machine.scan(&sender, ScanTable::Outside, 0, &mut tokens);
-    if is_some {
-        for number in [set::CANONIFY, set::SENDER, set::FINAL] {
-            machine.rewrite(&mut tokens, number);
-        }
-    }
-    machine.config.arena.cut(base);
-    machine.about.clear();
 }
 
 fn show(run: &mut Run<'_>, expansion: &Expansion) {

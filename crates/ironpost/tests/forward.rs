@@ -25,6 +25,7 @@ S3
 R<$*>\t$1
 S0
 R:include:$*\t$#local $: :include:$1
+R/$*\t$#local $: /$1
 R$-\t$#local $: $1
 R$-@mail.example.test\t$#local $: $1
 R$-@$+\t$#esmtp $@ $2 $: $1@$2

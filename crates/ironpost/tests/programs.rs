@@ -16,6 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const CF: &str = "V10/Berkeley
 Djmail.example.test
 O OperatorChars=.:%@!^/[]+
+H?P?Return-Path: <$g>
+HReceived: from $s ($_) by $j id $i; $b
 S3
 R<$*>\t$1
 S0

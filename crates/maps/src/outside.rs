@@ -19,7 +19,7 @@ use crate::socket::Socket;
 use crate::syslog::Log;
 use crate::table::{Table, path_of};
 use crate::text::{Text, read_bounded};
-use crate::user::{Users, field, sys_user};
+use crate::user::{Remembered, Users, field};
 use crate::{bestmx, clients, host, interface, program};
 
 /// How many maps may be open.
@@ -64,6 +64,7 @@ pub struct Outside {
     keeps_aliases: bool,
     /// The service switch file, and when it was read.
     service_switch: Option<(Instant, Vec<u8>)>,
+    users: Option<Remembered>,
     notes: Vec<Vec<u8>>,
 }
 
@@ -97,6 +98,7 @@ impl Outside {
             maps: Vec::new(),
             keeps_aliases: false,
             service_switch: None,
+            users: None,
             notes: Vec::new(),
         }
     }
@@ -160,7 +162,7 @@ impl World for Outside {
             Map::Text(text) => text.lookup(key),
             Map::AliasText(text) => text.lookup(key),
             Map::Regex(pattern) => pattern.lookup(key),
-            Map::Users(users) => users.lookup(key),
+            Map::Users(users) => users.lookup(key, self.users.get_or_insert_default()),
             Map::Program(command) => program::lookup(command, key),
             Map::Log(log) => log.lookup(key),
             Map::Socket(socket) => socket.lookup(key),
@@ -239,7 +241,7 @@ impl World for Outside {
     }
 
     fn user(&mut self, name: &[u8]) -> Option<UserEntry> {
-        sys_user(name).ok().flatten()
+        self.users.get_or_insert_default().user(name).ok().flatten()
     }
 
     fn group(&mut self, name: &[u8]) -> Option<u32> {

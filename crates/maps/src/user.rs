@@ -1,7 +1,19 @@
 //! Class `user` (and `passwd` of ironpost.toml): the users of this system. `-v` names the column.
 
+use crate::file_watch::Stamp;
 use policy_cf::{Answer, MapSpec, OpenFailure, UserEntry};
+use std::collections::HashMap;
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// The file of users. Others may come from elsewhere (nsswitch.conf).
+const FILE: &str = "/etc/passwd";
+/// How long the file is taken to be as it was seen.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(250);
+/// How long a name is taken to be who it was, or nobody, where no file tells of a change.
+const BELIEF: Duration = Duration::from_secs(5);
+/// How many names are remembered: clients choose them.
+const REMEMBERED_MAX: usize = 4096;
 
 /// sysexits.h: no such user, and not now.
 const NO_USER: u8 = 67;
@@ -46,9 +58,9 @@ impl Users {
         Ok(Self { column })
     }
 
-    pub(crate) fn lookup(&self, key: &[u8]) -> Answer {
+    pub(crate) fn lookup(&self, key: &[u8], remembered: &mut Remembered) -> Answer {
         let name = key.to_ascii_lowercase();
-        let entry = match sys_user(&name) {
+        let entry = match remembered.user(&name) {
             Ok(Some(entry)) => entry,
             Ok(None) => return Answer::NotFound(NO_USER),
             Err(()) => return Answer::TempFail(TEMPORARY),
@@ -65,11 +77,51 @@ impl Users {
     }
 }
 
-/// A user of this system.
-///
-/// # Errors
-/// The database can't be asked.
-pub(crate) fn sys_user(name: &[u8]) -> Result<Option<UserEntry>, ()> {
+/// Users that were asked for a moment ago: a list of recipients asks for each of them several times, and an
+/// answer of the system's database takes as long as all rule sets together.
+#[derive(Debug, Default)]
+pub(crate) struct Remembered {
+    entries: HashMap<Box<[u8]>, (Instant, Option<UserEntry>)>,
+    /// The file as it was last seen, and when.
+    file: Option<(Instant, Option<Stamp>)>,
+}
+
+impl Remembered {
+    /// A user of this system.
+    ///
+    /// # Errors
+    /// The database can't be asked.
+    pub(crate) fn user(&mut self, name: &[u8]) -> Result<Option<UserEntry>, ()> {
+        let now = Instant::now();
+        self.look_at_file(now);
+        if let Some((asked, entry)) = self.entries.get(name)
+            && now.duration_since(*asked) < BELIEF
+        {
+            return Ok(entry.clone());
+        }
+        let entry = sys_user(name)?;
+        if self.entries.len() >= REMEMBERED_MAX {
+            self.entries.clear();
+        }
+        self.entries.insert(name.into(), (now, entry.clone()));
+        Ok(entry)
+    }
+
+    fn look_at_file(&mut self, now: Instant) {
+        if let Some((looked, _)) = &self.file
+            && now.duration_since(*looked) < LOOK_AGAIN_AFTER
+        {
+            return;
+        }
+        let stamp = Stamp::at(Path::new(FILE));
+        if self.file.is_some_and(|(_, then)| then != stamp) {
+            self.entries.clear();
+        }
+        self.file = Some((now, stamp));
+    }
+}
+
+fn sys_user(name: &[u8]) -> Result<Option<UserEntry>, ()> {
     let Ok(text) = str::from_utf8(name) else { return Ok(None) };
     let Some(user) = sys::user::by_name(text).map_err(drop)? else { return Ok(None) };
     Ok(Some(UserEntry {
@@ -78,7 +130,7 @@ pub(crate) fn sys_user(name: &[u8]) -> Result<Option<UserEntry>, ()> {
         gid: user.gid,
         gecos: user.gecos,
         home: user.home.as_os_str().as_encoded_bytes().to_vec(),
-        shell: field("/etc/passwd", name, 6).unwrap_or_default(),
+        shell: user.shell.as_os_str().as_encoded_bytes().to_vec(),
     }))
 }
 
@@ -89,4 +141,39 @@ pub(crate) fn field(file: &str, name: &[u8], index: usize) -> Option<Vec<u8>> {
         .find(|line| line.split(|&octet| octet == b':').next() == Some(name))
         .and_then(|line| line.split(|&octet| octet == b':').nth(index))
         .map(<[u8]>::to_vec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_asked_for_once_and_nobody_is_remembered_too() {
+        let mut remembered = Remembered::default();
+        let root = remembered.user(b"root").unwrap().unwrap();
+        assert_eq!((root.uid, remembered.user(b"root").unwrap()), (0, Some(root)));
+        assert_eq!(remembered.user(b"no-such-user-here"), Ok(None));
+        assert_eq!(remembered.entries.len(), 2);
+    }
+
+    #[test]
+    fn a_changed_file_of_users_forgets_all() {
+        let mut remembered = Remembered::default();
+        remembered.user(b"root").unwrap();
+        let long_ago = Instant::now().checked_sub(LOOK_AGAIN_AFTER).unwrap();
+        remembered.file = Some((long_ago, None));
+        remembered.look_at_file(Instant::now());
+        assert_eq!(remembered.entries.len(), 0);
+    }
+
+    #[test]
+    fn names_that_clients_make_up_do_not_fill_the_memory() {
+        let mut remembered = Remembered::default();
+        let now = Instant::now();
+        for number in 0..REMEMBERED_MAX {
+            remembered.entries.insert(number.to_string().into_bytes().into(), (now, None));
+        }
+        remembered.user(b"root").unwrap();
+        assert!(remembered.entries.len() <= REMEMBERED_MAX);
+    }
 }

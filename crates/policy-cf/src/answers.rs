@@ -6,6 +6,7 @@
 
 mod carry;
 mod check;
+mod dress;
 mod expand;
 mod greet;
 mod header;
@@ -18,19 +19,20 @@ mod moment;
 mod ports;
 mod tune;
 
+pub use tune::spool_of;
+
 use crate::expand::Outside;
 use crate::load::{self, Facts, Setting};
 use crate::machine::{Machine, exit};
 use crate::model::Config;
 use crate::options::Options;
-use crate::resolve::Side;
 use crate::world::World;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 use policy::{
-    AddressSide, Expansion, FileSeen, MailerId, Policy, Question, Refusal, Route, Settings, Verdict,
+    Dress, Dressed, Expansion, FileSeen, Policy, Question, Refusal, Route, Settings, Verdict,
 };
 
 /// What answers one question at a time.
@@ -203,21 +205,7 @@ impl Policy for CfPolicy {
         self.with(|machine| expand::expand(machine, &mut *lists, address, files))
     }
 
-    fn rewrite(
-        &self,
-        address: &[u8],
-        mailer: MailerId,
-        side: AddressSide,
-    ) -> Result<Box<[u8]>, Refusal> {
-        self.with(|machine| {
-            let side = Side { is_sender: side.is_sender, is_header: side.is_header };
-            let shown = check::clean(address);
-            let (name, status) = machine.remote_name(&shown, usize::from(mailer.0), side);
-            if status == exit::TEMPFAIL {
-                let text = b"a map can't say now how this address is written";
-                return Err(Refusal::new(451, (4, 3, 0), text, b""));
-            }
-            Ok(name.into())
-        })
+    fn dress(&self, question: Dress) -> Result<Dressed, Refusal> {
+        self.with(|machine| dress::dress(self, machine, question))
     }
 }

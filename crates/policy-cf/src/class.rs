@@ -18,21 +18,41 @@ const LISTING_SEED: u32 = 1;
 pub struct Classes {
     text: Vec<u8>,
     words: Vec<Word>,
-    /// Open addressing: index of a word plus one, 0 if free. The length is a power of two.
-    slots: Vec<u32>,
+    /// Open addressing. The length is a power of two.
+    slots: Vec<Slot>,
     /// Distinct sets of classes that words are in.
     sets: Vec<ClassSet>,
     set_ids: BTreeMap<ClassSet, u32>,
-    /// Words by class, and the longest word: an empty class matches nothing at once.
-    sizes: Vec<(u32, u32)>,
+    /// By class.
+    sums: Vec<Sum>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Word {
     start: u32,
     length: u32,
-    hash: u32,
     set: u32,
+}
+
+/// A place of the table: index of a word plus one, 0 if free. The hash stands here, so that a word that is nowhere
+/// costs one look into memory.
+#[derive(Debug, Clone, Copy, Default)]
+struct Slot {
+    hash: u32,
+    word: u32,
+}
+
+/// What keeps words out of a class without a search: an empty class has none, a small one few bits.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    /// Bits of the hashes of its words.
+    mask: u64,
+    /// The longest word, in octets.
+    longest: u32,
+}
+
+const fn bit_of(hash: u32) -> u64 {
+    1_u64.wrapping_shl(hash >> 26)
 }
 
 /// A bit a class.
@@ -45,8 +65,8 @@ fn bit(class: u8) -> (usize, u64) {
 impl Classes {
     /// Puts a word into a class.
     pub fn add(&mut self, class: u8, word: &[u8]) {
-        if self.sizes.is_empty() {
-            self.sizes = alloc::vec![(0, 0); 256];
+        if self.sums.is_empty() {
+            self.sums = alloc::vec![Sum::default(); 256];
         }
         let hash = fold_hash(word);
         let index = match self.find(word, hash) {
@@ -66,9 +86,9 @@ impl Classes {
         if let Some(word) = self.words.get_mut(index) {
             word.set = id;
         }
-        if let Some((count, longest)) = self.sizes.get_mut(usize::from(class)) {
-            *count = count.saturating_add(1);
-            *longest = (*longest).max(u32::try_from(word.len()).unwrap_or(u32::MAX));
+        if let Some(sum) = self.sums.get_mut(usize::from(class)) {
+            sum.mask |= bit_of(hash);
+            sum.longest = sum.longest.max(u32::try_from(word.len()).unwrap_or(u32::MAX));
         }
     }
 
@@ -81,6 +101,9 @@ impl Classes {
     /// The same, where the hash is known.
     #[must_use]
     pub fn contains_hashed(&self, class: u8, word: &[u8], hash: u32) -> bool {
+        if self.sums.get(usize::from(class)).is_none_or(|sum| sum.mask & bit_of(hash) == 0) {
+            return false;
+        }
         let Some(index) = self.find(word, hash) else { return false };
         let (place, mask) = bit(class);
         self.set_of(index).get(place).is_some_and(|bits| bits & mask != 0)
@@ -89,10 +112,8 @@ impl Classes {
     /// The octets of the longest word of a class; 0 if it is empty.
     #[must_use]
     pub fn longest(&self, class: u8) -> usize {
-        self.sizes
-            .get(usize::from(class))
-            .and_then(|(_, longest)| usize::try_from(*longest).ok())
-            .unwrap_or(0)
+        let sum = self.sums.get(usize::from(class));
+        sum.and_then(|sum| usize::try_from(sum.longest).ok()).unwrap_or(0)
     }
 
     /// Every word of a class, in sendmail's order.
@@ -137,10 +158,10 @@ impl Classes {
         let mask = self.slots.len().checked_sub(1)?;
         let mut place = usize::try_from(hash).unwrap_or(0) & mask;
         for _ in 0..=mask {
-            let index = self.slots.get(place)?.checked_sub(1)?;
-            let index = usize::try_from(index).ok()?;
-            let entry = self.words.get(index)?;
-            if entry.hash == hash && self.text_of(entry).eq_ignore_ascii_case(word) {
+            let slot = self.slots.get(place)?;
+            let index = usize::try_from(slot.word.checked_sub(1)?).ok()?;
+            if slot.hash == hash && self.text_of(self.words.get(index)?).eq_ignore_ascii_case(word)
+            {
                 return Some(index);
             }
             place = place.wrapping_add(1) & mask;
@@ -158,7 +179,6 @@ impl Classes {
         self.words.push(Word {
             start: u32::try_from(self.text.len()).unwrap_or(u32::MAX),
             length: u32::try_from(word.len()).unwrap_or(0),
-            hash,
             set: empty,
         });
         self.text.extend_from_slice(word);
@@ -167,25 +187,30 @@ impl Classes {
     }
 
     fn occupy(&mut self, hash: u32, index: usize) {
-        let Some(mask) = self.slots.len().checked_sub(1) else { return };
-        let mut place = usize::try_from(hash).unwrap_or(0) & mask;
-        while let Some(slot) = self.slots.get_mut(place) {
-            if *slot == 0 {
-                *slot = u32::try_from(index.saturating_add(1)).unwrap_or(u32::MAX);
-                return;
-            }
-            place = place.wrapping_add(1) & mask;
-        }
+        let word = u32::try_from(index.saturating_add(1)).unwrap_or(u32::MAX);
+        settle(&mut self.slots, Slot { hash, word });
     }
 
     fn grow(&mut self) {
         let size = self.slots.len().saturating_mul(2).max(64);
-        self.slots.clear();
-        self.slots.resize(size, 0);
-        let hashes: Vec<u32> = self.words.iter().map(|word| word.hash).collect();
-        for (index, hash) in hashes.into_iter().enumerate() {
-            self.occupy(hash, index);
+        let mut larger = alloc::vec![Slot::default(); size];
+        for slot in self.slots.iter().filter(|slot| slot.word != 0) {
+            settle(&mut larger, *slot);
         }
+        self.slots = larger;
+    }
+}
+
+/// Puts a word into the first free place for its hash.
+fn settle(slots: &mut [Slot], new: Slot) {
+    let Some(mask) = slots.len().checked_sub(1) else { return };
+    let mut place = usize::try_from(new.hash).unwrap_or(0) & mask;
+    while let Some(slot) = slots.get_mut(place) {
+        if slot.word == 0 {
+            *slot = new;
+            return;
+        }
+        place = place.wrapping_add(1) & mask;
     }
 }
 

@@ -17,6 +17,7 @@ mod rights;
 mod trust;
 
 pub use rights::Blame;
+pub(crate) use rights::full_name;
 pub use trust::judged;
 
 use crate::machine::Machine;
@@ -204,6 +205,8 @@ pub struct Member {
     pub parent: Option<usize>,
     /// What became of it.
     pub state: State,
+    /// Why it is bad, with its codes.
+    pub refusal: Option<Box<[u8]>>,
     /// In whose name it is delivered, if that is set here: else the parent's.
     pub ids: Option<Ids>,
     /// The login name that belongs to `ids`.
@@ -355,8 +358,12 @@ impl Expander<'_, '_> {
 
     /// Says what is wrong with a name, which is bad from now on.
     fn refuse(&mut self, index: usize, reply: &[&[u8]]) {
-        self.set_state(index, State::Bad);
-        self.error(&reply.concat());
+        let reply = reply.concat();
+        self.change(index, |member| {
+            member.state = State::Bad;
+            member.refusal = Some(reply.as_slice().into());
+        });
+        self.error(&reply);
     }
 
     fn error(&mut self, reply: &[u8]) {

@@ -35,12 +35,12 @@ pub mod exit {
 /// How much is shown (`-d21.12`): a level by category.
 #[derive(Debug, Clone)]
 pub struct Debug {
-    levels: Vec<u8>,
+    levels: [u8; 100],
 }
 
 impl Default for Debug {
     fn default() -> Self {
-        Self { levels: alloc::vec![0; 100] }
+        Self { levels: [0; 100] }
     }
 }
 
@@ -158,6 +158,7 @@ pub struct Spoken {
 }
 
 /// A configuration at work.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact or a choice by itself")]
 pub struct Machine<'w> {
     /// What was read. Macros and classes change as rules run.
     pub config: Config,
@@ -179,6 +180,8 @@ pub struct Machine<'w> {
     pub replies: Vec<Vec<u8>>,
     /// What was said, in order, while somebody wants it (the system's log, a reply).
     pub journal: Option<Vec<Spoken>>,
+    /// What is wrong is kept in the journal and not shown (option ErrorMode).
+    pub holds_errors: bool,
     /// Events, while somebody wants them.
     pub events: Option<Vec<Event>>,
     /// Octets of the events since they were last taken.
@@ -191,6 +194,10 @@ pub struct Machine<'w> {
     pub(crate) hosts: BTreeMap<Vec<u8>, Answer>,
     pub(crate) spare: Vec<Vec<Token>>,
     pub(crate) steps: u64,
+    /// The wildcards of the rule that matched last.
+    pub(crate) binds: crate::rules::Binds,
+    /// Room for the text of phrases.
+    pub(crate) phrase: Vec<u8>,
 }
 
 impl<'w> Machine<'w> {
@@ -207,6 +214,7 @@ impl<'w> Machine<'w> {
             status: exit::OK,
             replies: Vec::new(),
             journal: None,
+            holds_errors: false,
             events: None,
             event_octets: 0,
             is_over: false,
@@ -214,7 +222,15 @@ impl<'w> Machine<'w> {
             hosts: BTreeMap::new(),
             spare: Vec::new(),
             steps: 0,
+            binds: crate::rules::Binds::default(),
+            phrase: Vec::new(),
         }
+    }
+
+    /// Steps of matching that the last rule set from outside took.
+    #[must_use]
+    pub const fn steps(&self) -> u64 {
+        self.steps
     }
 
     /// Takes what happened since the last time; from now on events are kept.
@@ -314,8 +330,10 @@ impl<'w> Machine<'w> {
             journal.push(Spoken { about, ..Spoken::new(reply, line.clone(), is_system) });
         }
         self.replies.push(reply.to_vec());
-        self.out.extend_from_slice(&line);
-        self.out.push(b'\n');
+        if !self.holds_errors {
+            self.out.extend_from_slice(&line);
+            self.out.push(b'\n');
+        }
     }
 
     /// A line with place and address in front, seven bits.

@@ -32,6 +32,17 @@ pub struct Side {
     pub is_header: bool,
 }
 
+/// More about how a name is written for a mailer.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Manner<'a> {
+    /// The address alone, without comments and brackets.
+    pub(crate) is_plain: bool,
+    /// What stands around the address, in place of what is cut out of the name.
+    pub(crate) template: Option<Vec<u8>>,
+    /// What is appended to a name without a domain.
+    pub(crate) domain: Option<&'a [u8]>,
+}
+
 /// Where an address goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Resolved {
@@ -303,15 +314,26 @@ impl Machine<'_> {
 
     /// A name as a mailer's host is told it (sendmail's remotename). The status is 75 if a map could not answer.
     pub fn remote_name(&mut self, name: &[u8], mailer: usize, side: Side) -> (Vec<u8>, u8) {
+        self.remote_name_as(name, mailer, side, Manner::default())
+    }
+
+    /// The same with more said about how.
+    pub(crate) fn remote_name_as(
+        &mut self,
+        name: &[u8],
+        mailer: usize,
+        side: Side,
+        manner: Manner<'_>,
+    ) -> (Vec<u8>, u8) {
         let Some(found) = self.config.mailers.get(mailer) else { return (name.to_vec(), 0) };
         let flags = found.flags;
         let sets = if side.is_sender { found.sender_sets } else { found.recipient_sets };
         let own = if side.is_header { sets.1 } else { sets.0 };
         let Ok(own) = usize::try_from(own) else { return (name.to_vec(), 0) };
-        let template = if flags.has(b'c') {
-            alloc::vec![meta::MACRO, b'g']
-        } else {
-            crate::crack::crack(name, &self.config.options)
+        let template = match manner.template {
+            _ if manner.is_plain || flags.has(b'c') => alloc::vec![meta::MACRO, b'g'],
+            Some(template) => template,
+            None => crate::crack::crack(name, &self.config.options),
         };
         let mut tokens = Vec::new();
         let (found, _) = self.scan(name, ScanTable::Outside, 0, &mut tokens);
@@ -329,6 +351,11 @@ impl Machine<'_> {
             if self.rewrite(&mut tokens, number) == exit::TEMPFAIL {
                 status = exit::TEMPFAIL;
             }
+            if number == set::CANONIFY
+                && let Some(domain) = manner.domain
+            {
+                self.append_domain(domain, &mut tokens);
+            }
         }
         let text = self.join(&tokens, 0, false, INTERNAL_OCTETS_MAX);
         let before = self.config.macros.value(b'g').map(<[u8]>::to_vec);
@@ -336,6 +363,30 @@ impl Machine<'_> {
         let text = self.expand(&template);
         self.config.macros.set(b'g', before);
         (text, status)
+    }
+
+    /// Appends the sender's domain to a name that has none (`F=C`).
+    fn append_domain(&mut self, domain: &[u8], tokens: &mut Vec<Token>) {
+        if tokens.iter().any(|token| self.config.arena.text(*token) == b"@") {
+            return;
+        }
+        let (found, _) = self.scan(domain, ScanTable::Outside, 0, tokens);
+        if found {
+            self.rewrite(tokens, set::CANONIFY);
+        }
+    }
+
+    /// A sender as the message has it, whoever carries it: rule sets 3, 1 and 4.
+    pub(crate) fn sender_name(&mut self, name: &[u8]) -> Vec<u8> {
+        let mut tokens = Vec::new();
+        let (found, _) = self.scan(name, ScanTable::Outside, 0, &mut tokens);
+        if !found {
+            return name.to_vec();
+        }
+        for number in [set::CANONIFY, set::SENDER, set::FINAL] {
+            let _a_map_that_cannot_say_changes_nothing = self.rewrite(&mut tokens, number);
+        }
+        self.join(&tokens, 0, false, INTERNAL_OCTETS_MAX)
     }
 }
 

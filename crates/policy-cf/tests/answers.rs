@@ -2,8 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may stop")]
 
 use policy::{
-    AddressSide, Ask, Facts, FileSeen, MailerId, Origin, Policy, Question, Refusal, Resolved,
-    Transport, Verdict,
+    Ask, Facts, FileSeen, Origin, Policy, Question, Refusal, Resolved, Transport, Verdict,
 };
 use policy_cf::load;
 use policy_cf::options::Options;
@@ -317,20 +316,6 @@ fn recipients_are_routed_or_refused() {
         assert!(policy.route(name).is_ok_and(|route| route.expands), "there may be a .forward");
     }
     assert_eq!(policy.route(b"unknown").unwrap_err().code, 550);
-}
-
-#[test]
-fn a_mailer_rewrites_senders_of_the_envelope_only_where_it_says_so() {
-    let policy = open(CF);
-    let place = policy.settings().mailers.iter().position(|mailer| &*mailer.name == b"esmtp");
-    let mailer = MailerId(u8::try_from(place.unwrap()).unwrap());
-    let named = |is_sender, is_header| {
-        let side = AddressSide { is_sender, is_header };
-        String::from_utf8(policy.rewrite(b"u@in.example.test", mailer, side).unwrap().into())
-    };
-    assert_eq!(named(true, false).unwrap(), "u@masked.test");
-    assert_eq!(named(true, true).unwrap(), "u@in.example.test");
-    assert_eq!(named(false, false).unwrap(), "u@in.example.test");
 }
 
 #[test]

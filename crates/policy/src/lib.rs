@@ -8,19 +8,19 @@
 
 extern crate alloc;
 
-use alloc::boxed::Box;
-
+pub mod dress;
 mod file;
 mod question;
 mod route;
 pub mod settings;
 mod verdict;
 
+pub use dress::{Dress, Dressed, Story};
 pub use file::{FileFacts, FileSeen, FileTrouble, FileWanted};
 pub use question::{Ask, Facts, Macros, Origin, Parameters, Question, Resolved};
 pub use route::{
-    AddressSide, Carriage, Expansion, LmtpPlace, MailboxPlace, Mailer, MailerFlags, MailerId,
-    Program, Recipient, RefusedMember, Route, Transport,
+    Carriage, Expansion, LmtpPlace, MailboxPlace, Mailer, MailerFlags, MailerId, Program,
+    Recipient, RefusedMember, Route, Transport,
 };
 pub use settings::Settings;
 pub use verdict::{Acceptance, Refusal, Verdict};
@@ -52,18 +52,12 @@ pub trait Policy {
         self.expand(address, route)
     }
 
-    /// How a mailer names this address to its host (masquerading, generic names, missing domains). `address` is as it
-    /// stands: in the envelope without angle brackets, in a header field with comments and quotes. A policy without such
-    /// rules gives it back as it is.
+    /// A batch in the form that its mailer wants: its header, its addresses (masquerading, generic names, missing domains).
+    /// Asked only if [`Settings::dresses_mail`]; a policy without such rules gives it back as it is.
     ///
     /// # Errors
     /// The maps can't say now: a temporary refusal.
-    fn rewrite(
-        &self,
-        address: &[u8],
-        _mailer: MailerId,
-        _side: AddressSide,
-    ) -> Result<Box<[u8]>, Refusal> {
-        Ok(address.into())
+    fn dress(&self, dress: Dress) -> Result<Dressed, Refusal> {
+        Ok(dress.into())
     }
 }

@@ -24,15 +24,6 @@ pub struct Route {
     pub expands: bool,
 }
 
-/// Whose address it is, and where it stands: mailers rewrite the four kinds differently.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AddressSide {
-    /// A sender's; else a recipient's.
-    pub is_sender: bool,
-    /// In a header field; else in the envelope.
-    pub is_header: bool,
-}
-
 /// One recipient that an expansion came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipient {
@@ -109,6 +100,12 @@ impl MailerFlags {
     #[must_use]
     pub const fn with(self, flag: u8) -> Self {
         if flag < 128 { Self(self.0 | 1_u128.wrapping_shl(flag_place(flag))) } else { self }
+    }
+
+    /// Without a flag.
+    #[must_use]
+    pub const fn without(self, flag: u8) -> Self {
+        if flag < 128 { Self(self.0 & !1_u128.wrapping_shl(flag_place(flag))) } else { self }
     }
 
     /// Whether a flag is in.

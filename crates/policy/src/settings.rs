@@ -6,15 +6,18 @@ use alloc::{boxed::Box, vec, vec::Vec};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
+mod eight_bit;
 mod limits;
 mod manners;
 mod timeouts;
 
-pub use limits::{BODY_INLINE_BYTES_MAX, FRAME_BYTES_MAX, Limits};
+pub use eight_bit::{EightBit, EightBitMode, Passage};
+pub use limits::{BODY_INLINE_BYTES_MAX, DRESSED_BYTES_MAX, FRAME_BYTES_MAX, Limits};
 pub use manners::{Manners, Modifiers, Offers, Privacy, Questions, Quirks};
 pub use timeouts::{Retry, Timeouts};
 
 /// Everything that is decided once a configuration.
+#[expect(clippy::struct_excessive_bools, reason = "each is a claim of its own")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// Our own name, in the greeting, in Received fields and in EHLO (`$j`).
@@ -33,8 +36,13 @@ pub struct Settings {
     pub answers_vrfy: bool,
     /// See `answers_vrfy`.
     pub answers_expn: bool,
+    /// Whether messages are stored as they came, and the policy is asked for header and addresses before each try
+    /// ([`crate::Policy::dress`]).
+    pub dresses_mail: bool,
     /// How the server behaves towards those who talk to it.
     pub manners: Manners,
+    /// What becomes of octets above 127.
+    pub eight_bit: EightBit,
     /// Bounds on everything.
     pub limits: Limits,
     /// How long is waited.
@@ -164,7 +172,9 @@ impl Default for Settings {
             offers_dsn: true,
             answers_vrfy: false,
             answers_expn: false,
+            dresses_mail: false,
             manners: Manners::default(),
+            eight_bit: EightBit::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             delivery_mode: DeliveryMode::default(),

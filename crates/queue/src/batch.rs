@@ -4,7 +4,7 @@ use crate::QueueId;
 use crate::message::{BodyKind, Return};
 use crate::recipient::Notify;
 use alloc::{boxed::Box, vec::Vec};
-use policy::MailerId;
+use policy::{MailerId, Story};
 use serde::{Deserialize, Serialize};
 
 /// The number of a batch, never used twice by one [`crate::Scheduler`].
@@ -40,6 +40,8 @@ pub struct Batch {
     pub envelope_id: Option<Box<[u8]>>,
     /// When the message was accepted, in seconds since 1970.
     pub created_s: u64,
+    /// What trace fields tell, for the policy; `None` where messages are handed on as they are stored.
+    pub story: Option<Box<Story>>,
 }
 
 /// One recipient of a batch.

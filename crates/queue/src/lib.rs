@@ -29,8 +29,8 @@ pub use coding::RecordError;
 pub use event::{Event, Stat, To};
 pub use ledger::Ledger;
 pub use message::{
-    ADDRESS_BYTES_MAX, BodyKind, Envelope, FACT_BYTES_MAX, Origin, Purpose, RECIPIENTS_MAX, Return,
-    mailers_mark,
+    ADDRESS_BYTES_MAX, BodyKind, Envelope, FACT_BYTES_MAX, MACROS_MAX, Origin, Purpose,
+    RECIPIENTS_MAX, Return, mailer_names_mark, mailers_mark,
 };
 pub use note::{ADDED_MAX, Added, Hold, Note};
 pub use outcome::{

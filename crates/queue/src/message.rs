@@ -1,13 +1,13 @@
 //! A message without its text: the envelope, as the spool keeps it.
 //!
-//! Coded by hand, with a version in the first octet: version 1 stays readable for ever, and a new
-//! field means a new version. Whatever the octets are, reading them gives an envelope or an error.
+//! Coded by hand, with a version in the first octet: old versions stay readable for ever, and a new
+//! field means a new version. Version 2 tells more of the origin. Whatever the octets are, reading them gives an envelope or an error.
 
 use crate::QueueId;
 use crate::coding::{Reader, RecordError, put_count, put_number, put_octets, put_optional};
 use crate::recipient::Recipient;
 use alloc::{boxed::Box, vec::Vec};
-use policy::Mailer;
+use policy::{Macros, Mailer, Resolved, Story};
 use serde::{Deserialize, Serialize};
 
 /// The most recipients of one envelope.
@@ -19,8 +19,14 @@ pub const ADDRESS_BYTES_MAX: usize = 4096;
 /// The most octets of a fact about the origin.
 pub const FACT_BYTES_MAX: usize = 1024;
 
+/// The most macros of an origin.
+pub const MACROS_MAX: usize = 64;
+
 /// The version that [`Envelope::encode`] writes.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+
+/// The version whose origins tell neither what the reverse look-up came to nor macros.
+const VERSION_1: u8 = 1;
 
 /// What kind of octets a message has (RFC 6152).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +58,7 @@ pub enum Purpose {
 }
 
 /// Where a message came from: for the log and for reports, never for decisions.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// The client's name by reverse look-up, or empty.
     pub client_name: Box<[u8]>,
@@ -68,6 +74,27 @@ pub struct Origin {
     pub uid: Option<u32>,
     /// The listener's place in `Settings::listeners`.
     pub daemon: u8,
+    /// What the client's reverse look-up came to.
+    pub resolved: Resolved,
+    /// Macros that its trace fields may show (`x`: the full name of the sender), names without braces; at most
+    /// [`MACROS_MAX`].
+    pub macros: Macros,
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self {
+            client_name: Box::default(),
+            client_address: Box::default(),
+            hello: Box::default(),
+            protocol: Box::default(),
+            user: Box::default(),
+            uid: None,
+            daemon: 0,
+            resolved: Resolved::Ok,
+            macros: Macros::new(),
+        }
+    }
 }
 
 /// A message without its text.
@@ -149,8 +176,8 @@ impl Envelope {
     pub fn decode(octets: &[u8]) -> Result<Self, RecordError> {
         let mut reader = Reader::new(octets);
         match reader.octet()? {
-            VERSION => {
-                let envelope = Self::decode_1(&mut reader)?;
+            version @ (VERSION_1 | VERSION) => {
+                let envelope = Self::decode_from(&mut reader, version)?;
                 reader.end()?;
                 Ok(envelope)
             }
@@ -158,7 +185,7 @@ impl Envelope {
         }
     }
 
-    fn decode_1(reader: &mut Reader<'_>) -> Result<Self, RecordError> {
+    fn decode_from(reader: &mut Reader<'_>, version: u8) -> Result<Self, RecordError> {
         let id = QueueId::from_u64(reader.number()?);
         let created_s = reader.number()?;
         let purpose = match reader.octet()? {
@@ -180,7 +207,7 @@ impl Envelope {
             return Err(RecordError::Value);
         }
         let envelope_id = reader.optional(FACT_BYTES_MAX)?;
-        let origin = Origin::decode(reader)?;
+        let origin = Origin::decode(reader, version)?;
         let quarantine = reader.optional(FACT_BYTES_MAX)?;
         let mailers_mark = reader.number_32()?;
         let count = reader.count(RECIPIENTS_MAX)?;
@@ -205,12 +232,38 @@ impl Envelope {
         })
     }
 
+    /// What trace fields tell of it; the zone of its dates is UTC.
+    #[must_use]
+    pub fn story(&self) -> Story {
+        let origin = self.origin.clone();
+        let named = self.recipients.iter().take(policy::dress::NAMED_RECIPIENTS_MAX);
+        Story {
+            id: self.id,
+            created_s: self.created_s,
+            offset_s: 0,
+            is_report: self.purpose != Purpose::Mail,
+            sender: self.sender.clone(),
+            recipients: named.map(|recipient| recipient.address.clone()).collect(),
+            size_bytes: self.size_bytes,
+            client_name: origin.client_name,
+            client_address: origin.client_address,
+            resolved: origin.resolved,
+            hello: origin.hello,
+            protocol: origin.protocol,
+            user: origin.user,
+            daemon: origin.daemon,
+            macros: origin.macros,
+        }
+    }
+
     fn is_within_limits(&self) -> bool {
         let is_fact = |octets: &[u8]| octets.len() <= FACT_BYTES_MAX;
         self.sender.len() <= ADDRESS_BYTES_MAX
             && self.envelope_id.as_deref().is_none_or(is_fact)
             && self.quarantine.as_deref().is_none_or(is_fact)
             && self.origin.facts().into_iter().all(is_fact)
+            && self.origin.macros.len() <= MACROS_MAX
+            && self.origin.macros.iter().all(|(name, value)| is_fact(name) && is_fact(value))
             && self.recipients.len() <= RECIPIENTS_MAX
             && self.recipients.iter().all(Recipient::is_within_limits)
     }
@@ -227,9 +280,40 @@ impl Origin {
         }
         put_number(out, self.uid.map_or(0, |uid| u64::from(uid).saturating_add(1)));
         out.push(self.daemon);
+        out.push(match self.resolved {
+            Resolved::Ok => 0,
+            Resolved::Fail => 1,
+            Resolved::Temporary => 2,
+            Resolved::Forged => 3,
+        });
+        put_count(out, self.macros.len());
+        for (name, value) in &self.macros {
+            put_octets(out, name);
+            put_octets(out, value);
+        }
     }
 
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, RecordError> {
+    fn decode(reader: &mut Reader<'_>, version: u8) -> Result<Self, RecordError> {
+        let origin = Self::decode_1(reader)?;
+        if version == VERSION_1 {
+            return Ok(origin);
+        }
+        let resolved = match reader.octet()? {
+            0 => Resolved::Ok,
+            1 => Resolved::Fail,
+            2 => Resolved::Temporary,
+            3 => Resolved::Forged,
+            _ => return Err(RecordError::Value),
+        };
+        let count = reader.count(MACROS_MAX)?;
+        let mut macros = Macros::with_capacity(count);
+        for _ in 0..count {
+            macros.push((reader.octets(FACT_BYTES_MAX)?, reader.octets(FACT_BYTES_MAX)?));
+        }
+        Ok(Self { resolved, macros, ..origin })
+    }
+
+    fn decode_1(reader: &mut Reader<'_>) -> Result<Self, RecordError> {
         Ok(Self {
             client_name: reader.octets(FACT_BYTES_MAX)?,
             client_address: reader.octets(FACT_BYTES_MAX)?,
@@ -241,6 +325,7 @@ impl Origin {
                 Some(uid) => Some(u32::try_from(uid).map_err(|_| RecordError::Value)?),
             },
             daemon: reader.octet()?,
+            ..Self::default()
         })
     }
 }
@@ -249,9 +334,15 @@ impl Origin {
 /// meaning of the routes that were stored before: such recipients are routed again.
 #[must_use]
 pub fn mailers_mark(mailers: &[Mailer]) -> u32 {
+    mailer_names_mark(mailers.iter().map(|mailer| &*mailer.name))
+}
+
+/// [`mailers_mark`], for those who know the names only.
+#[must_use]
+pub fn mailer_names_mark(names: impl Iterator<Item: AsRef<[u8]>>) -> u32 {
     let mut mark = 0x811c_9dc5_u32;
-    for mailer in mailers {
-        for &octet in mailer.name.iter().chain(&[0]) {
+    for name in names {
+        for &octet in name.as_ref().iter().chain(&[0]) {
             mark = (mark ^ u32::from(octet)).wrapping_mul(0x0100_0193);
         }
     }

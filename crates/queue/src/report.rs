@@ -79,6 +79,8 @@ pub struct Report {
     pub to: Box<[u8]>,
     /// Our host name.
     pub reporter: Box<[u8]>,
+    /// Whether a policy that dresses mail adds its trace fields, Date, From and Message-Id.
+    pub is_dressed_later: bool,
     /// When it was made, in seconds since 1970.
     pub at_s: u64,
     /// The id of the message that it is about.

@@ -208,6 +208,7 @@ struct Rules {
     mailers: Vec<Mailer>,
     retry: Retry,
     mark: u32,
+    dresses_mail: bool,
 }
 
 impl Rules {
@@ -218,6 +219,7 @@ impl Rules {
             mailers: settings.mailers.clone(),
             retry: settings.retry,
             mark: mailers_mark(&settings.mailers),
+            dresses_mail: settings.dresses_mail,
         }
     }
 }

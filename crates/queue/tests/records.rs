@@ -2,7 +2,7 @@
 //! is read is an error, never a panic.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 
-use policy::{MailerId, Route};
+use policy::{MailerId, Resolved, Route};
 use proptest::{collection::vec, option, prelude::*};
 use queue::{
     ADDRESS_BYTES_MAX, Added, BodyKind, DropReason, Envelope, Hold, Note, Notify, Origin, Purpose,
@@ -32,7 +32,15 @@ fn recipient() -> impl Strategy<Value = Recipient> {
 
 fn origin() -> impl Strategy<Value = Origin> {
     let facts = (octets(), octets(), octets(), octets(), octets());
-    (facts, option::of(any::<u32>()), any::<u8>()).prop_map(|(facts, uid, daemon)| Origin {
+    let resolved = prop::sample::select(vec![
+        Resolved::Ok,
+        Resolved::Fail,
+        Resolved::Temporary,
+        Resolved::Forged,
+    ]);
+    let macros = vec((octets(), octets()), 0..3);
+    let rest = (option::of(any::<u32>()), any::<u8>(), resolved, macros);
+    (facts, rest).prop_map(|(facts, (uid, daemon, resolved, macros))| Origin {
         client_name: facts.0,
         client_address: facts.1,
         hello: facts.2,
@@ -40,6 +48,8 @@ fn origin() -> impl Strategy<Value = Origin> {
         user: facts.4,
         uid,
         daemon,
+        resolved,
+        macros,
     })
 }
 
@@ -201,4 +211,24 @@ fn an_envelope_that_could_not_be_read_back_is_not_written() {
     let mut record = Vec::new();
     assert_eq!(envelope.encode(&mut record), Err(RecordError::TooMuch));
     assert!(record.is_empty());
+}
+
+#[test]
+fn an_envelope_of_version_1_is_still_read() {
+    // Written by the first server that had an envelope.
+    let record: &[u8] = &[
+        1, 7, 200, 1, 0, 3, b'a', b'@', b'b', 9, 0b101, 0, 0, 2, b'[', b']', 1, b'h', 4, b'S',
+        b'M', b'T', b'P', 0, 1, 0, 0, 5, 1, 1, b'c', 2, 0, 1, b'c', 0, 0,
+    ];
+    let envelope = Envelope::decode(record).unwrap();
+    assert_eq!((envelope.id, envelope.created_s), (QueueId::from_u64(7), 200));
+    assert_eq!(&*envelope.origin.client_address, b"[]");
+    assert_eq!(&*envelope.origin.protocol, b"SMTP");
+    assert_eq!((envelope.origin.uid, envelope.origin.resolved), (Some(0), Resolved::Ok));
+    assert!(envelope.origin.macros.is_empty());
+    assert_eq!(envelope.mailers_mark, 5);
+    assert_eq!(&*envelope.recipients[0].address, b"c");
+    let mut newer = Vec::new();
+    envelope.encode(&mut newer).unwrap();
+    assert_eq!((newer[0], Envelope::decode(&newer)), (2, Ok(envelope)));
 }

@@ -12,6 +12,7 @@
 //! connections are asked of whoever may open a path ([`Doors`]).
 #![forbid(unsafe_code)]
 
+mod body;
 mod connect;
 pub mod mx;
 mod pool;
@@ -24,9 +25,10 @@ pub use mx::Ourselves;
 pub use pool::Relay;
 pub use resolve::{Answer, Lookup, Query, QueryKind};
 
-use bytes::Bytes;
+pub use body::Body;
+
+use policy::Carriage;
 use queue::{Batch, BatchId, Outcome};
-use std::fs::File;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -43,6 +45,8 @@ pub struct Job {
     pub connections_max: u32,
     /// The message.
     pub body: Body,
+    /// The form in which the mailer wants it.
+    pub carriage: Carriage,
 }
 
 /// How a mailer reaches its server.
@@ -63,22 +67,6 @@ pub enum Way {
 pub trait Doors {
     /// A connected, nonblocking socket; or why there is none, in words.
     fn open(&self, path: &[u8]) -> Pin<Box<dyn Future<Output = Result<OwnedFd, Box<str>>> + '_>>;
-}
-
-/// The octets of a message, header and text, with CR LF line ends.
-#[derive(Debug)]
-pub enum Body {
-    /// In memory.
-    Bytes(Bytes),
-    /// In a file that was handed over open; read by position.
-    File {
-        /// The open file.
-        file: File,
-        /// Where the message begins, in octets.
-        start: u64,
-        /// How long it is, in octets.
-        size: u64,
-    },
 }
 
 /// What came of a job: one for each that was submitted, whatever happens.

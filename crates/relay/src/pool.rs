@@ -18,7 +18,7 @@ use crate::session::{Connection, Finish, Server};
 use crate::stream::Stream;
 use crate::{Doors, Job, Lookup, Report, Way};
 use policy::Settings;
-use policy::settings::Timeouts;
+use policy::settings::{EightBit, Timeouts};
 use queue::{Outcome, Scope, Status, Trouble};
 use smtp::client::Protocol;
 use std::cell::{Cell, RefCell};
@@ -42,6 +42,7 @@ pub(crate) struct Terms {
     /// Our name in EHLO.
     pub(crate) host_name: Box<[u8]>,
     pub(crate) timeouts: Timeouts,
+    pub(crate) eight_bit: Rc<EightBit>,
     ourselves: Ourselves,
 }
 
@@ -49,7 +50,9 @@ impl Terms {
     fn new(settings: &Settings, mut ourselves: Ourselves) -> Self {
         ourselves.names.push(settings.host_name.clone());
         ourselves.trusted.extend_from_slice(&settings.trusted_next_hops);
-        Self { host_name: settings.host_name.clone(), timeouts: settings.timeouts, ourselves }
+        let eight_bit = Rc::new(settings.eight_bit.clone());
+        let host_name = settings.host_name.clone();
+        Self { host_name, timeouts: settings.timeouts, eight_bit, ourselves }
     }
 }
 

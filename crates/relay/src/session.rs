@@ -10,19 +10,17 @@ use crate::pool::Terms;
 use crate::stream::Stream;
 use crate::told::{Teller, with_transaction};
 use crate::{Body, Job};
-use policy::settings::Timeouts;
-use queue::{Outcome, Trouble};
-use smtp::client::{Cause, Loss, Patience, Protocol, Session, Want};
+use policy::settings::{EightBit, Passage, Timeouts};
+use queue::{BodyKind, Outcome, Trouble};
+use smtp::client::{Cause, Extension, Loss, Patience, Protocol, Session, Want};
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::Instant;
+use wire::mime::{Conversion, Findings, Shaper, Wish};
 
 /// Octets that are read at once.
 const READ_BYTES: usize = 16 * 1024;
-
-/// A message that lies in a file goes out in pieces of so many octets.
-const PIECE_BYTES: usize = 128 * 1024;
 
 /// A buffer that grew above this for one message is given back after it.
 const KEPT_BYTES_MAX: usize = 256 * 1024;
@@ -67,8 +65,14 @@ pub(crate) struct Connection {
     session: Session,
     server: Server,
     timeouts: Timeouts,
+    eight_bit: Rc<EightBit>,
+    our_name: Box<[u8]>,
     input: Box<[u8]>,
     piece: Vec<u8>,
+    /// What becomes of a piece in the form that the mailer wants.
+    text: Vec<u8>,
+    /// Whether BODY=8BITMIME goes with the present transaction.
+    is_eight_bit: bool,
 }
 
 impl Connection {
@@ -86,8 +90,12 @@ impl Connection {
             session: Session::new(server.protocol, &terms.host_name),
             server,
             timeouts: terms.timeouts,
+            eight_bit: Rc::clone(&terms.eight_bit),
+            our_name: terms.host_name.clone(),
             input: vec![0; READ_BYTES].into(),
             piece: Vec::new(),
+            text: Vec::new(),
+            is_eight_bit: false,
         };
         connection.converse().await;
         match connection.session.gone() {
@@ -102,19 +110,27 @@ impl Connection {
             protocol: self.server.protocol,
             host: &self.server.host,
             name: &self.server.name,
+            is_eight_bit: self.is_eight_bit,
         }
     }
 
     /// Carries out a transaction.
     pub(crate) async fn transact(&mut self, job: &Job) -> Finish {
-        with_transaction(&job.batch, |transaction| self.session.begin(transaction));
-        self.converse().await;
-        if self.session.want() == Want::Body {
-            match self.send_body(&job.body).await {
-                Ok(()) => self.converse().await,
-                // Half a message is on its way: only the end of the connection can stop it.
-                Err(_) => self.session.lose(Loss::OurBody),
+        let form = self.form(job).await;
+        self.is_eight_bit = form.as_ref().is_ok_and(|(wish, _)| is_eight_bit(job, wish));
+        with_transaction(&job.batch, self.is_eight_bit, |all| self.session.begin(all));
+        match form {
+            Ok((wish, findings)) => {
+                self.converse().await;
+                if self.session.want() == Want::Body {
+                    match self.send_body(&job.body, wish, findings).await {
+                        Ok(()) => self.converse().await,
+                        // Half a message is on its way: only the end of the connection can stop it.
+                        Err(_) => self.session.lose(Loss::OurBody),
+                    }
+                }
             }
+            Err(_) => self.session.lose(Loss::OurBody),
         }
         if self.session.output().capacity() > KEPT_BYTES_MAX {
             *self.session.output() = Vec::new();
@@ -202,35 +218,63 @@ impl Connection {
         }
     }
 
-    async fn send_body(&mut self, body: &Body) -> io::Result<()> {
+    /// The form in which the message goes to this server.
+    async fn form(&mut self, job: &Job) -> io::Result<(Wish, Findings)> {
+        let passage = Passage {
+            carriage: &job.carriage,
+            takes_eight_bit: Some(self.session.extensions().has(Extension::EightBitMime)),
+            is_declared: job.batch.body == BodyKind::EightBit,
+            host_name: &self.our_name,
+            id: job.batch.message,
+        };
+        let findings = if self.eight_bit.needs_survey(&passage) {
+            job.body.survey(&mut self.piece).await?
+        } else {
+            Findings::default()
+        };
+        Ok((self.eight_bit.wish(&passage, &findings), findings))
+    }
+
+    async fn send_body(&mut self, body: &Body, wish: Wish, findings: Findings) -> io::Result<()> {
         let timeout = Duration::from_secs(self.timeouts.data_s.into());
-        match body {
-            Body::Bytes(bytes) => self.session.write_body(bytes),
-            Body::File { file, start, size } => {
-                let mut piece = std::mem::take(&mut self.piece);
-                piece.resize(PIECE_BYTES, 0);
-                let (mut at, mut left) = (*start, *size);
-                while left > 0 && self.session.gone().is_none() {
-                    let most = usize::try_from(left).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
-                    let room = piece.get_mut(..most).unwrap_or_default();
-                    let count = file.read_at(room, at)?;
-                    if count == 0 {
-                        return Err(io::ErrorKind::UnexpectedEof.into());
-                    }
-                    self.session.write_body(room.get(..count).unwrap_or_default());
-                    let count = u64::try_from(count).unwrap_or(left);
-                    left = left.saturating_sub(count);
-                    at = at.saturating_add(count);
-                    self.flush(timeout).await;
+        let mut shaper = (!wish.is_idle()).then(|| Shaper::new(wish, findings));
+        let mut text = std::mem::take(&mut self.text);
+        let mut room = std::mem::take(&mut self.piece);
+        let mut pieces = body.pieces(&mut room);
+        while let Some(piece) = pieces.next()? {
+            match &mut shaper {
+                None => self.session.write_body(piece),
+                Some(shaper) => {
+                    shaper.read(piece, &mut text);
+                    self.session.write_body(&text);
+                    text.clear();
                 }
-                self.piece = piece;
+            }
+            if matches!(body, Body::File { .. }) {
+                self.flush(timeout).await;
+            }
+            if self.session.gone().is_some() {
+                return Ok(());
             }
         }
-        if self.session.gone().is_none() {
-            self.session.end_body();
+        if let Some(shaper) = shaper {
+            shaper.finish(&mut text);
+            self.session.write_body(&text);
+            text.clear();
         }
+        if text.capacity() <= KEPT_BYTES_MAX {
+            self.text = text;
+        }
+        self.piece = room;
+        self.session.end_body();
         Ok(())
     }
+}
+
+/// Whether BODY=8BITMIME is said: the sender said it, or we make it so, and it is so still.
+fn is_eight_bit(job: &Job, wish: &Wish) -> bool {
+    let is_declared = job.batch.body == BodyKind::EightBit;
+    (is_declared || wish.is_labelled) && wish.conversion != Conversion::ToSeven
 }
 
 fn loss(error: &io::Error) -> Loss {

@@ -4,7 +4,7 @@
 //! ours, and follow from the reply's code and what it was the answer to. An enhanced status code of the server counts
 //! only if it announced ENHANCEDSTATUSCODES (RFC 2034): many send digits and dots that mean something else.
 
-use queue::{Batch, BodyKind, Outcome, Return, Said, Scope, Status, Trouble, Voice};
+use queue::{Batch, Outcome, Return, Said, Scope, Status, Trouble, Voice};
 use smtp::client::{self, Cause, Extension, Impossible, Loss, Protocol, Session, Stage};
 use wire::dsn::{Notify, Ret};
 use wire::reply::Reply;
@@ -12,6 +12,7 @@ use wire::reply::Reply;
 /// Lends the session what it needs to know of a batch.
 pub(crate) fn with_transaction<T>(
     batch: &Batch,
+    is_eight_bit: bool,
     act: impl FnOnce(&client::Transaction<'_>) -> T,
 ) -> T {
     let recipients: Vec<client::Recipient<'_>> = batch
@@ -27,7 +28,7 @@ pub(crate) fn with_transaction<T>(
         sender: &batch.sender,
         recipients: &recipients,
         size_bytes: batch.size_bytes,
-        is_eight_bit: batch.body == BodyKind::EightBit,
+        is_eight_bit,
         is_utf8: batch.is_utf8,
         ret: batch.ret.map(|ret| match ret {
             Return::Full => Ret::Full,
@@ -57,6 +58,8 @@ pub(crate) struct Teller<'t> {
     pub(crate) host: &'t [u8],
     /// `name.`
     pub(crate) name: &'t [u8],
+    /// Whether BODY=8BITMIME was said.
+    pub(crate) is_eight_bit: bool,
 }
 
 impl Teller<'_> {
@@ -118,12 +121,14 @@ impl Teller<'_> {
             (Stage::Hello, _) => self.session.hello_line(),
             (Stage::Reset, _) => b"RSET".to_vec(),
             (Stage::Mail, Some((batch, _))) => {
-                with_transaction(batch, |all| client::mail_line(all, extensions))
+                with_transaction(batch, self.is_eight_bit, |all| client::mail_line(all, extensions))
             }
-            (Stage::Recipient, Some((batch, place))) => with_transaction(batch, |all| {
-                let one = all.recipients.get(place);
-                one.map(|one| client::rcpt_line(one, extensions)).unwrap_or_default()
-            }),
+            (Stage::Recipient, Some((batch, place))) => {
+                with_transaction(batch, self.is_eight_bit, |all| {
+                    let one = all.recipients.get(place);
+                    one.map(|one| client::rcpt_line(one, extensions)).unwrap_or_default()
+                })
+            }
             (Stage::Data | Stage::Body | Stage::Dot, _) => b"DATA".to_vec(),
             (Stage::Greeting | Stage::Idle | Stage::Mail | Stage::Recipient, _) => Vec::new(),
         };

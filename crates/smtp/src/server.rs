@@ -224,6 +224,12 @@ impl Session {
         &self.facts.origin
     }
 
+    /// What is known of the peer and of the transaction.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
     /// The listener that took the connection.
     #[must_use]
     pub fn daemon(&self) -> u8 {

@@ -66,6 +66,12 @@ pub fn real_uid() -> u32 {
     Uid::current().as_raw()
 }
 
+/// The number of the group of the user who called us.
+#[must_use]
+pub fn real_gid() -> u32 {
+    Gid::current().as_raw()
+}
+
 /// The login name of the user who called us, or the number in digits.
 #[must_use]
 pub fn current_name() -> Vec<u8> {

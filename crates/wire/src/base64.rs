@@ -45,7 +45,11 @@ pub fn decode(text: &[u8]) -> Result<Vec<u8>, NotBase64> {
         }
         let mut bits = 0u32;
         for (place, &letter) in group.iter().enumerate() {
-            let value = if place >= 4usize.saturating_sub(padding) { 0 } else { value(letter)? };
+            let value = if place >= 4usize.saturating_sub(padding) {
+                0
+            } else {
+                letter_value(letter).ok_or(NotBase64)?
+            };
             bits = (bits << 6) | value;
         }
         let [_, octets @ ..] = bits.to_be_bytes();
@@ -59,16 +63,17 @@ pub fn decode(text: &[u8]) -> Result<Vec<u8>, NotBase64> {
     Ok(out)
 }
 
-fn value(letter: u8) -> Result<u32, NotBase64> {
+/// The six bits that a letter stands for.
+pub(crate) fn letter_value(letter: u8) -> Option<u32> {
     let value = match letter {
         b'A'..=b'Z' => letter.wrapping_sub(b'A'),
         b'a'..=b'z' => letter.wrapping_sub(b'a').wrapping_add(26),
         b'0'..=b'9' => letter.wrapping_sub(b'0').wrapping_add(52),
         b'+' => 62,
         b'/' => 63,
-        _ => return Err(NotBase64),
+        _ => return None,
     };
-    Ok(u32::from(value))
+    Some(u32::from(value))
 }
 
 /// The text is not base64.

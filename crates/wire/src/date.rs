@@ -80,6 +80,25 @@ impl fmt::Display for Iso {
     }
 }
 
+/// `Sat Nov 21 07:36:33 2026`, as C's `asctime` writes a local time.
+#[must_use]
+pub fn ctime(date: Date) -> Ctime {
+    let ahead = i64::from((date.offset_s / 60).clamp(-1439, 1439)).saturating_mul(60);
+    Ctime(Moment::of(date.unix_s.saturating_add_signed(ahead)))
+}
+
+/// See [`ctime`].
+#[derive(Debug, Clone, Copy)]
+pub struct Ctime(Moment);
+
+impl fmt::Display for Ctime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Moment { year, day, hour, minute, second, .. } = self.0;
+        let (weekday, month) = (self.0.weekday(), self.0.month());
+        write!(f, "{weekday} {month} {day:2} {hour:02}:{minute:02}:{second:02} {year:04}")
+    }
+}
+
 /// `202611210736`, as sendmail begins a Message-Id.
 #[must_use]
 pub fn compact(unix_s: u64) -> Compact {
@@ -182,6 +201,8 @@ mod tests {
         assert_eq!(syslog(1_793_856_000).to_string(), "Nov  5 05:20:00");
         assert_eq!(iso(1_795_246_593).to_string(), "2026-11-21T07:36:33Z");
         assert_eq!(compact(1_795_246_593).to_string(), "202611210736");
+        let date = Date { unix_s: 1_793_856_000, offset_s: 3_600 };
+        assert_eq!(ctime(date).to_string(), "Thu Nov  5 06:20:00 2026");
     }
 
     proptest! {

@@ -21,6 +21,7 @@ pub mod escape;
 pub mod frame;
 pub mod header;
 pub mod line;
+pub mod mime;
 pub mod path;
 pub mod queue_id;
 pub mod reply;

@@ -195,7 +195,13 @@ impl House {
     ) -> Result<Answer, LinkError> {
         let limits = self.settings.borrow().limits;
         let id = self.ids.mint();
-        let mut body = submission::received(&self.settings.borrow(), uid, &submission, id);
+        let dresses = self.settings.borrow().dresses_mail;
+        let mut body = if dresses {
+            // Trace fields are made when it is handed on.
+            Vec::new()
+        } else {
+            submission::received(&self.settings.borrow(), uid, &submission, id)
+        };
         let mut large: Option<LargeBody> = None;
         let mut size_bytes = 0_u64;
         let mut refusal = submission::fault(&submission);

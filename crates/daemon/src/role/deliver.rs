@@ -7,9 +7,10 @@ use crate::cage;
 use crate::edges::{Grant, News, Order, Tried, Try};
 use crate::link::{Link, LinkError};
 use crate::start::Inheritance;
-use deliver::{Agent, Body, Job, Mailboxes, Moment};
-use policy::{MailerId, Settings, Transport};
-use queue::{Outcome, Scope, Status, Trouble};
+use deliver::{Agent, Body, Form, Job, Mailboxes, Moment};
+use policy::settings::Passage;
+use policy::{Carriage, MailerId, Settings, Transport};
+use queue::{Batch, BodyKind, Outcome, Scope, Status, Trouble};
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -145,18 +146,28 @@ impl House {
 
     /// An outcome for each recipient of each try, in order.
     fn deliver_by(&mut self, mailer: MailerId, parcels: &[Parcel]) -> Vec<Outcome> {
+        let mailers = &self.settings.mailers;
+        let carriage = mailers.get(usize::from(mailer.0)).map(|mailer| &mailer.carriage);
         let mut jobs = Vec::new();
         for parcel in parcels {
+            let batch = &parcel.wish.batch;
+            let form = carriage.map(|carriage| form(&self.settings, carriage, batch));
             let body = match &parcel.body {
                 ParcelBody::Inline(octets) => Body::Bytes(octets),
-                ParcelBody::Large(file, size) => Body::File { file, start: 0, size: *size },
+                ParcelBody::Large(file, size) => {
+                    let head = parcel.wish.head.as_ref();
+                    let start = head.map_or(0, |head| head.text_at);
+                    let head = head.map_or(b"".as_slice(), |head| &head.header);
+                    Body::File { head, file, start, size: size.saturating_sub(start) }
+                }
             };
-            for recipient in &parcel.wish.batch.recipients {
+            for recipient in &batch.recipients {
                 jobs.push(Job {
-                    sender: &parcel.wish.batch.sender,
+                    sender: &batch.sender,
                     recipient: &recipient.address,
                     user: &recipient.user,
                     body,
+                    form,
                 });
             }
         }
@@ -195,7 +206,12 @@ impl House {
         });
         let agent = Agent {
             program,
-            flags: mailer.carriage.flags,
+            // With a policy that dresses mail, the way back is in the header already.
+            flags: if self.settings.dresses_mail {
+                mailer.carriage.flags.without(b'P')
+            } else {
+                mailer.carriage.flags
+            },
             line_end: &mailer.carriage.line_end,
             home: self.home.as_deref(),
             our_name: &self.settings.host_name,
@@ -227,6 +243,18 @@ impl House {
         }
         Ok(false)
     }
+}
+
+/// The form in which a mailer wants a message.
+fn form<'a>(settings: &'a Settings, carriage: &'a Carriage, batch: &Batch) -> Form<'a> {
+    let passage = Passage {
+        carriage,
+        takes_eight_bit: None,
+        is_declared: batch.body == BodyKind::EightBit,
+        host_name: &settings.host_name,
+        id: batch.message,
+    };
+    Form { eight_bit: &settings.eight_bit, passage }
 }
 
 fn later(why: &[u8]) -> Outcome {

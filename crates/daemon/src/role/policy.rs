@@ -158,6 +158,7 @@ pub(crate) fn answer(policy: &dyn Policy, question: &ToPolicy, files: &[FileSeen
         }
         // Frames of files are no questions.
         ToPolicy::File(_) => FromPolicy::Expansion(Expansion::default()),
+        ToPolicy::Dress(dress) => FromPolicy::Dressed(policy.dress((**dress).clone())),
     }
 }
 
@@ -165,7 +166,7 @@ pub(crate) fn answer(policy: &dyn Policy, question: &ToPolicy, files: &[FileSeen
 fn too_large(question: &ToPolicy) -> Expansion {
     let address = match question {
         ToPolicy::Expand { address, .. } | ToPolicy::Route { address } => address.clone(),
-        ToPolicy::Judge(_) | ToPolicy::File(_) => Box::default(),
+        ToPolicy::Judge(_) | ToPolicy::File(_) | ToPolicy::Dress(_) => Box::default(),
     };
     let text = b"mailing list expansion is too large";
     let refusal = Refusal::new(552, (5, 2, 4), text, b"aliases");

@@ -6,6 +6,7 @@
 
 mod acts;
 mod carriers;
+mod dressing;
 mod files;
 mod intake;
 mod lines;
@@ -23,6 +24,7 @@ use crate::start::Inheritance;
 use ::policy::Settings;
 use ::queue::{Action, Input, Scheduler};
 use carriers::Carriers;
+use dressing::Dressing;
 use files::Files;
 use intake::{Intake, Source};
 use policy::PolicyLine;
@@ -54,6 +56,7 @@ struct House {
     carriers: Carriers,
     policy: PolicyLine,
     files: Files,
+    dressing: Dressing,
     life: Link,
     index: u8,
     ids: Ids,
@@ -166,6 +169,7 @@ impl House {
             carriers: Carriers::default(),
             policy: PolicyLine::default(),
             files: Files::default(),
+            dressing: Dressing::default(),
             life: inheritance.life,
             index: inheritance.index,
             ids: Ids::new(QUEUE_LANE),

@@ -1,7 +1,7 @@
 //! `relay`: carries what the queue hands it to other servers.
 
 use crate::cage;
-use crate::edges::{Asked, Grant, News, Order, Resolved, Tried, Try};
+use crate::edges::{Asked, Grant, Head, News, Order, Resolved, Tried, Try};
 use crate::life::Life;
 use crate::link::LinkError;
 use crate::port::Port;
@@ -138,7 +138,12 @@ fn carry_for(descriptor: OwnedFd, relay: &Relay, settings: &Rc<RefCell<Settings>
             while let Some((wish, tail)) = link.receive::<Try>()? {
                 let body = match wish.large_bytes {
                     None => Body::Bytes(tail.to_vec().into()),
-                    Some(size) => Body::File { file: link.descriptor()?.into(), start: 0, size },
+                    Some(size) => {
+                        let file = link.descriptor()?.into();
+                        let Head { header, text_at: start } = wish.head.unwrap_or_default();
+                        let size = size.saturating_sub(start);
+                        Body::File { head: header.into(), file, start, size }
+                    }
                 };
                 let mailers = &settings.borrow().mailers;
                 let mailer = mailers.get(usize::from(wish.batch.mailer.0));
@@ -149,7 +154,8 @@ fn carry_for(descriptor: OwnedFd, relay: &Relay, settings: &Rc<RefCell<Settings>
                     Some(_) | None => return Err(LinkError::Garbled("no mailer of ours")),
                 };
                 let connections_max = mailer.map_or(1, |mailer| mailer.concurrency_max);
-                relay.submit(Job { batch: wish.batch, way, connections_max, body });
+                let carriage = mailer.map(|mailer| mailer.carriage.clone()).unwrap_or_default();
+                relay.submit(Job { batch: wish.batch, way, connections_max, body, carriage });
             }
             Ok(())
         });

@@ -31,7 +31,7 @@ fn run_with(script: &str, flags: &[u8], user: &[u8]) -> Outcome {
         offset_s: 0,
     };
     let body = Body::Bytes(b"Subject: x\r\n\r\nFrom me\r\nend\r\n");
-    let job = Job { sender: b"a@b.test", recipient: b"u@here.test", user, body };
+    let job = Job { sender: b"a@b.test", recipient: b"u@here.test", user, body, form: None };
     agent.run(0, &job, b"host.test")
 }
 
@@ -110,7 +110,11 @@ fn append(path: &std::path::Path) -> Outcome {
     };
     let body = Body::Bytes(b"Subject: x\r\n\r\nFrom me\r\n");
     let user = path.as_os_str().as_encoded_bytes();
-    agent.run(0, &Job { sender: b"a@b.test", recipient: b"u@here.test", user, body }, b"")
+    agent.run(
+        0,
+        &Job { sender: b"a@b.test", recipient: b"u@here.test", user, body, form: None },
+        b"",
+    )
 }
 
 #[test]

@@ -54,7 +54,7 @@ fn an_address_with_a_line_end_makes_no_second_field() {
 #[test]
 fn a_file_that_is_too_short_is_an_error() {
     let file = tempfile::tempfile().unwrap();
-    let body = Body::File { file: &file, start: 0, size: 1 };
+    let body = Body::File { head: b"", file: &file, start: 0, size: 1 };
     let read: Result<(), io::Error> = body.read(|_| Ok(()));
     assert_eq!(read.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
 }

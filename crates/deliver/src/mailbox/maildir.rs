@@ -8,7 +8,7 @@
 
 use super::Moment;
 use super::folder::Folder;
-use crate::body::{UnixText, write_delivery_fields};
+use crate::body::{Text, write_delivery_fields};
 use crate::{Job, Trouble};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
@@ -102,7 +102,7 @@ impl Maildir {
         let path = || self.tmp.path_of(&draft.name);
         text.clear();
         write_delivery_fields(job.sender, job.recipient, text);
-        let mut lines = UnixText::new(false);
+        let mut lines = Text::new(job, false)?;
         job.body.read(|piece| -> Result<(), Trouble> {
             lines.push(piece, text);
             if text.len() >= WRITE_BYTES {

@@ -11,7 +11,7 @@ use super::dotlock::{DotLock, Try, is_same};
 use super::folder::{Folder, require_ours};
 use super::helper::HelperLock;
 use super::{Manner, Moment, joined, journal};
-use crate::body::{UnixText, write_delivery_fields};
+use crate::body::{Text, write_delivery_fields};
 use crate::{Body, Job, Trouble};
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -359,7 +359,7 @@ enum Part<'p> {
 }
 
 /// Turns parts into what stands in the mailbox.
-struct Lines(UnixText);
+struct Lines(Text);
 
 impl Lines {
     fn extend(&mut self, part: Part<'_>, out: &mut Vec<u8>) {
@@ -381,7 +381,7 @@ fn render(
     adds_fields: bool,
     mut take: impl FnMut(&mut Lines, Part<'_>) -> Result<(), Trouble>,
 ) -> Result<(), Trouble> {
-    let mut lines = Lines(UnixText::new(true));
+    let mut lines = Lines(Text::new(job, true)?);
     let mut head = Vec::with_capacity(256);
     write_separator(job.sender, now, &mut head);
     if adds_fields {

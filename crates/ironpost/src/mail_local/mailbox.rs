@@ -123,8 +123,8 @@ impl Post<'_> {
             .with_lock_wait(LOCK_WAIT)
             .as_mail_local();
         let now = Moment { unix_s: sys::clock::realtime_s(), offset_s: daemon::now().offset_s };
-        let body = Body::File { file: self.message, start: 0, size };
-        let job = Job { sender: self.sender, recipient: name, user: name, body };
+        let body = Body::File { head: b"", file: self.message, start: 0, size };
+        let job = Job { sender: self.sender, recipient: name, user: name, body, form: None };
         let outcome = mailboxes.deliver(now, &job);
         drop(acting);
         self.judge(&user.name, outcome)

@@ -176,7 +176,7 @@ impl Dialogue {
             session_lines::discarded(&self.log, message.id);
             return Input::Stored(message.id);
         }
-        let envelope = session_envelope::of(&message, self.session.origin(), &self.terms.settings);
+        let envelope = session_envelope::of(&message, self.session.facts(), &self.terms.settings);
         let text = match message.body {
             Body::Inline(text) => text,
             Body::Large => std::mem::take(&mut self.large),

@@ -1,7 +1,7 @@
 //! sendmail's own flags, as getopt reads them: `-oi`, `-f ADDR`, `-fADDR`, `-tv`, `--`.
 
 use daemon::edges::Argument;
-use queue::Notify;
+use queue::{BodyKind, Notify, Return};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
@@ -26,6 +26,8 @@ pub(crate) enum Mode {
     OptionNames,
     /// `-bi`: make the alias database.
     MakeAliases,
+    /// `-bh`, `-bH`: what is known of other hosts. Nothing is kept beyond a process here, so there is nothing to show.
+    HostStatus,
 }
 
 /// What is wrong with the words.
@@ -51,6 +53,18 @@ pub(crate) struct Flags {
     pub(crate) full_name: Option<Vec<u8>>,
     /// `-N`: which reports are wanted.
     pub(crate) notify: Notify,
+    /// `-R`: what comes back with a report.
+    pub(crate) ret: Option<Return>,
+    /// `-V`: the envelope's id for reports.
+    pub(crate) envelope_id: Option<Vec<u8>>,
+    /// `-B`: what kind of octets the body has.
+    pub(crate) body: Option<BodyKind>,
+    /// `-h`: how many servers the message has passed.
+    pub(crate) hops: u32,
+    /// `-p`: the protocol, and the host behind a colon, that the message came by.
+    pub(crate) protocol: Option<Vec<u8>>,
+    /// What is wrong with the words and does not keep the message back; said first.
+    pub(crate) complaints: Vec<String>,
     /// `-C`: the configuration.
     pub(crate) config: Option<Vec<u8>>,
     /// `-O`, `-o`, `-M`: options and macros for the configuration.
@@ -70,7 +84,7 @@ const WITH_VALUE: &[u8] = b"ABbCDdeFfhLMNOopQqRrVX";
 const VALUE_IN_WORD: &[u8] = b"dq";
 
 /// Modes of sendmail that this command does not have: daemons, host status, old protocols.
-const MODES_ELSEWHERE: &[u8] = b"dDlhHaCPq";
+const MODES_ELSEWHERE: &[u8] = b"dDlCPq";
 
 /// Flags without a value.
 const PLAIN: &[u8] = b"cGIimnsTtUv";
@@ -88,6 +102,12 @@ impl Flags {
             sender: None,
             full_name: None,
             notify: Notify::UNSET,
+            ret: None,
+            envelope_id: None,
+            body: None,
+            hops: 0,
+            protocol: None,
+            complaints: Vec::new(),
             config: None,
             arguments: Vec::new(),
             names_configuration: false,
@@ -132,12 +152,13 @@ impl Flags {
             (b'b', [b'z', ..]) => {
                 return Err(Wrong::Value("Frozen configurations unsupported".into()));
             }
-            (b'b', b"m") => self.mode = Mode::Deliver,
+            (b'b', b"m" | b"a") => self.mode = Mode::Deliver,
             (b'b', b"s") => self.mode = Mode::Dialogue,
             (b'b', b"d" | b"D") => self.mode = Mode::Serve,
             (b'b', b"p") => self.mode = Mode::PrintQueue,
             (b'b', b"t") => self.mode = Mode::AddressTest,
             (b'b', b"i") => self.mode = Mode::MakeAliases,
+            (b'b', b"h" | b"H") => self.mode = Mode::HostStatus,
             (b'b', other) => {
                 let letter = other.get(..1).unwrap_or_default();
                 let text = format!("Invalid operation mode {}", wire::escape::text(letter));
@@ -152,6 +173,9 @@ impl Flags {
                 queue_interval(value)?;
                 self.mode = Mode::RunQueue;
             }
+            (b'f' | b'r', _) if self.sender.is_some() => {
+                return Err(Wrong::Value("More than one \"from\" person".into()));
+            }
             (b'f' | b'r', address) => self.sender = Some(address.to_vec()),
             (b'C', _) => self.names_configuration = true,
             (b'F', name) => self.full_name = Some(name.to_vec()),
@@ -159,7 +183,34 @@ impl Flags {
             (b'O', option) if option.eq_ignore_ascii_case(b"IgnoreDots") => {
                 self.ignores_dots = true;
             }
-            (b'N', list) => self.notify = notify(list)?,
+            _ => self.about_message(letter, value)?,
+        }
+        Ok(())
+    }
+
+    /// Flags that say something of the message.
+    fn about_message(&mut self, letter: u8, value: &[u8]) -> Result<(), Wrong> {
+        match letter {
+            b'N' => self.notify = notify(value)?,
+            b'R' if self.ret.is_some() => return Err(Wrong::Value("Duplicate -R flag".into())),
+            b'R' if value.eq_ignore_ascii_case(b"hdrs") => self.ret = Some(Return::Headers),
+            b'R' if value.eq_ignore_ascii_case(b"full") => self.ret = Some(Return::Full),
+            b'R' => return Err(Wrong::Value("Invalid -R value".into())),
+            b'V' if wire::dsn::decode_xtext(value).is_some() => {
+                self.envelope_id = Some(value.to_vec());
+            }
+            b'V' => self.complaints.push("Invalid syntax in -V flag".into()),
+            b'B' if value.eq_ignore_ascii_case(b"8bitmime") => self.body = Some(BodyKind::EightBit),
+            b'B' if value.eq_ignore_ascii_case(b"7bit") => self.body = Some(BodyKind::SevenBit),
+            b'B' => {
+                self.complaints.push(format!("Illegal body type {}", wire::escape::text(value)));
+            }
+            b'h' => {
+                let number = str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok());
+                let bad = || Wrong::Value(format!("Bad hop count ({})", wire::escape::text(value)));
+                self.hops = number.ok_or_else(bad)?;
+            }
+            b'p' => self.protocol = Some(value.to_vec()),
             _ => {}
         }
         Ok(())
@@ -185,8 +236,10 @@ pub(crate) fn each_flag(words: &[OsString], take: &mut Take<'_>) -> Result<Vec<V
             }
             [b'-', letters @ ..] if !letters.is_empty() => letters,
             operand => {
+                // Behind the first of them nothing is a flag any more.
                 operands.push(operand.to_vec());
-                continue;
+                operands.extend(words.by_ref().map(<[u8]>::to_vec));
+                break;
             }
         };
         while let Some((&letter, rest)) = letters.split_first() {
@@ -250,8 +303,7 @@ fn notify(list: &[u8]) -> Result<Notify, Wrong> {
             b"failure" => Notify::FAILURE,
             b"delay" => Notify::DELAY,
             _ => {
-                let text = format!("Invalid -N argument {}", wire::escape::text(word));
-                return Err(Wrong::Value(text));
+                return Err(Wrong::Value("Invalid -N argument".into()));
             }
         });
     }

@@ -5,11 +5,14 @@
 use super::ports::{self, Port};
 use super::{Given, carry, greet, manners};
 use crate::machine::Machine;
+use crate::options::Options;
 use crate::read::values::number;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use policy::Settings;
-use policy::settings::{DeliveryMode, Limits, Listener, LogTo, Logging, Paths, Retry, Timeouts};
+use policy::settings::{
+    DeliveryMode, EightBit, EightBitMode, Limits, Listener, LogTo, Logging, Paths, Retry, Timeouts,
+};
 
 /// The folder of ours inside sendmail's queue folder.
 const SPOOL: &[u8] = b"ironpost";
@@ -23,6 +26,8 @@ const BLOCK_BYTES: u64 = 4096;
 const RECIPIENTS_MAX: u32 = 1000;
 /// Sessions at most, whatever MaxDaemonChildren says.
 const SESSIONS_MAX: u32 = 1_000_000;
+/// The longest name of a character set, in octets.
+const CHARSET_BYTES_MAX: usize = 100;
 /// The longest time that is waited for anything.
 const WAIT_S_MAX: u32 = 86_400 * 30;
 
@@ -49,7 +54,9 @@ pub(super) fn settings(
         offers_dsn: !has(b"noreceipts"),
         answers_vrfy: !(is_away || has(b"novrfy")),
         answers_expn: !(is_away || has(b"noexpn")),
+        dresses_mail: true,
         manners: manners::manners(machine, &privacy),
+        eight_bit: eight_bit(machine),
         limits: limits(machine),
         timeouts: timeouts(machine),
         delivery_mode: delivery_mode(machine),
@@ -109,6 +116,21 @@ fn greeting(machine: &mut Machine<'_>) -> Box<[u8]> {
     let first = lines.first().map(|line| &**line).unwrap_or_default();
     let mut words = first.splitn(3, |octet| *octet == b' ');
     words.nth(2).unwrap_or_default().trim_ascii().into()
+}
+
+/// What becomes of octets above 127.
+fn eight_bit(machine: &Machine<'_>) -> EightBit {
+    let mode = match value(machine, "EightBitMode").and_then(<[u8]>::first) {
+        Some(b'm' | b'M') => EightBitMode::Mimify,
+        Some(b's' | b'S') => EightBitMode::Strict,
+        Some(_) | None => EightBitMode::Pass,
+    };
+    let ours = EightBit::default();
+    let charset = value(machine, "DefaultCharSet").filter(|charset| {
+        charset.len() <= CHARSET_BYTES_MAX && charset.iter().all(u8::is_ascii_graphic)
+    });
+    let charset = charset.filter(|charset| !charset.is_empty()).map_or(ours.charset, Into::into);
+    EightBit { mode, charset, tidies_multiparts: true }
 }
 
 fn limits(machine: &Machine<'_>) -> Limits {
@@ -209,7 +231,7 @@ fn retry(machine: &Machine<'_>) -> Retry {
 fn paths(machine: &Machine<'_>, given: &Given) -> Paths {
     let (spool, run) = match &given.data {
         Some(data) => (joined(data, b"spool"), joined(data, b"run")),
-        None => (spool_of(value(machine, "QueueDirectory").unwrap_or(QUEUE)), RUN.to_vec()),
+        None => (spool_of(&machine.config.options), RUN.to_vec()),
     };
     Paths { spool: spool.into(), run: run.into(), read: read(machine) }
 }
@@ -219,8 +241,11 @@ fn joined(folder: &[u8], name: &[u8]) -> Vec<u8> {
     [folder, b"/", name].concat()
 }
 
-/// Our spool for a queue folder: inside it; for a pattern (`/var/spool/mqueue/q*`) beside the folders that it names.
-fn spool_of(queue: &[u8]) -> Vec<u8> {
+/// Our spool for the queue folder of a configuration: inside it; for a pattern (`/var/spool/mqueue/q*`) beside the folders that
+/// it names.
+#[must_use]
+pub fn spool_of(options: &Options) -> Vec<u8> {
+    let queue = options.values.get("QueueDirectory").map_or(QUEUE, Vec::as_slice);
     if queue.ends_with(b"*") {
         return joined(folder_of(queue), SPOOL);
     }

@@ -168,6 +168,7 @@ pub(super) fn new_member(address: &[u8], resolved: Resolved, parent: Option<usiz
         user: resolved.user.into(),
         parent,
         state,
+        refusal: resolved.refusal.map(Into::into),
         ids: None,
         login: None,
         home: None,

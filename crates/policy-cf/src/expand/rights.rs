@@ -156,7 +156,7 @@ impl Expander<'_, '_> {
 }
 
 /// The full name in passwd(5): up to a comma, `&` is the login name with a capital.
-pub(super) fn full_name(user: &UserEntry) -> Vec<u8> {
+pub(crate) fn full_name(user: &UserEntry) -> Vec<u8> {
     let mut out = Vec::new();
     let field = user.gecos.strip_prefix(b"*").unwrap_or(&user.gecos);
     for octet in field.iter().take_while(|octet| !matches!(**octet, b',' | b';' | b'%')) {

@@ -1,9 +1,9 @@
 //! Left sides: a small instruction set, and sendmail's matcher over it.
 //!
 //! Wildcards bind as few tokens as they can and are extended from the last one backwards; a class takes the shortest
-//! phrase that is in it and then longer ones. Before any of that a rule is set aside if the address
-//! lacks one of its words: a 64-bit mask of word hashes tells.
+//! phrase that is in it and then longer ones. Which rules are tried at all: see [`super::gate`].
 
+use super::gate::Gate;
 use super::{STEPS_MAX, WILDCARDS_MAX};
 use crate::class::Classes;
 use crate::macros::Macros;
@@ -36,12 +36,6 @@ pub enum Op {
 #[derive(Debug, Clone)]
 pub struct Pattern {
     ops: Box<[Op]>,
-    /// Bits of the hashes of all its words.
-    mask: u64,
-    /// The fewest tokens that it can match.
-    shortest: usize,
-    /// Whether it can match more than `shortest`.
-    stretches: bool,
 }
 
 /// What a wildcard is bound to: tokens from `first` up to, not including, `end`.
@@ -80,16 +74,6 @@ impl Binds {
     }
 }
 
-/// Bits of the hashes of words.
-#[must_use]
-pub(super) fn mask_of(tokens: &[Token]) -> u64 {
-    tokens.iter().fold(0, |mask, token| mask | bit_of(token.hash))
-}
-
-fn bit_of(hash: u32) -> u64 {
-    1_u64.wrapping_shl(hash >> 26)
-}
-
 /// What the matcher looks at beside pattern and tokens.
 pub(crate) struct Ground<'a> {
     /// Texts of tokens.
@@ -104,46 +88,39 @@ pub(crate) struct Ground<'a> {
     pub separator: u8,
     /// Steps taken so far.
     pub steps: &'a mut u64,
+    /// Room for the text of a phrase.
+    pub phrase: &'a mut Vec<u8>,
+}
+
+impl Ground<'_> {
+    fn step(&mut self, count: usize) {
+        *self.steps = self.steps.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+    }
 }
 
 impl Pattern {
     /// Compiles the tokens of a left side.
     #[must_use]
     pub fn compile(left: &[Token], arena: &Arena) -> Self {
-        let mut mask = 0;
-        let mut shortest = 0_usize;
-        let mut stretches = false;
-        let ops: Vec<Op> = left
-            .iter()
-            .map(|token| {
-                let id = arena.text(*token).get(1).copied().unwrap_or(0);
-                let op = match token.lead {
-                    meta::ANY => Op::Any,
-                    meta::SOME => Op::Some,
-                    meta::ONE => Op::One,
-                    meta::CLASS => Op::Class(id),
-                    meta::NOT_CLASS => Op::NotClass(id),
-                    meta::HOST => Op::Nothing,
-                    meta::DEFERRED => Op::Deferred(id),
-                    _ => Op::Literal(*token),
-                };
-                match op {
-                    Op::Literal(token) => {
-                        mask |= bit_of(token.hash);
-                        shortest = shortest.saturating_add(1);
-                    }
-                    Op::One | Op::NotClass(_) => shortest = shortest.saturating_add(1),
-                    Op::Some | Op::Class(_) => {
-                        shortest = shortest.saturating_add(1);
-                        stretches = true;
-                    }
-                    Op::Any | Op::Deferred(_) => stretches = true,
-                    Op::Nothing => {}
-                }
-                op
-            })
-            .collect();
-        Self { ops: ops.into(), mask, shortest, stretches }
+        let op = |token: &Token| {
+            let id = arena.text(*token).get(1).copied().unwrap_or(0);
+            match token.lead {
+                meta::ANY => Op::Any,
+                meta::SOME => Op::Some,
+                meta::ONE => Op::One,
+                meta::CLASS => Op::Class(id),
+                meta::NOT_CLASS => Op::NotClass(id),
+                meta::HOST => Op::Nothing,
+                meta::DEFERRED => Op::Deferred(id),
+                _ => Op::Literal(*token),
+            }
+        };
+        Self { ops: left.iter().map(op).collect() }
+    }
+
+    /// What tells at once that an address can't match.
+    pub(super) fn gate(&self) -> Gate {
+        Gate::of(&self.ops)
     }
 
     /// The macros of `$&x` in it.
@@ -151,20 +128,17 @@ impl Pattern {
         self.ops.iter().filter_map(|op| if let Op::Deferred(id) = op { Some(*id) } else { None })
     }
 
-    /// Whether the address could match at all: it has the words and the length.
-    #[must_use]
-    pub fn may_match(&self, mask: u64, count: usize) -> bool {
-        self.mask & !mask == 0
-            && count >= self.shortest
-            && (self.stretches || count == self.shortest)
-    }
-
-    /// Matches the whole of `tokens`.
-    pub(crate) fn matches(&self, tokens: &[Token], ground: &mut Ground<'_>) -> Option<Binds> {
-        let mut binds = Binds::default();
+    /// Matches the whole of `tokens`; what the wildcards took is then in `binds`.
+    pub(crate) fn matches(
+        &self,
+        tokens: &[Token],
+        binds: &mut Binds,
+        ground: &mut Ground<'_>,
+    ) -> Option<()> {
+        binds.count = 0;
         let (mut op_at, mut at) = (0_usize, 0_usize);
         loop {
-            *ground.steps = ground.steps.saturating_add(1);
+            ground.step(1);
             if *ground.steps > STEPS_MAX {
                 return None;
             }
@@ -172,21 +146,20 @@ impl Pattern {
             let token = tokens.get(at).copied();
             let Some(op) = op else {
                 if token.is_none() {
-                    return Some(binds);
+                    return Some(());
                 }
-                (op_at, at) = self.back_up(tokens, &mut binds, ground)?;
+                (op_at, at) = self.back_up(tokens, binds, ground)?;
                 continue;
             };
             let next = match (op, token) {
                 (Op::Any, _) => {
-                    binds.push(Bind { op: op_at, first: at, end: at });
-                    Some(at)
+                    self.stretch(Bind { op: op_at, first: at, end: at }, tokens, binds, ground)
                 }
                 (Op::Nothing, _) => Some(at),
                 (_, None) => None,
-                (Op::Literal(word), Some(token)) => (word.hash == token.hash
-                    && ground.arena.text(word).eq_ignore_ascii_case(ground.arena.text(token)))
-                .then(|| at.saturating_add(1)),
+                (Op::Literal(word), Some(token)) => {
+                    ground.arena.are_equal(word, token).then(|| at.saturating_add(1))
+                }
                 (Op::NotClass(class), Some(token))
                     if ground.classes.contains_hashed(
                         class,
@@ -196,7 +169,11 @@ impl Pattern {
                 {
                     None
                 }
-                (Op::Some | Op::One | Op::NotClass(_), Some(_)) => {
+                (Op::Some, Some(_)) => {
+                    let end = at.saturating_add(1);
+                    self.stretch(Bind { op: op_at, first: at, end }, tokens, binds, ground)
+                }
+                (Op::One | Op::NotClass(_), Some(_)) => {
                     let end = at.saturating_add(1);
                     binds.push(Bind { op: op_at, first: at, end });
                     Some(end)
@@ -214,9 +191,35 @@ impl Pattern {
                 at = next;
                 op_at = op_at.saturating_add(1);
             } else {
-                (op_at, at) = self.back_up(tokens, &mut binds, ground)?;
+                (op_at, at) = self.back_up(tokens, binds, ground)?;
             }
         }
+    }
+
+    /// Binds a `$*` or `$+` to at least what `bind` says, and as much more as the next op makes sure: up to the next place
+    /// where its word stands; to the end, where no op follows. Gives where to go on; `None`: no binding leads anywhere.
+    fn stretch(
+        &self,
+        mut bind: Bind,
+        tokens: &[Token],
+        binds: &mut Binds,
+        ground: &mut Ground<'_>,
+    ) -> Option<usize> {
+        match self.ops.get(bind.op.saturating_add(1)) {
+            None => bind.end = tokens.len(),
+            Some(Op::Literal(word)) => {
+                let ahead = tokens.get(bind.end..).unwrap_or_default();
+                let skipped = ahead.iter().take_while(|token| token.hash != word.hash).count();
+                ground.step(skipped);
+                bind.end = bind.end.saturating_add(skipped);
+                if bind.end >= tokens.len() {
+                    return None;
+                }
+            }
+            Some(_) => {}
+        }
+        binds.push(bind);
+        Some(bind.end)
     }
 
     /// Extends the last wildcard that can be; gives where to go on.
@@ -232,13 +235,20 @@ impl Pattern {
                 continue;
             }
             let end = match self.ops.get(bind.op) {
-                Some(Op::Any | Op::Some) => Some(bind.end.saturating_add(1)),
-                Some(Op::Class(class)) => phrase_end(tokens, bind.first, bind.end, *class, ground),
+                Some(Op::Any | Op::Some) => {
+                    bind.end = bind.end.saturating_add(1);
+                    self.stretch(bind, tokens, binds, ground)
+                }
+                Some(Op::Class(class)) => {
+                    let end = phrase_end(tokens, bind.first, bind.end, *class, ground);
+                    if let Some(end) = end {
+                        binds.push(Bind { end, ..bind });
+                    }
+                    end
+                }
                 _ => None,
             };
             if let Some(end) = end {
-                bind.end = end;
-                binds.push(bind);
                 return Some((bind.op.saturating_add(1), end));
             }
         }
@@ -257,31 +267,29 @@ fn phrase_end(
     if longest == 0 {
         return None;
     }
-    let mut text = PhraseText::default();
+    let mut text = PhraseText::begin(ground.phrase);
     let mut end = first;
     while let Some(token) = tokens.get(end) {
         *ground.steps = ground.steps.saturating_add(1);
         let word = ground.arena.text(*token);
         end = end.saturating_add(1);
-        if end == first.saturating_add(1) && end > at {
-            // One token: its hash is known, no text need be built.
-            if word.len() <= longest
-                && !word.contains(&meta::QUOTE)
-                && ground.classes.contains_hashed(class, word, token.hash)
-            {
-                return Some(end);
-            }
+        let is_one = end == first.saturating_add(1);
+        // One token: its hash is known, no text need be built.
+        if is_one
+            && end > at
+            && word.len() <= longest
+            && ground.classes.contains_hashed(class, word, token.hash)
+            && !word.contains(&meta::QUOTE)
+        {
+            return Some(end);
         }
-        if tokens.get(end).is_none() && end == first.saturating_add(1) {
+        if is_one && tokens.get(end).is_none() {
             return None;
         }
         if !text.add(word, ground.tables, ground.separator) || text.octets.len() > longest {
             return None;
         }
-        if end > at
-            && end > first.saturating_add(1)
-            && ground.classes.contains_hashed(class, &text.octets, text.hash)
-        {
+        if end > at && !is_one && ground.classes.contains_hashed(class, text.octets, text.hash) {
             return Some(end);
         }
     }
@@ -289,19 +297,18 @@ fn phrase_end(
 }
 
 /// The words of a phrase put together as [`crate::token::join`] does, with their hash.
-struct PhraseText {
-    octets: Vec<u8>,
+struct PhraseText<'a> {
+    octets: &'a mut Vec<u8>,
     hash: u32,
     after_word: bool,
 }
 
-impl Default for PhraseText {
-    fn default() -> Self {
-        Self { octets: Vec::new(), hash: fold_hash(b""), after_word: false }
+impl<'a> PhraseText<'a> {
+    fn begin(octets: &'a mut Vec<u8>) -> Self {
+        octets.clear();
+        Self { octets, hash: fold_hash(b""), after_word: false }
     }
-}
 
-impl PhraseText {
     fn add(&mut self, word: &[u8], tables: &Tables, separator: u8) -> bool {
         let is_word = tables.is_word(word.first().copied().unwrap_or(0));
         if self.after_word && is_word {

@@ -1,9 +1,13 @@
 //! Running a rule set over tokens: try each rule, put in what it says, call what it calls (manual, section 5.1).
 
-use super::pattern::{Binds, Ground, mask_of};
-use super::{CALL_DEPTH_MAX, CALLS_MAX, ROUNDS_MAX};
+use super::effect::{Next, Part};
+use super::gate::Sum;
+use super::pattern::Ground;
+use super::{CALL_DEPTH_MAX, CALLS_MAX, ROUNDS_MAX, Rule, RuleSet};
 use crate::machine::{Event, Machine, ScanTable, exit, strip_quotes};
 use crate::token::{ARENA_OCTETS_MAX, TOKENS_MAX, Token, meta};
+use alloc::borrow::Cow;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// A rule set at work on the tokens from `from` on.
@@ -14,13 +18,6 @@ struct Run {
     status: u8,
     /// How many tokens there may be: counted from the caller's first token, as sendmail counts.
     room: usize,
-}
-
-/// Where a rule set goes on after a rule that matched.
-enum Next {
-    Same,
-    Following,
-    Return,
 }
 
 impl Machine<'_> {
@@ -52,7 +49,9 @@ impl Machine<'_> {
             return exit::CONFIG;
         }
         let mut run = Run { set, from, depth: depth.saturating_add(1), status: exit::OK, room };
-        let failed = self.run_rules(tokens, &mut run);
+        // The rules stay while they run, whatever happens to the machine.
+        let sets = Arc::clone(&self.config.sets);
+        let failed = sets.set(set).and_then(|rules| self.run_rules(rules, tokens, &mut run));
         if let Some(status) = failed {
             return status;
         }
@@ -83,74 +82,68 @@ impl Machine<'_> {
     }
 
     /// Runs the rules. `Some`: the set was left at once with this status, and shows no return.
-    fn run_rules(&mut self, tokens: &mut Vec<Token>, run: &mut Run) -> Option<u8> {
+    fn run_rules(&mut self, set: &RuleSet, tokens: &mut Vec<Token>, run: &mut Run) -> Option<u8> {
         let tries_shown = self.debug.is(21, 10);
         let mut rounds = 0;
         let mut index = 0;
-        let mut mask = mask_of(tokens.get(run.from..).unwrap_or_default());
-        let count = self.config.sets.of(run.set).len();
-        while index < count {
+        let mut sum = Sum::of(tokens.get(run.from..).unwrap_or_default());
+        loop {
             let here = tokens.get(run.from..).unwrap_or_default();
             if here.first().is_some_and(|token| token.lead == meta::MAILER) {
                 break;
             }
-            if tries_shown {
-                self.show_try(run.set, index);
-            } else {
+            if !tries_shown {
                 // Without a trace the rules that cannot match are passed over in one go.
-                let rules = self.config.sets.of(run.set);
-                let ahead = rules.iter().skip(index);
-                let skipped =
-                    ahead.take_while(|rule| !rule.pattern.may_match(mask, here.len())).count();
-                if skipped > 0 {
-                    index = index.saturating_add(skipped);
+                let hopeless = set.hopeless(index, &sum);
+                if hopeless > 0 {
+                    index = index.saturating_add(hopeless);
                     rounds = 0;
-                    continue;
                 }
+            }
+            let Some(rule) = set.rules().get(index) else { break };
+            if tries_shown {
+                self.show_try(rule);
             }
             rounds = u32::saturating_add(rounds, 1);
             if rounds > ROUNDS_MAX {
                 self.say_infinite(run.set, index, tokens.get(run.from..).unwrap_or_default());
                 break;
             }
-            let Some(binds) = self.try_rule(run.set, index, here) else {
+            if !self.try_rule(rule, here) {
                 if tries_shown {
                     self.out.extend_from_slice(b"----- rule fails\n");
                 }
                 index = index.saturating_add(1);
                 rounds = 0;
                 continue;
-            };
-            let rule = index;
-            let next = self.next_after(run.set, index);
-            if !matches!(next, Next::Same) {
-                index = index.saturating_add(1);
-                rounds = 0;
             }
-            if let Err(status) = self.apply(tokens, run, rule, &binds) {
+            if let Err(status) = self.apply(tokens, run, (index, rule)) {
                 return Some(status);
             }
-            mask = mask_of(tokens.get(run.from..).unwrap_or_default());
-            if matches!(next, Next::Return) {
-                break;
+            match rule.effect.next {
+                Next::Same => {}
+                Next::Following => {
+                    index = index.saturating_add(1);
+                    rounds = 0;
+                }
+                Next::Return => break,
             }
+            sum = Sum::of(tokens.get(run.from..).unwrap_or_default());
         }
         None
     }
 
-    fn show_try(&mut self, set: usize, index: usize) {
+    fn show_try(&mut self, rule: &Rule) {
         if !self.debug.is(21, 12) {
             return;
         }
-        let Some(rule) = self.config.sets.of(set).get(index) else { return };
-        let (line, left) = (rule.line, rule.left.clone());
         if self.debug.is(21, 15) {
-            let text = alloc::format!("-----trying rule (line {line}):");
+            let text = alloc::format!("-----trying rule (line {}):", rule.line);
             self.out.extend_from_slice(text.as_bytes());
         } else {
             self.out.extend_from_slice(b"-----trying rule:");
         }
-        self.show_tokens(&left);
+        self.show_tokens(&rule.left);
     }
 
     fn say_infinite(&mut self, set: usize, index: usize, tokens: &[Token]) {
@@ -169,20 +162,10 @@ impl Machine<'_> {
         }
     }
 
-    fn try_rule(&mut self, set: usize, index: usize, tokens: &[Token]) -> Option<Binds> {
-        let deferred_shown = self.debug.is(21, 2);
-        let config = &self.config;
-        let rule = config.sets.of(set).get(index)?;
-        if deferred_shown {
-            let mut shown = Vec::new();
-            for id in rule.pattern.deferred() {
-                shown.extend_from_slice(b"rewrite: LHS $&{");
-                shown.extend_from_slice(&bare_name(config, id));
-                shown.extend_from_slice(b"} => \"");
-                shown.extend_from_slice(config.macros.value(id).unwrap_or(b"(NULL)"));
-                shown.extend_from_slice(b"\"\n");
-            }
-            self.out.extend_from_slice(&shown);
+    /// Whether a rule matches; its wildcards are then in `binds`.
+    fn try_rule(&mut self, rule: &Rule, tokens: &[Token]) -> bool {
+        if self.debug.is(21, 2) {
+            self.show_deferred(rule);
         }
         let config = &self.config;
         let mut ground = Ground {
@@ -192,23 +175,19 @@ impl Machine<'_> {
             tables: &config.tables,
             separator: config.options.blank_substitute,
             steps: &mut self.steps,
+            phrase: &mut self.phrase,
         };
-        config.sets.of(set).get(index)?.pattern.matches(tokens, &mut ground)
+        rule.pattern.matches(tokens, &mut self.binds, &mut ground).is_some()
     }
 
-    fn next_after(&mut self, set: usize, index: usize) -> Next {
-        let Some(rule) = self.config.sets.of(set).get(index) else { return Next::Return };
-        let next = match rule.right.first().map(|token| token.lead) {
-            Some(meta::USER) => Next::Following,
-            Some(meta::HOST) => Next::Return,
-            _ => Next::Same,
-        };
-        if self.debug.is(21, 12) {
-            let right = rule.right.clone();
-            self.out.extend_from_slice(b"-----rule matches:");
-            self.show_tokens(&right);
+    fn show_deferred(&mut self, rule: &Rule) {
+        for id in rule.pattern.deferred() {
+            let name = bare_name(&self.config, id);
+            let value = self.config.macros.value(id).unwrap_or(b"(NULL)");
+            for part in [b"rewrite: LHS $&{", name.as_slice(), b"} => \"", value, b"\"\n"] {
+                self.out.extend_from_slice(part);
+            }
         }
-        next
     }
 
     /// Puts the right side in place of what matched.
@@ -216,17 +195,22 @@ impl Machine<'_> {
         &mut self,
         tokens: &mut Vec<Token>,
         run: &mut Run,
-        index: usize,
-        binds: &Binds,
+        (index, rule): (usize, &Rule),
     ) -> Result<(), u8> {
+        if self.debug.is(21, 12) {
+            self.out.extend_from_slice(b"-----rule matches:");
+            self.show_tokens(&rule.right);
+        }
         self.note(|machine| {
             let texts = machine.texts(tokens.get(run.from..).unwrap_or_default());
             Event::Matched(run.set, index, texts)
         });
         let mut new = self.spare.pop().unwrap_or_default();
         new.clear();
-        let done = self.fill(tokens, run, index, binds, &mut new);
-        if done.is_ok() {
+        let done = self.fill(tokens, run, rule, &mut new);
+        if done.is_ok() && run.from == 0 {
+            core::mem::swap(tokens, &mut new);
+        } else if done.is_ok() {
             tokens.truncate(run.from);
             tokens.extend_from_slice(&new);
         }
@@ -254,68 +238,54 @@ impl Machine<'_> {
         &mut self,
         tokens: &[Token],
         run: &mut Run,
-        index: usize,
-        binds: &Binds,
+        rule: &Rule,
         new: &mut Vec<Token>,
     ) -> Result<bool, u8> {
-        let Some(rule) = self.config.sets.of(run.set).get(index) else { return Ok(false) };
-        let needs = rule.needs;
+        let mut marks = rule.effect.marks;
         let matched = tokens.get(run.from..).unwrap_or_default();
-        let skip = match rule.right.first().map(|token| token.lead) {
-            Some(meta::USER | meta::HOST) => 1,
-            _ => 0,
-        };
-        let length = rule.right.len();
-        let (mut look_ups, mut calls) = (needs.look_ups, needs.calls);
-        for at in skip..length {
-            let rules = self.config.sets.of(run.set);
-            let Some(token) = rules.get(index).and_then(|rule| rule.right.get(at)).copied() else {
-                break;
-            };
-            match token.lead {
-                meta::POSITION => {
-                    let digit = self.config.arena.text(token).get(1).copied().unwrap_or(0);
-                    let place = usize::from(digit.wrapping_sub(b'1'));
-                    let Some(bind) = binds.get(place) else {
-                        let name = self.config.sets.name(run.set);
-                        let text = [
-                            b"554 5.3.5 rewrite: ruleset ",
-                            name.as_slice(),
-                            b": replacement $",
-                            &[digit],
-                            b" out of bounds",
-                        ];
-                        self.system_error(&text.concat(), None);
+        for part in &rule.effect.parts {
+            match part {
+                Part::Token(token) => new.push(*token),
+                Part::Position(digit) => {
+                    let Some(bind) = self.binds.get(usize::from(digit.wrapping_sub(b'1'))) else {
+                        self.say_unbound(run.set, *digit);
                         return Err(exit::CONFIG);
                     };
                     let part = matched.get(bind.first..bind.end).unwrap_or_default();
-                    for token in part {
-                        look_ups |= matches!(token.lead, meta::HOST_BEGIN | meta::LOOKUP_BEGIN);
-                        calls |= token.lead == meta::CALL;
-                    }
+                    marks.see(part);
                     new.extend_from_slice(part);
                 }
-                meta::DEFERRED => {
-                    let id = self.config.arena.text(token).get(1).copied().unwrap_or(0);
-                    self.deferred_value(id, new)?;
-                    look_ups = true;
-                    calls = true;
+                Part::Deferred(id) => {
+                    self.deferred_value(*id, new)?;
+                    marks.look_ups = true;
+                    marks.calls = true;
                 }
-                _ => new.push(token),
             }
             if new.len() >= run.room || self.config.arena.len() >= ARENA_OCTETS_MAX {
                 self.system_error(b"554 5.3.0 rewrite: expansion too long", None);
                 return Err(exit::DATAERR);
             }
         }
-        if look_ups {
+        if marks.look_ups {
             let status = self.look_ups(new, run.room)?;
-            calls = true;
+            marks.calls = true;
             if status != exit::OK {
                 run.status = status;
             }
         }
-        Ok(calls)
+        Ok(marks.calls)
+    }
+
+    fn say_unbound(&mut self, set: usize, digit: u8) {
+        let name = self.config.sets.name(set);
+        let text = [
+            b"554 5.3.5 rewrite: ruleset ",
+            name.as_slice(),
+            b": replacement $",
+            &[digit],
+            b" out of bounds",
+        ];
+        self.system_error(&text.concat(), None);
     }
 
     /// `$&x` in a right side: the value as tokens.
@@ -332,6 +302,20 @@ impl Machine<'_> {
         if found { Ok(()) } else { Err(exit::DATAERR) }
     }
 
+    /// The rule set that a call names; says so if there is none.
+    fn called(&mut self, token: Token) -> Option<usize> {
+        let name = set_name(self.config.arena.text(token));
+        let found = self.config.sets.find(&name);
+        if found.number.is_none() {
+            let text = [b"554 5.3.5 Unknown ruleset ", &*name].concat();
+            if let Some(complaint) = &found.complaint {
+                self.system_error(complaint, None);
+            }
+            self.system_error(&text, None);
+        }
+        found.number
+    }
+
     /// Carries out the calls in the tokens from `run.from` on, the last one first.
     fn calls(&mut self, tokens: &mut Vec<Token>, run: &Run) -> u8 {
         let mut found: Vec<(usize, usize)> = Vec::new();
@@ -343,19 +327,11 @@ impl Machine<'_> {
                 at = name_at;
                 continue;
             };
-            let name = strip_quotes(self.config.arena.text(name));
-            let set = self.config.sets.find(&name);
-            if let Some(complaint) = &set.complaint {
-                self.system_error(complaint, None);
-            }
-            let Some(set) = set.number else {
-                let text = [b"554 5.3.5 Unknown ruleset ", name.as_slice()].concat();
-                self.system_error(&text, None);
-                return exit::CONFIG;
-            };
+            let Some(set) = self.called(name) else { return exit::CONFIG };
             if self.config.sets.of(set).is_empty() {
                 if self.debug.is(21, 3) {
                     let number = super::decimal(set);
+                    let name = strip_quotes(self.config.arena.text(name));
                     self.say(&[b"-----skip subr ", &name, b" (", &number, b")"]);
                 }
                 tokens.drain(at..=name_at);
@@ -384,6 +360,14 @@ impl Machine<'_> {
         }
         result
     }
+}
+
+/// The name of a rule set without quotation marks.
+fn set_name(text: &[u8]) -> Cow<'_, [u8]> {
+    if text.iter().any(|octet| matches!(octet, b'"' | b'\\')) {
+        return Cow::Owned(strip_quotes(text));
+    }
+    Cow::Borrowed(text)
 }
 
 /// A macro's name without braces, as `-d21` shows it.

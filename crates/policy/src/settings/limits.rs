@@ -8,6 +8,9 @@ pub const BODY_INLINE_BYTES_MAX: usize = 128 * 1024;
 /// The longest frame between two roles, in octets: an inline body and a thousand recipients.
 pub const FRAME_BYTES_MAX: usize = 2 * 1024 * 1024;
 
+/// A header that was made ready for a mailer, in octets: addresses may grow by their domains.
+pub const DRESSED_BYTES_MAX: usize = 1024 * 1024;
+
 /// Bounds that the owner may move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {

@@ -70,15 +70,9 @@ impl Paper<'_> {
 
     fn header(self, id: QueueId, boundary: &str, out: &mut Vec<u8>) {
         let report = self.report;
-        let host = text(&report.reporter, 255);
-        let at = self.date(report.at_s);
-        line(out, &[b"Received: from localhost (localhost)"]);
-        line(out, &[b"\tby ", host.as_bytes(), format!(" id {id};").as_bytes()]);
-        line(out, &[b"\t", at.as_bytes()]);
-        line(out, &[b"Date: ", at.as_bytes()]);
-        line(out, &[b"From: Mail Delivery Subsystem <MAILER-DAEMON@", host.as_bytes(), b">"]);
-        let stamp = wire::date::compact(report.at_s);
-        line(out, &[format!("Message-Id: <{stamp}.{id}@{host}>").as_bytes()]);
+        if !report.is_dressed_later {
+            self.trace(id, out);
+        }
         line(out, &[b"To: ", &self.written(&report.to)]);
         line(out, &[b"MIME-Version: 1.0"]);
         line(out, &[b"Content-Type: multipart/report; report-type=delivery-status;"]);
@@ -90,6 +84,20 @@ impl Paper<'_> {
         line(out, &[b"Subject: ", &subject]);
         line(out, &[b"Auto-Submitted: auto-generated (", auto, b")"]);
         line(out, &[]);
+    }
+
+    /// The fields that a policy which dresses mail makes itself.
+    fn trace(self, id: QueueId, out: &mut Vec<u8>) {
+        let report = self.report;
+        let host = text(&report.reporter, 255);
+        let at = self.date(report.at_s);
+        line(out, &[b"Received: from localhost (localhost)"]);
+        line(out, &[b"\tby ", host.as_bytes(), format!(" id {id};").as_bytes()]);
+        line(out, &[b"\t", at.as_bytes()]);
+        line(out, &[b"Date: ", at.as_bytes()]);
+        line(out, &[b"From: Mail Delivery Subsystem <MAILER-DAEMON@", host.as_bytes(), b">"]);
+        let stamp = wire::date::compact(report.at_s);
+        line(out, &[format!("Message-Id: <{stamp}.{id}@{host}>").as_bytes()]);
     }
 
     /// The subject, and why it was generated.

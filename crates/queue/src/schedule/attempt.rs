@@ -61,7 +61,10 @@ impl Scheduler {
             let all_open =
                 recipients.iter().all(|&one| active.state(one).is_some_and(State::is_open));
             assert!(all_open, "nothing is tried after its end");
-            if let Some(batch) = batch(active, id, slot, &recipients) {
+            if let Some(mut batch) = batch(active, id, slot, &recipients) {
+                if self.rules.dresses_mail {
+                    batch.story = Some(Box::new(active.envelope.story()));
+                }
                 actions.push(Action::Try(Box::new(batch)));
             }
         }
@@ -347,5 +350,6 @@ fn batch(active: &Active, id: BatchId, slot: u32, indexes: &[u32]) -> Option<Bat
         ret: envelope.ret,
         envelope_id: envelope.envelope_id.clone(),
         created_s: envelope.created_s,
+        story: None,
     })
 }

@@ -350,6 +350,7 @@ impl Scheduler {
             kind,
             to: to.into(),
             reporter: self.rules.host_name.clone(),
+            is_dressed_later: self.rules.dresses_mail,
             at_s: self.now_ms.wrapping_div(1000),
             id: envelope.id,
             created_s: envelope.created_s,

@@ -8,7 +8,7 @@
 
 mod server;
 
-use policy::{MailerId, Settings};
+use policy::{Carriage, MailerId, Settings};
 use queue::{Batch, BatchId, BatchRecipient, BodyKind, Notify, Outcome, Scope, Status};
 use relay::{Answer, Body, Doors, Job, Lookup, Ourselves, Query, Relay, Report, Way};
 use server::{Deed, Fault, Server};
@@ -129,8 +129,10 @@ fn job(address: SocketAddr, number: u64, recipients: &[&str]) -> Job {
         ret: None,
         envelope_id: None,
         created_s: 0,
+        story: None,
     };
-    Job { batch, way: Way::Smtp { port: 25 }, connections_max: 1, body: Body::Bytes(text.into()) }
+    let (way, body) = (Way::Smtp { port: 25 }, Body::Bytes(text.into()));
+    Job { batch, way, connections_max: 1, body, carriage: Carriage::default() }
 }
 
 fn wire_id(number: u64) -> wire::QueueId {
@@ -185,7 +187,7 @@ fn a_large_message_comes_from_its_file() {
         let size = u64::try_from(text.len()).unwrap();
         let mut job = job(address, 1, &["c@d.example"]);
         job.batch.size_bytes = size;
-        job.body = Body::File { file, start: 2, size };
+        job.body = Body::File { head: b""[..].into(), file, start: 2, size };
         let outcomes = Office::new().one(job).await;
         assert!(is_relayed(&outcomes[0]), "{outcomes:?}");
         assert!(server.received.borrow()[0].body == text);
@@ -482,7 +484,7 @@ fn a_message_that_cannot_be_read_is_never_ended_with_a_dot() {
         std::fs::write(&path, b"Subject: x\r\n").unwrap();
         let file = std::fs::File::open(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
-        short.body = Body::File { file, start: 0, size: 1000 };
+        short.body = Body::File { head: b""[..].into(), file, start: 0, size: 1000 };
         office.relay.submit(short);
         office.relay.submit(job(address, 2, &["c@d"]));
         let reports = office.reports(2).await;
@@ -490,5 +492,47 @@ fn a_message_that_cannot_be_read_is_never_ended_with_a_dot() {
         assert!(is_relayed(&reports[1].results[0].1));
         assert_eq!(server.received.borrow().len(), 1);
         assert_eq!(server.connections.get(), 2);
+    });
+}
+
+/// A job with a body of its own, declared 8-bit or not.
+fn eight_bit_job(address: SocketAddr, kind: BodyKind, text: &[u8]) -> Job {
+    let mut job = job(address, 1, &["c@d.example"]);
+    job.batch.size_bytes = u64::try_from(text.len()).unwrap();
+    job.batch.body = kind;
+    job.body = Body::Bytes(text.to_vec().into());
+    job
+}
+
+#[test]
+fn a_server_of_seven_bits_gets_seven_bits() {
+    in_house(async {
+        let (server, address) = Server::start(&[]).await;
+        server.extensions.set(&["PIPELINING"]);
+        let text = b"MIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\nna\xefve words\r\n";
+        let outcomes = Office::new().one(eight_bit_job(address, BodyKind::EightBit, text)).await;
+        assert!(is_relayed(&outcomes[0]), "{outcomes:?}");
+        let received = server.received.borrow();
+        assert_eq!(received[0].mail, "<a@b.example>");
+        let body = String::from_utf8(received[0].body.clone()).unwrap();
+        assert!(
+            body.contains(
+                "\r\nX-MIME-Autoconverted: from 8bit to quoted-printable by localhost id "
+            ),
+            "{body}"
+        );
+        assert!(body.ends_with("\r\n\r\nna=EFve words\r\n"), "{body}");
+    });
+}
+
+#[test]
+fn what_is_no_mime_goes_as_it_is_to_any_server() {
+    in_house(async {
+        let (server, address) = Server::start(&[]).await;
+        server.extensions.set(&[]);
+        let text = b"Subject: x\r\n\r\nna\xefve words\r\n";
+        let outcomes = Office::new().one(eight_bit_job(address, BodyKind::SevenBit, text)).await;
+        assert!(is_relayed(&outcomes[0]), "{outcomes:?}");
+        assert_eq!(server.received.borrow()[0].body, text);
     });
 }

@@ -136,8 +136,11 @@ impl Session {
         Collecting::new(reader, self.received(moment), moment.now.unix_s)
     }
 
-    /// Our Received field.
+    /// Our Received field; empty where trace fields are made when the message is handed on.
     fn received(&self, moment: &Moment) -> Vec<u8> {
+        if self.terms.settings.dresses_mail {
+            return Vec::new();
+        }
         let mut field = Vec::with_capacity(512);
         let Some(transaction) = &self.transaction else { return field };
         let (name, address, is_forged): (&[u8], IpAddr, bool) = match &self.facts.origin {
@@ -217,6 +220,9 @@ impl Session {
 
     /// What a submission server adds where it is missing (RFC 6409, 8).
     fn additions(&self, moment: &Moment) -> Option<Additions<'_>> {
+        if self.terms.settings.dresses_mail {
+            return None;
+        }
         let listener = self.terms.settings.listeners.get(usize::from(self.facts.daemon));
         let transaction = self.transaction.as_ref()?;
         let adds = self.has_quirk(Quirks::FIELDS_ADDED);
@@ -383,7 +389,7 @@ impl Session {
             Some(transaction) if !head.has_message_id && self.has_quirk(Quirks::FIELDS_ADDED) => {
                 let mut field = Vec::new();
                 let host = &self.terms.settings.host_name;
-                write_message_id(collecting.began_s, transaction.id, host, &mut field);
+                write_message_id(transaction.began.unix_s, transaction.id, host, &mut field);
                 let value = field.splitn(2, |&octet| octet == b' ').nth(1).unwrap_or_default();
                 value.trim_ascii_end().to_vec()
             }
@@ -449,6 +455,7 @@ impl Session {
             return self.out_of_step(out);
         };
         let protocol = line.protocol;
+        let logged_bytes = line.size_bytes;
         let Collecting { head, buffer, size_bytes, is_large, .. } = *collecting;
         let message = Message {
             id: transaction.id,
@@ -457,6 +464,7 @@ impl Session {
             recipients: transaction.recipients,
             body: if is_large { Body::Large } else { Body::Inline(buffer) },
             size_bytes,
+            logged_bytes,
             body_kind: transaction.body_kind,
             is_utf8: transaction.is_utf8,
             ret: transaction.ret,

@@ -80,10 +80,12 @@ pub struct Message {
     pub sender: Box<[u8]>,
     /// Never empty.
     pub recipients: Vec<Recipient>,
-    /// The message, with our Received field, CR LF line ends.
+    /// The message, CR LF line ends; with our Received field, unless the settings say that mail is dressed later.
     pub body: Body,
     /// Octets of it.
     pub size_bytes: u64,
+    /// Octets of it as it came and as the log counts them: a line end is one.
+    pub logged_bytes: u64,
     /// BODY, if it was said.
     pub body_kind: Option<BodyKind>,
     /// SMTPUTF8.

@@ -31,12 +31,12 @@ struct Carrier {
 }
 
 /// A try with its body.
-struct Parcel {
-    wish: Try,
-    body: ParcelBody,
+pub(super) struct Parcel {
+    pub(super) wish: Try,
+    pub(super) body: ParcelBody,
 }
 
-enum ParcelBody {
+pub(super) enum ParcelBody {
     Inline(Arc<[u8]>),
     Large(File),
 }
@@ -129,35 +129,22 @@ impl Carrier {
 }
 
 impl House {
-    /// Gives a batch to who carries it.
+    /// Gives a batch to who carries it, dressed if the settings say so.
     pub(super) fn carry(&mut self, batch: &Batch) {
         let mailer = self.settings.mailers.get(usize::from(batch.mailer.0));
-        let mailboxes = |user| Some(Ward { user, task: Task::Mailboxes });
-        let ward = match mailer.map(|mailer| &mailer.transport) {
+        match mailer.map(|mailer| &mailer.transport) {
             Some(Transport::Smtp { .. } | Transport::Lmtp(_)) if !self.carriers.has_relay() => {
                 // Not the destination's fault: it waits for the relay to come, not for a retry.
                 self.carriers.without_relay.push(batch.clone());
                 return;
             }
-            Some(Transport::Smtp { .. } | Transport::Lmtp(_)) => None,
-            Some(Transport::Maildir(place) | Transport::Mbox(place)) => match place {
-                MailboxPlace::Folder(_) => mailboxes(Box::default()),
-                MailboxPlace::Spool(_) | MailboxPlace::Home(_) => {
-                    // The scheduler makes a destination of each user: all recipients have the same.
-                    let first = batch.recipients.first();
-                    mailboxes(first.map(|one| one.user.clone()).unwrap_or_default())
-                }
-            },
-            Some(Transport::Program(_)) => {
-                // `F=w`: recipients are users of this system, and the program runs as them. A program or file of a list or
-                // `.forward` is used as whose it is, who stands in the place of the host.
-                let is_user = mailer.is_some_and(|mailer| mailer.carriage.flags.has(b'w'));
-                let is_listed = mailer.is_some_and(|mailer| matches!(&*mailer.name, b"prog" | b"*file*"));
-                let first = batch.recipients.first().filter(|_| is_user);
-                let user = first.map(|one| one.user.clone()).unwrap_or_default();
-                let user = if is_listed { batch.host.clone() } else { user };
-                Some(Ward { user, task: Task::Program(batch.mailer) })
-            }
+            Some(
+                Transport::Smtp { .. }
+                | Transport::Lmtp(_)
+                | Transport::Maildir(_)
+                | Transport::Mbox(_)
+                | Transport::Program(_),
+            ) => {}
             Some(Transport::Waits { reason }) => {
                 let reason = reason.clone();
                 self.come_back(batch, &reason);
@@ -167,19 +154,59 @@ impl House {
                 self.come_back(batch, b"no way to carry this");
                 return;
             }
-        };
-        let Some(parcel) = self.parcel(batch.clone()) else {
-            self.come_back(batch, b"the message can't be read now");
-            return;
-        };
-        match ward {
-            None => {
-                // There was one above, and nobody is buried in between.
-                if let Some(relay) = self.carriers.relay() {
-                    relay.take(parcel);
-                }
+        }
+        if batch.story.is_some() {
+            if !self.dress(batch.clone()) {
+                self.come_back(batch, b"the message can't be read now");
             }
-            Some(ward) => self.carry_by_child(ward, parcel),
+            return;
+        }
+        let ward = self.ward(batch);
+        match self.parcel(batch.clone()) {
+            Some(parcel) => self.hand_over(ward, parcel),
+            None => self.come_back(batch, b"the message can't be read now"),
+        }
+    }
+
+    /// For whom a batch is carried out; `None`: by a relay.
+    pub(super) fn ward(&self, batch: &Batch) -> Option<Ward> {
+        let mailer = self.settings.mailers.get(usize::from(batch.mailer.0))?;
+        let mailboxes = |user| Some(Ward { user, task: Task::Mailboxes });
+        // The scheduler makes a destination of each user: all recipients have the same.
+        let user = || batch.recipients.first().map(|one| one.user.clone()).unwrap_or_default();
+        match &mailer.transport {
+            Transport::Maildir(place) | Transport::Mbox(place) => match place {
+                MailboxPlace::Folder(_) => mailboxes(Box::default()),
+                MailboxPlace::Spool(_) | MailboxPlace::Home(_) => mailboxes(user()),
+            },
+            Transport::Program(_) => {
+                // `F=w`: recipients are users of this system, and the program runs as them. A program or file of a
+                // list or `.forward` is used as whose it is, who stands in the place of the host.
+                let user = match &*mailer.name {
+                    b"prog" | b"*file*" => batch.host.clone(),
+                    _ if mailer.carriage.flags.has(b'w') => user(),
+                    _ => Box::default(),
+                };
+                Some(Ward { user, task: Task::Program(batch.mailer) })
+            }
+            Transport::Smtp { .. }
+            | Transport::Lmtp(_)
+            | Transport::Waits { .. }
+            | Transport::Discard
+            | Transport::Error => None,
+        }
+    }
+
+    /// Gives a parcel to who carries it.
+    pub(super) fn hand_over(&mut self, ward: Option<Ward>, parcel: Parcel) {
+        if let Some(ward) = ward {
+            self.carry_by_child(ward, parcel);
+        } else if let Some(relay) = self.carriers.relay() {
+            relay.take(parcel);
+        } else {
+            // It ended meanwhile: nobody's fault but ours, the batch is tried again soon.
+            let batches = vec![parcel.wish.batch.id];
+            self.step(Input::LinkDown { batches, has_crashed: false });
         }
     }
 
@@ -197,9 +224,9 @@ impl House {
     }
 
     /// A batch with its body, from memory or from the spool.
-    fn parcel(&mut self, batch: Batch) -> Option<Parcel> {
+    pub(super) fn parcel(&mut self, batch: Batch) -> Option<Parcel> {
         if let Some(body) = self.fresh.forget(batch.slot) {
-            let wish = Try { batch, large_bytes: None };
+            let wish = Try { batch, large_bytes: None, head: None };
             return Some(Parcel { wish, body: ParcelBody::Inline(body) });
         }
         let opened = self.spool.open(batch.slot.into()).ok()?;
@@ -207,11 +234,11 @@ impl House {
             spool::OpenedBody::Inline(body) => (None, ParcelBody::Inline(body.into())),
             spool::OpenedBody::Large(file, size) => (Some(size), ParcelBody::Large(file)),
         };
-        Some(Parcel { wish: Try { batch, large_bytes }, body })
+        Some(Parcel { wish: Try { batch, large_bytes, head: None }, body })
     }
 
     /// A batch that could not even be tried.
-    fn come_back(&mut self, batch: &Batch, why: &[u8]) {
+    pub(super) fn come_back(&mut self, batch: &Batch, why: &[u8]) {
         let trouble = Trouble::ours(Status(4, 3, 0), why);
         let results = batch.recipients.iter().map(|recipient| {
             let scope = Scope::Destination;
@@ -230,10 +257,11 @@ impl House {
         self.tell_room();
     }
 
-    /// The mailers have changed: what waits for a relay is routed again.
+    /// The mailers have changed: what waits for a relay, or to be dressed, is routed again.
     pub(super) fn call_back(&mut self) {
         let waiting = std::mem::take(&mut self.carriers.without_relay);
-        let batches: Vec<BatchId> = waiting.iter().map(|batch| batch.id).collect();
+        let mut batches: Vec<BatchId> = waiting.iter().map(|batch| batch.id).collect();
+        batches.append(&mut self.dressing.give_up());
         if !batches.is_empty() {
             self.step(Input::LinkDown { batches, has_crashed: false });
         }

@@ -5,7 +5,7 @@
 //! the file then counts as not readable now.
 
 use super::House;
-use super::policy::Asked;
+use super::policy::Inquired;
 use crate::edges::{FromReader, News, Task, ToReader, Ward};
 use crate::file_frames::Assembly;
 use crate::link::{Link, LinkError};
@@ -59,7 +59,7 @@ struct Read {
 
 /// A question that waits for files.
 struct Gathering {
-    asked: Asked,
+    asked: Inquired,
     missing: usize,
 }
 
@@ -125,7 +125,7 @@ impl Files {
 
 impl House {
     /// Has files read, then asks the policy again.
-    pub(super) fn gather(&mut self, mut asked: Asked, wanted: Vec<FileWanted>) {
+    pub(super) fn gather(&mut self, mut asked: Inquired, wanted: Vec<FileWanted>) {
         asked.rounds = asked.rounds.saturating_add(1);
         let count = asked.files.len().saturating_add(wanted.len());
         let is_too_much = self.files.octets() > OCTETS_MAX;
@@ -233,7 +233,7 @@ impl House {
         if gathering.missing == 0
             && let Some(whole) = self.files.gatherings.remove(&read.gathering)
         {
-            self.policy.ask(whole.asked);
+            self.policy.inquire_with(whole.asked);
         }
     }
 

@@ -1,4 +1,5 @@
-//! The queue's questions to the policy: routes of reports and submissions, who stands behind a name.
+//! The queue's questions to the policy: routes of reports and submissions, who stands behind a name, how a batch goes to
+//! its mailer.
 //!
 //! Answers come in the order of the questions. Questions that a policy did not live to answer are asked
 //! again of its successor, so nothing waits for ever and nothing is decided without it.
@@ -7,15 +8,22 @@ use super::House;
 use crate::edges::{FromPolicy, ToPolicy};
 use crate::file_frames;
 use crate::link::Link;
-use ::policy::{Expansion, FileSeen, Recipient, Refusal, RefusedMember, Route};
-use ::queue::{Input, Inquiry};
+use ::policy::{Dress, Expansion, FileSeen, Recipient, Refusal, RefusedMember, Route};
+use ::queue::{BatchId, Input, Inquiry};
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// One question.
+enum Asked {
+    /// Where a recipient goes, or who stands behind a name.
+    Inquiry(Inquired),
+    /// How a batch goes to its mailer.
+    Dress(BatchId, Box<ToPolicy>),
+}
+
 #[derive(Clone)]
-pub(super) struct Asked {
+pub(super) struct Inquired {
     slot: u32,
     recipient: u32,
     address: Box<[u8]>,
@@ -38,9 +46,11 @@ impl PolicyLine {
     /// A policy is there: what waits is asked of it.
     pub(super) fn connect(&mut self, descriptor: OwnedFd) {
         self.link = Some(Link::new(descriptor));
-        for asked in self.asked.clone() {
-            self.send(&asked);
+        let waiting = std::mem::take(&mut self.asked);
+        for asked in &waiting {
+            self.send(asked);
         }
+        self.asked = waiting;
     }
 
     /// Asks, or keeps the question for the policy to come.
@@ -51,25 +61,43 @@ impl PolicyLine {
         address: Box<[u8]>,
         inquiry: Inquiry,
     ) {
-        self.ask(Asked { slot, recipient, address, inquiry, files: Vec::new(), rounds: 0 });
+        let (files, rounds) = (Vec::new(), 0);
+        self.inquire_with(Inquired { slot, recipient, address, inquiry, files, rounds });
     }
 
     /// The same for a question that may have files.
-    pub(super) fn ask(&mut self, asked: Asked) {
+    pub(super) fn inquire_with(&mut self, asked: Inquired) {
+        self.ask(Asked::Inquiry(asked));
+    }
+
+    /// Asks how a batch goes to its mailer.
+    pub(super) fn dress(&mut self, batch: BatchId, question: Dress) {
+        self.ask(Asked::Dress(batch, Box::new(ToPolicy::Dress(Box::new(question)))));
+    }
+
+    fn ask(&mut self, asked: Asked) {
         self.send(&asked);
         self.asked.push_back(asked);
     }
 
     fn send(&mut self, asked: &Asked) {
-        let address = asked.address.clone();
-        let question = match &asked.inquiry {
-            Inquiry::Expand(route) => ToPolicy::Expand { address, route: route.clone() },
-            Inquiry::Route | Inquiry::RouteAndExpand => ToPolicy::Route { address },
+        let inquiry = |asked: &Inquired| {
+            let address = asked.address.clone();
+            match &asked.inquiry {
+                Inquiry::Expand(route) => ToPolicy::Expand { address, route: route.clone() },
+                Inquiry::Route | Inquiry::RouteAndExpand => ToPolicy::Route { address },
+            }
         };
         let Some(link) = &mut self.link else { return };
-        let mut files = asked.files.iter();
-        let sent = files.try_for_each(|seen| file_frames::send(link, seen, ToPolicy::File));
-        if sent.and_then(|()| link.send(&question, &[])).is_err() {
+        let sent = match asked {
+            Asked::Inquiry(asked) => {
+                let mut files = asked.files.iter();
+                let sent = files.try_for_each(|seen| file_frames::send(link, seen, ToPolicy::File));
+                sent.and_then(|()| link.send(&inquiry(asked), &[]))
+            }
+            Asked::Dress(_, question) => link.send(&**question, &[]),
+        };
+        if sent.is_err() {
             self.link = None;
         }
     }
@@ -113,11 +141,21 @@ impl House {
                 self.policy.link = None;
                 return;
             };
-            self.answered(asked, answer);
+            match (asked, answer) {
+                (Asked::Dress(batch, _), FromPolicy::Dressed(answer)) => {
+                    self.dressed(batch, answer);
+                }
+                (Asked::Inquiry(asked), answer) => self.answered(asked, answer),
+                // An answer to something else: asked again of a policy that knows what it is asked.
+                (Asked::Dress(..), _) => {
+                    self.policy.link = None;
+                    return;
+                }
+            }
         }
     }
 
-    fn answered(&mut self, asked: Asked, answer: FromPolicy) {
+    fn answered(&mut self, asked: Inquired, answer: FromPolicy) {
         let expansion = match (answer, &asked.inquiry) {
             (FromPolicy::Expansion(expansion), _) if !expansion.wanted.is_empty() => {
                 self.gather(asked, expansion.wanted);
@@ -131,7 +169,7 @@ impl House {
             }
             (FromPolicy::Route(Ok(route)), _) => one(&asked.address, route),
             (FromPolicy::Route(Err(refusal)), _) => refused(&asked.address, refusal),
-            (FromPolicy::Verdict(_), _) => {
+            (FromPolicy::Verdict(_) | FromPolicy::Dressed(_), _) => {
                 self.policy.link = None;
                 return;
             }
@@ -140,7 +178,7 @@ impl House {
     }
 
     /// Takes an answer to the scheduler.
-    pub(super) fn finish(&mut self, asked: &Asked, expansion: Expansion) {
+    pub(super) fn finish(&mut self, asked: &Inquired, expansion: Expansion) {
         self.step(Input::Answered {
             slot: asked.slot,
             recipient: asked.recipient,

@@ -291,8 +291,8 @@ impl Conversation {
             self.large = None;
             return Input::Stored(id);
         }
-        let origin = self.session.origin();
-        let envelope = session_envelope::of(&message, origin, &self.terms.settings);
+        let facts = self.session.facts();
+        let envelope = session_envelope::of(&message, facts, &self.terms.settings);
         let mut record = Vec::new();
         if envelope.encode(&mut record).is_err() {
             return Input::NotStored(NotStored::Trouble);

@@ -11,6 +11,7 @@ fn report(kind: ReportKind, fate: Fate, trouble: Trouble) -> Report {
         kind,
         to: b"alice@example.org"[..].into(),
         reporter: b"mail.example.test"[..].into(),
+        is_dressed_later: false,
         at_s: 1_795_245_000,
         id: QueueId::from_u64(7),
         created_s: 1_795_230_000,

@@ -1,0 +1,147 @@
+//! Before a batch goes to its mailer: the policy is asked for the header and the addresses that this mailer gets.
+//!
+//! Messages lie in the spool as they came (`Settings::dresses_mail`). The answer goes in front of the text: for a small body
+//! here, for a large one by who reads the file. A policy that can't say lets the batch wait; it never bounces.
+
+use super::House;
+use super::carriers::{Parcel, ParcelBody};
+use crate::edges::Head;
+use ::policy::settings::BODY_INLINE_BYTES_MAX;
+use ::policy::{Dress, Dressed, Refusal};
+use ::queue::{Batch, BatchId};
+use std::collections::HashMap;
+use std::os::unix::fs::FileExt as _;
+use wire::header::Fields;
+
+/// Octets of a large body among which its header is looked for: more than any that is taken in.
+const HEADER_BYTES_MAX: usize = 2 * BODY_INLINE_BYTES_MAX;
+
+/// Batches whose dress is awaited.
+#[derive(Default)]
+pub(super) struct Dressing {
+    waiting: HashMap<BatchId, Undressed>,
+}
+
+/// A batch as the scheduler gave it, and where the text begins behind the stored header.
+struct Undressed {
+    parcel: Parcel,
+    text_at: usize,
+}
+
+impl Dressing {
+    /// Forgets all: their batches.
+    pub(super) fn give_up(&mut self) -> Vec<BatchId> {
+        self.waiting.drain().map(|(id, _)| id).collect()
+    }
+}
+
+impl House {
+    /// Asks how the mailer wants a batch. False: it can't be read now.
+    pub(super) fn dress(&mut self, batch: Batch) -> bool {
+        let Some(mut parcel) = self.parcel(batch) else { return false };
+        let Some(header) = stored_header(&parcel.body) else { return false };
+        let batch = &mut parcel.wish.batch;
+        let Some(mut message) = batch.story.take() else { return false };
+        message.offset_s = crate::date::offset_s();
+        let question = Dress {
+            mailer: batch.mailer,
+            host: batch.host.clone(),
+            sender: batch.sender.clone(),
+            users: batch.recipients.iter().map(|one| one.user.clone()).collect(),
+            header: header.as_slice().into(),
+            message: *message,
+        };
+        let id = batch.id;
+        let undressed = Undressed { parcel, text_at: header.len() };
+        self.dressing.waiting.insert(id, undressed);
+        self.policy.dress(id, question);
+        true
+    }
+
+    /// The policy's answer.
+    pub(super) fn dressed(&mut self, id: BatchId, answer: Result<Dressed, Refusal>) {
+        // Given up meanwhile.
+        let Some(Undressed { mut parcel, text_at }) = self.dressing.waiting.remove(&id) else {
+            return;
+        };
+        let dressed = match answer {
+            Ok(dressed) if dressed.users.len() == parcel.wish.batch.recipients.len() => dressed,
+            Ok(_) => return self.come_back(&parcel.wish.batch, b"the policy answered otherwise"),
+            Err(refusal) => return self.come_back(&parcel.wish.batch, &refusal.text),
+        };
+        let ward = self.ward(&parcel.wish.batch);
+        let batch = &mut parcel.wish.batch;
+        batch.sender = dressed.sender;
+        for (recipient, user) in batch.recipients.iter_mut().zip(dressed.users) {
+            recipient.user = user;
+        }
+        match &mut parcel.body {
+            ParcelBody::Inline(body) => {
+                let text = body.get(text_at..).unwrap_or_default();
+                *body = [&dressed.header, text].concat().into();
+            }
+            ParcelBody::Large(_) => {
+                let text_at = u64::try_from(text_at).unwrap_or(u64::MAX);
+                parcel.wish.head = Some(Head { header: dressed.header, text_at });
+            }
+        }
+        self.hand_over(ward, parcel);
+    }
+}
+
+/// The fields of a message, without the empty line. `None`: it can't be read.
+fn stored_header(body: &ParcelBody) -> Option<Vec<u8>> {
+    match body {
+        ParcelBody::Inline(body) => Some(fields_of(body).to_vec()),
+        ParcelBody::Large(file) => {
+            let mut beginning = vec![0; HEADER_BYTES_MAX];
+            let mut filled = 0;
+            loop {
+                let room = beginning.get_mut(filled..).unwrap_or_default();
+                match file.read_at(room, u64::try_from(filled).ok()?) {
+                    Ok(0) => break,
+                    Ok(count) => filled = filled.saturating_add(count),
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    Err(_) => return None,
+                }
+            }
+            beginning.truncate(filled);
+            let length = fields_of(&beginning).len();
+            beginning.truncate(length);
+            Some(beginning)
+        }
+    }
+}
+
+/// The fields at the beginning of a message. Where they fill all that was read, the last one may not be whole: it is text.
+fn fields_of(message: &[u8]) -> &[u8] {
+    let mut fields = Fields::new(message);
+    let mut last = 0;
+    for field in fields.by_ref() {
+        last = field.whole.len();
+    }
+    let mut length = message.len().saturating_sub(fields.rest().len());
+    if fields.rest().is_empty() && length >= HEADER_BYTES_MAX {
+        length = length.saturating_sub(last);
+    }
+    message.get(..length).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_ends_before_the_empty_line_or_the_first_line_of_text() {
+        assert_eq!(fields_of(b"A: b\r\n\tc\r\nD: e\r\n\r\nF: g\r\n"), b"A: b\r\n\tc\r\nD: e\r\n");
+        assert_eq!(fields_of(b"\r\nF: g\r\n"), b"");
+        assert_eq!(fields_of(b"A: b\r\nno field\r\n"), b"A: b\r\n");
+    }
+
+    #[test]
+    fn a_field_that_was_cut_off_is_text() {
+        let mut long = b"A: b\r\nC: ".to_vec();
+        long.resize(HEADER_BYTES_MAX, b'd');
+        assert_eq!(fields_of(&long), b"A: b\r\n");
+    }
+}

@@ -1,0 +1,357 @@
+//! `sendmail -C file.cf ADDR… < message`: what the command itself does between its words and the handing over of the message
+//! (operations guide, sections 2 and 4).
+//!
+//! The order is sendmail's: flags, the configuration, who calls, the queue folder, the sender, the message, its recipients
+//! through rule sets and aliases, the log. Who can't get it is said at once, in the manner of option `ErrorMode`; for the rest
+//! the message is handed over, and the caller waits as option `DeliveryMode` says.
+
+mod collect;
+mod dead_letter;
+mod fields;
+mod hand_over;
+mod lines;
+mod recipients;
+mod sender;
+
+use crate::configured::{self, Run};
+use crate::sendmail::Flags;
+use collect::{Collected, Manner};
+use fields::Head;
+use policy_cf::machine::exit;
+use recipients::Recipients;
+pub(crate) use sender::Sender;
+use std::ffi::OsString;
+
+/// Octets of a message, where the configuration sets no limit.
+const MESSAGE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Octets of a header, where it sets none.
+const HEADER_BYTES_MAX: u64 = 32 * 1024;
+/// Servers that a message may pass, where it sets no limit.
+const HOPS_MAX: u32 = 25;
+/// What a class of Precedence counts for a message, and each recipient against it (options `ClassFactor` and `RecipientFactor`).
+const CLASS_FACTOR: i64 = 1800;
+const RECIPIENT_FACTOR: i64 = 30_000;
+
+/// What to do with those who can't get the message (option `ErrorMode`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ErrorMode {
+    /// Say it, and leave the message in the sender's home.
+    Print,
+    /// Say nothing.
+    Quiet,
+    /// Write to the sender.
+    Mail,
+    /// Write to the sender, and exit as if nothing had happened.
+    MailAndSucceed,
+    /// Say it to a sender at a terminal, write to others.
+    Write,
+}
+
+/// When the message is tried (option `DeliveryMode`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum DeliveryMode {
+    /// Now; the caller goes on meanwhile.
+    Background,
+    /// Now; the caller waits.
+    Interactive,
+    /// In a run of the queue.
+    Queue,
+    /// Likewise, and nothing is looked up before.
+    Defer,
+}
+
+/// Runs the mode; gives the exit status.
+pub(crate) fn run(words: &[OsString], flags: &Flags) -> u8 {
+    configured::with(words, b'm', |run| submit(run, flags).unwrap_or_else(|status| status))
+}
+
+fn submit(run: &mut Run<'_>, flags: &Flags) -> Result<u8, u8> {
+    run.settle()?;
+    run.enter_queue()?;
+    if run.log_level() > 9 {
+        run.note(&[b"connect from ", &*sys::user::current_name(), b"@localhost"].concat());
+    }
+    let error_mode = ErrorMode::of(run);
+    run.machine.holds_errors = error_mode != ErrorMode::Print;
+    let id = daemon::fresh_id();
+    run.id = id.to_ascii().to_vec();
+    for complaint in &flags.complaints {
+        run.machine.user_error(complaint.as_bytes());
+    }
+    let mut submission = Submission::begin(run, flags, id, error_mode);
+    if run.asked.operands.is_empty() && !flags.from_header {
+        if !run.machine.holds_errors {
+            run.machine.say(&[b"Recipient names must be specified"]);
+        }
+        submission.read(run)?;
+        submission.log(run, 0);
+        return Ok(exit::USAGE);
+    }
+    submission.read(run)?;
+    submission.find_recipients(run);
+    submission.log(run, submission.recipients.count);
+    submission.look_for_loop(run);
+    let status = submission.send(run);
+    Ok(if error_mode == ErrorMode::MailAndSucceed { exit::OK } else { status })
+}
+
+/// A submission under way.
+struct Submission<'f> {
+    flags: &'f Flags,
+    error_mode: ErrorMode,
+    sender: Sender,
+    message: Collected,
+    head: Head,
+    class: i64,
+    recipients: Recipients,
+    is_looping: bool,
+}
+
+impl<'f> Submission<'f> {
+    fn begin(
+        run: &mut Run<'_>,
+        flags: &'f Flags,
+        id: wire::QueueId,
+        error_mode: ErrorMode,
+    ) -> Self {
+        let created_s = sys::clock::realtime_s();
+        name_message(run, id, created_s);
+        run.tell();
+        let sender = Sender::set(run);
+        run.tell();
+        run.logs_addresses = true;
+        warn_of_sender(run, &sender);
+        let message = Collected::default();
+        let head = Head::read(&message);
+        let recipients = Recipients::default();
+        let is_looping = false;
+        let class = 0;
+        Self { flags, error_mode, sender, message, head, class, recipients, is_looping }
+    }
+
+    /// Reads the message.
+    fn read(&mut self, run: &mut Run<'_>) -> Result<(), u8> {
+        let options = &run.machine.config.options;
+        let number = |name| options.number(name).filter(|limit| *limit > 0).map(u64::from);
+        let manner = Manner {
+            ignores_dots: self.flags.ignores_dots || options.truth("IgnoreDots"),
+            keeps_from_line: options.truth("SaveFromLine"),
+            is_seven_bit: options.truth("SevenBitInput"),
+            message_bytes_max: number("MaxMessageSize").unwrap_or(MESSAGE_BYTES_MAX),
+            header_bytes_max: number("MaxHeadersLength").unwrap_or(HEADER_BYTES_MAX),
+        };
+        let collected = collect::collect(&mut std::io::stdin().lock(), manner);
+        self.message = collected.map_err(|error| {
+            let text = format!("collect: I/O error on input: {error}");
+            run.machine.system_error(text.as_bytes(), None);
+            crate::exit::IOERR
+        })?;
+        self.head = Head::read(&self.message);
+        self.class = self.head.precedence.as_deref().map_or(0, |name| class_of(run, name));
+        let limit = if self.message.is_too_large {
+            let limit = manner.message_bytes_max;
+            Some(format!("552 5.2.3 Message exceeds maximum fixed size ({limit})"))
+        } else if self.message.is_head_too_large {
+            Some(format!("552 5.6.0 Headers too large ({} max)", manner.header_bytes_max))
+        } else {
+            None
+        };
+        let Some(text) = limit else { return Ok(()) };
+        run.machine.user_error(text.as_bytes());
+        self.log(run, 0);
+        Err(exit::UNAVAILABLE)
+    }
+
+    /// Follows the addresses of the command line and, with `-t`, of the header.
+    fn find_recipients(&mut self, run: &mut Run<'_>) {
+        let operands = std::mem::take(&mut run.asked.operands);
+        let mut lists: Vec<&[u8]> = operands.iter().map(Vec::as_slice).collect();
+        if self.flags.from_header {
+            lists.extend(self.head.lists.iter().map(Vec::as_slice));
+        }
+        self.recipients = Recipients::of(run, &lists, self.sender.shown());
+        run.tell();
+        let found = &self.recipients;
+        for failed in &found.failed {
+            lines::log_unknown(run, failed);
+        }
+        let is_nobody = found.outgoing.is_empty() && found.failed.is_empty();
+        if found.errors > 0 || run.user_errors > 0 {
+            run.machine.set_status(exit::USAGE);
+        }
+        if is_nobody && self.flags.from_header {
+            run.machine.say(&[b"No recipient addresses found in header"]);
+        }
+        let action = run.machine.config.options.values.get("NoRecipientAction");
+        let action = action.cloned().unwrap_or_default();
+        let named: Vec<&[u8]> =
+            self.recipients.outgoing.iter().map(|one| one.address.as_slice()).collect();
+        self.head.name_recipients(&action, &named);
+    }
+
+    /// Writes the `from=` line.
+    fn log(&self, run: &mut Run<'_>, recipients: usize) {
+        run.tell();
+        let message_id = self.message_id(run);
+        let protocol = self.flags.protocol.as_deref();
+        let line = lines::From {
+            sender: self.sender.shown(),
+            size_bytes: self.message.size_bytes,
+            class: self.class,
+            recipients,
+            message_id: message_id.as_deref(),
+            body: self.flags.body,
+            protocol: protocol.and_then(|text| text.split(|octet| *octet == b':').next()),
+        };
+        line.log(run);
+    }
+
+    /// The message's own id, or the one that an H line of the configuration makes.
+    fn message_id(&self, run: &mut Run<'_>) -> Option<Vec<u8>> {
+        if let Some(id) = &self.head.message_id {
+            return Some(id.clone());
+        }
+        let mut headers = run.machine.config.headers.iter();
+        let is_it = |name: &[u8]| name.eq_ignore_ascii_case(b"message-id");
+        let template = headers.rfind(|header| !header.is_check && is_it(&header.name))?;
+        let template = template.value.clone();
+        Some(run.machine.expand(&template).trim_ascii().to_vec())
+    }
+
+    /// A message that has passed too many servers goes no further (option `MaxHopCount`).
+    fn look_for_loop(&mut self, run: &mut Run<'_>) {
+        let hops = self.head.hops.saturating_add(self.flags.hops);
+        let limit = run.machine.config.options.number("MaxHopCount").unwrap_or(HOPS_MAX);
+        if hops <= limit || self.recipients.outgoing.is_empty() {
+            return;
+        }
+        self.is_looping = true;
+        let first = self.recipients.outgoing.first();
+        let text = format!("554 5.4.6 Too many hops {hops} ({limit} max): from ");
+        let to: &[u8] = first.map_or(b"(nobody)", |first| &first.address);
+        let parts = [text.as_bytes(), self.sender.shown(), b" via localhost, to ", to];
+        run.machine.holds_errors = true;
+        run.machine.system_error(&parts.concat(), None);
+        run.machine.status = exit::UNAVAILABLE;
+        for outgoing in std::mem::take(&mut self.recipients.outgoing) {
+            let reply = b"554 5.4.6 Too many hops".to_vec();
+            self.recipients.failed.push(recipients::Failed {
+                address: outgoing.address,
+                reply,
+                unknown_at: None,
+                controller: None,
+            });
+        }
+    }
+
+    /// Hands over what can go, and tells of what can't; gives the exit status.
+    fn send(&mut self, run: &mut Run<'_>) -> u8 {
+        run.tell();
+        let mode = DeliveryMode::of(run);
+        if !self.recipients.failed.is_empty() {
+            self.tell_of_failures(run);
+        }
+        if !self.recipients.outgoing.is_empty() {
+            hand_over::hand_over(self, run, mode);
+        }
+        run.tell();
+        run.machine.status
+    }
+
+    /// Option `ErrorMode`, for those who were refused at once.
+    fn tell_of_failures(&mut self, run: &mut Run<'_>) {
+        let is_saved = match self.error_mode {
+            ErrorMode::Quiet => return,
+            ErrorMode::Print if self.sender.is_local => self.save_letter(run),
+            ErrorMode::Print | ErrorMode::Write | ErrorMode::Mail | ErrorMode::MailAndSucceed => {
+                false
+            }
+        };
+        if !is_saved {
+            hand_over::report(self, run);
+        }
+    }
+
+    /// Leaves the message in the sender's home. False: it can't be.
+    fn save_letter(&self, run: &mut Run<'_>) -> bool {
+        let Some(home) = self.sender.home.as_deref().filter(|home| !home.is_empty()) else {
+            return false;
+        };
+        let text: [&[u8]; 3] = [&self.head.text, b"\r\n", &self.message.body];
+        let Ok(path) = dead_letter::save(home, self.sender.shown(), &text) else { return false };
+        let path = path.display().to_string();
+        run.machine.say(&[path.as_bytes(), b"... Saved message in ", path.as_bytes()]);
+        true
+    }
+
+    /// What a run of the queue goes by: the smaller, the sooner.
+    fn priority(&self, run: &Run<'_>) -> i64 {
+        let factor = |name, default| {
+            let value = run.machine.config.options.values.get(name);
+            value.map_or(default, |value| policy_cf::read::values::number(value))
+        };
+        let count = i64::try_from(self.recipients.count).unwrap_or(i64::MAX);
+        let size = i64::try_from(self.message.size_bytes).unwrap_or(i64::MAX);
+        let class = self.class.saturating_mul(factor("ClassFactor", CLASS_FACTOR));
+        let recipients = count.saturating_mul(factor("RecipientFactor", RECIPIENT_FACTOR));
+        size.saturating_sub(class).saturating_add(recipients)
+    }
+}
+
+impl ErrorMode {
+    /// Option `ErrorMode`; what is none of its letters changes nothing.
+    fn of(run: &Run<'_>) -> Self {
+        let value = run.machine.config.options.values.get("ErrorMode");
+        match value.and_then(|value| value.first()) {
+            Some(b'q') => Self::Quiet,
+            Some(b'm') => Self::Mail,
+            Some(b'e') => Self::MailAndSucceed,
+            Some(b'w') => Self::Write,
+            Some(_) | None => Self::Print,
+        }
+    }
+}
+
+impl DeliveryMode {
+    /// Option `DeliveryMode`; who wants to see it happen waits for it.
+    fn of(run: &Run<'_>) -> Self {
+        let options = &run.machine.config.options;
+        let is_verbose = run.asked.is_verbose || options.truth("Verbose");
+        match options.values.get("DeliveryMode").and_then(|value| value.first()) {
+            Some(b'i') => Self::Interactive,
+            Some(b'q') => Self::Queue,
+            Some(b'd') => Self::Defer,
+            Some(_) | None if is_verbose => Self::Interactive,
+            Some(_) | None => Self::Background,
+        }
+    }
+}
+
+/// What H lines and rule sets may say of the message: `$i`, `$t`.
+fn name_message(run: &mut Run<'_>, id: wire::QueueId, created_s: u64) {
+    let minute = wire::date::compact(created_s).to_string();
+    let minute = minute.as_bytes().get(..configured::MINUTE_LEN).unwrap_or_default().to_vec();
+    let macros = &mut run.machine.config.macros;
+    macros.set(b'i', Some(id.to_ascii().to_vec()));
+    macros.set(b't', Some(minute));
+}
+
+/// Who gives himself out as another is named (`PrivacyOptions=authwarnings`).
+fn warn_of_sender(run: &mut Run<'_>, sender: &Sender) {
+    let user = sys::user::current_name();
+    let is_another = sender.user.as_deref() != Some(&user);
+    let is_trusted = run.machine.config.classes.contains(b't', &user);
+    if run.asked.sender.is_some() && is_another && !is_trusted {
+        let shown = run.asked.sender.clone().unwrap_or_default();
+        let letter = run.asked.sender_letter;
+        let text = [&user, b" set sender to ".as_slice(), &shown, b" using -", &[letter]].concat();
+        run.warn(&text);
+    }
+}
+
+/// The class of a Precedence, as P lines name them.
+fn class_of(run: &Run<'_>, name: &[u8]) -> i64 {
+    let known = run.machine.config.priorities.iter();
+    let mut found = known.filter(|(known, _)| known.eq_ignore_ascii_case(name.trim_ascii()));
+    found.next_back().map_or(0, |(_, class)| *class)
+}

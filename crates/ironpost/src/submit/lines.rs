@@ -1,0 +1,106 @@
+//! What the log says of a submission: `from=`, and `to=` of those that are not tried now.
+
+use super::recipients::{Failed, Outgoing};
+use crate::configured::Run;
+use maps::syslog::{INFO, send};
+use policy_cf::machine::enhanced_length;
+use queue::BodyKind;
+
+/// The most octets of an address in a line.
+const SHOWN_BYTES_MAX: usize = 203;
+
+/// What the `from=` line is made of.
+#[derive(Debug)]
+pub(super) struct From<'a> {
+    pub(super) sender: &'a [u8],
+    pub(super) size_bytes: u64,
+    pub(super) class: i64,
+    pub(super) recipients: usize,
+    pub(super) message_id: Option<&'a [u8]>,
+    pub(super) body: Option<BodyKind>,
+    pub(super) protocol: Option<&'a [u8]>,
+}
+
+impl From<'_> {
+    /// Writes the line.
+    pub(super) fn log(&self, run: &Run<'_>) {
+        if run.log_level() <= 4 {
+            return;
+        }
+        let shorten = |text: &[u8]| policy_cf::machine::shorten(text, SHOWN_BYTES_MAX);
+        let mut line = [&run.id, b": from=".as_slice(), &shorten(self.sender)].concat();
+        let Self { size_bytes, class, recipients, .. } = self;
+        let numbers = format!(", size={size_bytes}, class={class}, nrcpts={recipients}");
+        line.extend_from_slice(numbers.as_bytes());
+        if let Some(id) = self.message_id {
+            line.extend_from_slice(&[b", msgid=".as_slice(), &shorten(id)].concat());
+        }
+        match self.body {
+            Some(BodyKind::EightBit) => line.extend_from_slice(b", bodytype=8BITMIME"),
+            Some(BodyKind::SevenBit) => line.extend_from_slice(b", bodytype=7BIT"),
+            None => {}
+        }
+        if let Some(protocol) = self.protocol.filter(|protocol| !protocol.is_empty()) {
+            line.extend_from_slice(&[b", proto=", protocol].concat());
+        }
+        line.extend_from_slice(&[b", relay=", &*sys::user::current_name(), b"@localhost"].concat());
+        send(INFO, &line);
+    }
+}
+
+/// The line of a user that is not there.
+pub(super) fn log_unknown(run: &Run<'_>, failed: &Failed) {
+    let Some(mailer) = failed.unknown_at.as_deref().filter(|_| run.log_level() > 7) else { return };
+    let mut line = [&run.id, b": to=".as_slice(), &failed.address].concat();
+    if let Some(controller) = &failed.controller {
+        let ids = format!(" ({}/{})", controller.uid, controller.gid);
+        line.extend_from_slice(&[b", ctladdr=", &*controller.address, ids.as_bytes()].concat());
+    }
+    let (status, text) = split(&failed.reply);
+    let parts: [&[u8]; 8] = [
+        b", delay=00:00:00, mailer=",
+        mailer,
+        b", pri=0, dsn=",
+        status,
+        b", reply=",
+        &failed.reply,
+        b", stat=",
+        text,
+    ];
+    line.extend_from_slice(&parts.concat());
+    send(INFO, &line);
+}
+
+/// The line of a recipient that waits for a run of the queue.
+pub(super) fn log_queued(run: &Run<'_>, recipient: &Outgoing, priority: i64, is_unlooked: bool) {
+    if run.log_level() <= 8 {
+        return;
+    }
+    let mailer = run.machine.config.mailers.get(recipient.mailer);
+    let name = mailer.map(|mailer| mailer.name.as_slice()).unwrap_or_default();
+    let priority = format!(", pri={priority}");
+    let parts: [&[u8]; 8] = [
+        &run.id,
+        b": to=",
+        &recipient.address,
+        b", delay=00:00:00, mailer=",
+        name,
+        priority.as_bytes(),
+        if is_unlooked { b", dsn=4.4.3" } else { b"" },
+        b", stat=queued",
+    ];
+    send(INFO, &parts.concat());
+}
+
+/// The enhanced status code of a reply, and its text.
+pub(super) fn split(reply: &[u8]) -> (&[u8], &[u8]) {
+    let rest = reply.get(4..).unwrap_or_default();
+    let length = enhanced_length(rest).unwrap_or(0);
+    let (status, text) = rest.split_at_checked(length).unwrap_or((b"", rest));
+    let status = match (status, reply.first()) {
+        (b"", Some(b'4')) => b"4.0.0",
+        (b"", _) => b"5.0.0",
+        (status, _) => status,
+    };
+    (status, text.trim_ascii_start())
+}

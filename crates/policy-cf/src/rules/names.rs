@@ -1,0 +1,181 @@
+//! Names and numbers of rule sets: `S3`, `Sname`, `Sname=3` (manual, section 5.1).
+
+use super::{NUMBERED_SETS_MAX, RULE_SETS_MAX, decimal};
+use crate::read::chars::trim_start;
+use crate::token::fold_hash;
+use alloc::vec::Vec;
+
+/// What the name of a rule set gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetFound {
+    /// Its number.
+    pub number: Option<usize>,
+    /// What sendmail says about the name.
+    pub complaint: Option<Vec<u8>>,
+}
+
+impl SetFound {
+    const fn of(number: Option<usize>) -> Self {
+        Self { number, complaint: None }
+    }
+
+    fn complaint(parts: &[&[u8]]) -> Self {
+        Self { number: None, complaint: Some(parts.concat()) }
+    }
+}
+
+/// One name that was seen, whether it got a number or not.
+#[derive(Debug, Clone)]
+struct Entry {
+    /// Of the name in lower case.
+    hash: u32,
+    name: Vec<u8>,
+    number: Option<usize>,
+}
+
+/// Which name has which number. Letters of either case are equal.
+#[derive(Debug, Clone)]
+pub(super) struct SetNames {
+    /// Names as written last, by number.
+    written: Vec<Option<Vec<u8>>>,
+    /// By hash.
+    entries: Vec<Entry>,
+    /// The number given out last; names count down.
+    next: usize,
+}
+
+impl Default for SetNames {
+    fn default() -> Self {
+        let written = alloc::vec![None; RULE_SETS_MAX];
+        Self { written, entries: Vec::new(), next: RULE_SETS_MAX }
+    }
+}
+
+impl SetNames {
+    /// The name of a number, if it has one.
+    pub(super) fn of(&self, number: usize) -> Option<&[u8]> {
+        self.written.get(number).and_then(Option::as_deref)
+    }
+
+    /// Finds a set by name or number.
+    pub(super) fn find(&self, text: &[u8]) -> SetFound {
+        let text = trim_start(text);
+        if text.first().is_some_and(u8::is_ascii_digit) {
+            return numbered(text);
+        }
+        match read_name(text) {
+            Err(complaint) => complaint,
+            Ok((name, _)) => SetFound::of(self.number(name)),
+        }
+    }
+
+    /// Finds a set by name or number, and makes it if there is none.
+    pub(super) fn enter(&mut self, text: &[u8]) -> SetFound {
+        let text = trim_start(text);
+        if text.first().is_some_and(u8::is_ascii_digit) {
+            return numbered(text);
+        }
+        let (name, rest) = match read_name(text) {
+            Err(complaint) => return complaint,
+            Ok(found) => found,
+        };
+        let known = self.number(name);
+        let mut found = match trim_start(rest).split_first() {
+            Some((b'=', value)) => equated(text, name, trim_start(value)),
+            _ if known.is_some() => SetFound::of(known),
+            _ => self.next(name),
+        };
+        if let (Some(old), Some(new)) = (known, found.number)
+            && old != new
+        {
+            let (before, after) = (decimal(old), decimal(new));
+            let changed = b": ruleset changed value (old ";
+            found = SetFound::complaint(&[name, changed, &before, b", new ", &after, b")"]);
+            found.number = known;
+        }
+        self.keep(name, found.number.or(known));
+        if let Some(place) = found.number.and_then(|number| self.written.get_mut(number)) {
+            *place = Some(name.to_vec());
+        }
+        found
+    }
+
+    fn place(&self, name: &[u8], hash: u32) -> Result<usize, usize> {
+        let from = self.entries.partition_point(|entry| entry.hash < hash);
+        let same = self.entries.iter().skip(from).take_while(|entry| entry.hash == hash);
+        let mut at = from;
+        for entry in same {
+            if entry.name.eq_ignore_ascii_case(name) {
+                return Ok(at);
+            }
+            at = at.saturating_add(1);
+        }
+        Err(at)
+    }
+
+    fn number(&self, name: &[u8]) -> Option<usize> {
+        let place = self.place(name, fold_hash(name)).ok()?;
+        self.entries.get(place)?.number
+    }
+
+    fn keep(&mut self, name: &[u8], number: Option<usize>) {
+        let hash = fold_hash(name);
+        match self.place(name, hash) {
+            Ok(at) => {
+                if let Some(entry) = self.entries.get_mut(at) {
+                    entry.number = number;
+                }
+            }
+            Err(at) => self.entries.insert(at, Entry { hash, name: name.to_vec(), number }),
+        }
+    }
+
+    /// The next free number, for a new name.
+    fn next(&mut self, name: &[u8]) -> SetFound {
+        self.next = self.next.saturating_sub(1);
+        if self.next < NUMBERED_SETS_MAX {
+            return SetFound::complaint(&[name, b": too many named rulesets (100 max)"]);
+        }
+        SetFound::of(Some(self.next))
+    }
+}
+
+/// `name=value`.
+fn equated(text: &[u8], name: &[u8], value: &[u8]) -> SetFound {
+    if !value.first().is_some_and(u8::is_ascii_digit) {
+        let why = b"\" (number required after `=')";
+        return SetFound::complaint(&[b"bad ruleset definition \"", text, why]);
+    }
+    let wanted = leading_number(value);
+    if wanted >= NUMBERED_SETS_MAX {
+        let (number, behind) = (decimal(wanted), b"\" (100 max)");
+        return SetFound::complaint(&[b"bad ruleset number ", &number, b" in \"", name, behind]);
+    }
+    SetFound::of(Some(wanted))
+}
+
+fn numbered(text: &[u8]) -> SetFound {
+    let number = leading_number(text);
+    if number >= NUMBERED_SETS_MAX {
+        return SetFound::complaint(&[b"bad ruleset ", &decimal(number), b" (100 max)"]);
+    }
+    SetFound::of(Some(number))
+}
+
+fn read_name(text: &[u8]) -> Result<(&[u8], &[u8]), SetFound> {
+    let length = text.iter().take_while(|octet| octet.is_ascii_alphanumeric() || **octet == b'_');
+    let length = length.count();
+    match text.split_at_checked(length) {
+        Some((name, rest)) if name.first().is_some_and(u8::is_ascii_alphabetic) => Ok((name, rest)),
+        _ => {
+            let shown = text.get(..20).unwrap_or(text);
+            Err(SetFound::complaint(&[b"invalid ruleset name: \"", shown, b"\""]))
+        }
+    }
+}
+
+fn leading_number(text: &[u8]) -> usize {
+    text.iter().take_while(|octet| octet.is_ascii_digit()).fold(0_usize, |number, digit| {
+        number.saturating_mul(10).saturating_add(usize::from(digit.wrapping_sub(b'0')))
+    })
+}
