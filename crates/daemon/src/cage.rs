@@ -6,7 +6,7 @@ use crate::roles::{Deed, Duty, Grows, Role};
 use crate::start::Inheritance;
 use policy::{MailboxPlace, Settings, Transport};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use sys::confine::{Cage, Calls, Grant, Identity, Limits, Narrower};
 
 /// Threads of a role that may have some, over all processes of its user.
@@ -143,13 +143,45 @@ fn mailbox_paths(settings: &Settings, inheritance: &Inheritance) -> Vec<(PathBuf
     paths
 }
 
-/// What a program may write: its user's home, the mailboxes, and where everybody may. It reads what its user may read.
+/// Trees of the system, in which no program that mail started writes, whatever its user may.
+const SYSTEM_TREES: [&str; 16] = [
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/proc",
+    "/root",
+    "/run",
+    "/sbin",
+    "/sys",
+    "/usr",
+    "/var/run",
+    "/var/spool",
+];
+
+/// What a program may write of those all the same.
+const NEVERTHELESS: [&str; 2] = ["/dev/null", "/var/spool/mail"];
+
+/// What a program may write, if its user may: everything but the system's own trees. It reads what its user may read.
 fn agent_paths(inheritance: &Inheritance) -> Vec<(PathBuf, bool)> {
     let home = inheritance.identity.as_ref().map(|identity| crate::path_of(&identity.home));
     let home = home.filter(|home| home.components().count() > 1);
-    let places = ["/var/mail", "/tmp", "/var/tmp", "/dev/null"].map(PathBuf::from);
-    let exist = places.into_iter().chain(home).filter(|path| path.exists());
-    exist.map(|path| (path, true)).collect()
+    let below = |folder: &str| std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let trees = below("/").chain(below("/var")).map(|entry| entry.path());
+    let is_system = |path: &Path| SYSTEM_TREES.iter().any(|tree| path.starts_with(tree));
+    trees
+        // A rule for all of /var would hold for the parts that are taken out.
+        .filter(|path| !is_system(path) && path != Path::new("/var"))
+        .chain(NEVERTHELESS.map(PathBuf::from))
+        .chain(home)
+        // A link is followed when its rule is made: it must not lead into a system's tree.
+        .filter(|path| path.canonicalize().is_ok_and(|real| real == *path || !is_system(&real)))
+        .map(|path| (path, true))
+        .collect()
 }
 
 /// Tries each deed, and lists what is open.

@@ -1,16 +1,23 @@
 //! One line an event, in sendmail's form: to the system's log (RFC 3164, facility mail) or to standard output.
 //!
 //! A line never holds anything but printable ASCII: what a peer sent is escaped here, whoever wrote
-//! the line, so that nobody can forge a second one. A log that does not take the line now (full
-//! socket, reader gone) loses it: mail goes on.
+//! the line, so that nobody can forge a second one. A log that does not take the line (its
+//! socket stays full, its reader is gone) loses it: mail goes on.
 
 use policy::settings::{LogTo, Logging};
-use std::cell::RefCell;
+use rustix::io::Errno;
+use rustix::net::SendFlags;
+use std::cell::{Cell, RefCell};
 use std::io::Write;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 /// Octets of a line; what is longer is cut.
 const LINE_BYTES_MAX: usize = 2048;
+/// How long the reader of a full log gets, in milliseconds.
+const PATIENCE_MS: u32 = 20;
+/// How long one who did not use that is not waited for.
+const DEAF_MS: u64 = 1000;
 
 /// How grave a line is (RFC 3164, 4.1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +76,8 @@ pub struct Log {
     is_json: bool,
     pid: u32,
     line: RefCell<Vec<u8>>,
+    /// Until when a full log is not waited for.
+    deaf_until_ms: Cell<u64>,
 }
 
 #[derive(Debug)]
@@ -95,6 +104,7 @@ impl Log {
             is_json: settings.is_json,
             pid: std::process::id(),
             line: RefCell::new(Vec::new()),
+            deaf_until_ms: Cell::new(0),
         }
     }
 
@@ -155,10 +165,26 @@ impl Log {
                 About::NoQueue => line.extend_from_slice(b"NOQUEUE: "),
                 About::Session => {}
             }
-            wire::escape::printable(text, &mut line);
+            wire::escape::logged(text, &mut line);
         }
         line.truncate(LINE_BYTES_MAX);
         self.put(&mut line);
+    }
+
+    /// A burst fills the log's socket in no time: its reader gets a moment. One who does not use it is not waited for again
+    /// within the next second.
+    fn wait_and_send(&self, socket: &OwnedFd, line: &[u8]) {
+        let now_ms = sys::clock::monotonic_ms();
+        if now_ms < self.deaf_until_ms.get() {
+            return;
+        }
+        for _ in 0..PATIENCE_MS {
+            std::thread::sleep(Duration::from_millis(1));
+            if rustix::net::send(socket, line, SendFlags::NOSIGNAL) != Err(Errno::AGAIN) {
+                return;
+            }
+        }
+        self.deaf_until_ms.set(now_ms.saturating_add(DEAF_MS));
     }
 
     fn put(&self, line: &mut Vec<u8>) {
@@ -170,8 +196,10 @@ impl Log {
                 drop(stdout.write_all(line).and_then(|()| stdout.flush()));
             }
             Out::Socket(socket) => {
-                // A system log that is full or gone must not stop mail.
-                rustix::net::send(socket, line, rustix::net::SendFlags::NOSIGNAL).ok();
+                // A system log that is gone must not stop mail.
+                if rustix::net::send(socket, line, SendFlags::NOSIGNAL) == Err(Errno::AGAIN) {
+                    self.wait_and_send(socket, line);
+                }
             }
         }
     }
@@ -186,7 +214,7 @@ fn json(
     text: &[u8],
 ) {
     let mut plain = Vec::with_capacity(text.len());
-    wire::escape::printable(text, &mut plain);
+    wire::escape::logged(text, &mut plain);
     let quoted: String = String::from_utf8_lossy(&plain)
         .chars()
         .flat_map(|letter| match letter {

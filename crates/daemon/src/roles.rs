@@ -189,7 +189,7 @@ pub const TABLE: [Duty; 10] = [
         user: Some(7),
         sees: "the messages of one user, the output of his programs",
         network: "none",
-        files: "reads and executes; writes the mailboxes, /tmp and the home of that user",
+        files: "reads, executes and writes what that user may; writes nothing of the system's own trees",
         calls: &[Calls::FilesRead, Calls::FilesWrite, Calls::Threads, Calls::Spawn],
         forbidden: &[Deed::Socket],
         descriptors_max: 1024,

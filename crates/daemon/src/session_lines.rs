@@ -8,10 +8,21 @@ use policy::{Origin, Resolved, Settings};
 use smtp::server::{Entry, Event, FromLine, GivenUp, Marked, Refused, Session};
 use std::fmt::{Display, Write};
 use std::net::IpAddr;
-use wire::escape::text;
+
+/// What a peer said as letters, one an octet: the log escapes whatever is in a line, once.
+fn text(said: &[u8]) -> impl Display {
+    said.iter().map(|octet| char::from(*octet)).collect::<String>()
+}
+
+/// The octets of a line of such letters.
+fn octets(line: &str) -> Vec<u8> {
+    line.chars().map(|letter| u8::try_from(letter).unwrap_or(b'?')).collect()
+}
 
 /// Octets of a value that a line repeats.
 const VALUE_BYTES_MAX: usize = 300;
+/// Octets of a Message-Id that a line repeats.
+const MESSAGE_ID_BYTES_MAX: usize = 100;
 /// The weight of one recipient in `pri=` (sendmail's `RecipientFactor`).
 const RECIPIENT_FACTOR: u64 = 30_000;
 
@@ -23,19 +34,13 @@ pub fn write(log: &Log, settings: &Settings, session: &Session, events: &[Entry]
             let scene = Scene { origin: session.origin(), settings, daemon: session.daemon() };
             let about = match (id, event) {
                 (_, Event::Refused(refused)) if refused.is_about_session => About::Session,
+                (_, Event::Marked(marked)) if marked.is_about_session => About::Session,
+                (_, Event::Connected) => About::NoQueue,
                 (Some(id), _) => About::Message(*id),
                 (None, _) => About::Session,
             };
-            log.line_about(severity, about, scene.line(event).as_bytes());
+            log.line_about(severity, about, &octets(&scene.line(event)));
         }
-    }
-}
-
-/// Tells of a new client (level 10).
-pub fn connected(log: &Log, origin: &Origin) {
-    if log.wants(10) {
-        let line = format!("connect from {}", relay(origin));
-        log.line_about(Severity::Info, About::NoQueue, line.as_bytes());
     }
 }
 
@@ -49,6 +54,10 @@ pub fn discarded(log: &Log, id: wire::QueueId) {
 /// How grave an event is, and from which `LogLevel` on it is written.
 const fn weight(event: &Event) -> (Severity, u8) {
     match event {
+        Event::Connected => (Severity::Info, 10),
+        Event::Led(_) | Event::Undone(_) => (Severity::Info, 11),
+        Event::Cut => (Severity::Warning, 2),
+        Event::CutFrom(_) => (Severity::Notice, 2),
         Event::From(_) | Event::NoHello | Event::SpokeEarly { .. } => (Severity::Info, 5),
         Event::Refused(_) | Event::Marked(_) | Event::Noted(_) | Event::HeaderTooLarge { .. } => {
             (Severity::Notice, 4)
@@ -84,24 +93,14 @@ impl Scene<'_> {
             Event::From(from) => self.summary(from, &relay),
             Event::Refused(refused) => refused_line(refused, &relay),
             Event::Marked(marked) => marked_line(marked, &relay),
-            Event::Noted(said) => text(said).to_string(),
-            Event::Looked { verb, argument, is_rejected } => {
-                let end = if *is_rejected { " [rejected]" } else { "" };
-                format!("{relay}: {verb} {}{end}", text(argument))
-            }
-            Event::Probe { verb } => {
-                format!("\"{verb}\" command from {relay} ({})", self.address())
-            }
-            Event::Foreign { line } => {
-                format!("{relay}: probable open proxy: command={}\\r\\n", text(line))
-            }
-            Event::Attack { command, count } => {
-                format!("{relay}: possible SMTP attack: command={command}, count={count}")
-            }
-            Event::RecipientFlood { closes } => {
-                let deed = if *closes { "shutting down connection" } else { "throttling" };
-                format!("{relay}: Possible SMTP RCPT flood, {deed}.")
-            }
+            Event::Noted(said) | Event::Led(said) => text(said).to_string(),
+            Event::Connected => format!("connect from {relay}"),
+            Event::Undone(to) => format!("to={}, delay=00:00:00, pri=0, stat=RSET", text(cut(to))),
+            Event::Looked { .. }
+            | Event::Probe { .. }
+            | Event::Foreign { .. }
+            | Event::Attack { .. }
+            | Event::RecipientFlood { .. } => self.suspicion(event, &relay),
             Event::NoHello => {
                 let host = text(&self.settings.host_name);
                 format!("Authentication-Warning: {host}: {relay} didn't use HELO protocol")
@@ -129,10 +128,32 @@ impl Scene<'_> {
                 format!("message size ({bytes}) exceeds maximum ({most})")
             }
             Event::GivenUp(given_up) => given_up_line(given_up),
-            Event::Lost { .. } | Event::TimedOut { .. } | Event::Silent => self.gone(event, &relay),
+            Event::Lost { .. }
+            | Event::TimedOut { .. }
+            | Event::Cut
+            | Event::CutFrom(_)
+            | Event::Silent => self.gone(event, &relay),
             Event::Heard(line) => format!("<-- {}", text(line)),
             Event::Said(line) => format!("--- {}", text(line)),
             Event::OutOfStep => format!("{relay}: a bug: an answer that nobody asked for"),
+        }
+    }
+
+    /// What those do who look for something.
+    fn suspicion(&self, event: &Event, relay: &str) -> String {
+        if let Event::Looked { line, is_rejected } = event {
+            let end = if *is_rejected { " [rejected]" } else { "" };
+            format!("{relay}: {}{end}", text(line))
+        } else if let Event::Probe { verb } = event {
+            format!("\"{verb}\" command from {relay} ({})", self.address())
+        } else if let Event::Foreign { line } = event {
+            format!("{relay}: probable open proxy: command={}\r\n", text(line))
+        } else if let Event::Attack { command, count } = event {
+            format!("{relay}: possible SMTP attack: command={command}, count={count}")
+        } else {
+            let closes = matches!(event, Event::RecipientFlood { closes: true });
+            let deed = if closes { "shutting down connection" } else { "throttling" };
+            format!("{relay}: Possible SMTP RCPT flood, {deed}.")
         }
     }
 
@@ -141,6 +162,11 @@ impl Scene<'_> {
         let to = self.listener();
         if let Event::Lost { stage } = event {
             format!("lost input channel from {relay} to {to} after {stage}")
+        } else if *event == Event::Cut {
+            "collect: premature EOM: unexpected close".into()
+        } else if let Event::CutFrom(sender) = event {
+            let (name, sender) = (name(self.origin), text(sender));
+            format!("collect: relay={name}, from={sender}, info=unexpected close")
         } else if let Event::TimedOut { stage } = event {
             let name = name(self.origin);
             format!("timeout waiting for input from {name} during {stage}")
@@ -159,7 +185,7 @@ impl Scene<'_> {
         );
         // Writing into a string does not fail.
         if !from.message_id.is_empty() {
-            write!(line, ", msgid={}", text(&from.message_id)).ok();
+            write!(line, ", msgid={}", text(cut_to(&from.message_id, MESSAGE_ID_BYTES_MAX))).ok();
         }
         if let Some(body) = from.body {
             let body = match body {
@@ -225,7 +251,11 @@ fn given_up_line(given_up: &GivenUp) -> String {
 }
 
 fn cut(value: &[u8]) -> &[u8] {
-    value.get(..VALUE_BYTES_MAX).unwrap_or(value)
+    cut_to(value, VALUE_BYTES_MAX)
+}
+
+fn cut_to(value: &[u8], most: usize) -> &[u8] {
+    value.get(..most).unwrap_or(value)
 }
 
 /// The client's name, or its address in brackets.

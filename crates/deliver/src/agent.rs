@@ -67,24 +67,12 @@ impl Agent<'_> {
         if self.program.is_lmtp {
             return later(Status(4, 3, 5), b"LMTP with a program is not served");
         }
+        if *self.program.path == *FILE {
+            return self.run_file(now_s, job, host);
+        }
         let Some(arguments) = self.arguments(job, host) else {
             return never(Status(5, 1, 3), b"address cannot be given to a program");
         };
-        if *self.program.path == *FILE {
-            let path = arguments.get(1).map(Vec::as_slice).unwrap_or_default();
-            return match self.append(path, now_s, job) {
-                Ok(()) => delivered(),
-                Err(NotWritten::Unsafe) => {
-                    told_never("550", Status(5, 0, 0), "Can't create output", b"")
-                }
-                Err(NotWritten::Later(error)) => {
-                    let words = io::Error::from(error).to_string();
-                    let words = words.split(" (os error").next().unwrap_or_default();
-                    let path = path.escape_ascii();
-                    later(Status(4, 2, 0), format!("{path}: {words}").as_bytes())
-                }
-            };
-        }
         match self.carry_out(&arguments, now_s, job) {
             Ok(Ran::Ended(status, output)) => judged(status, &output),
             Ok(Ran::Late) => later(Status(4, 4, 7), b"program took too long and was ended"),
@@ -93,6 +81,24 @@ impl Agent<'_> {
                 let words = words.split(" (os error").next().unwrap_or_default();
                 let path = self.program.path.escape_ascii();
                 later(Status(4, 3, 5), format!("{path}: {words}").as_bytes())
+            }
+        }
+    }
+
+    /// `A=FILE path`: no program, but a file.
+    fn run_file(&self, now_s: u64, job: &Job<'_>, host: &[u8]) -> Outcome {
+        let template = self.program.arguments.get(1).map(|path| &**path).unwrap_or_default();
+        let path = self.expand(template, job, host);
+        match self.append(&path, now_s, job) {
+            Ok(()) => delivered(),
+            Err(NotWritten::Unsafe) => {
+                told_never("550", Status(5, 0, 0), "Can't create output", b"")
+            }
+            Err(NotWritten::Later(error)) => {
+                let words = io::Error::from(error).to_string();
+                let words = words.split(" (os error").next().unwrap_or_default();
+                let path = path.escape_ascii();
+                later(Status(4, 2, 0), format!("{path}: {words}").as_bytes())
             }
         }
     }

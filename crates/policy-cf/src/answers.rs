@@ -151,7 +151,7 @@ impl CfPolicy {
         if machine.status != exit::OK || machine.is_over {
             return Err(said);
         }
-        let (settings, ports) = tune::settings(&mut machine, given, &mut said)?;
+        let (settings, ports) = tune::settings(&mut machine, &mut *pool.lists(), given, &mut said)?;
         warn_of_maps(&mut machine, &mut said);
         let mut base = machine.config;
         moment::name_all(&mut base.macros);
@@ -193,7 +193,9 @@ impl Policy for CfPolicy {
     }
 
     fn route(&self, address: &[u8]) -> Result<Route, Refusal> {
-        self.with(|machine| local::route(machine, &judge::bracketed(address)))
+        self.with(|machine| {
+            local::route(machine, &mut *self.pool.lists(), &judge::bracketed(address))
+        })
     }
 
     fn expand(&self, address: &[u8], route: &Route) -> Expansion {

@@ -17,7 +17,7 @@ mod rights;
 mod trust;
 
 pub use rights::Blame;
-pub(crate) use rights::full_name;
+pub(crate) use rights::{find_user, full_name};
 pub use trust::judged;
 
 use crate::machine::Machine;

@@ -157,6 +157,18 @@ pub struct Spoken {
     pub words: Vec<u8>,
 }
 
+/// A step of an expansion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// In the words of `-v` (`info... aliased to alice, bob`).
+    Shown(Vec<u8>),
+    /// A name that others stand for (`alias info => alice, bob`).
+    Led(Vec<u8>),
+}
+
+/// Steps that are kept at most.
+const STEPS_MAX: usize = 500;
+
 /// A configuration at work.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact or a choice by itself")]
 pub struct Machine<'w> {
@@ -180,6 +192,8 @@ pub struct Machine<'w> {
     pub replies: Vec<Vec<u8>>,
     /// What was said, in order, while somebody wants it (the system's log, a reply).
     pub journal: Option<Vec<Spoken>>,
+    /// How an expansion went on, while somebody wants it (the system's log, VERB).
+    pub way: Option<Vec<Step>>,
     /// What is wrong is kept in the journal and not shown (option ErrorMode).
     pub holds_errors: bool,
     /// Events, while somebody wants them.
@@ -214,6 +228,7 @@ impl<'w> Machine<'w> {
             status: exit::OK,
             replies: Vec::new(),
             journal: None,
+            way: None,
             holds_errors: false,
             events: None,
             event_octets: 0,
@@ -303,6 +318,14 @@ impl<'w> Machine<'w> {
         self.set_status(if trouble.is_some() { exit::OSERR } else { exit::SOFTWARE });
     }
 
+    /// The enhanced status code of what was said last, unless its words had one.
+    pub(crate) fn say_status(&mut self, code: &[u8]) {
+        let last = self.journal.as_mut().and_then(|journal| journal.last_mut());
+        if let Some(last) = last.filter(|last| last.enhanced.is_none()) {
+            last.enhanced = Some(code.to_vec());
+        }
+    }
+
     /// Shows what a map said meanwhile, with the address it was about.
     pub(crate) fn pass_on(&mut self, said: &[u8]) {
         for line in said.split(|octet| *octet == b'\n').filter(|line| !line.is_empty()) {
@@ -313,7 +336,20 @@ impl<'w> Machine<'w> {
     /// Shows how work goes on (`aliased to …`), with place and address, if that is wanted.
     pub(crate) fn progress(&mut self, text: &[u8]) {
         let line = self.line(text, true);
-        self.say(&[&line]);
+        if self.way.is_some() {
+            self.step(Step::Shown(line));
+        } else {
+            self.say(&[&line]);
+        }
+    }
+
+    /// Keeps a step, if somebody wants steps.
+    pub(crate) fn step(&mut self, step: Step) {
+        if let Some(steps) = &mut self.way
+            && steps.len() < STEPS_MAX
+        {
+            steps.push(step);
+        }
     }
 
     fn message(&mut self, reply: &[u8], is_system: bool) {

@@ -309,6 +309,10 @@ impl Machine<'_> {
             && plain.get(3) == Some(&b' ');
         let reply = if has_code { plain } else { [b"553 5.3.0 ", plain.as_slice()].concat() };
         self.user_error(&reply);
+        if let Some(code) = host.as_deref().filter(|code| enhanced_length(code) == Some(code.len()))
+        {
+            self.say_status(code);
+        }
         Resolved { host, user: text.to_vec(), refusal: Some(reply), ..refused }
     }
 

@@ -23,7 +23,7 @@ pub use route::{
     Recipient, RefusedMember, Route, Transport,
 };
 pub use settings::Settings;
-pub use verdict::{Acceptance, Refusal, Verdict};
+pub use verdict::{Acceptance, Note, Refusal, Verdict};
 
 /// What the owner of a mail server decides. Implemented once a configuration language.
 ///

@@ -53,6 +53,26 @@ pub struct Acceptance {
     pub pause_ms: u32,
     /// Macros to carry on in this session.
     pub macros: Macros,
+    /// What was met on the way, for the log.
+    pub notes: Vec<Note>,
+}
+
+/// What was met on the way to an answer. It changes nothing; the log tells of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Note {
+    /// A step of an expansion, in the words that VERB shows (code 050).
+    Step(Box<[u8]>),
+    /// A name that others stand for: `alias NAME => LIST`, `forward NAME => LIST`.
+    Led(Box<[u8]>),
+    /// Where a recipient leads, as the log names it.
+    Leaf(Box<[u8]>),
+    /// A rule set said discard or quarantine, and the answer came from elsewhere.
+    Marked {
+        /// The rule set.
+        by: Box<[u8]>,
+        /// Why the message is kept back; `None`: it is thrown away.
+        quarantine: Option<Box<[u8]>>,
+    },
 }
 
 /// A no, as the client will read it and as the log will tell it.
@@ -72,6 +92,8 @@ pub struct Refusal {
     pub subject: Option<Box<[u8]>>,
     /// Macros to carry on in this session all the same.
     pub macros: Macros,
+    /// What was met on the way, for the log.
+    pub notes: Vec<Note>,
 }
 
 impl Refusal {
@@ -86,6 +108,7 @@ impl Refusal {
             closes: code == 421,
             subject: None,
             macros: Macros::new(),
+            notes: Vec::new(),
         }
     }
 

@@ -119,6 +119,8 @@ pub struct Session {
     /// Why this client gets nothing here.
     denied: Option<Box<Refusal>>,
     counts: Counts,
+    /// VERB was said: steps of expansions are shown.
+    is_verbose: bool,
     is_stopping: bool,
 }
 
@@ -170,6 +172,7 @@ impl Session {
             named: None,
             denied: None,
             counts: Counts::default(),
+            is_verbose: false,
             is_stopping: false,
         }
     }
@@ -181,6 +184,7 @@ impl Session {
         if begins {
             self.id = Some(moment.fresh_id);
         }
+        let id = self.id;
         let mut octets = 0;
         match input {
             Input::Bytes(bytes) => octets = self.bytes(bytes, moment, out),
@@ -196,7 +200,7 @@ impl Session {
             Input::Shutdown => self.shutdown(out),
         }
         self.pause(out);
-        self.report(out);
+        self.report(id, out);
         Taken { octets, id: begins }
     }
 
@@ -253,6 +257,7 @@ impl Session {
         if self.terms.settings.manners.questions.has(Questions::CONNECT) {
             self.ask(Ask::Connect, Asked::Connect, out);
         } else {
+            self.tell(Event::Connected, out);
             self.greet(&[], out);
         }
     }
@@ -333,15 +338,16 @@ impl Session {
             Ok(Command::Data) => self.data(moment, out),
             Ok(Command::Bdat(chunk)) if self.offers_chunks() => self.bdat(chunk, moment, out),
             Ok(Command::Rset) => {
+                self.tell_leaves(out);
                 self.reset(out);
                 out.say((250, (2, 0, 0)), format_args!("Reset state"));
             }
             Ok(Command::Noop) => self.other("NOOP", line, out),
             Ok(Command::Help(topic)) => self.help(topic, line, out),
             Ok(Command::Quit) => self.quit(out),
-            Ok(Command::Vrfy(argument)) => self.vrfy(argument, out),
-            Ok(Command::Expn(argument)) => self.expn(argument, out),
-            Ok(Command::Etrn(argument)) => self.etrn(argument, out),
+            Ok(Command::Vrfy(argument)) => self.vrfy(argument, line, out),
+            Ok(Command::Expn(argument)) => self.expn(argument, line, out),
+            Ok(Command::Etrn(argument)) => self.etrn(argument, line, out),
             Ok(Command::Verb) => self.verbose(line, out),
             Ok(Command::StartTls) if self.modifiers().has(Modifiers::NO_STARTTLS) => {
                 self.refuse_command((503, (5, 5, 0)), "TLS not available", out);
@@ -370,7 +376,7 @@ impl Session {
             Verb::Lhlo | Verb::Other => return self.unknown(line, out),
             Verb::Bdat if !self.offers_chunks() => return self.unknown(line, out),
             Verb::Vrfy | Verb::Expn | Verb::Etrn => {
-                if self.lookup_fault(verb, line, &fault, out) {
+                if self.lookup_fault(verb, line, out) {
                     return;
                 }
             }

@@ -15,6 +15,21 @@ pub fn printable(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// Appends `text` as a line of the log has it: as [`printable`], line ends and tabs as `\r`, `\n`, `\t`, and a
+/// backslash is two, so that an escape is never mistaken for what it stands for.
+pub fn logged(text: &[u8], out: &mut Vec<u8>) {
+    out.reserve(text.len());
+    for &octet in text {
+        match octet {
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            octet => put(octet, |shown| out.push(shown)),
+        }
+    }
+}
+
 /// Appends at most `max` octets of the escaped `text`; an escape is never cut in two.
 pub fn printable_within(text: &[u8], max: usize, out: &mut Vec<u8>) {
     let end = out.len().saturating_add(max);
@@ -76,6 +91,13 @@ mod tests {
     #[test]
     fn a_line_cannot_be_ended_from_inside() {
         assert_eq!(text(b"a\r\nb\x8a\0~").to_string(), "a\\015\\012b\\212\\000~");
+    }
+
+    #[test]
+    fn in_a_log_an_escape_differs_from_its_own_letters() {
+        let mut out = Vec::new();
+        logged(b"\\015\r", &mut out);
+        assert_eq!(out, b"\\\\015\\r");
     }
 
     #[test]

@@ -98,8 +98,9 @@ impl<'a> Path<'a> {
             _ => address.iter().position(|&octet| octet == b'@').unwrap_or(address.len()),
         };
         let (local, rest) = address.split_at_checked(end).ok_or(PathFault::Quotes)?;
-        let is_word = matches!(local, [b'"', ..]) || local.iter().copied().all(is_local_octet);
-        if local.is_empty() || !is_word {
+        let word = quirk_backslash_before(local);
+        let is_word = matches!(local, [b'"', ..]) || word.iter().copied().all(is_local_octet);
+        if word.is_empty() || !is_word {
             return Err(PathFault::Local);
         }
         let host = match rest {
@@ -126,6 +127,11 @@ impl<'a> Path<'a> {
 /// `MAIL FROM: <a@b>`: a space where the grammar has none. Sent by many.
 fn quirk_space_before(text: &[u8]) -> &[u8] {
     text.trim_ascii_start()
+}
+
+/// `RCPT TO:<\user>`: the user himself, and no alias of that name. Users of this machine write it, and sendmail takes it.
+fn quirk_backslash_before(local: &[u8]) -> &[u8] {
+    local.strip_prefix(b"\\").unwrap_or(local)
 }
 
 /// `MAIL FROM:a@b`: no brackets. sendmail has always taken it.
@@ -247,6 +253,7 @@ mod tests {
             ("<a..b.@b.test>", "a..b.@b.test"),
             ("<a@[192.0.2.1]>", "a@[192.0.2.1]"),
             ("<u%c@b.test>", "u%c@b.test"),
+            ("<\\erin>", "\\erin"),
             ("<ä@bücher.test>", "ä@bücher.test"),
         ] {
             assert_eq!(address(text), Ok(expected.as_bytes()), "{text}");
@@ -280,6 +287,8 @@ mod tests {
             ("<a\u{7f}@b>", PathFault::Character),
             ("<(c)a@b>", PathFault::Local),
             ("<:include:/etc/passwd>", PathFault::Local),
+            ("<\\\\a>", PathFault::Local),
+            ("<\\>", PathFault::Local),
         ] {
             assert_eq!(address(text), Err(fault), "{text}");
         }

@@ -38,6 +38,9 @@ use std::time::Duration;
 /// How long the end may wait for what is out.
 const FAREWELL_MS: u64 = 9_000;
 
+/// Octets of a segment that is made on an errand.
+const ERRAND_SEGMENT_BYTES: u64 = 1024 * 1024;
+
 /// How long an errand waits for whoever has the spool, and how often it looks.
 const LOCK_MS: u64 = 3_000;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
@@ -108,10 +111,14 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
     let _offset_s = crate::date::offset_s();
     let weaker = cage::enter_with(&inheritance, &[folder.as_fd()])?;
     inheritance.ready(&weaker)?;
-    let options = spool::Options {
+    let mut options = spool::Options {
         free_bytes_min: inheritance.settings.limits.free_bytes_min,
         ..spool::Options::default()
     };
+    if inheritance.errand.is_some() {
+        // A few messages: the disk of a host that only sends is not to be filled with room for thousands.
+        options.segment_bytes = ERRAND_SEGMENT_BYTES;
+    }
     let errand = inheritance.errand;
     let drops = DropFolder::open(&folder).ok().filter(|_| errand != Some(Errand::Keep));
     let (spool, recovered) = match open(&folder, options, errand) {

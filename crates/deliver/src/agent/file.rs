@@ -91,7 +91,7 @@ fn lock(file: &impl std::os::fd::AsFd) -> Result<(), NotWritten> {
         match rustix::fs::fcntl_lock(file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(()),
             Err(Errno::AGAIN | Errno::ACCESS) if Instant::now() < until => {
-                std::thread::sleep(PAUSE)
+                std::thread::sleep(PAUSE);
             }
             Err(error) => return Err(NotWritten::Later(error)),
         }

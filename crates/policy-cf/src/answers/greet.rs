@@ -43,8 +43,9 @@ pub(super) fn pause_ms(machine: &mut Machine<'_>) -> u32 {
 
 /// The text of the option, references to macros translated.
 fn template(machine: &mut Machine<'_>) -> Vec<u8> {
-    let Some(text) = machine.config.options.values.get("SmtpGreetingMessage") else {
-        return DEFAULT.to_vec();
-    };
-    text.clone()
+    if let Some(text) = machine.config.options.values.get("SmtpGreetingMessage") {
+        return text.clone();
+    }
+    // Configurations of old have it in a macro.
+    machine.config.macros.value(b'e').map_or_else(|| DEFAULT.to_vec(), <[u8]>::to_vec)
 }

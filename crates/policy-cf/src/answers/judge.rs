@@ -8,11 +8,16 @@ use crate::machine::Machine;
 use crate::resolve::Side;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use policy::{Acceptance, Ask, Facts, Macros, Origin, Parameters, Question, Refusal, Verdict};
+use policy::{
+    Acceptance, Ask, Facts, Macros, Note, Origin, Parameters, Question, Refusal, Route, Verdict,
+};
 
 /// Macros that one answer carries back at most, and octets of one of them.
 const CARRIED_MAX: usize = 32;
 const CARRIED_OCTETS_MAX: usize = 1024;
+
+/// What a client reads whose recipient is not tried at once.
+const WILL_QUEUE: &[u8] = b"Recipient ok (will queue)";
 
 /// `<ADDRESS>`: as rule sets are told an address of the envelope.
 pub(super) fn bracketed(address: &[u8]) -> Vec<u8> {
@@ -25,6 +30,7 @@ pub(super) fn judge(policy: &CfPolicy, machine: &mut Machine<'_>, question: &Que
     let port = policy.ports.get(usize::from(facts.daemon));
     moment::set(machine, facts, port);
     machine.config.macros.mark();
+    machine.is_deferring = delivery_mode(machine) == b'd';
     match &question.ask {
         Ask::Connect => connect(machine, facts, port),
         Ask::Hello { name } => {
@@ -40,7 +46,7 @@ pub(super) fn judge(policy: &CfPolicy, machine: &mut Machine<'_>, question: &Que
             }
             sender(machine, address, parameters)
         }
-        Ask::Recipient { address } => recipient(machine, address),
+        Ask::Recipient { address } => recipient(policy, machine, address),
         Ask::Data => {
             let count = decimal(facts.recipients);
             simple(machine, b"check_data", &count, None, b"")
@@ -127,6 +133,12 @@ fn connect(machine: &mut Machine<'_>, facts: &Facts, port: Option<&Port>) -> Ver
         }
     }
     known.extend(carried(machine));
+    if matches!(facts.origin, Origin::User { .. }) {
+        // Nobody is connected: what a greeting says of the client is there, and empty.
+        for name in [&b"client_name"[..], b"client_addr", b"client_resolve"] {
+            machine.config.macros.set_named(name, b"");
+        }
+    }
     let pause_ms = greet::pause_ms(machine);
     let lines = greet::lines(machine);
     Verdict::Accept(Acceptance { lines, macros: known, pause_ms, ..Acceptance::default() })
@@ -148,9 +160,10 @@ fn sender(machine: &mut Machine<'_>, address: &[u8], parameters: &Parameters) ->
         let reply = resolved.as_ref().and_then(|resolved| resolved.refusal.clone());
         let is_refused = resolved.as_ref().is_none_or(|resolved| resolved.mailer.is_none());
         if is_refused {
+            let host = resolved.as_ref().and_then(|resolved| resolved.host.as_deref());
             let reply = reply.or_else(|| machine.replies.pop());
             let reply = reply.unwrap_or_else(|| b"553 5.1.7 Invalid sender address".to_vec());
-            return Verdict::Refuse(refusal(&reply, None, &shown, b""));
+            return Verdict::Refuse(refusal(&reply, host, &shown, b""));
         }
         resolved
     };
@@ -173,7 +186,7 @@ fn sender(machine: &mut Machine<'_>, address: &[u8], parameters: &Parameters) ->
 }
 
 /// RCPT: rule sets 3 and 0, check_rcpt, and whether there is such a user.
-fn recipient(machine: &mut Machine<'_>, address: &[u8]) -> Verdict {
+fn recipient(policy: &CfPolicy, machine: &mut Machine<'_>, address: &[u8]) -> Verdict {
     let shown = bracketed(&clean(address));
     let resolved = match local::resolve(machine, &shown) {
         Ok(resolved) => resolved,
@@ -185,17 +198,51 @@ fn recipient(machine: &mut Machine<'_>, address: &[u8]) -> Verdict {
     macros.set_named(b"rcpt_addr", &clean(&resolved.user));
     macros.set_named(b"addr_type", b"e r");
     macros.mark();
-    let outcome = check::run(machine, b"check_rcpt", &shown, None, &shown);
-    if let Some(verdict) = outcome.verdict(b"check_rcpt") {
-        return verdict;
-    }
+    let marked = match check::run(machine, b"check_rcpt", &shown, None, &shown) {
+        Outcome::Refuse(refusal) => return Verdict::Refuse(refusal),
+        // Thrown away is thrown away: whether there is such a user does not matter.
+        outcome @ Outcome::Discard => {
+            return outcome.verdict(b"check_rcpt").unwrap_or_else(|| yes(machine));
+        }
+        outcome @ (Outcome::Accept | Outcome::Quarantine(_)) => marked(outcome, b"check_rcpt"),
+    };
     let macros = carried(machine);
-    match local::place(machine, &shown, resolved) {
+    let is_deferred = resolved.is_deferred;
+    let mut verdict = match local::place(machine, &mut *policy.pool.lists(), &shown, resolved) {
         Ok(route) => {
-            Verdict::Accept(Acceptance { route: Some(route), macros, ..Acceptance::default() })
+            let is_local = has_flag(machine, &route, b'A') || has_flag(machine, &route, b'w');
+            let (counted, notes) = if is_local && delivers_at_once(machine) {
+                look::stand_behind(machine, &mut *policy.pool.lists(), &shown)
+            } else {
+                (1, Vec::new())
+            };
+            let lines = if is_deferred { [WILL_QUEUE.into()].into() } else { Vec::new() };
+            let route = Some(route);
+            let acceptance =
+                Acceptance { route, macros, counted, notes, lines, ..Acceptance::default() };
+            Verdict::Accept(acceptance)
         }
         Err(refusal) => Verdict::Refuse(refusal),
-    }
+    };
+    note(&mut verdict, marked);
+    verdict
+}
+
+/// Whether the mailer of a route has a flag.
+fn has_flag(machine: &Machine<'_>, route: &Route, flag: u8) -> bool {
+    let mailer = machine.config.mailers.get(usize::from(route.mailer.0));
+    mailer.is_some_and(|mailer| mailer.flags.has(flag))
+}
+
+/// The first letter of DeliveryMode: `i`, `b`, `q`, `d`.
+fn delivery_mode(machine: &Machine<'_>) -> u8 {
+    let value = machine.config.options.values.get("DeliveryMode");
+    value.and_then(|value| value.first()).map_or(b'b', u8::to_ascii_lowercase)
+}
+
+/// Whether mail is delivered before its client hears of it: then aliases are followed at once, too.
+fn delivers_at_once(machine: &Machine<'_>) -> bool {
+    delivery_mode(machine) == b'i'
 }
 
 /// VRFY and EXPN: the rule set, then where the address leads.
@@ -206,10 +253,13 @@ fn asked_about(
     argument: &[u8],
     answers: bool,
 ) -> Verdict {
-    // A discard means nothing here: sendmail goes on, too.
-    if let Outcome::Refuse(refusal) = check::run(machine, set, argument, None, argument) {
-        return Verdict::Refuse(refusal);
-    }
+    // A discard means nothing here but a line in the log.
+    let marked = match check::run(machine, set, argument, None, b"") {
+        Outcome::Refuse(refusal) => return Verdict::Refuse(refusal),
+        outcome @ (Outcome::Accept | Outcome::Discard | Outcome::Quarantine(_)) => {
+            marked(outcome, set)
+        }
+    };
     if !answers {
         let is_expansion = set == b"check_expn";
         let (code, status, text): (u16, _, &[u8]) = if is_expansion {
@@ -219,5 +269,27 @@ fn asked_about(
         };
         return Verdict::Refuse(Refusal::new(code, status, text, b"privacy"));
     }
-    look::look(machine, &mut *policy.pool.lists(), argument, set == b"check_vrfy")
+    let mut verdict =
+        look::look(machine, &mut *policy.pool.lists(), argument, set == b"check_vrfy");
+    note(&mut verdict, marked);
+    verdict
+}
+
+/// What a rule set wants of the message beside the answer.
+fn marked(outcome: Outcome, set: &[u8]) -> Option<Note> {
+    let quarantine = match outcome {
+        Outcome::Discard => None,
+        Outcome::Quarantine(reason) => Some(reason.into()),
+        Outcome::Accept | Outcome::Refuse(_) => return None,
+    };
+    Some(Note::Marked { by: set.into(), quarantine })
+}
+
+/// Adds a note to an answer.
+fn note(verdict: &mut Verdict, note: Option<Note>) {
+    match verdict {
+        Verdict::Accept(acceptance) => acceptance.notes.extend(note),
+        Verdict::Refuse(refusal) => refusal.notes.extend(note),
+        Verdict::Discard { .. } | Verdict::Quarantine { .. } => {}
+    }
 }

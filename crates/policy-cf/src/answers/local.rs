@@ -1,6 +1,7 @@
 //! Where a recipient goes: rule sets 3 and 0, then aliases, rule set 5 and the users of this system (sendmail's recipient()).
 
 use super::check::refusal;
+use crate::expand::{Outside, find_user};
 use crate::machine::{Machine, ScanTable, exit, strip_quotes};
 use crate::resolve::{Resolved, Side, set};
 use crate::token::meta;
@@ -29,14 +30,19 @@ pub(super) fn resolve(machine: &mut Machine<'_>, shown: &[u8]) -> Result<Resolve
 }
 
 /// The route of an address that no check has seen.
-pub(super) fn route(machine: &mut Machine<'_>, shown: &[u8]) -> Result<Route, Refusal> {
+pub(super) fn route(
+    machine: &mut Machine<'_>,
+    lists: &mut dyn Outside,
+    shown: &[u8],
+) -> Result<Route, Refusal> {
     let resolved = resolve(machine, shown)?;
-    place(machine, shown, resolved)
+    place(machine, lists, shown, resolved)
 }
 
 /// The route of an address that rule set 0 resolved.
 pub(super) fn place(
     machine: &mut Machine<'_>,
+    lists: &mut dyn Outside,
     shown: &[u8],
     mut resolved: Resolved,
 ) -> Result<Route, Refusal> {
@@ -56,7 +62,9 @@ pub(super) fn place(
         if let Some(reply) = directly {
             return Err(no(reply));
         }
-        if flags.has(b'A') && has_alias(machine, &resolved, &no)? {
+        // `\user` is the user himself.
+        let is_quoted = resolved.user.contains(&b'\\');
+        if flags.has(b'A') && !is_quoted && has_alias(machine, &resolved, &no)? {
             return Ok(carried_by(number, &resolved, true));
         }
         if flags.has(b'5')
@@ -69,13 +77,20 @@ pub(super) fn place(
         }
         if flags.has(b'w') {
             let user = strip_quotes(&resolved.user);
-            if machine.world.user(&user).is_none() {
+            let Some((found, is_near)) = find_user(machine, lists, &user) else {
                 return Err(no(b"550 5.1.1 User unknown"));
+            };
+            if is_near {
+                // Found by another name than the one written: that one may be an alias.
+                resolved.user = found.name;
+                continue;
+            }
+            if is_quoted {
+                resolved.user = user;
             }
         }
         // A user may have a `.forward`: who stands behind him is seen when it is read.
         let forwards = name == b"local" && flags.has(b'w') && has_forward_path(machine);
-        let is_quoted = resolved.user.contains(&b'\\');
         return Ok(carried_by(number, &resolved, forwards && !is_quoted));
     }
     Err(no(b"554 5.4.6 aliasing/forwarding loop broken"))

@@ -86,7 +86,8 @@ fn quirks(machine: &Machine<'_>) -> Quirks {
         .and(Quirks::ADDRESSES_JUDGED)
         .and(Quirks::LOOSE_COMMANDS)
         .and(Quirks::BARE_ENDS_CLOSE)
-        .and(Quirks::DOUBLING_PAUSES);
+        .and(Quirks::DOUBLING_PAUSES)
+        .and(Quirks::SILENT_TIMEOUTS);
     if machine.config.options.truth("AllowBogusHELO") {
         quirks.and(Quirks::BOGUS_HELLO)
     } else {

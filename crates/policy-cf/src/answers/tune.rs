@@ -4,6 +4,7 @@
 
 use super::ports::{self, Port};
 use super::{Given, carry, greet, manners};
+use crate::expand::Outside;
 use crate::machine::Machine;
 use crate::options::Options;
 use crate::read::values::number;
@@ -26,6 +27,11 @@ const BLOCK_BYTES: u64 = 4096;
 const RECIPIENTS_MAX: u32 = 1000;
 /// Sessions at most, whatever MaxDaemonChildren says.
 const SESSIONS_MAX: u32 = 1_000_000;
+/// The first user who is a person, and the one who is nobody (login.defs(5)).
+const FIRST_USER: u32 = 1000;
+const NOBODY: u32 = 65_534;
+/// Folders of homes that are read for EXPN.
+const FORWARD_FOLDERS_MAX: usize = 64;
 /// The longest name of a character set, in octets.
 const CHARSET_BYTES_MAX: usize = 100;
 /// The longest time that is waited for anything.
@@ -34,6 +40,7 @@ const WAIT_S_MAX: u32 = 86_400 * 30;
 /// The settings, and the listeners with what rules want to know of them. Warnings go to `said`.
 pub(super) fn settings(
     machine: &mut Machine<'_>,
+    lists: &mut dyn Outside,
     given: &Given,
     said: &mut Vec<u8>,
 ) -> Result<(Settings, Vec<Port>), Vec<u8>> {
@@ -46,6 +53,11 @@ pub(super) fn settings(
     let privacy = privacy(machine);
     let has = |word: &[u8]| privacy.iter().any(|flag| flag == word);
     let is_away = has(b"goaway");
+    let answers_expn = !(is_away || has(b"noexpn"));
+    let mut paths = paths(machine, given);
+    if answers_expn {
+        paths.read.extend(forward_folders(machine, lists));
+    }
     let settings = Settings {
         host_name: host_name.into(),
         greeting: greeting(machine),
@@ -53,7 +65,7 @@ pub(super) fn settings(
         mailers: carry::mailers(machine),
         offers_dsn: !has(b"noreceipts"),
         answers_vrfy: !(is_away || has(b"novrfy")),
-        answers_expn: !(is_away || has(b"noexpn")),
+        answers_expn,
         dresses_mail: true,
         manners: manners::manners(machine, &privacy),
         eight_bit: eight_bit(machine),
@@ -61,7 +73,7 @@ pub(super) fn settings(
         timeouts: timeouts(machine),
         delivery_mode: delivery_mode(machine),
         retry: retry(machine),
-        paths: paths(machine, given),
+        paths,
         logging: Logging {
             to: if given.is_root { LogTo::Syslog } else { LogTo::Stdout },
             level: u8::try_from(value(machine, "LogLevel").map_or(9, number)).unwrap_or(u8::MAX),
@@ -283,4 +295,30 @@ fn read(machine: &Machine<'_>) -> Vec<Box<[u8]>> {
     paths.sort();
     paths.dedup();
     paths.into_iter().map(Vec::into_boxed_slice).collect()
+}
+
+/// Folders that `.forward` files are read from, where EXPN follows them: the folders of users' homes, and those that
+/// ForwardPath names itself. Only what everybody may read there can be read.
+fn forward_folders(machine: &Machine<'_>, lists: &mut dyn Outside) -> Vec<Box<[u8]>> {
+    let option = value(machine, "ForwardPath").unwrap_or(b"\x81z/.forward").to_vec();
+    let mut folders: Vec<Vec<u8>> = Vec::new();
+    for path in option.split(|octet| *octet == b':') {
+        if path.starts_with(b"\x81z") {
+            let _nobody = lists.find_user(&mut |user| {
+                let folder = folder_of(&user.home);
+                if (FIRST_USER..NOBODY).contains(&user.uid) && !folder.is_empty() {
+                    folders.push(folder.to_vec());
+                }
+                false
+            });
+        } else {
+            let fixed = path.split(|octet| *octet == b'\x81').next().unwrap_or_default();
+            folders.push(folder_of(fixed).to_vec());
+        }
+        folders.sort();
+        folders.dedup();
+        folders.truncate(FORWARD_FOLDERS_MAX);
+    }
+    folders.retain(|folder| folder.starts_with(b"/"));
+    folders.into_iter().map(Vec::into_boxed_slice).collect()
 }

@@ -1,7 +1,8 @@
 //! Lists in files: `:include:` and `.forward`.
 
+use super::recipient::SHOWN_OCTETS_MAX;
 use super::{Expander, Ids, List, ListFault, ListFaultKind, ListWanted, State, Writers};
-use crate::machine::exit;
+use crate::machine::{exit, shorten};
 use crate::read::chars::trim_end;
 
 impl Expander<'_, '_> {
@@ -145,6 +146,9 @@ impl Expander<'_, '_> {
             self.machine.place = Some((path.to_vec(), number));
             self.machine.about.clear();
             self.progress(&[verb, line]);
+            if is_forward {
+                self.led(index, b"forward ", &shorten(line, SHOWN_OCTETS_MAX));
+            }
             let more = self.send_to_list(line, Some(index), depth.saturating_add(1));
             count = count.saturating_add(more);
             if is_forward && limit > 0 && count >= limit {

@@ -69,7 +69,11 @@ impl Expander<'_, '_> {
     fn parse_first(&mut self, text: &[u8], delimiter: u8) -> First {
         let said = self.machine.replies.len();
         let first = self.parse_quietly(text, delimiter);
-        if self.machine.replies.len() > said {
+        // What a map says beside is no error of the address (a name server that does not answer).
+        let is_error = |reply: &Vec<u8>| {
+            !self.how.stops_at_error || reply.first().is_some_and(u8::is_ascii_digit)
+        };
+        if self.machine.replies.iter().skip(said).any(is_error) {
             self.out.errors = self.out.errors.saturating_add(1);
         }
         self.machine.replies.clear();

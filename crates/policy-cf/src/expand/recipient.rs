@@ -1,14 +1,14 @@
 //! One name: is it allowed, was it there before, is it an alias, who has it (sendmail's recipient).
 
 use super::{DEPTH_MAX, Expander, Ids, State};
-use crate::machine::{ScanTable, exit, shorten, strip_quotes};
+use crate::machine::{ScanTable, Step, exit, shorten, strip_quotes};
 use crate::resolve::{Side, set};
 use crate::token::meta;
 use crate::world::UserEntry;
 use alloc::vec::Vec;
 
 /// How much of a list is shown.
-const SHOWN_OCTETS_MAX: usize = 203;
+pub(super) const SHOWN_OCTETS_MAX: usize = 203;
 /// The longest `owner-NAME`.
 const OWNER_OCTETS_MAX: usize = 256;
 /// How often a name may be found as another one.
@@ -159,7 +159,9 @@ impl Expander<'_, '_> {
             self.set_state(index, State::Verified);
             return;
         }
-        self.progress(&[b"aliased to ", &shorten(&list, SHOWN_OCTETS_MAX)]);
+        let shown = shorten(&list, SHOWN_OCTETS_MAX);
+        self.progress(&[b"aliased to ", &shown]);
+        self.led(index, b"alias ", &shown);
         let ids = Ids { uid: self.settings.default_ids.uid, gid: 0 };
         self.change(index, |member| {
             member.marks.is_self = false;
@@ -173,6 +175,13 @@ impl Expander<'_, '_> {
             self.set_state(index, State::Deliverable);
         }
         self.owner(index, &user, &host);
+    }
+
+    /// Notes that others stand for a name.
+    pub(super) fn led(&mut self, index: usize, kind: &[u8], to: &[u8]) {
+        let Some(member) = self.out.members.get(index) else { return };
+        let name = shorten(&member.address, SHOWN_OCTETS_MAX);
+        self.machine.step(Step::Led([kind, &name, b" => ", to].concat()));
     }
 
     /// `owner-NAME` gets the errors of a list.

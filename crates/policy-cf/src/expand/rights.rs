@@ -1,6 +1,6 @@
 //! What the configuration says of expansion, and who counts as a real user.
 
-use super::{Expander, Ids};
+use super::{Expander, Ids, Outside};
 use crate::machine::Machine;
 use crate::world::UserEntry;
 use alloc::vec::Vec;
@@ -41,7 +41,6 @@ impl Blame {
 pub(super) struct Settings {
     pub(super) depth_max: u32,
     pub(super) has_old_lists: bool,
-    pub(super) matches_full_names: bool,
     pub(super) forward_path: Vec<u8>,
     pub(super) forward_entries_max: usize,
     pub(super) default_ids: Ids,
@@ -65,7 +64,6 @@ impl Settings {
         let mut settings = Self {
             depth_max: depth.unwrap_or(DEPTH_DEFAULT),
             has_old_lists: options.truth("OldStyleHeaders"),
-            matches_full_names: options.truth("MatchGECOS"),
             forward_path: text("ForwardPath").unwrap_or(b"\x81z/.forward").to_vec(),
             forward_entries_max: entries.unwrap_or(0),
             default_ids: Ids { uid: NOBODY, gid: NOBODY },
@@ -122,37 +120,50 @@ impl Expander<'_, '_> {
         }
     }
 
-    /// A user by login name, else in lower case, else by full name (option MatchGECOS). `true`: not by the name as given.
+    /// A user, as [`find_user`] finds it. `true`: not by the name as given.
     pub(super) fn find_user(&mut self, name: &[u8]) -> Option<(UserEntry, bool)> {
-        if name.is_empty() {
-            return None;
+        let (user, is_near) = find_user(self.machine, self.outside, name)?;
+        let is_by_full_name = !user.name.eq_ignore_ascii_case(name);
+        if is_by_full_name {
+            self.progress(&[b"sending to ", &full_name(&user), b" <", &user.name, b">"]);
         }
-        if let Some(user) = self.machine.world.user(name) {
-            return Some((user, false));
-        }
-        let lower = name.to_ascii_lowercase();
-        if lower != name
-            && let Some(user) = self.machine.world.user(&lower)
-        {
-            return Some((user, true));
-        }
-        if !self.settings.matches_full_names {
-            return None;
-        }
-        let blank = self.machine.blank() & 0x7f;
-        let is_blank = |octet: &u8| *octet == blank || *octet == b'_';
-        let spaced: Vec<u8> =
-            lower.iter().map(|octet| if is_blank(octet) { b' ' } else { *octet }).collect();
-        let user = self.outside.find_user(&mut |user| {
-            if user.name.eq_ignore_ascii_case(&spaced) {
-                return true;
-            }
-            let full = full_name(user);
-            full.contains(&b' ') && full.eq_ignore_ascii_case(&spaced)
-        })?;
-        self.progress(&[b"sending to ", &full_name(&user), b" <", &user.name, b">"]);
-        Some((user, true))
+        Some((user, is_near))
     }
+}
+
+/// A user by login name, else in lower case, else by full name (option MatchGECOS). `true`: not by the name as given.
+pub(crate) fn find_user(
+    machine: &mut Machine<'_>,
+    outside: &mut dyn Outside,
+    name: &[u8],
+) -> Option<(UserEntry, bool)> {
+    if name.is_empty() {
+        return None;
+    }
+    if let Some(user) = machine.world.user(name) {
+        return Some((user, false));
+    }
+    let lower = name.to_ascii_lowercase();
+    if lower != name
+        && let Some(user) = machine.world.user(&lower)
+    {
+        return Some((user, true));
+    }
+    if !machine.config.options.truth("MatchGECOS") {
+        return None;
+    }
+    let blank = machine.blank() & 0x7f;
+    let is_blank = |octet: &u8| *octet == blank || *octet == b'_';
+    let spaced: Vec<u8> =
+        lower.iter().map(|octet| if is_blank(octet) { b' ' } else { *octet }).collect();
+    let user = outside.find_user(&mut |user| {
+        if user.name.eq_ignore_ascii_case(&spaced) {
+            return true;
+        }
+        let full = full_name(user);
+        full.contains(&b' ') && full.eq_ignore_ascii_case(&spaced)
+    })?;
+    Some((user, true))
 }
 
 /// The full name in passwd(5): up to a comma, `&` is the login name with a capital.

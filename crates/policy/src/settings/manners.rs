@@ -116,6 +116,8 @@ flags! {
         BARE_ENDS_CLOSE = 32,
         /// What looks like an attack costs the client 1, 2, 4 … seconds, not a line in the log alone.
         DOUBLING_PAUSES = 64,
+        /// A client that says nothing for too long is left without a word, not with 421.
+        SILENT_TIMEOUTS = 128,
     }
 }
 

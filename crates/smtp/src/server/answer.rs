@@ -2,11 +2,12 @@
 
 use alloc::boxed::Box;
 
-use policy::{Macros, Origin, Refusal, Resolved, Verdict};
+use policy::{Macros, Note, Origin, Refusal, Resolved, Verdict};
 use wire::command::Fault;
 use wire::path::PathFault;
 
 use super::body::{Collecting, Opening};
+use super::end;
 use super::event::{self, Event, Marked};
 use super::fault;
 use super::hello::PLEASED;
@@ -42,6 +43,7 @@ pub(super) enum Asked {
     },
     Turn {
         argument: Box<[u8]>,
+        line: Box<[u8]>,
     },
     Help {
         topic: Box<[u8]>,
@@ -77,7 +79,9 @@ impl Session {
             Asked::EndOfMessage(collecting) => self.message_judged(collecting, verdict, out),
             Asked::Lookup { argument } => self.looked_up(&argument, verdict, out),
             Asked::Wrong { shown, why } => self.wrong_judged(&shown, why, &verdict, out),
-            Asked::Turn { argument } => self.turn_judged(&argument, &verdict, out),
+            Asked::Turn { argument, line } => {
+                self.turn_judged(&argument, &line, &verdict, out);
+            }
             Asked::Help { topic } => self.helped(&topic, &verdict, out),
             Asked::Other { line, class, other } => {
                 self.other_judged(&line, class, other, &verdict, out);
@@ -111,8 +115,36 @@ impl Session {
             Verdict::Accept(_) | Verdict::Refuse(_) => return,
         };
         let argument = event::said(subject.as_deref().unwrap_or(argument));
-        let marked = Marked { by: by.clone(), argument, quarantine };
+        let marked = Marked { by: by.clone(), argument, quarantine, is_about_session: false };
         self.tell(Event::Marked(Box::new(marked)), out);
+    }
+
+    /// Tells the log, and a client who said VERB, what was met on the way to an answer. Within a transaction, a message that
+    /// is to be kept back is.
+    pub(super) fn tell_notes(&mut self, notes: &[Note], argument: &[u8], out: &mut Outbox) {
+        for note in notes {
+            match note {
+                Note::Step(text) if self.is_verbose => out.say_step(text),
+                Note::Step(text) if self.wants_talk() => {
+                    let said = [b"050 ".as_slice(), text].concat();
+                    self.tell(Event::Said(said.into()), out);
+                }
+                Note::Step(_) | Note::Leaf(_) => {}
+                Note::Led(text) => self.tell(Event::Led(text.clone()), out),
+                Note::Marked { by, quarantine } => {
+                    let is_about_session = end::is_about_session(by);
+                    if let (Some(transaction), Some(_), false) =
+                        (&mut self.transaction, quarantine, is_about_session)
+                    {
+                        transaction.quarantine.clone_from(quarantine);
+                    }
+                    let (by, quarantine) = (by.clone(), quarantine.clone());
+                    let argument = event::said(argument);
+                    let marked = Marked { by, argument, quarantine, is_about_session };
+                    self.tell(Event::Marked(Box::new(marked)), out);
+                }
+            }
+        }
     }
 
     /// An address that is none: the policy's words if it has some, else ours.

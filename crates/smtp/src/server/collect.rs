@@ -97,8 +97,10 @@ impl Session {
     ) {
         match (verdict, opening) {
             (Verdict::Refuse(refusal), Opening::Dotted) => {
+                let count = self.transaction.as_ref().map_or(0, |one| one.recipients.len());
+                let count = alloc::format!("{count}");
+                self.turn_down(&refusal, count.as_bytes(), out);
                 self.reset(out);
-                self.turn_down(&refusal, b"", out);
             }
             // The chunk comes whatever we say.
             (Verdict::Refuse(refusal), Opening::Chunk(chunk)) => {
@@ -327,7 +329,7 @@ impl Session {
         self.tell(Event::BareEnd { text, place, sender: self.sender_shown() }, out);
         out.say((421, (4, 5, 0)), format_args!("{text}"));
         out.drops_large = true;
-        self.tell_from(collecting, out);
+        self.tell_cut(collecting, out);
         self.close(out);
     }
 
@@ -370,7 +372,7 @@ impl Session {
     }
 
     /// The `from=` line of a message that is whole, stored or not.
-    fn line_of(&self, collecting: &Collecting) -> Option<FromLine> {
+    pub(super) fn line_of(&self, collecting: &Collecting) -> Option<FromLine> {
         let transaction = self.transaction.as_ref()?;
         Some(FromLine {
             sender: self.sender_shown(),

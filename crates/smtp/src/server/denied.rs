@@ -12,6 +12,7 @@ use super::{Session, State};
 
 impl Session {
     pub(super) fn connect_judged(&mut self, verdict: Verdict, out: &mut Outbox) {
+        self.tell(Event::Connected, out);
         match verdict {
             Verdict::Refuse(refusal) => {
                 let name = self.client_name();

@@ -3,9 +3,10 @@
 use alloc::boxed::Box;
 
 use policy::Refusal;
-use policy::settings::Privacy;
+use policy::settings::{Privacy, Quirks};
 use wire::escape::text;
 
+use super::body::Collecting;
 use super::envelope::Named;
 use super::event::{self, Entry, Event, FromLine, Refused};
 use super::outbox::{Deadline, Outbox};
@@ -13,6 +14,8 @@ use super::{Session, State};
 
 /// `LogLevel` from which on every command and every line of a reply is told.
 const TALK_LEVEL: u8 = 15;
+/// `LogLevel` from which on each recipient of a message that is taken back is told.
+pub(super) const LEAVES_LEVEL: u8 = 11;
 
 impl Session {
     /// Tells the log something about the message of this moment.
@@ -20,7 +23,7 @@ impl Session {
         out.events.push(Entry { id: self.id, event });
     }
 
-    fn wants_talk(&self) -> bool {
+    pub(super) fn wants_talk(&self) -> bool {
         self.terms.settings.logging.level >= TALK_LEVEL
     }
 
@@ -31,14 +34,25 @@ impl Session {
         }
     }
 
+    /// Tells the log where the recipients of a message lead that its client takes back.
+    pub(super) fn tell_leaves(&self, out: &mut Outbox) {
+        let Some(transaction) = &self.transaction else { return };
+        if self.terms.settings.logging.level < LEAVES_LEVEL {
+            return;
+        }
+        for leaf in &transaction.leaves {
+            self.tell(Event::Undone(leaf.clone()), out);
+        }
+    }
+
     /// Tells the log what was said in this step, if the log wants to know.
-    pub(super) fn report(&self, out: &mut Outbox) {
+    pub(super) fn report(&self, id: Option<wire::QueueId>, out: &mut Outbox) {
         if !self.wants_talk() {
             return;
         }
         for line in out.bytes.split(|&octet| octet == b'\n').filter(|line| !line.is_empty()) {
             let event = Event::Said(line.trim_ascii_end().into());
-            out.events.push(Entry { id: self.id, event });
+            out.events.push(Entry { id, event });
         }
     }
 
@@ -143,6 +157,9 @@ impl Session {
         };
         out.drops_large = is_message;
         self.tell(Event::TimedOut { stage }, out);
+        if !is_message && self.has_quirk(Quirks::SILENT_TIMEOUTS) {
+            return self.close(out);
+        }
         let (host, peer) = (&self.terms.settings.host_name, self.peer());
         out.say(
             (421, (4, 4, 1)),
@@ -154,7 +171,8 @@ impl Session {
     pub(super) fn eof(&mut self, out: &mut Outbox) {
         let stage = match &self.state {
             State::Closed => return,
-            State::Body(_) | State::Skipping(_) | State::Opening(_) => "data",
+            State::Body(_) | State::Opening(_) => return self.cut(out),
+            State::Skipping(_) => "data",
             State::Storing(_) => {
                 // The message is whole: it will be kept or not, whether somebody hears of it or not.
                 self.is_stopping = true;
@@ -163,9 +181,38 @@ impl Session {
             State::Fresh | State::Greeting(_) => "connect",
             State::Command | State::Paused | State::Asked(_) => self.stage(),
         };
-        self.tell(Event::Lost { stage }, out);
+        // Who came and went without a word is told of as such.
+        if self.has_spoken() {
+            self.tell(Event::Lost { stage }, out);
+        }
         out.drops_large = true;
         self.close(out);
+    }
+
+    /// The client is gone before the message is whole.
+    pub(super) fn cut(&mut self, out: &mut Outbox) {
+        self.tell(Event::Cut, out);
+        self.tell(Event::CutFrom(self.sender_shown()), out);
+        let state = core::mem::replace(&mut self.state, State::Command);
+        if let State::Body(collecting) | State::Opening(collecting) = state {
+            self.tell_cut(&collecting, out);
+        }
+        out.drops_large = true;
+        self.close(out);
+    }
+
+    /// The `from=` line of a message that did not come to its end: it has no name of its own yet.
+    pub(super) fn tell_cut(&mut self, collecting: &Collecting, out: &mut Outbox) {
+        if let Some(line) = self.line_of(collecting) {
+            let line = FromLine { message_id: alloc::vec::Vec::new(), ..line };
+            self.tell(Event::From(Box::new(line)), out);
+        }
+        self.named = None;
+    }
+
+    /// Whether the client said anything that was worth an answer.
+    fn has_spoken(&self) -> bool {
+        !self.facts.hello.is_empty() || self.counts.deeds > 0
     }
 
     /// What the client did last, as the log names it.
@@ -213,7 +260,7 @@ impl Session {
 }
 
 /// Rule sets that are asked about the session: their lines name no message.
-fn is_about_session(rule_set: &[u8]) -> bool {
+pub(super) fn is_about_session(rule_set: &[u8]) -> bool {
     [&b"check_relay"[..], b"check_vrfy", b"check_expn", b"check_etrn", b"check_other"]
         .contains(&rule_set)
 }

@@ -30,12 +30,16 @@ pub enum Event {
     /// A reply other than of a rule set that a log reader wants to see: its text (`Too many recipients`,
     /// `<a>... User unknown`; level 4).
     Noted(Box<[u8]>),
+    /// A client is there (`connect from`, level 10).
+    Connected,
+    /// A name that others stand for (`alias NAME => LIST`, level 11).
+    Led(Box<[u8]>),
+    /// A recipient of a message that its client took back (`to=…, stat=RSET`, level 11).
+    Undone(Box<[u8]>),
     /// VRFY, EXPN or ETRN (level 6).
     Looked {
-        /// The verb, in upper case.
-        verb: &'static str,
-        /// What was asked.
-        argument: Box<[u8]>,
+        /// The command as it was said.
+        line: Box<[u8]>,
         /// Whether the answer was no.
         is_rejected: bool,
     },
@@ -98,6 +102,10 @@ pub enum Event {
     },
     /// What became of the recipients of a message that was refused when it was whole (`to=`, level 8).
     GivenUp(Box<GivenUp>),
+    /// The client is gone in the middle of a message (`premature EOM`, level 2).
+    Cut,
+    /// The same, with the sender as it was written (`collect: relay=…, info=unexpected close`, level 2).
+    CutFrom(Box<[u8]>),
     /// The client is gone in the middle (`lost input channel from … after`, level 2).
     Lost {
         /// The stage: a verb in lower case.
@@ -172,6 +180,8 @@ pub struct Marked {
     pub argument: Box<[u8]>,
     /// Why it is kept back; `None`: it is thrown away.
     pub quarantine: Option<Box<[u8]>>,
+    /// Whether the rule set was asked about the session and not about a message: the line then names none.
+    pub is_about_session: bool,
 }
 
 /// As much of what a client said as an event keeps.

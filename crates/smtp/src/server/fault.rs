@@ -3,6 +3,7 @@
 use core::fmt;
 
 use policy::Settings;
+use policy::settings::Offers;
 use wire::command::{Fault, Parameter, Verb};
 use wire::escape::{Text, text};
 use wire::path::PathFault;
@@ -28,6 +29,7 @@ pub(super) fn say(line: &[u8], fault: &Fault<'_>, settings: &Settings, out: &mut
         }
         Fault::Name(..) => out.say((501, (5, 0, 0)), format_args!("Invalid domain name")),
         Fault::Keyword(word) => {
+            let word = word.split(|&octet| octet == b' ').next().unwrap_or_default();
             let word = shown(word);
             let words = format_args!("Syntax error in parameters scanning \"{word}\"");
             out.say((501, (5, 5, 2)), words);
@@ -40,6 +42,10 @@ pub(super) fn say(line: &[u8], fault: &Fault<'_>, settings: &Settings, out: &mut
             out.say((501, (5, 5, 0)), format_args!("Duplicate {} parameter", parameter.name()));
         }
         Fault::Value(parameter, value) => value_fault(parameter, value, out),
+        // The owner set no limit, and ours is not told.
+        Fault::SizeTooLarge if settings.manners.offers.has(Offers::SIZE_BARE) => {
+            out.say((552, (5, 2, 3)), format_args!("Message size exceeds maximum value"));
+        }
         Fault::SizeTooLarge => too_large(settings, out),
         Fault::Unknown(name) => {
             out.say((555, (5, 5, 4)), format_args!("{} parameter unrecognized", shown(name)));
@@ -132,8 +138,20 @@ fn path_fault(path: &[u8], why: PathFault, out: &mut Outbox) {
     out.say(codes, format_args!("{path}... {words}"));
 }
 
-fn value_fault(parameter: Parameter, value: &[u8], out: &mut Outbox) {
-    let value = shown(value);
+/// Whether a BY wants a return and leaves no time (RFC 2852, 4).
+fn is_return_without_time(value: &[u8]) -> bool {
+    let Some((digits, mode)) = value.split_first_chunk::<1>().and_then(|(sign, rest)| {
+        let semicolon = rest.iter().position(|&octet| octet == b';')?;
+        (matches!(sign, b"-" | b"0")).then(|| rest.split_at_checked(semicolon))?
+    }) else {
+        return false;
+    };
+    digits.iter().all(u8::is_ascii_digit)
+        && mode.get(1).is_some_and(|mode| mode.eq_ignore_ascii_case(&b'R'))
+}
+
+fn value_fault(parameter: Parameter, said: &[u8], out: &mut Outbox) {
+    let value = shown(said);
     match parameter {
         Parameter::Body => out.say((501, (5, 5, 4)), format_args!("Unknown BODY type {value}")),
         // Two spaces: sendmail's.
@@ -146,6 +164,9 @@ fn value_fault(parameter: Parameter, value: &[u8], out: &mut Outbox) {
         Parameter::Envid | Parameter::Orcpt | Parameter::Auth => {
             let name = parameter.name();
             out.say((501, (5, 5, 4)), format_args!("Syntax error in {name} parameter value"));
+        }
+        Parameter::By if is_return_without_time(said) => {
+            out.say((501, (5, 5, 4)), format_args!("mode R requires BY time > 0"));
         }
         Parameter::Size | Parameter::SmtpUtf8 | Parameter::By => {
             let name = parameter.name();

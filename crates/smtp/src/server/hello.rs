@@ -19,6 +19,8 @@ pub(super) const PLEASED: &str = "pleased to meet you";
 const BOGUS: &str = "accepting invalid domain name";
 /// Octets of a HELO argument that is no name.
 const BOGUS_BYTES_MAX: usize = 255;
+/// Octets of a label of it (RFC 1035, 2.3.4).
+const LABEL_BYTES_MAX: usize = 63;
 
 /// A client as replies name it: `name [address]`, `[address]`, or `user@localhost`.
 #[derive(Clone, Copy)]
@@ -38,6 +40,18 @@ impl fmt::Display for Peer<'_> {
             Origin::Ourselves => f.write_str("localhost"),
         }
     }
+}
+
+/// Octets that may stand in a client's name: none of them can end a comment or a line of the Received field.
+fn is_word(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || b"-_.:[]#".contains(&octet)
+}
+
+/// A word that is no host's name and looks like one (`-x`, `.`): an older server took it.
+fn is_odd_name(name: &[u8]) -> bool {
+    (1..=BOGUS_BYTES_MAX).contains(&name.len())
+        && name.iter().copied().all(is_word)
+        && name.split(|&octet| octet == b'.').all(|label| label.len() <= LABEL_BYTES_MAX)
 }
 
 impl Session {
@@ -67,18 +81,17 @@ impl Session {
         out: &mut Outbox,
     ) -> bool {
         let is_taken = matches!(fault, Fault::Name(..) | Fault::ArgumentMissing(_));
-        if !is_taken || !self.has_quirk(Quirks::BOGUS_HELLO) {
+        let name = line.get(5..).unwrap_or_default().trim_ascii();
+        let is_odd = self.has_quirk(Quirks::LOOSE_COMMANDS) && is_odd_name(name);
+        if !is_taken || !(is_odd || self.has_quirk(Quirks::BOGUS_HELLO)) {
             return false;
         }
-        let name = line.get(5..).unwrap_or_default().trim_ascii();
         let name = name.split(|&octet| octet == b' ').next().unwrap_or_default();
         let name = name.get(..BOGUS_BYTES_MAX).unwrap_or(name);
-        // What stands in the Received field must not be able to end a comment or a line.
-        let is_word = |octet: &u8| octet.is_ascii_alphanumeric() || b"-_.:[]#".contains(octet);
-        let words = if name.iter().all(is_word) { PLEASED } else { BOGUS };
+        let words = if name.iter().copied().all(is_word) { PLEASED } else { BOGUS };
         let name: Box<[u8]> = match name {
             [] => b"_"[..].into(),
-            name => name.iter().map(|octet| if is_word(octet) { *octet } else { b'_' }).collect(),
+            name => name.iter().map(|octet| if is_word(*octet) { *octet } else { b'_' }).collect(),
         };
         let is_esmtp = Verb::of(line) == Verb::Ehlo;
         self.welcome(name, is_esmtp, words, out);

@@ -6,7 +6,7 @@ use alloc::boxed::Box;
 
 use policy::settings::{Modifiers, Privacy, Questions};
 use policy::{Ask, Origin, Verdict};
-use wire::command::{Fault, Verb};
+use wire::command::Verb;
 
 use super::answer::Asked;
 use super::event::{self, Event};
@@ -17,38 +17,28 @@ use super::{Session, fault, help};
 const NOT_ALLOWED: &str = "Sorry, we do not allow this operation";
 
 impl Session {
-    pub(super) fn vrfy(&mut self, argument: &[u8], out: &mut Outbox) {
+    pub(super) fn vrfy(&mut self, argument: &[u8], line: &[u8], out: &mut Outbox) {
         self.count_look("VRFY", out);
-        if self.is_stranger(Privacy::NEED_VRFY_HELLO, out) || self.is_denied(out) {
+        if self.is_refused_look(Verb::Vrfy, line, out) {
             return;
         }
-        let is_rejected = !self.terms.settings.answers_vrfy;
-        self.looked("VRFY", argument, is_rejected, out);
-        if is_rejected {
-            // One answer for all: whoever looks for names learns nothing.
-            let words = "Cannot VRFY user; try RCPT to attempt delivery (or try finger)";
-            return out.say((252, (2, 5, 2)), format_args!("{words}"));
-        }
+        self.looked(line, false, out);
         let argument: Box<[u8]> = argument.into();
         self.ask(Ask::Verify { argument: argument.clone() }, Asked::Lookup { argument }, out);
     }
 
-    pub(super) fn expn(&mut self, argument: &[u8], out: &mut Outbox) {
+    pub(super) fn expn(&mut self, argument: &[u8], line: &[u8], out: &mut Outbox) {
         self.count_look("EXPN", out);
-        if self.is_stranger(Privacy::NEED_EXPN_HELLO, out) || self.is_denied(out) {
+        if self.is_refused_look(Verb::Expn, line, out) {
             return;
         }
-        let is_rejected = !self.terms.settings.answers_expn;
-        self.looked("EXPN", argument, is_rejected, out);
-        if is_rejected {
-            return out.say((502, (5, 7, 0)), format_args!("{NOT_ALLOWED}"));
-        }
+        self.looked(line, false, out);
         let argument: Box<[u8]> = argument.into();
         self.ask(Ask::Expand { argument: argument.clone() }, Asked::Lookup { argument }, out);
     }
 
     /// ETRN starts work that goes on when the client is gone (CVE-1999-1109): only where the owner says so.
-    pub(super) fn etrn(&mut self, argument: &[u8], out: &mut Outbox) {
+    pub(super) fn etrn(&mut self, argument: &[u8], line: &[u8], out: &mut Outbox) {
         self.count_turn(out);
         if self.is_denied(out) {
             return;
@@ -56,27 +46,34 @@ impl Session {
         let is_rejected = self.terms.settings.manners.privacy.has(Privacy::NO_ETRN)
             || self.modifiers().has(Modifiers::NO_ETRN);
         if is_rejected {
-            self.looked("ETRN", argument, true, out);
+            self.looked(line, true, out);
             return out.say((502, (5, 7, 0)), format_args!("{NOT_ALLOWED}"));
         }
         if self.terms.settings.manners.questions.has(Questions::TURN) {
             let argument: Box<[u8]> = argument.into();
-            self.ask(Ask::Turn { argument: argument.clone() }, Asked::Turn { argument }, out);
+            let asked = Asked::Turn { argument: argument.clone(), line: line.into() };
+            self.ask(Ask::Turn { argument }, asked, out);
         } else {
-            self.turn(argument, out);
+            self.turn(argument, line, out);
         }
     }
 
-    pub(super) fn turn_judged(&mut self, argument: &[u8], verdict: &Verdict, out: &mut Outbox) {
+    pub(super) fn turn_judged(
+        &mut self,
+        argument: &[u8],
+        line: &[u8],
+        verdict: &Verdict,
+        out: &mut Outbox,
+    ) {
         if let Verdict::Refuse(refusal) = verdict {
             return self.turn_down(refusal, argument, out);
         }
-        self.turn(argument, out);
+        self.turn(argument, line, out);
         self.listen(out);
     }
 
-    fn turn(&self, argument: &[u8], out: &mut Outbox) {
-        self.looked("ETRN", argument, false, out);
+    fn turn(&self, argument: &[u8], line: &[u8], out: &mut Outbox) {
+        self.looked(line, false, out);
         let shown = fault::shown(argument);
         // A queue group; there is one queue here.
         if let [b'#', name @ ..] = argument {
@@ -88,39 +85,61 @@ impl Session {
     }
 
     /// A VRFY, EXPN or ETRN that is wrong. Whether it was dealt with.
-    pub(super) fn lookup_fault(
-        &mut self,
-        verb: Verb,
-        line: &[u8],
-        fault: &Fault<'_>,
-        out: &mut Outbox,
-    ) -> bool {
-        let (name, need) = if verb == Verb::Vrfy {
-            ("VRFY", Privacy::NEED_VRFY_HELLO)
-        } else if verb == Verb::Expn {
-            ("EXPN", Privacy::NEED_EXPN_HELLO)
-        } else {
-            ("ETRN", Privacy::NONE)
-        };
-        if name == "ETRN" {
+    pub(super) fn lookup_fault(&mut self, verb: Verb, line: &[u8], out: &mut Outbox) -> bool {
+        if verb == Verb::Etrn {
             self.count_turn(out);
-        } else {
-            self.count_look(name, out);
+            return self.is_denied(out);
         }
-        if self.is_stranger(need, out) || self.is_denied(out) {
+        let name = if verb == Verb::Vrfy { "VRFY" } else { "EXPN" };
+        self.count_look(name, out);
+        if self.is_denied(out) {
             return true;
         }
-        if name == "ETRN" {
-            return false;
+        let (need, is_answered) = self.look_terms(verb);
+        if is_answered && self.is_stranger(need, out) {
+            return true;
         }
-        let argument = line.get(name.len()..).unwrap_or_default();
-        let argument = if matches!(fault, Fault::ArgumentMissing(_)) { b"" } else { argument };
-        self.looked(name, argument.trim_ascii(), false, out);
+        self.looked(line, !is_answered, out);
         false
+    }
+
+    /// What VRFY or EXPN needs first, and whether it is answered at all.
+    fn look_terms(&self, verb: Verb) -> (Privacy, bool) {
+        let settings = &self.terms.settings;
+        if verb == Verb::Vrfy {
+            (Privacy::NEED_VRFY_HELLO, settings.answers_vrfy)
+        } else {
+            (Privacy::NEED_EXPN_HELLO, settings.answers_expn)
+        }
+    }
+
+    /// Whether VRFY or EXPN is refused, whatever the argument: to all, or to those who did not say hello.
+    fn is_refused_look(&mut self, verb: Verb, line: &[u8], out: &mut Outbox) -> bool {
+        if self.is_denied(out) {
+            return true;
+        }
+        let (need, is_answered) = self.look_terms(verb);
+        if is_answered {
+            return self.is_stranger(need, out);
+        }
+        self.looked(line, true, out);
+        if verb == Verb::Vrfy {
+            // One answer for all: whoever looks for names learns nothing.
+            let words = "Cannot VRFY user; try RCPT to attempt delivery (or try finger)";
+            out.say((252, (2, 5, 2)), format_args!("{words}"));
+        } else {
+            out.say((502, (5, 7, 0)), format_args!("{NOT_ALLOWED}"));
+        }
+        true
     }
 
     /// The answer to VRFY or EXPN.
     pub(super) fn looked_up(&mut self, argument: &[u8], verdict: Verdict, out: &mut Outbox) {
+        match &verdict {
+            Verdict::Accept(acceptance) => self.tell_notes(&acceptance.notes, argument, out),
+            Verdict::Refuse(refusal) => self.tell_notes(&refusal.notes, argument, out),
+            Verdict::Discard { .. } | Verdict::Quarantine { .. } => {}
+        }
         match verdict {
             Verdict::Refuse(refusal) if refusal.by.is_empty() => {
                 // Nobody of that name: what is asked for is in the log already.
@@ -206,7 +225,10 @@ impl Session {
     fn answer_other(&mut self, line: &[u8], other: Other, out: &mut Outbox) {
         match other {
             Other::Noop => out.say((250, (2, 0, 0)), format_args!("OK")),
-            Other::Verb => out.say((250, (2, 0, 0)), format_args!("Verbose mode")),
+            Other::Verb => {
+                self.is_verbose = true;
+                out.say((250, (2, 0, 0)), format_args!("Verbose mode"));
+            }
             Other::Help(topic) => {
                 self.ask(Ask::Help { topic: topic.clone() }, Asked::Help { topic }, out);
             }
@@ -237,9 +259,8 @@ impl Session {
         true
     }
 
-    fn looked(&self, verb: &'static str, argument: &[u8], is_rejected: bool, out: &mut Outbox) {
-        let argument = event::said(argument);
-        self.tell(Event::Looked { verb, argument, is_rejected }, out);
+    fn looked(&self, line: &[u8], is_rejected: bool, out: &mut Outbox) {
+        self.tell(Event::Looked { line: event::said(line), is_rejected }, out);
     }
 }
 

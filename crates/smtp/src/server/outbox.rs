@@ -159,6 +159,13 @@ impl Outbox {
         self.amend(text);
     }
 
+    /// Says a step of work that goes on (code 050): no reply, but a line before one, for those who said VERB.
+    pub(crate) fn say_step(&mut self, text: &[u8]) {
+        self.bytes.extend_from_slice(b"050 ");
+        escape::printable(text, &mut self.bytes);
+        self.bytes.extend_from_slice(b"\r\n");
+    }
+
     /// Says a line of the owner's text that is not the last of its reply. Tabs stay: help texts are tables.
     pub(crate) fn say_text(&mut self, code: u16, text: &[u8]) {
         let status = Some(Status::new(2, 0, 0));

@@ -3,7 +3,7 @@
 use alloc::{boxed::Box, vec::Vec};
 
 use policy::settings::{Offers, Quirks};
-use policy::{Ask, Parameters, Refusal, Verdict};
+use policy::{Ask, Note, Parameters, Refusal, Verdict};
 use wire::QueueId;
 use wire::command::{BodyKind, Mail, Rcpt, Verb};
 use wire::date::Date;
@@ -11,6 +11,7 @@ use wire::dsn::{Notify, Ret};
 
 use super::answer::Asked;
 use super::body::Collecting;
+use super::end::LEAVES_LEVEL;
 use super::envelope::Named;
 use super::event::Event;
 use super::fault;
@@ -26,6 +27,8 @@ pub(super) struct Transaction {
     pub(super) recipients: Vec<Recipient>,
     /// Recipients as the log counts them.
     pub(super) counted: usize,
+    /// Where the recipients lead, as far as that is known; kept only if the log wants to know.
+    pub(super) leaves: Vec<Box<[u8]>>,
     pub(super) body_kind: Option<BodyKind>,
     pub(super) is_utf8: bool,
     pub(super) ret: Option<Ret>,
@@ -127,6 +130,7 @@ impl Session {
             sender: offer.sender,
             recipients: Vec::new(),
             counted: 0,
+            leaves: Vec::new(),
             body_kind: offer.body_kind,
             is_utf8: offer.is_utf8,
             ret: offer.ret,
@@ -206,6 +210,12 @@ impl Session {
             Verdict::Discard { .. } | Verdict::Quarantine { .. } => None,
         };
         self.mark(&verdict, &candidate.shown, out);
+        let notes = match &mut verdict {
+            Verdict::Accept(acceptance) => core::mem::take(&mut acceptance.notes),
+            Verdict::Refuse(_) | Verdict::Discard { .. } | Verdict::Quarantine { .. } => Vec::new(),
+        };
+        self.tell_notes(&notes, &candidate.shown, out);
+        let leaves = self.leaves(&notes, &candidate.shown);
         let merges = self.has_quirk(Quirks::MERGED_RECIPIENTS);
         let shown = fault::shown(&candidate.shown);
         let words = words.as_deref().unwrap_or(b"Recipient ok");
@@ -220,6 +230,7 @@ impl Session {
                 } else {
                     out.say((250, (2, 1, 5)), format_args!("{shown}... {words}"));
                     transaction.count(counted);
+                    transaction.leaves.extend(leaves);
                     transaction.recipients.push(candidate.into_recipient(route));
                 }
             }
@@ -234,10 +245,24 @@ impl Session {
         self.listen(out);
     }
 
+    /// Where a recipient leads, as far as the log wants to know.
+    fn leaves(&self, notes: &[Note], shown: &[u8]) -> Vec<Box<[u8]>> {
+        if self.terms.settings.logging.level < LEAVES_LEVEL {
+            return Vec::new();
+        }
+        let leaf = |note: &Note| match note {
+            Note::Leaf(address) => Some(address.clone()),
+            Note::Step(_) | Note::Led(_) | Note::Marked { .. } => None,
+        };
+        let leaves: Vec<_> = notes.iter().filter_map(leaf).collect();
+        if leaves.is_empty() { [shown.into()].into() } else { leaves }
+    }
+
     fn recipient_refused(&mut self, refusal: &Refusal, candidate: &Candidate, out: &mut Outbox) {
         self.counts.bad_recipients = self.counts.bad_recipients.saturating_add(1);
         self.counts.bad_here = self.counts.bad_here.saturating_add(1);
         let most = self.terms.settings.limits.bad_recipients_max;
+        self.tell_notes(&refusal.notes, &candidate.shown, out);
         self.turn_down(refusal, &candidate.shown, out);
         if self.counts.bad_recipients > most && !self.is_over() {
             self.tell(Event::RecipientFlood { closes: true }, out);

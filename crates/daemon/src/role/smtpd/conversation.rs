@@ -71,7 +71,6 @@ impl Conversation {
     }
 
     async fn work(&mut self) -> io::Result<()> {
-        session_lines::connected(&self.house().log, self.session.origin());
         self.step(Input::Open);
         loop {
             self.carry_out().await?;
