@@ -153,6 +153,10 @@ pub struct Spoken {
     pub is_system: bool,
     /// The system said why: it may be otherwise later.
     pub is_transient: bool,
+    /// The address it was about; empty: none.
+    pub about: Vec<u8>,
+    /// The text alone.
+    pub words: Vec<u8>,
 }
 
 /// A step of an expansion.
@@ -363,7 +367,8 @@ impl<'w> Machine<'w> {
         if let Some(journal) = &mut self.journal
             && journal.len() < JOURNAL_MAX
         {
-            journal.push(Spoken::new(reply, line.clone(), is_system));
+            let about = self.about.clone();
+            journal.push(Spoken { about, ..Spoken::new(reply, line.clone(), is_system) });
         }
         self.replies.push(reply.to_vec());
         if !self.holds_errors {
@@ -469,7 +474,8 @@ impl Spoken {
         let mut codes = codes.split(|octet| *octet == b' ').filter(|code| !code.is_empty());
         let code = codes.next().map(<[u8]>::to_vec);
         let enhanced = codes.next().map(<[u8]>::to_vec);
-        Self { code, enhanced, text, is_system, is_transient: false }
+        let words = body.to_vec();
+        Self { code, enhanced, text, is_system, is_transient: false, about: Vec::new(), words }
     }
 
     /// As a reply: codes and text; `code` and `enhanced` stand in where there are none.
