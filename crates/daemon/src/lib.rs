@@ -12,6 +12,7 @@ pub mod drop;
 mod edge;
 pub mod edges;
 mod engines;
+pub mod file_frames;
 mod host_facts;
 mod ids;
 pub mod job;
@@ -36,6 +37,7 @@ mod role {
     pub(crate) mod master;
     pub(crate) mod policy;
     pub(crate) mod queue;
+    pub(crate) mod reader;
     pub(crate) mod relay;
     pub(crate) mod resolver;
     pub(crate) mod smtpd;
@@ -140,6 +142,7 @@ fn work(role: Role, inheritance: Inheritance) -> Result<ExitCode, link::LinkErro
         Role::Control => role::control::run(inheritance),
         Role::Smtpd => role::smtpd::run(inheritance),
         Role::Deliver | Role::Agent => role::deliver::run(inheritance),
+        Role::Reader => role::reader::run(inheritance),
     }
 }
 

@@ -31,7 +31,9 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
-use policy::{Dress, Dressed, Expansion, Policy, Question, Refusal, Route, Settings, Verdict};
+use policy::{
+    Dress, Dressed, Expansion, FileSeen, Policy, Question, Refusal, Route, Settings, Verdict,
+};
 
 /// What answers one question at a time.
 pub struct Engine {
@@ -206,7 +208,12 @@ impl Policy for CfPolicy {
     }
 
     fn expand(&self, address: &[u8], route: &Route) -> Expansion {
-        self.with(|machine| expand::expand(machine, &mut *self.pool.lists(), address, route))
+        self.expand_with(address, route, &[])
+    }
+
+    fn expand_with(&self, address: &[u8], _route: &Route, files: &[FileSeen]) -> Expansion {
+        let mut lists = self.pool.lists();
+        self.with(|machine| expand::expand(machine, &mut *lists, address, files))
     }
 
     fn dress(&self, question: Dress) -> Result<Dressed, Refusal> {
