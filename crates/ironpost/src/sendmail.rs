@@ -58,7 +58,15 @@ pub(crate) fn run(
             ExitCode::from(crate::submit::run(words, &flags))
         }
         Mode::Deliver => deliver(&flags, place, printer),
-        Mode::Dialogue => dialogue::run(&flags, place, printer),
+        Mode::Dialogue => {
+            if flags.config.is_some() {
+                let status = crate::verify::before_dialogue(words);
+                if status != 0 {
+                    return ExitCode::from(status);
+                }
+            }
+            dialogue::run(&flags, place, printer)
+        }
         Mode::Serve => serve(&flags, printer),
         Mode::PrintQueue => mailq::run(place, false, printer),
         Mode::RunQueue => run_queue(place, printer),

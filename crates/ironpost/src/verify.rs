@@ -65,6 +65,17 @@ pub(crate) fn look(words: &[OsString], is_run: bool) -> Result<Vec<u8>, u8> {
     if status == exit::OK { Ok(folder) } else { Err(status) }
 }
 
+/// What `-bs` looks at before it greets: the configuration, who calls, the queue folder. What is wrong is said in replies.
+pub(crate) fn before_dialogue(words: &[OsString]) -> u8 {
+    let here = std::env::current_dir();
+    let status = configured::with(words, b's', |run| {
+        run.settle().and_then(|()| run.enter_queue()).err().unwrap_or(exit::OK)
+    });
+    // The configuration may have been named from here.
+    here.and_then(std::env::set_current_dir).ok();
+    status
+}
+
 fn show(run: &mut Run<'_>, expansion: &Expansion) {
     let is_sendable =
         |member: &&Member| matches!(member.state, State::Deliverable | State::Deferred);

@@ -20,8 +20,8 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// How long transactions may take to their end when the server stops, in tenths of a second.
-const FAREWELL_TENTHS: u32 = 80;
+/// How long transactions may take to their end when the server stops, in hundredths of a second.
+const FAREWELL_HUNDREDTHS: u32 = 800;
 
 /// Works until master says stop.
 pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
@@ -113,11 +113,13 @@ async fn work(inheritance: Inheritance) -> Result<ExitCode, LinkError> {
         }
     }
     house.relay.close();
-    for _ in 0..FAREWELL_TENTHS {
-        if house.relay.jobs() == 0 {
+    for _ in 0..FAREWELL_HUNDREDTHS {
+        // Connections say QUIT in their own time.
+        tokio::task::yield_now().await;
+        if house.relay.is_idle() {
             break;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -279,7 +279,8 @@ fn controller(recipient: &Recipient, active: &Active) -> Option<Controller> {
     let is_told = |user: &&Controller| !active.has_waited || !user.login.is_empty();
     match &recipient.followed {
         Some(followed) => followed.logged.as_ref().filter(is_told).cloned(),
-        None => active.envelope.origin.uid.map(|uid| Controller {
+        // Who speaks SMTP answers for the sender he names, not for himself.
+        None => active.envelope.origin.uid.filter(|_| active.envelope.origin.is_own()).map(|uid| Controller {
             address: active.envelope.origin.user.clone(),
             login: Box::default(),
             uid,
