@@ -108,9 +108,11 @@ fn paths(inheritance: &Inheritance) -> Vec<(PathBuf, bool)> {
     match inheritance.role {
         Role::Policy => {
             let own = settings.paths.read.iter().map(|path| (crate::path_of(path), false));
-            let users = ["/etc/passwd", "/etc/group", "/etc/nsswitch.conf"];
+            let users = ["/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/shells"];
             own.chain(users.iter().map(|path| (PathBuf::from(path), false))).collect()
         }
+        // The rights of the user it is are the bound; it writes nowhere.
+        Role::Reader => vec![(PathBuf::from("/"), false)],
         Role::Deliver => mailbox_paths(settings, inheritance),
         Role::Agent => agent_paths(inheritance),
         Role::Master | Role::Smtpd | Role::Resolver | Role::Queue | Role::Relay | Role::Control => {

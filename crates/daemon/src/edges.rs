@@ -2,14 +2,17 @@
 //!
 //! What is not here does not exist. Every value is checked again by the role that receives it.
 
+use crate::file_frames::FileFrame;
 use crate::roles::Role;
-use policy::{Dress, Dressed, Expansion, MailerId, Question, Refusal, Route, Settings, Verdict};
+use policy::{
+    Dress, Dressed, Expansion, FileWanted, MailerId, Question, Refusal, Route, Settings, Verdict,
+};
 use queue::{Batch, BatchId, Outcome};
 use serde::{Deserialize, Serialize};
 use wire::QueueId;
 
 /// Pairs of roles that have an edge. Master has one with everybody besides, for life and death.
-pub const EDGES: [(Role, Role); 9] = [
+pub const EDGES: [(Role, Role); 10] = [
     (Role::Smtpd, Role::Policy),
     (Role::Smtpd, Role::Queue),
     (Role::Control, Role::Queue),
@@ -19,6 +22,7 @@ pub const EDGES: [(Role, Role); 9] = [
     (Role::Policy, Role::Resolver),
     (Role::Queue, Role::Deliver),
     (Role::Queue, Role::Agent),
+    (Role::Queue, Role::Reader),
 ];
 
 /// The other ends of a role's edges, as the table has them.
@@ -56,6 +60,8 @@ pub enum Order {
         ward: Ward,
         /// In words.
         why: Box<str>,
+        /// Whether it is of no use to ask again.
+        is_for_good: bool,
     },
     /// The answer to [`News::SocketWanted`] where there is no connection: why.
     NoSocket {
@@ -89,6 +95,8 @@ pub enum Order {
 pub enum Errand {
     /// To try once what is handed over meanwhile, and nothing else that is queued.
     Deliver,
+    /// Likewise; who started it tells the sender of failures himself, so no report is made of them.
+    DeliverUnreported,
     /// To keep what is handed over for a later run.
     Keep,
     /// To try once all that is queued, and what is handed over.
@@ -108,8 +116,19 @@ impl Errand {
 pub struct Ward {
     /// The user's name; empty: mailboxes or programs without a user.
     pub user: Box<[u8]>,
-    /// The mailer whose programs it runs as that user; `None`: it writes mailboxes.
-    pub program: Option<MailerId>,
+    /// What it does as that user.
+    pub task: Task,
+}
+
+/// What a child does for its user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Task {
+    /// It writes mailboxes.
+    Mailboxes,
+    /// It runs the programs of this mailer.
+    Program(MailerId),
+    /// It reads his `.forward` and lists.
+    Files,
 }
 
 /// A user to become.
@@ -255,6 +274,8 @@ pub enum ToPolicy {
         /// Without angle brackets.
         address: Box<[u8]>,
     },
+    /// A file that belongs to the next question, in frames.
+    File(FileFrame),
     /// Who stands behind this name?
     Expand {
         /// Without angle brackets.
@@ -446,6 +467,24 @@ pub struct Tried {
     pub batch: BatchId,
     /// Each recipient by its number within the message.
     pub results: Vec<(u32, Outcome)>,
+}
+
+/// Queue to a reader: one file to look at.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ToReader {
+    /// Comes back in the answer.
+    pub ticket: u32,
+    /// Which file.
+    pub wanted: FileWanted,
+}
+
+/// A reader to queue: a file, in frames.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FromReader {
+    /// Of the wish.
+    pub ticket: u32,
+    /// A part of it.
+    pub frame: FileFrame,
 }
 
 /// Relay to resolver.

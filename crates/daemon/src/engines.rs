@@ -2,6 +2,7 @@
 //!
 //! As many engines are made as questions are worked on at the same time: a map that is slow holds up its own engine only.
 
+use crate::map_notes::MapNotes;
 use crate::name_service::NameService;
 use maps::{Outside, Places};
 use policy_cf::world::World;
@@ -16,6 +17,7 @@ struct Resting {
     engines: Mutex<Vec<Engine>>,
     /// Who asks name servers; `None`: each world does so itself (commands that are in no cage).
     names: Option<Arc<NameService>>,
+    notes: Arc<MapNotes>,
 }
 
 impl Pool for Resting {
@@ -29,6 +31,10 @@ impl Pool for Resting {
 
     fn lists(&self) -> Box<dyn policy_cf::expand::Outside> {
         Box::new(maps::Lists)
+    }
+
+    fn note(&self, line: &[u8]) {
+        self.notes.tell(line);
     }
 
     fn take(&self) -> Option<Engine> {
@@ -53,9 +59,10 @@ pub(crate) fn open(
     text: &[u8],
     given: &Given,
     names: Option<Arc<NameService>>,
+    notes: &Arc<MapNotes>,
 ) -> Result<(CfPolicy, String), String> {
     let shown = |text: Vec<u8>| String::from_utf8_lossy(&text).trim_end().to_owned();
-    let pool = Box::new(Resting { engines: Mutex::default(), names });
+    let pool = Box::new(Resting { engines: Mutex::default(), names, notes: Arc::clone(notes) });
     let (policy, said) = CfPolicy::open(name.as_bytes(), text, given, pool).map_err(shown)?;
     Ok((policy, shown(said)))
 }

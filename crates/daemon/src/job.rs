@@ -26,6 +26,12 @@ const START_MS: u64 = 60_000;
 /// How long the queue may take for an answer.
 const ANSWER_MS: u64 = 120_000;
 
+/// An id for the first message of a job that has not begun.
+#[must_use]
+pub fn fresh_id() -> QueueId {
+    Ids::new(LANE).fresh()
+}
+
 /// What the server is started with.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Mission {

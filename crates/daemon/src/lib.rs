@@ -12,12 +12,14 @@ pub mod drop;
 mod edge;
 pub mod edges;
 mod engines;
+pub mod file_frames;
 mod host_facts;
 mod ids;
 pub mod job;
 mod life;
 pub mod link;
 pub mod log;
+mod map_notes;
 mod name_service;
 mod port;
 pub mod request;
@@ -35,6 +37,7 @@ mod role {
     pub(crate) mod master;
     pub(crate) mod policy;
     pub(crate) mod queue;
+    pub(crate) mod reader;
     pub(crate) mod relay;
     pub(crate) mod resolver;
     pub(crate) mod smtpd;
@@ -139,6 +142,7 @@ fn work(role: Role, inheritance: Inheritance) -> Result<ExitCode, link::LinkErro
         Role::Control => role::control::run(inheritance),
         Role::Smtpd => role::smtpd::run(inheritance),
         Role::Deliver | Role::Agent => role::deliver::run(inheritance),
+        Role::Reader => role::reader::run(inheritance),
     }
 }
 
@@ -174,7 +178,7 @@ pub fn policy_of_cf(
         is_root: true,
         ..policy_cf::Given::default()
     };
-    let (policy, warnings) = engines::open(name, text, &given, None)?;
+    let (policy, warnings) = engines::open(name, text, &given, None, &std::sync::Arc::default())?;
     Ok((Box::new(policy), warnings))
 }
 

@@ -1,7 +1,7 @@
 //! The policy's side of its edge to `resolver`: threads ask, and wait for their own answers.
 //!
 //! One thread reads the answers and hands each to who waits for its ticket. The policy itself never sees a packet: what
-//! comes is typed, and what can't be asked that way (CNAME, NS, SRV) is "not now".
+//! comes is typed.
 
 use crate::edges::{Asked, Resolved};
 use crate::link::{Link, LinkError};
@@ -114,6 +114,9 @@ impl Asker for NameService {
             Kind::AAAA => (name.to_vec(), QueryKind::Aaaa),
             Kind::MX => (name.to_vec(), QueryKind::Mx),
             Kind::TXT => (name.to_vec(), QueryKind::Txt),
+            Kind::CNAME => (name.to_vec(), QueryKind::Cname),
+            Kind::NS => (name.to_vec(), QueryKind::Ns),
+            Kind::SRV => (name.to_vec(), QueryKind::Srv),
             Kind::PTR => match address_of(name) {
                 Some(address) => (address.to_string().into_bytes(), QueryKind::Ptr),
                 None => return Err(Failure::NoName),
@@ -150,7 +153,13 @@ fn answer_of(name: &[u8], kind: Kind, records: Records) -> Answer {
             .map(|(preference, host)| Data::Exchanger(preference, host.into()))
             .collect(),
         Records::Addresses(addresses) => addresses.into_iter().map(Data::Address).collect(),
-        Records::Names(names) => names.into_iter().map(|name| Data::Name(name.into())).collect(),
+        Records::Names(names) => {
+            let data = |name: Box<[u8]>| match kind {
+                Kind::SRV => Data::Service(name.into()),
+                _ => Data::Name(name.into()),
+            };
+            names.into_iter().map(data).collect()
+        }
         Records::Texts(texts) => texts.into_iter().map(|text| Data::Text(text.into())).collect(),
     };
     let record = |data| Record { name: name.to_vec(), kind, data };

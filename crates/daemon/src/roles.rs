@@ -25,6 +25,8 @@ pub enum Role {
     Agent,
     /// Talks to users of this machine.
     Control,
+    /// Reads `.forward` files and lists, as who they belong to.
+    Reader,
 }
 
 /// What a role is for and what its cage lets through.
@@ -76,7 +78,7 @@ pub const FIRST_UID: u32 = 59_900;
 const GIB: u64 = 1024 * 1024 * 1024;
 
 /// All roles, in the order in which they are started.
-pub const TABLE: [Duty; 9] = [
+pub const TABLE: [Duty; 10] = [
     Duty {
         role: Role::Master,
         name: "master",
@@ -194,13 +196,27 @@ pub const TABLE: [Duty; 9] = [
         memory_bytes_max: 8 * GIB,
         grows: Grows::Anything,
     },
+    Duty {
+        role: Role::Reader,
+        name: "reader",
+        user: Some(8),
+        sees: "the .forward and the lists of one user",
+        network: "none",
+        files: "reads what that user may read",
+        calls: &[Calls::FilesRead],
+        forbidden: &[Deed::Socket, Deed::Execve, Deed::Kill],
+        descriptors_max: 256,
+        memory_bytes_max: GIB,
+        grows: Grows::Nothing,
+    },
 ];
 
 impl Role {
     /// Its row of the table.
     #[must_use]
     pub fn duty(self) -> &'static Duty {
-        let [master, policy, queue, resolver, relay, control, smtpd, deliver, agent] = &TABLE;
+        let [master, policy, queue, resolver, relay, control, smtpd, deliver, agent, reader] =
+            &TABLE;
         match self {
             Self::Master => master,
             Self::Policy => policy,
@@ -211,6 +227,7 @@ impl Role {
             Self::Smtpd => smtpd,
             Self::Deliver => deliver,
             Self::Agent => agent,
+            Self::Reader => reader,
         }
     }
 
@@ -240,7 +257,7 @@ mod tests {
         let mut users: Vec<u32> = TABLE.iter().filter_map(|duty| duty.user).collect();
         users.sort_unstable();
         users.dedup();
-        assert_eq!(users.len(), 8);
+        assert_eq!(users.len(), 9);
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub fn of(message: &Message, facts: &Facts, settings: &Settings) -> Envelope {
         route: recipient.route.clone(),
         notify: notify(recipient.notify),
         original: recipient.original.clone(),
+        followed: None,
     });
     Envelope {
         id: message.id,

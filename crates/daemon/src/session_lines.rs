@@ -40,7 +40,25 @@ pub fn write(log: &Log, settings: &Settings, session: &Session, events: &[Entry]
                 (None, _) => About::Session,
             };
             log.line_about(severity, about, &octets(&scene.line(event)));
+            if *event == Event::Connected && session.origin().address().is_some() {
+                absent(log, settings, *id);
+            }
         }
+    }
+}
+
+/// What sendmail tells at each connection of what it was not given: mechanisms for AUTH, milters, certificates. Here they are
+/// never there.
+fn absent(log: &Log, settings: &Settings, id: Option<wire::QueueId>) {
+    if !settings.dresses_mail {
+        return;
+    }
+    log.line(Severity::Warning, None, b"AUTH warning: no mechanisms");
+    if log.wants(11) {
+        log.line(Severity::Info, id, b"Milter: no active filter");
+    }
+    if log.wants(14) {
+        log.line(Severity::Warning, None, b"STARTTLS: ServerCertFile missing");
     }
 }
 

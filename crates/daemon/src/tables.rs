@@ -6,6 +6,7 @@
 
 use crate::edges::{Argument, Grant, Reading};
 use crate::engines;
+use crate::map_notes::MapNotes;
 use crate::name_service::NameService;
 use crate::start::Inheritance;
 use policy::Policy;
@@ -36,6 +37,7 @@ const BELIEF_MS: u64 = 1000;
 pub(crate) fn load(
     inheritance: &mut Inheritance,
     names: &Arc<NameService>,
+    notes: &Arc<MapNotes>,
 ) -> Result<Arc<dyn Policy + Send + Sync>, String> {
     let reading = inheritance.reading.take().ok_or("nothing to read")?;
     let system = system_facts(&reading);
@@ -51,7 +53,7 @@ pub(crate) fn load(
             let mut file = File::from(file).take(CONFIGURATION_BYTES_MAX);
             file.read_to_end(&mut text).map_err(|error| format!("{name}: {error}"))?;
             if policy_cf::is_cf(&text) {
-                return load_cf(&name, &text, &reading, names);
+                return load_cf(&name, &text, &reading, names, notes);
             }
             let read = policy_toml::load(&name, &text, &system);
             read.map(|(meaning, _warnings)| meaning).map_err(|problems| problems.render(false))?
@@ -69,7 +71,8 @@ pub(crate) fn load(
 pub(crate) fn check(name: &str, text: &[u8], color: bool) -> Result<String, String> {
     if policy_cf::is_cf(text) {
         let given = Given { facts: crate::host_facts(b"d"), is_root: true, ..Given::default() };
-        return engines::open(name, text, &given, None).map(|(_, warnings)| warnings);
+        return engines::open(name, text, &given, None, &Arc::default())
+            .map(|(_, warnings)| warnings);
     }
     let system =
         SystemFacts { host_name: sys::host_name(), is_root: true, ..SystemFacts::default() };
@@ -94,7 +97,7 @@ pub(crate) fn check(name: &str, text: &[u8], color: bool) -> Result<String, Stri
 pub(crate) fn policy_of(name: &str, text: &[u8]) -> Result<Box<dyn Policy>, String> {
     if policy_cf::is_cf(text) {
         let given = Given { facts: crate::host_facts(b"d"), is_root: true, ..Given::default() };
-        let (policy, _warnings) = engines::open(name, text, &given, None)?;
+        let (policy, _warnings) = engines::open(name, text, &given, None, &Arc::default())?;
         return Ok(Box::new(policy));
     }
     let system =
@@ -111,6 +114,7 @@ fn load_cf(
     text: &[u8],
     reading: &Reading,
     names: &Arc<NameService>,
+    notes: &Arc<MapNotes>,
 ) -> Result<Arc<dyn Policy + Send + Sync>, String> {
     let mut listen = Vec::new();
     for address in &reading.listen {
@@ -126,7 +130,7 @@ fn load_cf(
     };
     // Loads what the C library needs for the user database before the cage is closed.
     drop(sys::user::by_name("root"));
-    let (policy, warnings) = engines::open(name, text, &given, Some(Arc::clone(names)))?;
+    let (policy, warnings) = engines::open(name, text, &given, Some(Arc::clone(names)), notes)?;
     if !warnings.is_empty() {
         // Standard error may be closed: a warning is no reason to stop.
         drop(writeln!(std::io::stderr(), "{warnings}"));

@@ -5,9 +5,12 @@
 //! its whole group; of what it prints a bounded part is kept, for the report; the rest is read and thrown away, so that
 //! it does not stop.
 
+mod file;
+
 use crate::body::{Text, write_delivery_fields};
 use crate::mailbox::mbox::write_separator;
 use crate::{Job, Moment};
+use file::NotWritten;
 use policy::{MailerFlags, Program};
 use queue::{Outcome, Said, Scope, Status, Trouble, Voice};
 use std::ffi::OsStr;
@@ -25,6 +28,9 @@ const OUTPUT_BYTES_MAX: usize = 800;
 
 /// How often the end of a program is looked for while it prints nothing, in milliseconds.
 const LOOK_MS: u64 = 20;
+
+/// `P=` of the mailer that appends to files.
+const FILE: &[u8] = b"[FILE]";
 
 /// Octets of an argument, macros expanded.
 const ARGUMENT_BYTES_MAX: usize = 2048;
@@ -61,6 +67,9 @@ impl Agent<'_> {
         if self.program.is_lmtp {
             return later(Status(4, 3, 5), b"LMTP with a program is not served");
         }
+        if *self.program.path == *FILE {
+            return self.run_file(now_s, job, host);
+        }
         let Some(arguments) = self.arguments(job, host) else {
             return never(Status(5, 1, 3), b"address cannot be given to a program");
         };
@@ -72,6 +81,24 @@ impl Agent<'_> {
                 let words = words.split(" (os error").next().unwrap_or_default();
                 let path = self.program.path.escape_ascii();
                 later(Status(4, 3, 5), format!("{path}: {words}").as_bytes())
+            }
+        }
+    }
+
+    /// `A=FILE path`: no program, but a file.
+    fn run_file(&self, now_s: u64, job: &Job<'_>, host: &[u8]) -> Outcome {
+        let template = self.program.arguments.get(1).map(|path| &**path).unwrap_or_default();
+        let path = self.expand(template, job, host);
+        match self.append(&path, now_s, job) {
+            Ok(()) => delivered(),
+            Err(NotWritten::Unsafe) => {
+                told_never("550", Status(5, 0, 0), "Can't create output", b"")
+            }
+            Err(NotWritten::Later(error)) => {
+                let words = io::Error::from(error).to_string();
+                let words = words.split(" (os error").next().unwrap_or_default();
+                let path = path.escape_ascii();
+                later(Status(4, 2, 0), format!("{path}: {words}").as_bytes())
             }
         }
     }
@@ -280,7 +307,7 @@ fn judged(status: ExitStatus, output: &[u8]) -> Outcome {
         return later(Status(4, 3, 0), text.as_bytes());
     };
     let (codes, status, text) = match code {
-        0 => return Outcome::Delivered { host: Box::default(), text: Box::default() },
+        0 => return delivered(),
         64 => ("550", Status(5, 0, 0), "Command line usage error"),
         65 => ("501", Status(5, 6, 0), "Data format error"),
         66 => ("550", Status(5, 3, 0), "Cannot open input"),
@@ -302,6 +329,10 @@ fn judged(status: ExitStatus, output: &[u8]) -> Outcome {
         }
     };
     told_never(codes, status, text, output)
+}
+
+fn delivered() -> Outcome {
+    Outcome::Delivered { host: Box::default(), text: Box::default() }
 }
 
 fn told_never(code: &str, status: Status, text: &str, output: &[u8]) -> Outcome {

@@ -6,6 +6,7 @@
 
 mod dotlock;
 mod folder;
+mod helper;
 mod journal;
 mod maildir;
 pub(crate) mod mbox;
@@ -41,13 +42,30 @@ pub struct Mailboxes {
     /// The mailbox below the root; `None`: the name of the recipient.
     path: Option<Box<[u8]>>,
     host_name: Box<[u8]>,
+    manner: Manner,
+}
+
+/// How an mbox is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manner {
+    /// How long a delivery waits for somebody else's lock.
     lock_wait: Duration,
+    /// As `mail.local` does it: no lock file means no delivery, and no field is added.
+    is_of_mail_local: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     Maildir,
     Mbox,
+}
+
+impl Moment {
+    /// As C's `asctime` writes it: `Sat Nov 21 07:09:28 2026`.
+    #[must_use]
+    pub fn asctime(self) -> String {
+        mbox::asctime(self).trim().to_owned()
+    }
 }
 
 impl Mailboxes {
@@ -81,13 +99,21 @@ impl Mailboxes {
                 (Folder::open(home.ok_or(Trouble::NoPlace)?)?, Some(path.clone()))
             }
         };
-        Ok(Self { format, root, path, host_name: host_name.into(), lock_wait: LOCK_WAIT })
+        let manner = Manner { lock_wait: LOCK_WAIT, is_of_mail_local: false };
+        Ok(Self { format, root, path, host_name: host_name.into(), manner })
     }
 
     /// The same with another patience for locks.
     #[must_use]
     pub fn with_lock_wait(self, lock_wait: Duration) -> Self {
-        Self { lock_wait, ..self }
+        Self { manner: Manner { lock_wait, ..self.manner }, ..self }
+    }
+
+    /// The same in the manner of `mail.local`: the message goes in as it is, without fields of ours, and a lock file that
+    /// can't be made is a failure. Where the user may not make one, liblockfile's helper does.
+    #[must_use]
+    pub fn as_mail_local(self) -> Self {
+        Self { manner: Manner { is_of_mail_local: true, ..self.manner }, ..self }
     }
 
     /// Delivers one message.
@@ -136,7 +162,7 @@ impl Mailboxes {
         let delivered = match self.format {
             Format::Maildir => maildir::deliver(&parent, last, &self.host_name, now, jobs),
             Format::Mbox if last.ends_with(dotlock::SUFFIX) => Err(Trouble::BadName),
-            Format::Mbox => mbox::deliver(&parent, last, self.lock_wait, now, jobs),
+            Format::Mbox => mbox::deliver(&parent, last, self.manner, now, jobs),
         };
         delivered.unwrap_or_else(all_fail)
     }

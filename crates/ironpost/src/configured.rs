@@ -107,6 +107,8 @@ pub(crate) struct Run<'w> {
     pub(crate) id: Vec<u8>,
     /// What is wrong with addresses goes to the log too.
     pub(crate) logs_addresses: bool,
+    /// What is wrong is said in replies of SMTP (`-bs`): a client reads standard output.
+    pub(crate) says_replies: bool,
     /// How much was wrong with what the user gave.
     pub(crate) user_errors: usize,
     /// Warnings about who calls, as the header has them: the host, a colon, the text.
@@ -120,7 +122,15 @@ pub(crate) fn with(words: &[OsString], mode: u8, work: impl FnOnce(&mut Run<'_>)
     let machine = Machine::new(policy_cf::Config::default(), &mut outside);
     let id = b"NOQUEUE".to_vec();
     let warnings = Vec::new();
-    let mut run = Run { machine, asked, id, logs_addresses: false, user_errors: 0, warnings };
+    let mut run = Run {
+        machine,
+        asked,
+        id,
+        logs_addresses: false,
+        says_replies: mode == b's',
+        user_errors: 0,
+        warnings,
+    };
     match run.begin(mode) {
         Ok(()) => {
             let status = work(&mut run);
@@ -217,17 +227,18 @@ impl Run<'_> {
     fn check_queue_paths(&mut self, folder: &[u8]) -> Result<(), u8> {
         let lines = self.machine.config.queue_groups.clone();
         let paths = lines.iter().flat_map(|line| equates::split(line).1);
+        let mut why = Some(load::error_text(ENOENT));
+        let mut result = Ok(());
         for path in paths.filter_map(|(letter, path)| path.filter(|_| letter == b'P')) {
             let is_below = [path.as_slice(), b"/"].concat().starts_with(folder);
             if path.starts_with(b"/") && !is_below {
                 let text =
                     [b"QueuePath ", path.as_slice(), b" not subpath of QueueDirectory ", folder];
-                let why = load::error_text(ENOENT);
-                self.machine.system_error(&text.concat(), Some(why));
-                return Err(exit::CONFIG);
+                self.machine.system_error(&text.concat(), why.take());
+                result = Err(exit::CONFIG);
             }
         }
-        Ok(())
+        result
     }
 
     /// Whether the caller is root or one of those who may be anybody (class t).
@@ -277,8 +288,28 @@ impl Run<'_> {
         }
     }
 
+    /// Makes replies of what is wrong with us. Warnings stay as they are.
+    fn put_into_replies(&mut self) {
+        let mut replies = Vec::new();
+        for said in self.machine.journal.iter().flatten().filter(|said| said.is_system) {
+            let (code, enhanced) =
+                if said.is_transient { (b"451", b"4.0.0") } else { (b"554", b"5.0.0") };
+            replies.extend_from_slice(&said.reply(code, enhanced));
+            replies.extend_from_slice(b"\r\n");
+            let line = [said.text.as_slice(), b"\n"].concat();
+            let out = &mut self.machine.out;
+            if let Some(at) = out.windows(line.len()).position(|window| window == line) {
+                out.drain(at..at.saturating_add(line.len()));
+            }
+        }
+        self.machine.out.append(&mut replies);
+    }
+
     /// Writes out what was said, to standard output and to the log.
     pub(crate) fn tell(&mut self) {
+        if self.says_replies {
+            self.put_into_replies();
+        }
         let mut output = std::io::stdout().lock();
         drop(output.write_all(&self.machine.out).and_then(|()| output.flush()));
         self.machine.out.clear();

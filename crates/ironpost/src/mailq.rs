@@ -5,9 +5,11 @@ use crate::flags::{QueueFlags, QueueOrder};
 use crate::place::Place;
 use crate::printer::Printer;
 use daemon::client::{Client, ClientError};
-use daemon::edges::Listed;
+use daemon::edges::{Argument, Errand, Listed};
+use daemon::job::Job;
 use daemon::request::Request;
 use std::fmt::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Carries out `ironpost queue …`.
@@ -41,33 +43,71 @@ fn failed(error: &ClientError, printer: &mut Printer) -> ExitCode {
 
 /// Lists the queue.
 pub(crate) fn run(place: &Place, is_json: bool, printer: &mut Printer) -> ExitCode {
-    let mut out = String::new();
-    let mut count = 0_u64;
-    let mut each = |entry: &Listed| {
-        count = count.saturating_add(1);
-        // Writing into a string does not fail.
-        let written = if is_json { json(&mut out, entry) } else { columns(&mut out, entry) };
-        written.ok();
-    };
+    let mut listing = Listing::new(is_json);
+    let mut each = |entry: &Listed| listing.add(entry);
     if let Err(error) = Client::connect(&place.run).and_then(|mut client| client.list(&mut each)) {
         return failed(&error, printer);
     }
-    if is_json {
-        printer.octets(out.as_bytes());
-        return ExitCode::SUCCESS;
-    }
-    let spool = place.spool.display();
-    if count == 0 {
-        printer.line(&format!("{spool} is empty\n\t\tTotal requests: 0"));
-        return ExitCode::SUCCESS;
-    }
-    let plural = if count == 1 { "request" } else { "requests" };
-    printer.line(&format!(
-        "\t\t{spool} ({count} {plural})\n-----Q-ID----- --Size-- -----Q-Time----- ------------Sender/Recipient-----------"
-    ));
-    printer.octets(out.as_bytes());
-    printer.line(&format!("\t\tTotal requests: {count}"));
+    listing.show(&place.spool.display().to_string(), printer);
     ExitCode::SUCCESS
+}
+
+/// Lists the queue of a sendmail.cf; where no server runs, one is started that looks it up. `folder` is the queue's.
+pub(crate) fn of_configuration(
+    config: &Path,
+    arguments: &[Argument],
+    folder: &str,
+    printer: &mut Printer,
+) -> ExitCode {
+    let mut listing = Listing::new(false);
+    let listed = Job::start(config, arguments, Errand::Keep).and_then(|mut job| {
+        job.list(|entry| listing.add(entry))?;
+        job.finish()
+    });
+    if let Err(error) = listed {
+        return printer.fail("mailq", &error.to_string(), exit::TEMPFAIL);
+    }
+    listing.show(folder, printer);
+    ExitCode::SUCCESS
+}
+
+/// What is queued, as it will be shown.
+struct Listing {
+    out: String,
+    count: u64,
+    is_json: bool,
+}
+
+impl Listing {
+    fn new(is_json: bool) -> Self {
+        Self { out: String::new(), count: 0, is_json }
+    }
+
+    fn add(&mut self, entry: &Listed) {
+        self.count = self.count.saturating_add(1);
+        // Writing into a string does not fail.
+        let written =
+            if self.is_json { json(&mut self.out, entry) } else { columns(&mut self.out, entry) };
+        written.ok();
+    }
+
+    fn show(&self, folder: &str, printer: &mut Printer) {
+        let Self { out, count, is_json } = self;
+        if *is_json {
+            printer.octets(out.as_bytes());
+            return;
+        }
+        if *count == 0 {
+            printer.line(&format!("{folder} is empty\n\t\tTotal requests: 0"));
+            return;
+        }
+        let plural = if *count == 1 { "request" } else { "requests" };
+        printer.line(&format!(
+            "\t\t{folder} ({count} {plural})\n-----Q-ID----- --Size-- -----Q-Time----- ------------Sender/Recipient-----------"
+        ));
+        printer.octets(out.as_bytes());
+        printer.line(&format!("\t\tTotal requests: {count}"));
+    }
 }
 
 /// Letters of a reason that are shown.
@@ -99,7 +139,7 @@ fn columns(out: &mut String, entry: &Listed) -> std::fmt::Result {
         writeln!(out, "                 ({})", cut(&reason, REASON_LETTERS_MAX))?;
     }
     for recipient in &entry.recipients {
-        let recipient = address(recipient, entry.is_own);
+        let recipient = address(recipient, entry.is_own).replace('\\', "\\\\");
         writeln!(out, "\t\t\t\t\t {}", cut(&recipient, RECIPIENT_LETTERS_MAX))?;
     }
     Ok(())

@@ -7,6 +7,7 @@ mod configured;
 mod editmap;
 mod explain;
 mod flags;
+mod mail_local;
 mod mailq;
 mod makemap;
 mod newaliases;
@@ -14,9 +15,14 @@ mod place;
 mod praliases;
 mod printer;
 mod privileges;
+mod rmail;
 mod sendmail;
+mod sendmail_child;
 mod serve;
+mod smrsh;
 mod submit;
+mod system_log;
+mod vacation;
 mod verify;
 
 use flags::{Command, Flags};
@@ -57,6 +63,11 @@ fn main() -> ExitCode {
         "editmap" => editmap::run(&called, &words),
         "newaliases" => newaliases::run(&words),
         "praliases" => praliases::run(&called, &words),
+        "smrsh" => smrsh::run(&called, &words),
+        "mail.local" => mail_local::run(&called, &words),
+        // The second is Debian's name for sendmail's own.
+        "vacation" | "vacation.sendmail" => vacation::run(&words),
+        "rmail" => rmail::run(&words, &mut printer),
         "mailq" if names_configuration(&words) => as_sendmail(&called, "-bp", words, &mut printer),
         "mailq" => mailq::run(&place::Place::of_this_system(), false, &mut printer),
         "hoststat" => as_sendmail(&called, "-bh", words, &mut printer),

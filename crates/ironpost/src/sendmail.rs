@@ -48,18 +48,25 @@ pub(crate) fn run(
     for complaint in flags.complaints.iter().filter(|_| !flags.names_configuration) {
         printer.line(complaint);
     }
-    if matches!(flags.mode, Mode::PrintQueue | Mode::HostStatus) && flags.names_configuration {
-        let status = crate::verify::look(words);
-        if status != 0 {
-            return ExitCode::from(status);
-        }
+    if let Some(config) = flags.config.as_deref()
+        && flags.mode.is_about_queue()
+    {
+        return of_queue(config, words, &flags, printer);
     }
     match flags.mode {
         Mode::Deliver if flags.names_configuration => {
             ExitCode::from(crate::submit::run(words, &flags))
         }
         Mode::Deliver => deliver(&flags, place, printer),
-        Mode::Dialogue => dialogue::run(&flags, place, printer),
+        Mode::Dialogue => {
+            if flags.config.is_some() {
+                let status = crate::verify::before_dialogue(words);
+                if status != 0 {
+                    return ExitCode::from(status);
+                }
+            }
+            dialogue::run(&flags, place, printer)
+        }
         Mode::Serve => serve(&flags, printer),
         Mode::PrintQueue => mailq::run(place, false, printer),
         Mode::RunQueue => run_queue(place, printer),
@@ -70,8 +77,28 @@ pub(crate) fn run(
             ExitCode::SUCCESS
         }
         Mode::MakeAliases => crate::newaliases::run(words),
-        Mode::HostStatus => ExitCode::SUCCESS,
+        Mode::HostStatus | Mode::CountQueue => ExitCode::SUCCESS,
     }
+}
+
+/// `-bp`, `-q`, `-bh` with a configuration of sendmail's: of its queue.
+fn of_queue(config: &[u8], words: &[OsString], flags: &Flags, printer: &mut Printer) -> ExitCode {
+    let is_run = flags.mode == Mode::RunQueue;
+    let folder = match crate::verify::look(words, is_run) {
+        Ok(folder) => String::from_utf8_lossy(&folder).into_owned(),
+        Err(status) => return ExitCode::from(status),
+    };
+    let config = std::path::Path::new(OsStr::from_bytes(config));
+    if is_run {
+        return crate::submit::run_queue(config, &flags.arguments, printer);
+    }
+    if flags.mode == Mode::PrintQueue {
+        return mailq::of_configuration(config, &flags.arguments, &folder, printer);
+    }
+    if flags.mode == Mode::CountQueue {
+        printer.line("Data unavailable: shared memory not updated");
+    }
+    ExitCode::SUCCESS
 }
 
 /// `-bd`, `-bD`: serves a configuration of sendmail's.

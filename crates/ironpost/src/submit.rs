@@ -14,13 +14,18 @@ mod recipients;
 mod sender;
 
 use crate::configured::{self, Run};
+use crate::printer::Printer;
 use crate::sendmail::Flags;
 use collect::{Collected, Manner};
+use daemon::edges::{Argument, Errand};
+use daemon::job::Job;
 use fields::Head;
 use policy_cf::machine::exit;
 use recipients::Recipients;
 pub(crate) use sender::Sender;
 use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
 
 /// Octets of a message, where the configuration sets no limit.
 const MESSAGE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -65,6 +70,14 @@ pub(crate) fn run(words: &[OsString], flags: &Flags) -> u8 {
     configured::with(words, b'm', |run| submit(run, flags).unwrap_or_else(|status| status))
 }
 
+/// `-q`: tries all that is queued, once; the exit status tells of failures.
+pub(crate) fn run_queue(config: &Path, arguments: &[Argument], printer: &mut Printer) -> ExitCode {
+    match Job::start(config, arguments, Errand::Run).and_then(Job::finish) {
+        Ok(attempts) => ExitCode::from(hand_over::status_of(&attempts)),
+        Err(error) => printer.fail("sendmail", &error.to_string(), crate::exit::TEMPFAIL),
+    }
+}
+
 fn submit(run: &mut Run<'_>, flags: &Flags) -> Result<u8, u8> {
     run.settle()?;
     run.enter_queue()?;
@@ -73,7 +86,7 @@ fn submit(run: &mut Run<'_>, flags: &Flags) -> Result<u8, u8> {
     }
     let error_mode = ErrorMode::of(run);
     run.machine.holds_errors = error_mode != ErrorMode::Print;
-    let id = daemon::fresh_id();
+    let id = daemon::job::fresh_id();
     run.id = id.to_ascii().to_vec();
     for complaint in &flags.complaints {
         run.machine.user_error(complaint.as_bytes());
@@ -98,6 +111,8 @@ fn submit(run: &mut Run<'_>, flags: &Flags) -> Result<u8, u8> {
 /// A submission under way.
 struct Submission<'f> {
     flags: &'f Flags,
+    id: wire::QueueId,
+    created_s: u64,
     error_mode: ErrorMode,
     sender: Sender,
     message: Collected,
@@ -126,7 +141,18 @@ impl<'f> Submission<'f> {
         let recipients = Recipients::default();
         let is_looping = false;
         let class = 0;
-        Self { flags, error_mode, sender, message, head, class, recipients, is_looping }
+        Self {
+            flags,
+            id,
+            created_s,
+            error_mode,
+            sender,
+            message,
+            head,
+            class,
+            recipients,
+            is_looping,
+        }
     }
 
     /// Reads the message.
@@ -244,44 +270,56 @@ impl<'f> Submission<'f> {
         }
     }
 
-    /// Hands over what can go, and tells of what can't; gives the exit status.
+    /// Hands over what can go, and tells of what can't (option `ErrorMode`); gives the exit status.
     fn send(&mut self, run: &mut Run<'_>) -> u8 {
         run.tell();
         let mode = DeliveryMode::of(run);
-        if !self.recipients.failed.is_empty() {
-            self.tell_of_failures(run);
-        }
-        if !self.recipients.outgoing.is_empty() {
-            hand_over::hand_over(self, run, mode);
+        let is_quiet = self.error_mode == ErrorMode::Quiet;
+        let keeps_letter = self.error_mode == ErrorMode::Print && self.has_home();
+        let has_refused = !self.recipients.failed.is_empty();
+        let manner = hand_over::Manner {
+            mode,
+            reports_refused: has_refused && !is_quiet && !keeps_letter,
+            reports_failed: !is_quiet && !keeps_letter,
+        };
+        let has_failed = hand_over::hand_over(self, run, manner);
+        if keeps_letter && (has_refused || has_failed) {
+            self.save_letter(run);
         }
         run.tell();
         run.machine.status
     }
 
-    /// Option `ErrorMode`, for those who were refused at once.
-    fn tell_of_failures(&mut self, run: &mut Run<'_>) {
-        let is_saved = match self.error_mode {
-            ErrorMode::Quiet => return,
-            ErrorMode::Print if self.sender.is_local => self.save_letter(run),
-            ErrorMode::Print | ErrorMode::Write | ErrorMode::Mail | ErrorMode::MailAndSucceed => {
-                false
+    /// Whether the sender has a home here that a letter can be left in.
+    fn has_home(&self) -> bool {
+        let home = self.sender.home.as_deref().filter(|_| self.sender.is_local);
+        home.is_some_and(dead_letter::may_save)
+    }
+
+    /// Leaves the message in the sender's home.
+    fn save_letter(&self, run: &mut Run<'_>) {
+        let home = self.sender.home.as_deref().unwrap_or_default();
+        let text: [&[u8]; 3] = [&self.head.text, b"\r\n", &self.message.body];
+        match dead_letter::save(home, self.sender.shown(), &text) {
+            Ok(path) => {
+                let path = path.display().to_string();
+                run.machine.say(&[path.as_bytes(), b"... Saved message in ", path.as_bytes()]);
             }
-        };
-        if !is_saved {
-            hand_over::report(self, run);
+            Err(error) => {
+                let text = format!("cannot save rejected email in dead.letter: {error}");
+                run.machine.system_error(text.as_bytes(), None);
+            }
         }
     }
 
-    /// Leaves the message in the sender's home. False: it can't be.
-    fn save_letter(&self, run: &mut Run<'_>) -> bool {
-        let Some(home) = self.sender.home.as_deref().filter(|home| !home.is_empty()) else {
-            return false;
+    /// What kind of octets the message has: as was said, else as it looks.
+    fn body_kind(&self) -> queue::BodyKind {
+        let seen = if self.message.has_eight_bits {
+            queue::BodyKind::EightBit
+        } else {
+            queue::BodyKind::SevenBit
         };
-        let text: [&[u8]; 3] = [&self.head.text, b"\r\n", &self.message.body];
-        let Ok(path) = dead_letter::save(home, self.sender.shown(), &text) else { return false };
-        let path = path.display().to_string();
-        run.machine.say(&[path.as_bytes(), b"... Saved message in ", path.as_bytes()]);
-        true
+        self.flags.body.unwrap_or(seen)
     }
 
     /// What a run of the queue goes by: the smaller, the sooner.

@@ -44,13 +44,36 @@ fn verify(run: &mut Run<'_>) -> Result<u8, u8> {
     Ok(run.machine.status)
 }
 
-/// Looks at the configuration that the words name, as every mode does first: errors, who calls, the queue folder. Gives the
-/// exit status; 0: go on.
-#[must_use]
-pub(crate) fn look(words: &[OsString]) -> u8 {
-    configured::with(words, b'p', |run| {
+/// Looks at the configuration that the words name, as every mode does first: errors, who calls, the queue folder. Gives that
+/// folder. `is_run`: it is to be run.
+///
+/// # Errors
+/// The exit status it ends with.
+pub(crate) fn look(words: &[OsString], is_run: bool) -> Result<Vec<u8>, u8> {
+    let mut folder = Vec::new();
+    let status = configured::with(words, b'p', |run| {
+        let looked = run.settle().and_then(|()| run.enter_queue());
+        folder =
+            run.machine.config.options.values.get("QueueDirectory").cloned().unwrap_or_default();
+        let is_closed = is_run && run.machine.config.options.is_private("restrictqrun");
+        if looked.is_err() && is_closed {
+            run.machine.say(&[b"You do not have permission to process the queue"]);
+            return crate::exit::NOPERM;
+        }
+        looked.err().unwrap_or(exit::OK)
+    });
+    if status == exit::OK { Ok(folder) } else { Err(status) }
+}
+
+/// What `-bs` looks at before it greets: the configuration, who calls, the queue folder. What is wrong is said in replies.
+pub(crate) fn before_dialogue(words: &[OsString]) -> u8 {
+    let here = std::env::current_dir();
+    let status = configured::with(words, b's', |run| {
         run.settle().and_then(|()| run.enter_queue()).err().unwrap_or(exit::OK)
-    })
+    });
+    // The configuration may have been named from here.
+    here.and_then(std::env::set_current_dir).ok();
+    status
 }
 
 fn show(run: &mut Run<'_>, expansion: &Expansion) {

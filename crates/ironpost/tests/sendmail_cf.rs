@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -44,8 +45,12 @@ impl Drop for Server {
 }
 
 fn serve(folder: &Path, port: u16) -> Server {
+    serve_with(folder, port, CF)
+}
+
+fn serve_with(folder: &Path, port: u16, cf: &str) -> Server {
     let config = folder.join("sendmail.cf");
-    fs::write(&config, CF).unwrap();
+    fs::write(&config, cf).unwrap();
     let child = Command::new(PROGRAM)
         .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--config"])
         .arg(config)
@@ -126,4 +131,37 @@ fn a_wrong_sendmail_cf_is_no_server() {
     assert_eq!(output.status.code(), Some(78));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("line 2: unknown configuration line"), "{said}");
+}
+
+#[test]
+fn a_table_older_than_its_text_is_named_in_the_log() {
+    let folder = TempDir::new_in("/tmp").unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    // Tables below a folder that all may write are not read.
+    let tables = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    fs::set_permissions(tables.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let text = tables.path().join("rooms");
+    fs::write(&text, "one 1\n").unwrap();
+    let options = folder.path().join("options.cf");
+    fs::write(&options, CF).unwrap();
+    let mut made = Command::new(PROGRAM)
+        .arg0("makemap")
+        .arg("-C")
+        .arg(options)
+        .arg("hash")
+        .arg(&text)
+        .stdin(fs::File::open(&text).unwrap())
+        .spawn()
+        .unwrap();
+    assert!(made.wait().unwrap().success());
+    let later = std::time::SystemTime::now() + Duration::from_secs(60);
+    fs::File::options().append(true).open(&text).unwrap().set_modified(later).unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let cf = format!("{CF}Krooms hash {}\n", text.display());
+    let server = serve_with(folder.path(), port, &cf);
+    assert!(say(&mut session(port), "").starts_with("220 "));
+    drop(server);
+    let log = fs::read_to_string(folder.path().join("log")).unwrap();
+    let wanted = format!("map {0}.db is older than {0}", text.display());
+    assert_eq!(log.matches(&wanted).count(), 1, "{log}");
 }

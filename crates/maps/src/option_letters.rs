@@ -4,13 +4,14 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// A letter and its value.
-pub(crate) type Letter = (u8, Option<OsString>);
+pub type Letter = (u8, Option<OsString>);
 
 /// Splits words into letters and the words behind them. `letters` as for getopt: a colon behind those with a value.
 ///
 /// # Errors
 /// A letter that is not known, or one without its value.
-pub(crate) fn read<'a>(
+#[expect(clippy::result_unit_err, reason = "the usage line says all there is to say")]
+pub fn read<'a>(
     words: &'a [OsString],
     letters: &[u8],
 ) -> Result<(Vec<Letter>, &'a [OsString]), ()> {
@@ -47,6 +48,7 @@ pub(crate) fn read<'a>(
 }
 
 /// The octets of a value.
-pub(crate) fn octets(value: Option<&OsString>) -> &[u8] {
+#[must_use]
+pub fn octets(value: Option<&OsString>) -> &[u8] {
     value.map(OsString::as_os_str).map_or(&[], OsStr::as_bytes)
 }

@@ -12,6 +12,7 @@ use policy_cf::{Answer, Exchanger, MapHandle, MapSpec, OpenFailure, UserEntry, W
 use crate::alias_text::AliasText;
 use crate::cdb::Cdb;
 use crate::dns::{Asker, Resolver};
+use crate::ldap::Ldap;
 use crate::program::Failed;
 use crate::regex::Pattern;
 use crate::resolver_map::Names;
@@ -65,6 +66,8 @@ pub struct Outside {
     /// The service switch file, and when it was read.
     service_switch: Option<(Instant, Vec<u8>)>,
     users: Option<Remembered>,
+    /// The option `LDAPDefaultSpec`.
+    directory_default: Option<Arc<MapSpec>>,
     notes: Vec<Vec<u8>>,
 }
 
@@ -80,6 +83,7 @@ enum Map {
     Log(Log),
     Socket(Socket),
     Cdb(Cdb),
+    Directory(Box<Ldap>),
     Host,
     BestExchanger(Option<u8>),
     Names(Names),
@@ -99,6 +103,7 @@ impl Outside {
             keeps_aliases: false,
             service_switch: None,
             users: None,
+            directory_default: None,
             notes: Vec::new(),
         }
     }
@@ -108,11 +113,6 @@ impl Outside {
     pub fn asking(mut self, asker: Arc<dyn Asker>) -> Self {
         self.asker = Some(asker);
         self
-    }
-
-    /// What should be in the log since the last time: maps older than their text.
-    pub fn take_notes(&mut self) -> Vec<Vec<u8>> {
-        std::mem::take(&mut self.notes)
     }
 
     fn resolver(&mut self) -> &Resolver {
@@ -126,7 +126,14 @@ impl World for Outside {
         if self.maps.len() >= MAPS_MAX {
             return Err(OpenFailure { text: b"too many maps".to_vec(), class_unknown: false });
         }
-        let mut map = open_map(spec)?;
+        let mut map = match &*spec.class {
+            b"ldap" => {
+                let nothing = MapSpec::default();
+                let default = self.directory_default.as_deref().unwrap_or(&nothing);
+                Map::Directory(Box::new(Ldap::open(spec, default)?))
+            }
+            _ => open_map(spec)?,
+        };
         if let Map::Table(table) = &mut map {
             self.notes.extend(table.stale());
         }
@@ -139,7 +146,7 @@ impl World for Outside {
         &mut self,
         map: MapHandle,
         key: &[u8],
-        _arguments: &[&[u8]],
+        arguments: &[&[u8]],
         said: &mut Vec<u8>,
     ) -> Answer {
         let services = match usize::try_from(map.0).ok().and_then(|number| self.maps.get(number)) {
@@ -167,6 +174,7 @@ impl World for Outside {
             Map::Log(log) => log.lookup(key),
             Map::Socket(socket) => socket.lookup(key),
             Map::Cdb(cdb) => cdb.lookup(key),
+            Map::Directory(directory) => directory.lookup(key, arguments, &mut self.notes),
             Map::Host => {
                 host::lookup(key, &services, &self.places.hosts, resolver, self.keeps_aliases, said)
             }
@@ -199,6 +207,11 @@ impl World for Outside {
 
     fn configure(&mut self, options: &policy_cf::options::Options) {
         self.keeps_aliases = options.truth("DontExpandCnames");
+        self.directory_default = options.values.get("LDAPDefaultSpec").and_then(|flags| {
+            // What is missing there is complained of where a map needs it.
+            let line = [b"default ldap ", flags.as_slice()].concat();
+            policy_cf::map::read(&line, &mut Vec::new()).map(|map| map.spec)
+        });
     }
 
     fn service(&mut self, name: &[u8]) -> Vec<Box<[u8]>> {
@@ -238,6 +251,10 @@ impl World for Outside {
             Err(Failed::NotStarted(number)) => Err(number),
             Err(Failed::Late) => Err(110),
         }
+    }
+
+    fn take_notes(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.notes)
     }
 
     fn user(&mut self, name: &[u8]) -> Option<UserEntry> {

@@ -13,7 +13,7 @@ const NEW_MODE: u32 = 0o640;
 ///
 /// # Errors
 /// The system's; the old file is then as it was.
-pub(crate) fn replace(path: &Path, octets: &[u8], owner: Option<u32>) -> io::Result<()> {
+pub fn replace(path: &Path, octets: &[u8], owner: Option<u32>) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let beside = path.with_file_name(name);
@@ -44,7 +44,8 @@ fn write(beside: &Path, path: &Path, octets: &[u8], owner: Option<u32>) -> io::R
 }
 
 /// What names a file for libdb: its place and 16 random octets.
-pub(crate) fn unique_id() -> [u8; 20] {
+#[must_use]
+pub fn unique_id() -> [u8; 20] {
     let mut id = [0; 20];
     let random = sys::random_u128().unwrap_or(u128::from(std::process::id())).to_le_bytes();
     for (place, octet) in id.iter_mut().zip(random) {

@@ -30,6 +30,8 @@ pub(crate) struct Table {
     tries_nul: bool,
     is_optional: bool,
     is_stale_told: bool,
+    /// Room for a key.
+    key: Vec<u8>,
     /// The file was looked at, and nobody has compared it with its text source yet.
     is_freshly_seen: bool,
 }
@@ -52,6 +54,7 @@ impl Table {
             tries_nul: !spec.has(b'O') || spec.has(b'N'),
             is_optional: spec.is_optional(),
             is_stale_told: false,
+            key: Vec::new(),
             is_freshly_seen: true,
         };
         match table.reopen() {
@@ -100,17 +103,22 @@ impl Table {
     pub(crate) fn lookup(&mut self, key: &[u8]) -> Answer {
         self.look_at_file();
         let Some((database, _)) = &mut self.database else { return Answer::TempFail(TEMPORARY) };
-        let mut key = if self.keeps_case { key.to_vec() } else { key.to_ascii_lowercase() };
+        let room = &mut self.key;
+        room.clear();
+        room.extend_from_slice(key);
+        if !self.keeps_case {
+            room.make_ascii_lowercase();
+        }
         let mut found = Ok(None);
         if self.tries_plain {
-            found = database.lookup(&key);
+            found = database.lookup(room);
             if matches!(found, Ok(Some(_))) {
                 self.tries_nul = false;
             }
         }
         if self.tries_nul && matches!(found, Ok(None)) {
-            key.push(0);
-            found = database.lookup(&key);
+            room.push(0);
+            found = database.lookup(room);
             if matches!(found, Ok(Some(_))) {
                 self.tries_plain = false;
             }

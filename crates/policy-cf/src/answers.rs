@@ -31,7 +31,9 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
-use policy::{Dress, Dressed, Expansion, Policy, Question, Refusal, Route, Settings, Verdict};
+use policy::{
+    Dress, Dressed, Expansion, FileSeen, Policy, Question, Refusal, Route, Settings, Verdict,
+};
 
 /// What answers one question at a time.
 pub struct Engine {
@@ -58,6 +60,9 @@ pub trait Pool: Send + Sync {
     fn lists(&self) -> Box<dyn Outside> {
         Box::new(look::NoLists)
     }
+
+    /// Takes a line for the log.
+    fn note(&self, _line: &[u8]) {}
 
     /// An engine that rests, if there is one: it is the caller's until it comes back.
     fn take(&self) -> Option<Engine>;
@@ -155,6 +160,9 @@ impl CfPolicy {
         moment::name_all(&mut base.macros);
         base.macros.lay_ground();
         let arena_len = base.arena.len();
+        for line in world.take_notes() {
+            pool.note(&line);
+        }
         // The outside that read the class files has what it opened: it serves the first engine.
         pool.give(Engine { config: Some(base.clone()), world });
         Ok((Self { base, arena_len, settings, ports, pool }, said))
@@ -174,6 +182,9 @@ impl CfPolicy {
         let mut machine = Machine::new(config.unwrap_or_else(|| self.base.clone()), &mut *world);
         let result = work(&mut machine);
         let mut config = machine.config;
+        for line in world.take_notes() {
+            self.pool.note(&line);
+        }
         config.macros.rest();
         config.arena.cut(self.arena_len);
         self.pool.give(Engine { config: Some(config), world });
@@ -197,7 +208,12 @@ impl Policy for CfPolicy {
     }
 
     fn expand(&self, address: &[u8], route: &Route) -> Expansion {
-        self.with(|machine| expand::expand(machine, &mut *self.pool.lists(), address, route))
+        self.expand_with(address, route, &[])
+    }
+
+    fn expand_with(&self, address: &[u8], _route: &Route, files: &[FileSeen]) -> Expansion {
+        let mut lists = self.pool.lists();
+        self.with(|machine| expand::expand(machine, &mut *lists, address, files))
     }
 
     fn dress(&self, question: Dress) -> Result<Dressed, Refusal> {

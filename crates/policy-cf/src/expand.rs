@@ -14,9 +14,11 @@ mod list;
 mod names;
 mod recipient;
 mod rights;
+mod trust;
 
 pub use rights::Blame;
 pub(crate) use rights::{find_user, full_name};
+pub use trust::judged;
 
 use crate::machine::Machine;
 use crate::world::UserEntry;

@@ -6,6 +6,7 @@
 mod alias_maps;
 mod begin;
 mod class;
+mod directory;
 mod end;
 mod line;
 mod rule;

@@ -151,6 +151,12 @@ pub struct Spoken {
     pub text: Vec<u8>,
     /// Something is wrong with us, not with the address.
     pub is_system: bool,
+    /// The system said why: it may be otherwise later.
+    pub is_transient: bool,
+    /// The address it was about; empty: none.
+    pub about: Vec<u8>,
+    /// The text alone.
+    pub words: Vec<u8>,
 }
 
 /// A step of an expansion.
@@ -311,6 +317,9 @@ impl<'w> Machine<'w> {
         let about = core::mem::take(&mut self.about);
         self.message(&text, true);
         self.about = about;
+        if let Some(last) = self.journal.as_mut().and_then(|journal| journal.last_mut()) {
+            last.is_transient = trouble.is_some();
+        }
         self.set_status(if trouble.is_some() { exit::OSERR } else { exit::SOFTWARE });
     }
 
@@ -358,7 +367,8 @@ impl<'w> Machine<'w> {
         if let Some(journal) = &mut self.journal
             && journal.len() < JOURNAL_MAX
         {
-            journal.push(Spoken::new(reply, line.clone(), is_system));
+            let about = self.about.clone();
+            journal.push(Spoken { about, ..Spoken::new(reply, line.clone(), is_system) });
         }
         self.replies.push(reply.to_vec());
         if !self.holds_errors {
@@ -463,7 +473,9 @@ impl Spoken {
         let codes = reply.get(..reply.len().saturating_sub(body.len())).unwrap_or_default();
         let mut codes = codes.split(|octet| *octet == b' ').filter(|code| !code.is_empty());
         let code = codes.next().map(<[u8]>::to_vec);
-        Self { code, enhanced: codes.next().map(<[u8]>::to_vec), text, is_system }
+        let enhanced = codes.next().map(<[u8]>::to_vec);
+        let words = body.to_vec();
+        Self { code, enhanced, text, is_system, is_transient: false, about: Vec::new(), words }
     }
 
     /// As a reply: codes and text; `code` and `enhanced` stand in where there are none.

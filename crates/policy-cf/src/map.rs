@@ -6,7 +6,7 @@
 mod ask;
 mod own;
 
-use crate::read::chars::{split_word, trim_start};
+use crate::read::chars::{is_space, split_word, trim_start};
 use crate::world::{MapHandle, MapSpec};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -102,7 +102,7 @@ fn takes_value(class: &[u8], letter: u8) -> bool {
         ),
         b"ldap" => !matches!(
             letter,
-            b'N' | b'O' | b'o' | b'f' | b'm' | b'A' | b'q' | b'D' | b't' | b'n' | b'1'
+            b'N' | b'O' | b'o' | b'f' | b'm' | b'A' | b'q' | b'D' | b't' | b'n' | b'1' | b'R'
         ),
         _ => matches!(letter, b'a' | b'T' | b'k' | b'v' | b'z' | b'd' | b'S'),
     }
@@ -209,15 +209,34 @@ fn read_flags<'a>(
             );
         }
         let takes = takes_value(&spec.class, *letter);
-        let value = if takes && matches!(letter, b'k' | b'v' | b'R' | b'Z' | b'B') {
-            trim_start(value)
-        } else {
-            value
-        };
-        let (word, behind) = split_word(value);
+        let is_directory = &*spec.class == b"ldap";
+        let trims = is_directory || matches!(letter, b'k' | b'v' | b'R' | b'Z' | b'B');
+        let value = if takes && trims { trim_start(value) } else { value };
+        let (word, behind) =
+            if takes && is_directory { split_filter(value) } else { split_word(value) };
         spec.flags.push((*letter, if takes { word.into() } else { Box::default() }));
         rest = behind.get(1..).unwrap_or_default();
     }
+}
+
+/// The value of a flag of an ldap map, and what stands behind it: quoted, or up to a blank outside of parentheses.
+fn split_filter(text: &[u8]) -> (&[u8], &[u8]) {
+    if let Some(inner) = text.strip_prefix(b"\"")
+        && let Some(end) = inner.iter().position(|octet| *octet == b'"')
+    {
+        let (value, rest) = inner.split_at_checked(end).unwrap_or((inner, b""));
+        return (value, rest.get(1..).unwrap_or_default());
+    }
+    let mut depth = 0_usize;
+    let end = text.iter().position(|octet| {
+        match octet {
+            b'(' => depth = depth.saturating_add(1),
+            b')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0 && is_space(*octet)
+    });
+    text.split_at_checked(end.unwrap_or(text.len())).unwrap_or((text, b""))
 }
 
 impl Map {

@@ -122,6 +122,11 @@ impl RuleSets {
         self.names.find(text)
     }
 
+    /// Finds a set by a token that is its name as it stands; `None`: see [`RuleSets::find`].
+    pub(crate) fn quick(&self, name: &[u8], hash: u32) -> Option<usize> {
+        self.names.quick(name, hash)
+    }
+
     /// Finds a set by name or number, and makes it if there is none (S lines, `S=` of mailers).
     pub fn enter(&mut self, text: &[u8]) -> SetFound {
         self.names.enter(text)

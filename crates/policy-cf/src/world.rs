@@ -134,6 +134,11 @@ pub trait World {
     /// Told once the options are read: some of them concern look-ups (`DontExpandCnames`, `HostsFile`, `ServiceSwitchFile` …).
     fn configure(&mut self, options: &crate::options::Options);
 
+    /// What should be in the log since the last time: tables older than their text, servers that don't answer.
+    fn take_notes(&mut self) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
+
     /// Looks up a user of this system by name.
     fn user(&mut self, name: &[u8]) -> Option<UserEntry>;
 

@@ -1,7 +1,9 @@
 //! A sendmail.cf as a policy: every question, refusals as sendmail words them, and engines that forget.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may stop")]
 
-use policy::{Ask, Facts, Origin, Policy, Question, Refusal, Resolved, Transport, Verdict};
+use policy::{
+    Ask, Facts, FileSeen, Origin, Policy, Question, Refusal, Resolved, Transport, Verdict,
+};
 use policy_cf::load;
 use policy_cf::options::Options;
 use policy_cf::{
@@ -152,6 +154,7 @@ R$-@$+\t$#esmtp $@ $2 $: $1@$2
 R$*\t$#error $@ 5.1.3 $: \"553 bad address\"
 Mlocal, P=[FILE], F=lsDFMAw5:/|@qSP, A=FILE /var/mail/$u, T=DNS/RFC822/X-Unix
 Mesmtp, P=[IPC], F=mDFMuXa, S=masquerade/0, A=TCP $h 2526, E=\\r\\n, L=990, r=50
+Mlpc, P=[LPC], F=mDFMuX, A=IPC $h
 Mcyrus, P=[IPC], F=lsDFMnqXz, A=FILE /run/lmtp, E=\\r\\n
 Smasquerade
 R$-@$*example.test\t$1@masked.test
@@ -234,7 +237,9 @@ fn mailers_keep_their_numbers_and_what_nobody_serves_waits() {
     assert_eq!(esmtp.transport, Transport::Smtp { port: 2526 });
     assert_eq!((esmtp.recipients_max, esmtp.carriage.line_bytes_max), (50, 990));
     assert!(esmtp.carriage.flags.has(b'a') && !esmtp.carriage.flags.has(b'l'));
-    assert!(matches!(of(b"local").transport, Transport::Waits { .. }));
+    let Transport::Program(file) = of(b"local").transport else { panic!("no file") };
+    assert_eq!(&*file.path, b"[FILE]");
+    assert!(matches!(of(b"lpc").transport, Transport::Waits { .. }));
     assert!(matches!(of(b"cyrus").transport, Transport::Lmtp(_)));
     let Transport::Program(program) = of(b"pipe").transport else { panic!("no program") };
     assert_eq!((&*program.path, program.ids), (b"/bin/cat".as_slice(), Some((1, 2))));
@@ -308,7 +313,7 @@ fn recipients_are_routed_or_refused() {
     let (code, ..) = refused(rcpt(&policy, from(b""), b"slow"));
     assert_eq!(code, 451);
     for name in [b"alice".as_slice(), b"alice@example.test"] {
-        assert!(policy.route(name).is_ok_and(|route| !route.expands));
+        assert!(policy.route(name).is_ok_and(|route| route.expands), "there may be a .forward");
     }
     assert_eq!(policy.route(b"unknown").unwrap_err().code, 550);
 }
@@ -318,7 +323,11 @@ fn an_alias_stands_for_its_members() {
     let policy = open(CF);
     let route = policy.route(b"staff").unwrap();
     assert!(route.expands);
-    let expansion = policy.expand(b"staff", &route);
+    let wanted = policy.expand(b"staff", &route).wanted;
+    let names: Vec<&[u8]> = wanted.iter().map(|file| &*file.user).collect();
+    assert_eq!(names, [b"alice".as_slice()], "she may have a .forward");
+    let files: Vec<FileSeen> = wanted.into_iter().map(|file| FileSeen::unseen(file, 2)).collect();
+    let expansion = policy.expand_with(b"staff", &route, &files);
     let addresses: Vec<&[u8]> =
         expansion.recipients.iter().map(|recipient| &*recipient.address).collect();
     assert_eq!(addresses, [b"alice".as_slice(), b"bob@remote.test"]);

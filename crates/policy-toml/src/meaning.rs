@@ -410,6 +410,8 @@ fn numbers(judge: &mut Judge, settings: &mut Settings, written: &Written) {
         dot_s 1 to 86_400;
         idle_s 0 to 86_400;
     );
+    settings.timeouts.mail_s = settings.timeouts.reply_s;
+    settings.timeouts.rcpt_s = settings.timeouts.reply_s;
     take!(settings.retry, written.queue,
         first_s 1 to 31_536_000;
         longest_s 1 to 31_536_000;

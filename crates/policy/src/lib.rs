@@ -9,12 +9,14 @@
 extern crate alloc;
 
 pub mod dress;
+mod file;
 mod question;
 mod route;
 pub mod settings;
 mod verdict;
 
 pub use dress::{Dress, Dressed, Story};
+pub use file::{FileFacts, FileSeen, FileTrouble, FileWanted};
 pub use question::{Ask, Facts, Macros, Origin, Parameters, Question, Resolved};
 pub use route::{
     Carriage, Expansion, LmtpPlace, MailboxPlace, Mailer, MailerFlags, MailerId, Program,
@@ -43,6 +45,12 @@ pub trait Policy {
 
     /// Who stands behind this name? Asked by the queue for a [`Route`] that `expands`.
     fn expand(&self, address: &[u8], route: &Route) -> Expansion;
+
+    /// The same, with what was read of the files that an earlier answer wanted ([`Expansion::wanted`]). A policy without
+    /// such files needs none.
+    fn expand_with(&self, address: &[u8], route: &Route, _files: &[FileSeen]) -> Expansion {
+        self.expand(address, route)
+    }
 
     /// A batch in the form that its mailer wants: its header, its addresses (masquerading, generic names, missing domains).
     /// Asked only if [`Settings::dresses_mail`]; a policy without such rules gives it back as it is.

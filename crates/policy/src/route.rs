@@ -1,6 +1,6 @@
 //! Where mail goes: mailers, routes, expansions.
 
-use crate::Refusal;
+use crate::{FileWanted, Refusal};
 use alloc::{boxed::Box, vec::Vec};
 use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,8 @@ pub struct Route {
     /// Who carries it.
     pub mailer: MailerId,
     /// Where to, in the mailer's own terms: a domain, `[host]`, `[host]:port`, several of them
-    /// with commas for SMTP; empty for local mailers.
+    /// with commas for SMTP; empty for local mailers. For programs and files of lists and aliases: the login name of the
+    /// user in whose name they are used; empty: nobody's.
     pub host: Box<[u8]>,
     /// The recipient as the mailer names it: an address for SMTP, a local name (without detail) otherwise.
     pub user: Box<[u8]>,
@@ -52,6 +53,8 @@ pub struct Expansion {
     pub owner: Option<Box<[u8]>>,
     /// Set if the tables could not be read now: nothing else counts then, and the queue asks later.
     pub later: Option<Box<[u8]>>,
+    /// Files that must be read first: nothing else counts then, and the question is asked again with them.
+    pub wanted: Vec<FileWanted>,
 }
 
 /// Somebody who carries mail: an `M` line of sendmail.cf or a delivery way of ironpost.toml.

@@ -6,11 +6,13 @@ use alloc::{boxed::Box, vec, vec::Vec};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
+mod calling;
 mod eight_bit;
 mod limits;
 mod manners;
 mod timeouts;
 
+pub use calling::Calling;
 pub use eight_bit::{EightBit, EightBitMode, Passage};
 pub use limits::{BODY_INLINE_BYTES_MAX, DRESSED_BYTES_MAX, FRAME_BYTES_MAX, Limits};
 pub use manners::{Manners, Modifiers, Offers, Privacy, Questions, Quirks};
@@ -41,6 +43,8 @@ pub struct Settings {
     pub dresses_mail: bool,
     /// How the server behaves towards those who talk to it.
     pub manners: Manners,
+    /// How we behave as a client.
+    pub calling: Calling,
     /// What becomes of octets above 127.
     pub eight_bit: EightBit,
     /// Bounds on everything.
@@ -174,6 +178,7 @@ impl Default for Settings {
             answers_expn: false,
             dresses_mail: false,
             manners: Manners::default(),
+            calling: Calling::default(),
             eight_bit: EightBit::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),

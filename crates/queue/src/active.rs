@@ -34,6 +34,8 @@ pub(crate) struct Active {
     pub(crate) has_late_note: bool,
     /// What this round has been so far.
     pub(crate) round: Round,
+    /// Whether it waited in the queue: it was not tried when it came.
+    pub(crate) has_waited: bool,
     /// About how much memory it takes.
     pub(crate) size_bytes: usize,
 }
@@ -54,6 +56,7 @@ impl Active {
             is_dirty: false,
             has_late_note: false,
             round: Round::Untried,
+            has_waited: false,
             size_bytes,
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::QueueId;
 use crate::outcome::Status;
-use crate::recipient::DropReason;
+use crate::recipient::{Controller, DropReason};
 use alloc::{boxed::Box, vec::Vec};
 use policy::MailerId;
 
@@ -74,10 +74,10 @@ pub struct To {
     pub id: QueueId,
     /// The recipients.
     pub to: Vec<Box<[u8]>>,
-    /// The name of the user who sent it, or empty (`ctladdr=`, with `uid`).
-    pub user: Box<[u8]>,
-    /// The number of that user.
-    pub uid: Option<u32>,
+    /// Whether they stand in angle brackets: the message came by SMTP.
+    pub is_bracketed: bool,
+    /// In whose name they are (`ctladdr=`).
+    pub controller: Option<Controller>,
     /// Age of the message, in seconds (`delay=`).
     pub delay_s: u64,
     /// How long the try took, in ms (`xdelay=`).

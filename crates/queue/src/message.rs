@@ -270,6 +270,12 @@ impl Envelope {
 }
 
 impl Origin {
+    /// Whether a user of this machine handed it in, or we made it; else it came by SMTP.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.protocol.is_empty() && self.client_address.is_empty()
+    }
+
     fn facts(&self) -> [&[u8]; 5] {
         [&self.client_name, &self.client_address, &self.hello, &self.protocol, &self.user]
     }

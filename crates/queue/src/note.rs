@@ -62,7 +62,7 @@ impl Note {
     #[must_use]
     pub fn new(envelope: &Envelope) -> Self {
         Self {
-            states: envelope.recipients.iter().map(|_| State::Waiting).collect(),
+            states: envelope.recipients.iter().map(Recipient::first_state).collect(),
             ..Self::default()
         }
     }

@@ -1,7 +1,8 @@
 //! What came of a delivery: the typed answers of `relay` and `deliver` (RFC 3463, RFC 3464).
 
 use crate::coding::{Reader, RecordError, put_number, put_octets};
-use alloc::{boxed::Box, vec::Vec};
+use crate::batch::Batch;
+use alloc::{boxed::Box, format, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 /// The most octets of a remote reply or of a reason of our own that are kept; longer ones are cut.
@@ -102,6 +103,21 @@ impl Trouble {
     #[must_use]
     pub fn ours(status: Status, text: &[u8]) -> Self {
         Self { status, text: text.into(), host: Box::default(), voice: Voice::Local, said: None }
+    }
+
+    /// A message above what its mailer takes (sendmail's `M=`), in octets; 0: any size.
+    #[must_use]
+    pub fn too_large(batch: &Batch, bytes_max: u64) -> Option<Self> {
+        if bytes_max == 0 || batch.size_bytes <= bytes_max {
+            return None;
+        }
+        let reply = format!("552 5.3.4 Message is too large; {bytes_max} bytes max");
+        let said = Said { command: Box::default(), reply: reply.into_bytes().into() };
+        Some(Self {
+            host: batch.host.clone(),
+            said: Some(Box::new(said)),
+            ..Self::ours(Status(5, 3, 4), b"Service unavailable")
+        })
     }
 
     /// The same, bounded, with nothing in it that a terminal or a header could misread.

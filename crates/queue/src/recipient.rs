@@ -1,6 +1,6 @@
 //! One recipient: who it is, and how far its mail has come.
 
-use crate::coding::{Reader, RecordError, put_octets, put_optional};
+use crate::coding::{Reader, RecordError, put_number, put_octets, put_optional};
 use crate::message::ADDRESS_BYTES_MAX;
 use crate::outcome::{HOST_BYTES_MAX, TEXT_BYTES_MAX, Trouble};
 use alloc::{boxed::Box, vec::Vec};
@@ -64,10 +64,35 @@ impl Notify {
     }
 }
 
+/// A user in whose name mail is delivered: who wrote the alias, the list or the `.forward` that led to a recipient, or the
+/// sender. For the log and for lists of the queue, never for decisions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Controller {
+    /// The name that made it so, as it was written (`ctladdr=`).
+    pub address: Box<[u8]>,
+    /// The login name; empty: of no user of this machine, it is only that he called.
+    pub login: Box<[u8]>,
+    /// The user's number.
+    pub uid: u32,
+    /// The group's number.
+    pub gid: u32,
+}
+
+/// What is known of a recipient whose names and lists were followed to their end before it was queued.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Followed {
+    /// In whose name it is, if an alias, a list or a `.forward` led to it.
+    pub controller: Option<Controller>,
+    /// The user that the log names (`ctladdr=`).
+    pub logged: Option<Controller>,
+    /// Why it can't be delivered: nothing is tried, and only the report is still to be made.
+    pub refused: Option<Trouble>,
+}
+
 /// A recipient whose mail was accepted, and where it goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipient {
-    /// Its address, without angle brackets.
+    /// Its address, without angle brackets; that of a message of our own user, as it was written.
     pub address: Box<[u8]>,
     /// Where its mail goes; the mailer is [`Recipient::UNROUTED`] for a recipient of our reports.
     pub route: Route,
@@ -75,7 +100,12 @@ pub struct Recipient {
     pub notify: Notify,
     /// ORCPT of RFC 3461, as it came: type, semicolon, xtext.
     pub original: Option<Box<[u8]>>,
+    /// Set if names and lists were followed to their end before it was queued.
+    pub followed: Option<Box<Followed>>,
 }
+
+/// Set in the octet of flags if [`Recipient::followed`] comes behind.
+const FOLLOWED: u8 = 0x80;
 
 impl Recipient {
     /// The mailer of a route that is still to be asked for.
@@ -90,13 +120,30 @@ impl Recipient {
             user: address.into(),
             expands: true,
         };
-        Self { address: address.into(), route, notify: Notify::UNSET, original: None }
+        Self {
+            address: address.into(),
+            route,
+            notify: Notify::UNSET,
+            original: None,
+            followed: None,
+        }
+    }
+
+    /// How far it is when it comes.
+    pub(crate) fn first_state(&self) -> State {
+        match self.followed.as_ref().and_then(|followed| followed.refused.as_ref()) {
+            Some(trouble) => State::Failed(trouble.clone().cleaned()),
+            None => State::Waiting,
+        }
     }
 
     pub(crate) fn is_within_limits(&self) -> bool {
+        let users = self.followed.iter().flat_map(|one| one.controller.iter().chain(&one.logged));
+        let names = users.flat_map(|user| [&user.address, &user.login]);
         [&self.address, &self.route.host, &self.route.user]
             .into_iter()
             .chain(&self.original)
+            .chain(names)
             .all(|part| part.len() <= ADDRESS_BYTES_MAX)
     }
 
@@ -105,8 +152,12 @@ impl Recipient {
         out.push(self.route.mailer.0);
         put_octets(out, &self.route.host);
         put_octets(out, &self.route.user);
-        out.push(u8::from(self.route.expands) | (self.notify.0 << 1));
+        let followed = if self.followed.is_some() { FOLLOWED } else { 0 };
+        out.push(u8::from(self.route.expands) | (self.notify.0 << 1) | followed);
         put_optional(out, self.original.as_deref());
+        if let Some(followed) = &self.followed {
+            followed.encode(out);
+        }
     }
 
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, RecordError> {
@@ -116,9 +167,50 @@ impl Recipient {
         let user = reader.octets(ADDRESS_BYTES_MAX)?;
         let bits = reader.octet()?;
         let route = Route { mailer, host, user, expands: bits & 1 != 0 };
-        let notify = Notify::from_octet(bits >> 1)?;
+        let notify = Notify::from_octet((bits & !FOLLOWED) >> 1)?;
         let original = reader.optional(ADDRESS_BYTES_MAX)?;
-        Ok(Self { address, route, notify, original })
+        let followed = match bits & FOLLOWED {
+            0 => None,
+            _ => Some(Box::new(Followed::decode(reader)?)),
+        };
+        Ok(Self { address, route, notify, original, followed })
+    }
+}
+
+impl Followed {
+    fn encode(&self, out: &mut Vec<u8>) {
+        for user in [&self.controller, &self.logged] {
+            put_optional(out, user.as_ref().map(|user| &*user.address));
+            if let Some(user) = user {
+                put_octets(out, &user.login);
+                put_number(out, user.uid.into());
+                put_number(out, user.gid.into());
+            }
+        }
+        out.push(u8::from(self.refused.is_some()));
+        if let Some(refused) = &self.refused {
+            refused.clone().cleaned().encode(out);
+        }
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, RecordError> {
+        let controller = Controller::decode(reader)?;
+        let logged = Controller::decode(reader)?;
+        let refused = match reader.octet()? {
+            0 => None,
+            1 => Some(Trouble::decode(reader)?),
+            _ => return Err(RecordError::Value),
+        };
+        Ok(Self { controller, logged, refused })
+    }
+}
+
+impl Controller {
+    fn decode(reader: &mut Reader<'_>) -> Result<Option<Self>, RecordError> {
+        let Some(address) = reader.optional(ADDRESS_BYTES_MAX)? else { return Ok(None) };
+        let login = reader.octets(ADDRESS_BYTES_MAX)?;
+        let (uid, gid) = (reader.number_32()?, reader.number_32()?);
+        Ok(Some(Self { address, login, uid, gid }))
     }
 }
 

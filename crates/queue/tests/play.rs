@@ -261,6 +261,7 @@ impl World {
                 route: route(name).unwrap(),
                 notify: notify[self.dice.throw(4)],
                 original: None,
+                followed: None,
             })
             .collect();
         let sender: &[u8] = [&b"u8"[..], b"", b"r8", b"e1"][self.dice.throw(4)];

@@ -5,8 +5,9 @@
 use policy::{MailerId, Resolved, Route};
 use proptest::{collection::vec, option, prelude::*};
 use queue::{
-    ADDRESS_BYTES_MAX, Added, BodyKind, DropReason, Envelope, Hold, Note, Notify, Origin, Purpose,
-    QueueId, Receipt, Recipient, RecordError, Return, Said, State, Status, Trouble, Voice,
+    ADDRESS_BYTES_MAX, Added, BodyKind, Controller, DropReason, Envelope, Followed, Hold, Note,
+    Notify, Origin, Purpose, QueueId, Receipt, Recipient, RecordError, Return, Said, State, Status,
+    Trouble, Voice,
 };
 
 fn octets() -> impl Strategy<Value = Box<[u8]>> {
@@ -21,13 +22,36 @@ fn notify() -> impl Strategy<Value = Notify> {
 }
 
 fn recipient() -> impl Strategy<Value = Recipient> {
-    (octets(), any::<u8>(), octets(), octets(), any::<bool>(), notify(), option::of(octets()))
-        .prop_map(|(address, mailer, host, user, expands, notify, original)| Recipient {
+    let names = (octets(), octets(), octets(), option::of(octets()));
+    (names, any::<u8>(), any::<bool>(), notify(), option::of(followed())).prop_map(
+        |((address, host, user, original), mailer, expands, notify, followed)| Recipient {
             address,
             route: Route { mailer: MailerId(mailer), host, user, expands },
             notify,
             original,
-        })
+            followed: followed.map(Box::new),
+        },
+    )
+}
+
+fn followed() -> impl Strategy<Value = Followed> {
+    let user = || {
+        let user = (octets(), octets(), any::<u32>(), any::<u32>());
+        option::of(user.prop_map(|(address, login, uid, gid)| Controller {
+            address,
+            login,
+            uid,
+            gid,
+        }))
+    };
+    // What is kept of trouble is cleaned.
+    let refused =
+        "[a-z ]{0,40}".prop_map(|text| Trouble::ours(Status(5, 1, 1), text.as_bytes()).cleaned());
+    (user(), user(), option::of(refused)).prop_map(|(controller, logged, refused)| Followed {
+        controller,
+        logged,
+        refused,
+    })
 }
 
 fn origin() -> impl Strategy<Value = Origin> {

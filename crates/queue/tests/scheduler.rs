@@ -48,7 +48,13 @@ fn recipient(address: &str) -> Recipient {
         user: address.into(),
         expands,
     };
-    Recipient { address: address.into(), route, notify: Notify::UNSET, original: None }
+    Recipient {
+        address: address.into(),
+        route,
+        notify: Notify::UNSET,
+        original: None,
+        followed: None,
+    }
 }
 
 fn envelope(sender: &str, to: &[&str]) -> Envelope {

@@ -17,10 +17,10 @@ use crate::mx::{self, Hop, Ourselves};
 use crate::session::{Connection, Finish, Server};
 use crate::stream::Stream;
 use crate::{Doors, Job, Lookup, Report, Way};
-use policy::Settings;
 use policy::settings::{EightBit, Timeouts};
+use policy::{Carriage, Settings};
 use queue::{Outcome, Scope, Status, Trouble};
-use smtp::client::Protocol;
+use smtp::client::{Habits, Protocol};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
@@ -40,9 +40,13 @@ const REFUSALS_MAX: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Terms {
     /// Our name in EHLO.
+    pub(crate) hello_name: Box<[u8]>,
+    /// Our name elsewhere.
     pub(crate) host_name: Box<[u8]>,
     pub(crate) timeouts: Timeouts,
     pub(crate) eight_bit: Rc<EightBit>,
+    is_patient: bool,
+    keeps_connections: bool,
     ourselves: Ourselves,
 }
 
@@ -50,9 +54,32 @@ impl Terms {
     fn new(settings: &Settings, mut ourselves: Ourselves) -> Self {
         ourselves.names.push(settings.host_name.clone());
         ourselves.trusted.extend_from_slice(&settings.trusted_next_hops);
-        let eight_bit = Rc::new(settings.eight_bit.clone());
+        let calling = &settings.calling;
         let host_name = settings.host_name.clone();
-        Self { host_name, timeouts: settings.timeouts, eight_bit, ourselves }
+        let is_named = !calling.name.is_empty();
+        Self {
+            hello_name: if is_named { calling.name.clone() } else { host_name.clone() },
+            host_name,
+            timeouts: settings.timeouts,
+            eight_bit: Rc::new(settings.eight_bit.clone()),
+            is_patient: calling.is_patient,
+            keeps_connections: calling.keeps_connections,
+            ourselves,
+        }
+    }
+
+    /// How we behave towards the servers of a mailer.
+    fn habits(&self, carriage: &Carriage) -> Habits {
+        Habits {
+            is_patient: self.is_patient,
+            reads_loosely: self.is_patient,
+            awaits_esmtp: self.is_patient && !carriage.flags.has(b'a'),
+        }
+    }
+
+    /// Messages that a connection carries for a mailer; 0: any number.
+    fn messages_max(&self, carriage: &Carriage) -> u32 {
+        if self.keeps_connections { carriage.messages_max } else { 1 }
     }
 }
 
@@ -113,7 +140,13 @@ impl Relay {
         };
         let key = (host, job.way.clone());
         let connections_max = job.connections_max.max(1);
+        let too_large = Trouble::too_large(&job.batch, job.carriage.message_bytes_max);
         let ticket = Ticket { job: Some(job), office: Rc::clone(office), is_second_try: false };
+        if let Some(trouble) = too_large {
+            // Not before this call has returned.
+            tokio::task::spawn_local(async move { ticket.report_all(&Outcome::Never(trouble)) });
+            return;
+        }
         let mut destinations = office.destinations.borrow_mut();
         let destination =
             destinations.entry(key.clone()).or_insert_with(|| Rc::new(Destination::new(key)));
@@ -275,6 +308,13 @@ impl Destination {
         tokio::task::spawn_local(async move { presence.serve().await });
     }
 
+    /// How we behave here, as the mailer of the first that waits wants it.
+    fn habits(&self, terms: &Terms) -> Habits {
+        let line = self.line.borrow();
+        let job = line.front().and_then(|ticket| ticket.job.as_ref());
+        job.map_or_else(Habits::default, |job| terms.habits(&job.carriage))
+    }
+
     fn take(&self) -> Option<Ticket> {
         self.line.borrow_mut().pop_front()
     }
@@ -291,6 +331,7 @@ impl Destination {
 /// The hosts of a destination that were not tried yet, best first.
 struct Hosts<'p> {
     way: Reach<'p>,
+    habits: Habits,
     refusals: usize,
 }
 
@@ -320,7 +361,7 @@ impl Hosts<'_> {
         let (race, failures, protocol) = match &mut self.way {
             Reach::Door(door) => {
                 let Some((doors, path)) = door.take() else { return Err(last) };
-                return through_door(doors, path, terms).await;
+                return through_door(doors, path, terms, self.habits).await;
             }
             Reach::Race { race, failures, protocol } => (race, failures, *protocol),
         };
@@ -331,7 +372,7 @@ impl Hosts<'_> {
                 Some(Ok((hop, stream))) => {
                     race.leave(&hop.name);
                     let server = Server::of(&hop, protocol);
-                    match Connection::open(server, Stream::Tcp(stream), terms).await {
+                    match Connection::open(server, Stream::Tcp(stream), terms, self.habits).await {
                         Ok(connection) => return Ok(connection),
                         Err(trouble) => {
                             failures.remember(hop.address);
@@ -361,6 +402,7 @@ async fn through_door(
     doors: &dyn Doors,
     path: &[u8],
     terms: &Terms,
+    habits: Habits,
 ) -> Result<Connection, Trouble> {
     let ours = |text: &str| {
         let host = b"localhost"[..].into();
@@ -368,7 +410,7 @@ async fn through_door(
     };
     let socket = doors.open(path).await.map_err(|why| ours(&why))?;
     let stream = UnixStream::from_std(socket.into()).map_err(|error| ours(&error.to_string()))?;
-    Connection::open(Server::local(), Stream::Unix(stream), terms).await
+    Connection::open(Server::local(), Stream::Unix(stream), terms, habits).await
 }
 
 /// Whether a host took nobody and refused nobody for good, for reasons that are its own: another host may take the
@@ -430,6 +472,7 @@ impl Presence {
     /// Where the destination can be reached.
     async fn hosts(&self, terms: &Terms) -> Result<Hosts<'_>, Outcome> {
         let (host, way) = &self.destination.key;
+        let habits = self.destination.habits(terms);
         let hops = match way {
             Way::Smtp { port } => self.exchangers(host, *port, terms).await?,
             Way::Lmtp(address) => {
@@ -439,10 +482,8 @@ impl Presence {
                 }]
             }
             Way::LmtpUnix(path) => {
-                return Ok(Hosts {
-                    way: Reach::Door(Some((&*self.office.doors, path))),
-                    refusals: 0,
-                });
+                let way = Reach::Door(Some((&*self.office.doors, path)));
+                return Ok(Hosts { way, habits, refusals: 0 });
             }
         };
         let protocol =
@@ -450,7 +491,7 @@ impl Presence {
         let timeout = Duration::from_secs(terms.timeouts.connect_s.into());
         let race = Race::new(hops, &self.office.failures, timeout);
         let failures = &self.office.failures;
-        Ok(Hosts { way: Reach::Race { race, failures, protocol }, refusals: 0 })
+        Ok(Hosts { way: Reach::Race { race, failures, protocol }, habits, refusals: 0 })
     }
 
     async fn exchangers(&self, host: &[u8], port: u16, terms: &Terms) -> Result<Vec<Hop>, Outcome> {
@@ -466,7 +507,7 @@ impl Presence {
 
     /// Serves the line with one connection, until it is gone or nothing more comes.
     async fn work(&self, mut connection: Connection, mut hosts: Hosts<'_>, terms: &Terms) {
-        let mut is_used = false;
+        let mut carried = 0_u32;
         loop {
             let Some(mut ticket) = self.destination.take() else {
                 if self.office.is_closing.get() || !self.wait(&mut connection, terms).await {
@@ -481,8 +522,9 @@ impl Presence {
                 return;
             }
             let Some(job) = &ticket.job else { continue };
+            let messages_max = terms.messages_max(&job.carriage);
             match connection.transact(job).await {
-                Finish::Untouched(_) if is_used && !ticket.is_second_try => {
+                Finish::Untouched(_) if carried > 0 && !ticket.is_second_try => {
                     ticket.is_second_try = true;
                     self.destination.line.borrow_mut().push_front(ticket);
                     return;
@@ -496,7 +538,10 @@ impl Presence {
                     return self.elsewhere(ticket, results, &mut hosts, terms).await;
                 }
             }
-            is_used = true;
+            carried = carried.saturating_add(1);
+            if messages_max > 0 && carried >= messages_max {
+                return connection.quit();
+            }
         }
     }
 

@@ -53,6 +53,12 @@ pub enum QueryKind {
     Ptr,
     /// Texts.
     Txt,
+    /// The name that an alias stands for.
+    Cname,
+    /// Name servers.
+    Ns,
+    /// Hosts of a service.
+    Srv,
 }
 
 /// A question to the DNS.
@@ -84,7 +90,7 @@ pub enum Records {
     Mx(Vec<(u16, Box<[u8]>)>),
     /// Addresses, of A or AAAA.
     Addresses(Vec<IpAddr>),
-    /// Names, of PTR, without the dot at the end.
+    /// Names, of PTR, CNAME, NS and SRV, without the dot at the end.
     Names(Vec<Box<[u8]>>),
     /// Texts, the strings of a record put together.
     Texts(Vec<Box<[u8]>>),
@@ -211,6 +217,9 @@ fn question(query: &Query) -> Option<(Name, RecordType)> {
         QueryKind::Aaaa => RecordType::AAAA,
         QueryKind::Ptr => RecordType::PTR,
         QueryKind::Txt => RecordType::TXT,
+        QueryKind::Cname => RecordType::CNAME,
+        QueryKind::Ns => RecordType::NS,
+        QueryKind::Srv => RecordType::SRV,
     };
     let text = std::str::from_utf8(&query.name).ok()?;
     if query.kind == QueryKind::Ptr {
@@ -236,6 +245,9 @@ fn answered(kind: QueryKind, answers: &[Record]) -> Answer {
         QueryKind::Aaaa => Records::Addresses(read(answers, ipv6)),
         QueryKind::Ptr => Records::Names(read(answers, pointer)),
         QueryKind::Txt => Records::Texts(read(answers, text)),
+        QueryKind::Cname => Records::Names(read(answers, alias)),
+        QueryKind::Ns => Records::Names(read(answers, name_server)),
+        QueryKind::Srv => Records::Names(read(answers, service)),
     };
     let is_empty = match &records {
         Records::Mx(list) => list.is_empty(),
@@ -269,6 +281,21 @@ fn ipv6(data: &RData) -> Option<IpAddr> {
 fn pointer(data: &RData) -> Option<Box<[u8]>> {
     let RData::PTR(name) = data else { return None };
     Some(text_of(&name.0))
+}
+
+fn alias(data: &RData) -> Option<Box<[u8]>> {
+    let RData::CNAME(name) = data else { return None };
+    Some(text_of(&name.0))
+}
+
+fn name_server(data: &RData) -> Option<Box<[u8]>> {
+    let RData::NS(name) = data else { return None };
+    Some(text_of(&name.0))
+}
+
+fn service(data: &RData) -> Option<Box<[u8]>> {
+    let RData::SRV(service) = data else { return None };
+    Some(text_of(&service.target))
 }
 
 fn text(data: &RData) -> Option<Box<[u8]>> {

@@ -12,7 +12,7 @@ use crate::told::{Teller, with_transaction};
 use crate::{Body, Job};
 use policy::settings::{EightBit, Passage, Timeouts};
 use queue::{BodyKind, Outcome, Trouble};
-use smtp::client::{Cause, Extension, Loss, Patience, Protocol, Session, Want};
+use smtp::client::{Cause, Extension, Habits, Loss, Patience, Protocol, Session, Want};
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -84,10 +84,11 @@ impl Connection {
         server: Server,
         stream: Stream,
         terms: &Terms,
+        habits: Habits,
     ) -> Result<Self, Trouble> {
         let mut connection = Self {
             stream,
-            session: Session::new(server.protocol, &terms.host_name),
+            session: Session::new(server.protocol, &terms.hello_name).with_habits(habits),
             server,
             timeouts: terms.timeouts,
             eight_bit: Rc::clone(&terms.eight_bit),
@@ -193,6 +194,8 @@ impl Connection {
         let seconds = match patience {
             Patience::Greeting => self.timeouts.greeting_s,
             Patience::Command => self.timeouts.reply_s,
+            Patience::Mail => self.timeouts.mail_s,
+            Patience::Recipient => self.timeouts.rcpt_s,
             Patience::Data => self.timeouts.data_s,
             Patience::Dot => self.timeouts.dot_s,
         };

@@ -5,7 +5,7 @@
 //! only if it announced ENHANCEDSTATUSCODES (RFC 2034): many send digits and dots that mean something else.
 
 use queue::{Batch, Outcome, Return, Said, Scope, Status, Trouble, Voice};
-use smtp::client::{self, Cause, Extension, Impossible, Loss, Protocol, Session, Stage};
+use smtp::client::{self, Cause, Extension, Loss, Protocol, Session, Stage};
 use wire::dsn::{Notify, Ret};
 use wire::reply::Reply;
 
@@ -180,7 +180,6 @@ impl Teller<'_> {
                 Loss::OurBody => "message file cannot be read".to_owned(),
                 Loss::Quit | Loss::Unknown => format!("Connection with {} was ended", name()),
             },
-            Cause::Impossible(Impossible::Size) => "Message is too large for the server".to_owned(),
             Cause::Impossible(_) => format!("{cause}"),
         }
     }

@@ -55,12 +55,28 @@ pub enum Want {
 pub enum Patience {
     /// `greeting_s`.
     Greeting,
-    /// `reply_s`.
+    /// `reply_s`: EHLO, HELO, LHLO, RSET.
     Command,
+    /// `mail_s`.
+    Mail,
+    /// `rcpt_s`.
+    Recipient,
     /// `data_s`.
     Data,
     /// `dot_s`.
     Dot,
+}
+
+/// How a client behaves; the default: as fast as the server allows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Habits {
+    /// Whether MAIL is answered before recipients are named, and RSET stands alone: before each further transaction, and behind
+    /// one that came to nothing.
+    pub is_patient: bool,
+    /// Whether lines that are no replies are passed over.
+    pub reads_loosely: bool,
+    /// Whether EHLO is said only to a server whose greeting says ESMTP.
+    pub awaits_esmtp: bool,
 }
 
 /// What is to be sent, without its text.
@@ -97,6 +113,7 @@ pub struct Recipient<'a> {
 #[derive(Debug)]
 pub struct Session {
     protocol: Protocol,
+    habits: Habits,
     our_name: Box<[u8]>,
     reader: ReplyReader,
     extensions: Extensions,
@@ -106,6 +123,8 @@ pub struct Session {
     replies: u64,
     /// RSET goes before the next transaction.
     needs_reset: bool,
+    /// A transaction was carried out before.
+    is_used: bool,
     /// What came of the last transaction; `None`: not known yet.
     results: Vec<Option<Outcome>>,
     is_touched: bool,
@@ -134,6 +153,7 @@ impl Session {
     pub fn new(protocol: Protocol, our_name: &[u8]) -> Self {
         Self {
             protocol,
+            habits: Habits::default(),
             our_name: our_name.into(),
             reader: ReplyReader::default(),
             extensions: Extensions::default(),
@@ -141,9 +161,18 @@ impl Session {
             out: Vec::new(),
             replies: 0,
             needs_reset: false,
+            is_used: false,
             results: Vec::new(),
             is_touched: false,
         }
+    }
+
+    /// The same with other habits, before anything was said.
+    #[must_use]
+    pub fn with_habits(self, habits: Habits) -> Self {
+        let reader =
+            if habits.reads_loosely { ReplyReader::loose() } else { ReplyReader::default() };
+        Self { habits, reader, ..self }
     }
 
     /// What the session waits for, once its output was sent.
@@ -152,10 +181,8 @@ impl Session {
         match &self.state {
             State::Hello(Hello::Greeting) => Want::Answer(Patience::Greeting),
             State::Idle => Want::Transaction,
-            State::Envelope(envelope) if envelope.awaits_data() => Want::Answer(Patience::Data),
-            State::Hello(Hello::Esmtp | Hello::Plain) | State::Envelope(_) => {
-                Want::Answer(Patience::Command)
-            }
+            State::Envelope(envelope) => Want::Answer(envelope.patience()),
+            State::Hello(Hello::Esmtp | Hello::Plain) => Want::Answer(Patience::Command),
             State::Body { .. } => Want::Body,
             State::Dot { .. } => Want::Answer(Patience::Dot),
             State::Gone(_) => Want::Closed,
@@ -232,8 +259,10 @@ impl Session {
         if let Some(why) = envelope::impossible(transaction, &self.extensions) {
             return self.settle(&Outcome::Never(Cause::Impossible(why)));
         }
-        let has_reset = core::mem::take(&mut self.needs_reset);
-        let mut envelope = Envelope::new(transaction, &self.extensions, has_reset);
+        let has_reset =
+            core::mem::take(&mut self.needs_reset) || (self.is_used && self.habits.is_patient);
+        let is_patient = self.habits.is_patient;
+        let mut envelope = Envelope::new(transaction, &self.extensions, has_reset, is_patient);
         for place in envelope.unfit() {
             set(&mut self.results, place, Outcome::Never(Cause::Impossible(Impossible::Address)));
         }
@@ -242,6 +271,7 @@ impl Session {
             return;
         }
         envelope.send(&self.extensions, &mut self.out);
+        self.is_used = true;
         self.state = State::Envelope(envelope);
     }
 
@@ -335,8 +365,7 @@ impl Session {
                 envelope.send(&self.extensions, &mut self.out);
                 if envelope.is_over() {
                     // No DATA was sent, for want of recipients.
-                    self.needs_reset = envelope.has_sender();
-                    self.state = State::Idle;
+                    self.end_transaction(true);
                 }
             }
             envelope::Next::Body => {
@@ -348,13 +377,27 @@ impl Session {
                     self.end_empty();
                 }
             }
-            envelope::Next::Refused => {
-                self.needs_reset = envelope.has_sender();
-                self.state = State::Idle;
-            }
+            envelope::Next::Refused { for_good } => self.end_transaction(for_good),
             envelope::Next::Unexpected(stage, reply) => {
+                if stage == Stage::Data && self.habits.is_patient {
+                    self.out.extend_from_slice(b"RSET\r\n");
+                }
                 self.end(Cause::Unexpected { stage, reply });
             }
+        }
+    }
+
+    /// A transaction came to nothing; a sender that the server still has is taken back, at once where that is the habit.
+    fn end_transaction(&mut self, is_settled: bool) {
+        let State::Envelope(envelope) = &self.state else { return };
+        let has_sender = envelope.has_sender();
+        if has_sender && is_settled && self.habits.is_patient {
+            let mut envelope = Envelope::reset();
+            envelope.send(&self.extensions, &mut self.out);
+            self.state = State::Envelope(envelope);
+        } else {
+            self.needs_reset = has_sender;
+            self.state = State::Idle;
         }
     }
 
@@ -405,6 +448,18 @@ impl Session {
             return;
         }
         self.settle(&Outcome::Later(cause.clone(), Scope::Destination));
+        let is_polite = match &cause {
+            // It closes the connection itself.
+            Cause::Said { reply, .. } | Cause::Unexpected { reply, .. } if reply.code == 421 => {
+                false
+            }
+            Cause::Said { .. } => true,
+            Cause::Unexpected { stage, .. } => !matches!(stage, Stage::Idle | Stage::Body),
+            Cause::Garbled { .. } | Cause::Lost { .. } | Cause::Impossible(_) => false,
+        };
+        if is_polite {
+            self.out.extend_from_slice(b"QUIT\r\n");
+        }
         self.state = State::Gone(cause);
     }
 }

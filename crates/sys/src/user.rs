@@ -104,6 +104,14 @@ pub fn groups_of(user: &User) -> io::Result<Vec<u32>> {
     Ok(groups)
 }
 
+/// The groups this process has beside its own.
+///
+/// # Errors
+/// The kernel does not say.
+pub fn current_groups() -> io::Result<Vec<u32>> {
+    Ok(nix::unistd::getgroups()?.into_iter().map(Gid::as_raw).collect())
+}
+
 /// The number of the group of this name.
 ///
 /// # Errors
@@ -113,6 +121,55 @@ pub fn group_by_name(name: &str) -> io::Result<Option<u32>> {
         return Ok(None);
     }
     Ok(Group::from_name(name)?.map(|group| group.gid.as_raw()))
+}
+
+/// Acting as another user until this is dropped; see [`act_as`].
+#[derive(Debug)]
+pub struct Acting {
+    before: Option<Before>,
+}
+
+/// Who we were.
+#[derive(Debug)]
+struct Before {
+    uid: Uid,
+    gid: Gid,
+    groups: Vec<Gid>,
+}
+
+/// Takes the rights of a user for what follows in this process, which has one thread; root stays able to come back.
+///
+/// # Errors
+/// We are neither root nor he, or the kernel refuses a step (sendmail 8.10.1 went on as root when it did:
+/// CVE-2000-0506): then nothing is to be done in his name.
+pub fn act_as(user: &User) -> io::Result<Acting> {
+    if effective_uid() == user.uid && user.uid != 0 {
+        return Ok(Acting { before: None });
+    }
+    if effective_uid() != 0 {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    let before =
+        Before { uid: Uid::effective(), gid: Gid::effective(), groups: nix::unistd::getgroups()? };
+    let acting = Acting { before: Some(before) };
+    let groups: Vec<Gid> = groups_of(user)?.into_iter().map(Gid::from_raw).collect();
+    nix::unistd::setgroups(&groups)?;
+    nix::unistd::setegid(Gid::from_raw(user.gid))?;
+    nix::unistd::seteuid(Uid::from_raw(user.uid))?;
+    if effective_uid() != user.uid {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    Ok(acting)
+}
+
+impl Drop for Acting {
+    fn drop(&mut self) {
+        let Some(before) = &self.before else { return };
+        // Whoever can't come back stays with fewer rights than he had.
+        nix::unistd::seteuid(before.uid).ok();
+        nix::unistd::setegid(before.gid).ok();
+        nix::unistd::setgroups(&before.groups).ok();
+    }
 }
 
 #[cfg(test)]
@@ -134,5 +191,15 @@ mod tests {
         assert_eq!(by_name("a\0b").unwrap(), None);
         assert_eq!(group_by_name("no such group").unwrap(), None);
         assert_eq!(by_uid(4_000_000_000).unwrap(), None);
+    }
+
+    #[test]
+    fn who_is_not_root_acts_as_nobody_else() {
+        let stranger = User { uid: 4_000_000, gid: 4_000_000, ..by_name("root").unwrap().unwrap() };
+        if effective_uid() != 0 {
+            let root = by_uid(0).unwrap().unwrap();
+            assert!(act_as(&stranger).is_err() && act_as(&root).is_err());
+        }
+        // Root's change would be one of the whole process, other tests included.
     }
 }

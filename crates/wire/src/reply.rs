@@ -22,7 +22,7 @@ pub const REPLY_TEXT_BYTES_MAX: usize = 1000;
 /// A reply: a code, perhaps an enhanced status, and one or more lines of text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {
-    /// 200 to 599.
+    /// 200 to 599; 100 to 999 if it was read loosely.
     pub code: u16,
     /// The enhanced status code of the last line.
     pub status: Option<Status>,
@@ -145,17 +145,30 @@ impl core::error::Error for ReplyFault {}
 #[derive(Debug)]
 pub struct ReplyReader {
     line: LineReader,
+    is_loose: bool,
     code: Option<u16>,
     lines: Vec<Box<[u8]>>,
 }
 
 impl Default for ReplyReader {
     fn default() -> Self {
-        Self { line: LineReader::new(REPLY_LINE_BYTES_MAX), code: None, lines: Vec::new() }
+        Self {
+            line: LineReader::new(REPLY_LINE_BYTES_MAX),
+            is_loose: false,
+            code: None,
+            lines: Vec::new(),
+        }
     }
 }
 
 impl ReplyReader {
+    /// A reader as sendmail has one, for servers that are strange but mean well: what is no reply is passed over, as if it had
+    /// not been said; the code of the last line counts. Lengths are bounded as ever, and the time is the caller's.
+    #[must_use]
+    pub fn loose() -> Self {
+        Self { is_loose: true, ..Self::default() }
+    }
+
     /// Takes octets up to the end of the next reply. Returns how many were taken.
     ///
     /// Lines that end in a lone LF are read, as sendmail does: a server's text starts nothing here.
@@ -174,10 +187,15 @@ impl ReplyReader {
                 Some(Line::TooLong(_)) => return Err(ReplyFault::LongLine),
                 Some(Line::Whole { text, .. }) => text,
             };
-            let (code, is_last, text) = split(text).ok_or(ReplyFault::NotAReply)?;
-            if *self.code.get_or_insert(code) != code {
+            let (code, is_last, text) = match split(text, self.is_loose) {
+                Some(parts) => parts,
+                None if self.is_loose => continue,
+                None => return Err(ReplyFault::NotAReply),
+            };
+            if !self.is_loose && *self.code.get_or_insert(code) != code {
                 return Err(ReplyFault::CodeChanges);
             }
+            self.code = Some(code);
             if self.lines.len() >= REPLY_LINES_MAX {
                 return Err(ReplyFault::ManyLines);
             }
@@ -206,9 +224,11 @@ impl ReplyReader {
     }
 }
 
-fn split(line: &[u8]) -> Option<(u16, bool, &[u8])> {
+fn split(line: &[u8], is_loose: bool) -> Option<(u16, bool, &[u8])> {
     let (&[a, b, c], rest) = line.split_first_chunk::<3>()?;
-    if !(matches!(a, b'2'..=b'5') && b.is_ascii_digit() && c.is_ascii_digit()) {
+    let is_class =
+        if is_loose { a != b'0' && a.is_ascii_digit() } else { matches!(a, b'2'..=b'5') };
+    if !(is_class && b.is_ascii_digit() && c.is_ascii_digit()) {
         return None;
     }
     let code = [a, b, c].into_iter().fold(0u16, |code, digit| {
@@ -218,18 +238,21 @@ fn split(line: &[u8]) -> Option<(u16, bool, &[u8])> {
         [] => Some((code, true, rest)),
         [b' ', text @ ..] => Some((code, true, text)),
         [b'-', text @ ..] => Some((code, false, text)),
+        [_, text @ ..] if is_loose => Some((code, true, text)),
         _ => None,
     }
 }
 
-/// The text with `?` for what is not printable; not longer than the limit.
+/// The text with escapes for what is not printable; not longer than the limit.
 fn cleaned(text: &[u8]) -> Box<[u8]> {
-    let shown = |&octet: &u8| match octet {
-        b'\t' => b' ',
-        octet if escape::is_printable(octet) => octet,
-        _ => b'?',
-    };
-    text.iter().take(REPLY_TEXT_BYTES_MAX).map(shown).collect()
+    let mut out = Vec::new();
+    let plain: Vec<u8> = text
+        .iter()
+        .take(REPLY_TEXT_BYTES_MAX)
+        .map(|&octet| if octet == b'\t' { b' ' } else { octet })
+        .collect();
+    escape::printable_within(&plain, REPLY_TEXT_BYTES_MAX, &mut out);
+    out.into()
 }
 
 #[cfg(test)]
@@ -290,6 +313,18 @@ mod tests {
     }
 
     #[test]
+    fn a_loose_reader_passes_over_what_is_no_reply() {
+        let mut reader = ReplyReader::loose();
+        let stream = b"hello\r\n\r\n250-one\ntwo\r\n550 three\r\n199 odd\r\n";
+        let (taken, first) = reader.read(stream).unwrap();
+        let (rest, second) = reader.read(&stream[taken..]).unwrap();
+        assert_eq!(taken + rest, stream.len());
+        let codes = [first, second].map(|reply| reply.map(|reply| (reply.code, reply.lines.len())));
+        assert_eq!(codes, [Some((550, 2)), Some((199, 1))]);
+        assert_eq!(ReplyReader::loose().read(&[b'x'; 5000]), Err(ReplyFault::LongLine));
+    }
+
+    #[test]
     fn an_endless_line_and_endless_lines_are_faults_before_they_end() {
         assert_eq!(read(&[b'2'; 5000], 100), Err(ReplyFault::LongLine));
         assert_eq!(read(&b"250-x\r\n".repeat(10_000), 99), Err(ReplyFault::ManyLines));
@@ -298,7 +333,7 @@ mod tests {
     #[test]
     fn what_is_kept_is_printable() {
         let replies = read(b"550 5.1.1 no\x1b[2J\0\xff\tuser\r\n250\r\n220 a\n", 5).unwrap();
-        assert_eq!(&*replies[0].lines[0], b"no?[2J?? user");
+        assert_eq!(&*replies[0].lines[0], b"no\\033[2J\\000\\377 user");
         assert_eq!(&*replies[1].lines[0], b"");
         assert_eq!(replies[2].code, 220);
     }

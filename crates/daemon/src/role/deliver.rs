@@ -127,7 +127,18 @@ impl House {
     fn deliver(&mut self, parcels: Vec<Parcel>) -> Result<(), LinkError> {
         let mut by_mailer: HashMap<MailerId, Vec<Parcel>> = HashMap::new();
         for parcel in parcels {
-            by_mailer.entry(parcel.wish.batch.mailer).or_default().push(parcel);
+            let batch = &parcel.wish.batch;
+            let bytes_max =
+                carriage(&self.settings, batch.mailer).map_or(0, |one| one.message_bytes_max);
+            match Trouble::too_large(batch, bytes_max) {
+                Some(trouble) => {
+                    let outcome = Outcome::Never(trouble);
+                    let all = batch.recipients.iter().map(|one| (one.index, outcome.clone()));
+                    let tried = Tried { batch: batch.id, results: all.collect() };
+                    self.queue.send(&tried, &[])?;
+                }
+                None => by_mailer.entry(batch.mailer).or_default().push(parcel),
+            }
         }
         for (mailer, parcels) in by_mailer {
             let outcomes = self.deliver_by(mailer, &parcels);
@@ -146,8 +157,7 @@ impl House {
 
     /// An outcome for each recipient of each try, in order.
     fn deliver_by(&mut self, mailer: MailerId, parcels: &[Parcel]) -> Vec<Outcome> {
-        let mailers = &self.settings.mailers;
-        let carriage = mailers.get(usize::from(mailer.0)).map(|mailer| &mailer.carriage);
+        let carriage = carriage(&self.settings, mailer);
         let mut jobs = Vec::new();
         for parcel in parcels {
             let batch = &parcel.wish.batch;
@@ -243,6 +253,10 @@ impl House {
         }
         Ok(false)
     }
+}
+
+fn carriage(settings: &Settings, mailer: MailerId) -> Option<&Carriage> {
+    settings.mailers.get(usize::from(mailer.0)).map(|mailer| &mailer.carriage)
 }
 
 /// The form in which a mailer wants a message.

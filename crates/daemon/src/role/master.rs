@@ -259,10 +259,10 @@ impl Master {
         if !is_queue || !matches!(self.phase, Phase::Running) {
             return;
         }
-        if let Err(why) = self.family.start_child(ward, &self.settings) {
+        if let Err((why, is_for_good)) = self.family.start_child(ward, &self.settings) {
             let text = format!("no delivery for {}: {why}", String::from_utf8_lossy(&ward.user));
             self.log.line(Severity::Error, None, text.as_bytes());
-            let order = Order::NoChild { ward: ward.clone(), why: why.into() };
+            let order = Order::NoChild { ward: ward.clone(), why: why.into(), is_for_good };
             if let Some(queue) = self.family.processes.get_mut(place) {
                 queue.order(&order);
             }

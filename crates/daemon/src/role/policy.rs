@@ -5,12 +5,14 @@
 
 use crate::cage;
 use crate::edges::{FromPolicy, Grant, News, Order, ToPolicy};
+use crate::file_frames::Assembly;
 use crate::link::{Link, LinkError};
+use crate::map_notes::MapNotes;
 use crate::name_service::NameService;
 use crate::roles::Role;
 use crate::start::Inheritance;
 use crate::tables;
-use policy::Policy;
+use policy::{Expansion, FileSeen, Policy, Refusal, RefusedMember};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -19,13 +21,17 @@ use std::time::Duration;
 /// A policy that threads share.
 type Shared = Arc<dyn Policy + Send + Sync>;
 
+/// Files of one question.
+const FILES_MAX: usize = 1000;
+
 /// How long a replaced policy serves the sessions that began with it.
 const RETIREMENT_S: u64 = 600;
 
 /// Works until master says stop and all edges are closed.
 pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
     let names = Arc::new(NameService::default());
-    let policy: Shared = match tables::load(&mut inheritance, &names) {
+    let notes = Arc::new(MapNotes::default());
+    let policy: Shared = match tables::load(&mut inheritance, &names, &notes) {
         Ok(policy) => policy,
         Err(text) => {
             inheritance.life.send(&News::Wrong(text.into()), &[])?;
@@ -37,6 +43,7 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
     let weaker = cage::enter(&inheritance)?;
     inheritance.life.send(&News::Settings(Box::new(policy.settings().clone())), &[])?;
     inheritance.ready(&weaker)?;
+    notes.begin(inheritance.log());
     let mut threads = Vec::new();
     while let Some((grant, descriptor)) = inheritance.grants.pop_front() {
         match grant {
@@ -118,10 +125,23 @@ fn answer_on(policy: &Shared, descriptor: std::os::fd::OwnedFd) -> JoinHandle<()
 }
 
 fn answer_until_closed(policy: &dyn Policy, mut link: Link) -> Result<(), LinkError> {
+    let mut files: Vec<FileSeen> = Vec::new();
+    let mut assembly = Assembly::default();
     loop {
-        while let Some((question, _)) = link.receive::<ToPolicy>()? {
-            let answer = answer(policy, &question);
-            link.send(&answer, &[])?;
+        while let Some((question, tail)) = link.receive::<ToPolicy>()? {
+            if let ToPolicy::File(frame) = question {
+                files.extend(assembly.take(frame, tail)?);
+                if files.len() > FILES_MAX {
+                    return Err(LinkError::Garbled("too many files"));
+                }
+                continue;
+            }
+            let answer = answer(policy, &question, &files);
+            files.clear();
+            if link.send(&answer, &[]).is_err() {
+                // Only the members of a list are ever too many for a frame.
+                link.send(&FromPolicy::Expansion(too_large(&question)), &[])?;
+            }
         }
         while !link.flush()? {
             sys::poll::writable(&link)?;
@@ -132,11 +152,26 @@ fn answer_until_closed(policy: &dyn Policy, mut link: Link) -> Result<(), LinkEr
 }
 
 /// One question, one answer.
-pub(crate) fn answer(policy: &dyn Policy, question: &ToPolicy) -> FromPolicy {
+pub(crate) fn answer(policy: &dyn Policy, question: &ToPolicy, files: &[FileSeen]) -> FromPolicy {
     match question {
         ToPolicy::Judge(question) => FromPolicy::Verdict(policy.judge(question)),
         ToPolicy::Route { address } => FromPolicy::Route(policy.route(address)),
-        ToPolicy::Expand { address, route } => FromPolicy::Expansion(policy.expand(address, route)),
+        ToPolicy::Expand { address, route } => {
+            FromPolicy::Expansion(policy.expand_with(address, route, files))
+        }
+        // Frames of files are no questions.
+        ToPolicy::File(_) => FromPolicy::Expansion(Expansion::default()),
         ToPolicy::Dress(dress) => FromPolicy::Dressed(policy.dress((**dress).clone())),
     }
+}
+
+/// The answer where the true one is longer than any frame.
+fn too_large(question: &ToPolicy) -> Expansion {
+    let address = match question {
+        ToPolicy::Expand { address, .. } | ToPolicy::Route { address } => address.clone(),
+        ToPolicy::Judge(_) | ToPolicy::File(_) | ToPolicy::Dress(_) => Box::default(),
+    };
+    let text = b"mailing list expansion is too large";
+    let refusal = Refusal::new(552, (5, 2, 4), text, b"aliases");
+    Expansion { refused: vec![RefusedMember { address, refusal }], ..Expansion::default() }
 }

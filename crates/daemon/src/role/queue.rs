@@ -7,6 +7,7 @@
 mod acts;
 mod carriers;
 mod dressing;
+mod files;
 mod intake;
 mod lines;
 mod listing;
@@ -14,7 +15,7 @@ mod policy;
 
 use crate::cage;
 use crate::drop::DropFolder;
-use crate::edges::{Errand, Grant, News, Order};
+use crate::edges::{Errand, Grant, News, Order, Task};
 use crate::ids::{Ids, LANES, QUEUE_LANE};
 use crate::link::{Link, LinkError};
 use crate::log::{Log, Severity};
@@ -24,6 +25,7 @@ use ::policy::Settings;
 use ::queue::{Action, Input, Scheduler};
 use carriers::Carriers;
 use dressing::Dressing;
+use files::Files;
 use intake::{Intake, Source};
 use policy::PolicyLine;
 use spool::Spool as _;
@@ -56,6 +58,7 @@ struct House {
     intake: Intake,
     carriers: Carriers,
     policy: PolicyLine,
+    files: Files,
     dressing: Dressing,
     life: Link,
     index: u8,
@@ -172,6 +175,7 @@ impl House {
             intake: Intake::default(),
             carriers: Carriers::default(),
             policy: PolicyLine::default(),
+            files: Files::default(),
             dressing: Dressing::default(),
             life: inheritance.life,
             index: inheritance.index,
@@ -198,6 +202,7 @@ impl House {
             self.take_orders()?;
             self.take_in();
             self.take_answers();
+            self.take_files();
             self.take_outcomes();
             self.take_completions()?;
             if self.wake_at_ms.is_some_and(|at| at <= now_ms) {
@@ -251,7 +256,10 @@ impl House {
                     self.settings = *settings;
                     self.step(Input::Settings(Box::new(self.settings.clone())));
                 }
-                Order::NoChild { ward, why } => self.no_child(&ward, &why),
+                Order::NoChild { ward, is_for_good, .. } if ward.task == Task::Files => {
+                    self.no_reader(&ward.user, is_for_good);
+                }
+                Order::NoChild { ward, why, .. } => self.no_child(&ward, &why),
                 Order::Prove { ticket, with_deeds } => {
                     let edges = crate::edges::neighbours(Role::Queue).collect();
                     let proof = cage::prove(Role::Queue, self.index, edges, with_deeds);
@@ -285,6 +293,9 @@ impl House {
             }
             Grant::Edge { to: Role::Relay, .. } => self.relay_came(descriptor),
             Grant::Edge { to: Role::Policy, .. } => self.policy.connect(descriptor),
+            Grant::Child { ward } if ward.task == Task::Files => {
+                self.reader_came(&ward.user, descriptor);
+            }
             Grant::Child { ward } => self.child_came(&ward, descriptor),
             Grant::Edge { .. }
             | Grant::Listener(_)
@@ -311,6 +322,7 @@ impl House {
         }
         self.housekeeping_at_ms = now_ms.saturating_add(HOUSEKEEPING_MS);
         self.spool.housekeeping();
+        self.hurry_readers(now_ms);
         for event in self.spool.events() {
             self.log.line(Severity::Error, None, event.to_string().as_bytes());
         }
@@ -346,6 +358,7 @@ impl House {
         self.intake.flush();
         self.carriers.flush();
         self.policy.flush();
+        self.files.flush();
     }
 
     /// Waits for the next thing to happen, and reads what came.
@@ -356,7 +369,8 @@ impl House {
         let next = times.into_iter().flatten().min().unwrap_or(now_ms);
         let mut watched: Vec<(BorrowedFd<'_>, bool)> =
             vec![(self.life.as_fd(), self.life.is_behind()), (self.spool.wake(), false)];
-        let links = self.intake.links().chain(self.carriers.links()).chain(self.policy.links());
+        let links = self.intake.links().chain(self.carriers.links());
+        let links = links.chain(self.policy.links()).chain(self.files.links());
         watched.extend(links.map(|link| (link.as_fd(), link.is_behind())));
         let ready = sys::poll::wait(&watched, Some(next.saturating_sub(now_ms)))?;
         drop(watched);
@@ -368,6 +382,7 @@ impl House {
         self.intake.fill(&mut ready);
         self.carriers.fill(&mut ready);
         self.policy.fill(&mut ready);
+        self.files.fill(&mut ready);
         Ok(())
     }
 }

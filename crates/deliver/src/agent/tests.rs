@@ -88,3 +88,55 @@ fn an_address_is_never_an_option() {
     assert!(matches!(run_with("exit 0", b"", b"-rf"), Outcome::Never(_)));
     assert!(matches!(run_with("exit 0", b"", b"a\0b"), Outcome::Never(_)));
 }
+
+#[test]
+fn nothing_of_a_message_is_in_the_environment_of_a_program() {
+    let shown = said(&run("env | cut -d= -f1 | sort | tr '\\n' ' '; exit 75"));
+    let allowed = ["AGENT", "HOME", "PATH", "PWD", "SHLVL", "TZ", "_", "OLDPWD"];
+    assert!(shown.split_whitespace().all(|name| allowed.contains(&name)), "{shown}");
+}
+
+fn append(path: &std::path::Path) -> Outcome {
+    let arguments = [b"FILE".as_slice(), b"$u"].map(Box::from).into();
+    let program = Program { path: FILE.into(), arguments, ..program("") };
+    let flags = MailerFlags::default().with(b'E');
+    let agent = Agent {
+        program: &program,
+        flags,
+        line_end: b"",
+        home: None,
+        our_name: b"here.test",
+        offset_s: 0,
+    };
+    let body = Body::Bytes(b"Subject: x\r\n\r\nFrom me\r\n");
+    let user = path.as_os_str().as_encoded_bytes();
+    agent.run(
+        0,
+        &Job { sender: b"a@b.test", recipient: b"u@here.test", user, body, form: None },
+        b"",
+    )
+}
+
+#[test]
+fn mail_goes_into_plain_files_only() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let is_refused = |name: &str| matches!(append(&at(name)), Outcome::Never(_));
+    for _ in 0..2 {
+        assert!(matches!(append(&at("new")), Outcome::Delivered { .. }));
+    }
+    let text = std::fs::read_to_string(at("new")).unwrap();
+    assert_eq!(text.matches("From a@b.test ").count(), 2);
+    assert_eq!(text.matches("\n>From me\n").count(), 2);
+    std::os::unix::fs::symlink(at("new"), at("link")).unwrap();
+    assert!(is_refused("link"), "a link may lead anywhere");
+    std::fs::hard_link(at("new"), at("second")).unwrap();
+    assert!(is_refused("new"), "a file with two names may be somebody's");
+    std::fs::remove_file(at("second")).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(at("new"), mode).unwrap();
+    assert!(is_refused("new"), "a program would run what a stranger wrote");
+    assert!(is_refused("none/new") && is_refused(""));
+    assert_eq!(std::fs::read_to_string(at("new")).unwrap(), text);
+    assert!(matches!(append("/dev/null".as_ref()), Outcome::Delivered { .. }));
+}

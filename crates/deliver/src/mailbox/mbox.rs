@@ -9,7 +9,8 @@
 
 use super::dotlock::{DotLock, Try, is_same};
 use super::folder::{Folder, require_ours};
-use super::{Moment, joined, journal};
+use super::helper::HelperLock;
+use super::{Manner, Moment, joined, journal};
 use crate::body::{Text, write_delivery_fields};
 use crate::{Body, Job, Trouble};
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
@@ -30,13 +31,14 @@ const PAUSE_MIN: Duration = Duration::from_millis(5);
 pub(super) fn deliver(
     folder: &Folder,
     name: &[u8],
-    lock_wait: Duration,
+    manner: Manner,
     now: Moment,
     jobs: &[&Job<'_>],
 ) -> Result<Vec<Result<(), Trouble>>, Trouble> {
-    let until = Instant::now() + lock_wait;
-    let _lock = take_dotlock(folder, name, until)?;
+    let until = Instant::now() + manner.lock_wait;
+    let _lock = take_dotlock(folder, name, manner, until)?;
     let mut mailbox = Mailbox::open(folder, name, until)?;
+    mailbox.adds_fields = !manner.is_of_mail_local;
     let mut results = Vec::with_capacity(jobs.len());
     let mut failed = None;
     for job in jobs {
@@ -59,16 +61,29 @@ pub(super) fn deliver(
 fn take_dotlock<'f>(
     folder: &'f Folder,
     name: &[u8],
+    manner: Manner,
     until: Instant,
-) -> Result<Option<DotLock<'f>>, Trouble> {
+) -> Result<Option<Lock<'f>>, Trouble> {
     let mut pause = PAUSE_MIN;
     loop {
         match DotLock::attempt(folder, name)? {
-            Try::Taken(lock) => return Ok(Some(lock)),
+            Try::Taken(lock) => return Ok(Some(Lock::Own(lock))),
+            Try::Impossible if manner.is_of_mail_local => {
+                let lock = HelperLock::take(&folder.path_of(name));
+                let lock = lock.ok_or_else(|| Trouble::Locked { path: joined(folder, name) })?;
+                return Ok(Some(Lock::Helper(lock)));
+            }
             Try::Impossible => return Ok(None),
             Try::Held => pause = wait(folder, name, pause, until)?,
         }
     }
+}
+
+/// A lock file, and who made it; held for what happens when it is dropped.
+#[expect(dead_code, reason = "held, never read")]
+enum Lock<'f> {
+    Own(DotLock<'f>),
+    Helper(HelperLock),
 }
 
 /// Waits before the next try, if there is time for one.
@@ -97,6 +112,8 @@ struct Mailbox<'f> {
     length: u64,
     /// Whether cutting failed: the note must stay for the next delivery.
     is_torn: bool,
+    /// Whether the fields of final delivery are put before a message.
+    adds_fields: bool,
     /// Octets that wait, and where messages begin among them.
     waiting: Vec<u8>,
     offsets: Vec<u32>,
@@ -134,6 +151,7 @@ impl<'f> Mailbox<'f> {
                 old_length: length,
                 length,
                 is_torn: false,
+                adds_fields: true,
                 waiting,
                 offsets,
             };
@@ -181,7 +199,7 @@ impl<'f> Mailbox<'f> {
             return self.write_large(now, job);
         }
         self.offsets.push(u32::try_from(self.waiting.len()).unwrap_or(u32::MAX));
-        render(now, job, |lines, piece| {
+        render(now, job, self.adds_fields, |lines, piece| {
             lines.extend(piece, &mut self.waiting);
             Ok(())
         })
@@ -225,7 +243,7 @@ impl<'f> Mailbox<'f> {
         let padding = self.waiting.len();
         let mut size = padding;
         let mut text = Vec::new();
-        render(now, job, |lines, piece| {
+        render(now, job, self.adds_fields, |lines, piece| {
             text.clear();
             lines.extend(piece, &mut text);
             size += text.len();
@@ -236,7 +254,7 @@ impl<'f> Mailbox<'f> {
         journal::note(&self.file, self.length, end, &[offset]);
         text.clear();
         text.append(&mut self.waiting);
-        let written = render(now, job, |lines, piece| {
+        let written = render(now, job, self.adds_fields, |lines, piece| {
             lines.extend(piece, &mut text);
             if text.len() >= WRITE_BYTES || matches!(piece, Part::End) {
                 let path = || self.folder.path_of(self.name);
@@ -360,12 +378,15 @@ impl Lines {
 fn render(
     now: Moment,
     job: &Job<'_>,
+    adds_fields: bool,
     mut take: impl FnMut(&mut Lines, Part<'_>) -> Result<(), Trouble>,
 ) -> Result<(), Trouble> {
     let mut lines = Lines(Text::new(job, true)?);
     let mut head = Vec::with_capacity(256);
     write_separator(job.sender, now, &mut head);
-    write_delivery_fields(job.sender, job.recipient, &mut head);
+    if adds_fields {
+        write_delivery_fields(job.sender, job.recipient, &mut head);
+    }
     take(&mut lines, Part::Head(&head))?;
     job.body.read(|piece| take(&mut lines, Part::Text(piece)))?;
     take(&mut lines, Part::End)
@@ -383,7 +404,7 @@ pub(crate) fn write_separator(sender: &[u8], now: Moment, out: &mut Vec<u8>) {
 }
 
 /// A moment as C's `asctime` writes it, a blank before and a line end after.
-fn asctime(now: Moment) -> String {
+pub(super) fn asctime(now: Moment) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];

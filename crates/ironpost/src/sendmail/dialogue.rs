@@ -51,7 +51,7 @@ struct Dialogue {
 
 /// Speaks until QUIT or the end of the input.
 pub(super) fn run(flags: &Flags, place: &Place, printer: &mut Printer) -> ExitCode {
-    let policy = match flags.config.as_deref().map(|path| configured(path, flags, printer)) {
+    let policy = match flags.config.as_deref().map(|path| configured(path, flags)) {
         None => None,
         Some(Ok(policy)) => Some(policy),
         Some(Err(text)) => return printer.fail("sendmail", &text, crate::exit::CONFIG),
@@ -100,22 +100,16 @@ pub(super) fn run(flags: &Flags, place: &Place, printer: &mut Printer) -> ExitCo
     ExitCode::SUCCESS
 }
 
-/// The policy of the configuration that `-C` names. Its warnings are said first, as sendmail says them.
-fn configured(
-    path: &[u8],
-    flags: &Flags,
-    printer: &mut Printer,
-) -> Result<Box<dyn Policy>, String> {
+/// The policy of the configuration that `-C` names.
+fn configured(path: &[u8], flags: &Flags) -> Result<Box<dyn Policy>, String> {
     let name = String::from_utf8_lossy(path).into_owned();
     let file = std::fs::File::open(&name).map_err(|error| format!("{name}: {error}"))?;
     let mut text = Vec::new();
     file.take(CONFIGURATION_BYTES_MAX)
         .read_to_end(&mut text)
         .map_err(|error| format!("{name}: {error}"))?;
-    let (policy, warnings) = daemon::policy_of_cf(&name, &text, &flags.arguments, b"s")?;
-    if !warnings.is_empty() {
-        printer.line(&warnings);
-    }
+    // Its warnings were said when it was looked at.
+    let (policy, _warnings) = daemon::policy_of_cf(&name, &text, &flags.arguments, b"s")?;
     Ok(policy)
 }
 

@@ -28,6 +28,15 @@ pub(crate) enum Mode {
     MakeAliases,
     /// `-bh`, `-bH`: what is known of other hosts. Nothing is kept beyond a process here, so there is nothing to show.
     HostStatus,
+    /// `-bP`: how many entries queues have, by a memory that sendmail's processes share: nobody keeps it here.
+    CountQueue,
+}
+
+impl Mode {
+    /// Whether it is about a queue, and not about a message.
+    pub(crate) const fn is_about_queue(self) -> bool {
+        matches!(self, Self::PrintQueue | Self::RunQueue | Self::HostStatus | Self::CountQueue)
+    }
 }
 
 /// What is wrong with the words.
@@ -84,7 +93,7 @@ const WITH_VALUE: &[u8] = b"ABbCDdeFfhLMNOopQqRrVX";
 const VALUE_IN_WORD: &[u8] = b"dq";
 
 /// Modes of sendmail that this command does not have: daemons, host status, old protocols.
-const MODES_ELSEWHERE: &[u8] = b"dDlCPq";
+const MODES_ELSEWHERE: &[u8] = b"dDlCq";
 
 /// Flags without a value.
 const PLAIN: &[u8] = b"cGIimnsTtUv";
@@ -158,6 +167,7 @@ impl Flags {
             (b'b', b"p") => self.mode = Mode::PrintQueue,
             (b'b', b"t") => self.mode = Mode::AddressTest,
             (b'b', b"i") => self.mode = Mode::MakeAliases,
+            (b'b', b"P") => self.mode = Mode::CountQueue,
             (b'b', b"h" | b"H") => self.mode = Mode::HostStatus,
             (b'b', other) => {
                 let letter = other.get(..1).unwrap_or_default();

@@ -16,16 +16,27 @@ const NAME: &str = "dead.letter";
 /// Group or others may write.
 const OTHERS_WRITE: u32 = 0o022;
 
+/// Whether a message can be left in a home.
+pub(super) fn may_save(home: &[u8]) -> bool {
+    let home = Path::new(OsStr::from_bytes(home));
+    if !home.is_absolute() || !home.ancestors().all(is_ours) {
+        return false;
+    }
+    match std::fs::symlink_metadata(home.join(NAME)) {
+        Ok(facts) => facts.is_file() && facts.nlink() == 1 && facts.uid() == sys::user::real_uid(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
 /// Leaves a message in a home; gives the file's path.
 ///
 /// # Errors
 /// The home or the file is not ours alone, or it can't be written.
 pub(super) fn save(home: &[u8], sender: &[u8], text: &[&[u8]]) -> io::Result<PathBuf> {
-    let home = Path::new(OsStr::from_bytes(home));
-    if !home.is_absolute() || !home.ancestors().all(is_ours) {
+    if !may_save(home) {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
-    let path = home.join(NAME);
+    let path = Path::new(OsStr::from_bytes(home)).join(NAME);
     let flags = OFlags::WRONLY
         | OFlags::APPEND
         | OFlags::CREATE

@@ -1,12 +1,17 @@
-//! Hands a submission over: to the server that runs, or into its drop folder.
+//! Hands a submission over: to the server of this spool if one runs, else to one of our own that lasts as long as its mail takes.
 
-use super::recipients::bare;
+use super::recipients::{Failed, Outgoing, bare};
 use super::{DeliveryMode, Submission, lines};
 use crate::configured::Run;
 use crate::place::Place;
 use crate::sendmail::{Taken, take};
+use crate::submit::Sender;
+use daemon::client::Client;
+use daemon::edges::{Attempt, Errand};
+use daemon::job::{Job, JobError};
 use daemon::request;
 use policy_cf::machine::exit;
+use queue::{Controller, Envelope, Followed, Origin, Purpose, Recipient, Said, Status, Trouble};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -14,44 +19,176 @@ use std::path::{Path, PathBuf};
 /// Where a server of root's has its control socket.
 const RUN: &str = "/run/ironpost";
 
-/// Hands over those who can be sent to; those of a list with an owner in the owner's name.
-pub(super) fn hand_over(submission: &Submission<'_>, run: &mut Run<'_>, mode: DeliveryMode) {
+/// What is written to the log of a failed delivery, and the exit status that goes with it (sysexits.h).
+const STATUSES: [(&[u8], u8); 12] = [
+    (b"User unknown", exit::NOUSER),
+    (b"Host unknown", exit::NOHOST),
+    (b"Data format error", 65),
+    (b"Cannot open input", 66),
+    (b"internal software error", exit::SOFTWARE),
+    (b"Local configuration error", exit::SOFTWARE),
+    (b"system resource failure", exit::OSERR),
+    (b"critical system file missing", 72),
+    (b"can't create (user) output file", 73),
+    (b"I/O error", 74),
+    (b"Remote protocol error", exit::PROTOCOL),
+    (b"Insufficient permission", 77),
+];
+
+/// What is to be handed over in one sender's name.
+struct Part<'s> {
+    id: wire::QueueId,
+    sender: &'s [u8],
+    controller: Option<Controller>,
+    outgoing: Vec<&'s Outgoing>,
+    failed: &'s [Failed],
+}
+
+/// How it is handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Manner {
+    pub(super) mode: DeliveryMode,
+    /// Those who were refused at once are reported to the sender.
+    pub(super) reports_refused: bool,
+    /// Those who fail now are.
+    pub(super) reports_failed: bool,
+}
+
+/// Hands over those who can be sent to; those of a list with an owner in the owner's name. Gives whether somebody failed
+/// meanwhile.
+pub(super) fn hand_over(submission: &Submission<'_>, run: &mut Run<'_>, manner: Manner) -> bool {
     let outgoing = &submission.recipients.outgoing;
+    log_queued(submission, run, manner.mode);
+    let owners = owners(outgoing);
+    let mut parts = Vec::new();
+    let failed: &[Failed] =
+        if manner.reports_refused { &submission.recipients.failed } else { &[] };
+    let own: Vec<&Outgoing> = outgoing.iter().filter(|one| one.owner.is_none()).collect();
+    if !own.is_empty() || !failed.is_empty() {
+        let controller = controller(&submission.sender);
+        let (id, sender) = (submission.id, submission.sender.address.as_slice());
+        parts.push(Part { id, sender, controller, outgoing: own, failed });
+    }
+    let mut last = submission.id;
+    for owner in &owners {
+        last = wire::QueueId::from_u64(last.as_u64().saturating_add(1));
+        let shown = [b"clone: owner=", owner.as_slice()].concat();
+        if run.log_level() > 4 {
+            run.note(&[last.to_ascii().as_slice(), b": ", &*shown].concat());
+        }
+        let controller = controller(&Sender::of_owner(run, owner));
+        let outgoing = outgoing.iter().filter(|one| one.owner.as_ref() == Some(owner)).collect();
+        parts.push(Part { id: last, sender: owner, controller, outgoing, failed: &[] });
+    }
+    if parts.is_empty() {
+        return false;
+    }
+    deliver(submission, run, &parts, manner)
+}
+
+fn log_queued(submission: &Submission<'_>, run: &Run<'_>, mode: DeliveryMode) {
     if matches!(mode, DeliveryMode::Queue | DeliveryMode::Defer) {
         let priority = submission.priority(run);
-        for one in outgoing {
+        for one in &submission.recipients.outgoing {
             let flags = run.machine.config.mailers.get(one.mailer).map(|mailer| mailer.flags);
             let is_remote = flags.is_some_and(|flags| !flags.has(b'l'));
             lines::log_queued(run, one, priority, mode == DeliveryMode::Defer && is_remote);
         }
     }
-    let mut owners: Vec<Option<&[u8]>> = Vec::new();
-    for one in outgoing {
-        if !owners.contains(&one.owner.as_deref()) {
-            owners.push(one.owner.as_deref());
+}
+
+fn owners(outgoing: &[Outgoing]) -> Vec<Vec<u8>> {
+    let mut owners: Vec<Vec<u8>> = Vec::new();
+    for owner in outgoing.iter().filter_map(|one| one.owner.as_ref()) {
+        if !owners.contains(owner) {
+            owners.push(owner.clone());
         }
     }
-    for owner in owners {
-        let those = outgoing.iter().filter(|one| one.owner.as_deref() == owner);
-        let those: Vec<&[u8]> = those.map(|one| one.address.as_slice()).collect();
-        one(submission, run, owner.unwrap_or(&submission.sender.address), &those);
+    owners
+}
+
+/// The user of an address, as the log names him.
+fn controller(sender: &Sender) -> Option<Controller> {
+    let (uid, gid) = sender.ids?;
+    let login = sender.user.clone().unwrap_or_default().into();
+    Some(Controller { address: sender.shown().into(), login, uid, gid })
+}
+
+/// Hands all parts over, and waits if the mode says so. Gives whether somebody failed meanwhile.
+fn deliver(
+    submission: &Submission<'_>,
+    run: &mut Run<'_>,
+    parts: &[Part<'_>],
+    manner: Manner,
+) -> bool {
+    let place = place(run);
+    if Client::connect(&place.run).is_ok() {
+        for part in parts {
+            give(submission, run, part, &place);
+        }
+        return false;
     }
-}
-
-/// Has those who were refused reported to the sender: the server comes to the same answer, and writes to him.
-pub(super) fn report(submission: &Submission<'_>, run: &mut Run<'_>) {
-    let failed = submission.recipients.failed.iter();
-    let those: Vec<&[u8]> = failed.map(|one| one.address.as_slice()).collect();
-    one(submission, run, &submission.sender.address, &those);
-}
-
-fn one(submission: &Submission<'_>, run: &mut Run<'_>, sender: &[u8], those: &[&[u8]]) {
-    let envelope = request::Submission {
-        login: sys::user::current_name().into(),
-        sender: bare(sender).into(),
-        recipients: those.iter().map(|address| bare(address).into()).collect(),
-        notify: submission.flags.notify,
+    let errand = match manner.mode {
+        DeliveryMode::Queue | DeliveryMode::Defer => Errand::Keep,
+        DeliveryMode::Interactive if !manner.reports_failed => Errand::DeliverUnreported,
+        DeliveryMode::Interactive | DeliveryMode::Background => Errand::Deliver,
     };
+    let file = run.asked.file.clone();
+    let config = Path::new(OsStr::from_bytes(&file));
+    let mut job = match Job::start(config, &submission.flags.arguments, errand) {
+        Ok(job) => job,
+        Err(error) => {
+            // Somebody has the spool and keeps it: he finds it in the drop folder.
+            let text = format!("no server for this message: {error}; it waits for one");
+            run.note(text.as_bytes());
+            for part in parts {
+                give(submission, run, part, &place);
+            }
+            return false;
+        }
+    };
+    for part in parts {
+        let envelope = part.envelope(submission, run);
+        if let Err(error) = job.commit(&envelope, &text(submission, run)) {
+            not_taken(run, &error);
+            return false;
+        }
+    }
+    if manner.mode != DeliveryMode::Interactive {
+        job.detach();
+        return false;
+    }
+    let attempts = job.finish().unwrap_or_default();
+    attempts.iter().filter(|attempt| count(run, parts, attempt)).count() > 0
+}
+
+fn not_taken(run: &mut Run<'_>, error: &JobError) {
+    run.machine.system_error(format!("the message was not taken: {error}").as_bytes(), None);
+    run.machine.status = exit::TEMPFAIL;
+}
+
+/// Takes the outcome of a try into the exit status; whether it is a failure of one of ours.
+fn count(run: &mut Run<'_>, parts: &[Part<'_>], attempt: &Attempt) -> bool {
+    let status = status(attempt).filter(|_| parts.iter().any(|part| part.id == attempt.id));
+    if let Some(status) = status {
+        run.machine.set_status(status);
+    }
+    status.is_some()
+}
+
+/// The exit status of a failure; `None`: it is none.
+fn status(attempt: &Attempt) -> Option<u8> {
+    let known = || STATUSES.iter().find(|(text, _)| attempt.text.starts_with(text));
+    (attempt.status.0 == 5).then(|| known().map_or(exit::UNAVAILABLE, |(_, status)| *status))
+}
+
+/// The exit status of a run: that of the first failure.
+pub(super) fn status_of(attempts: &[Attempt]) -> u8 {
+    attempts.iter().find_map(status).unwrap_or(exit::OK)
+}
+
+/// The text as it is handed over.
+fn text(submission: &Submission<'_>, run: &Run<'_>) -> Vec<u8> {
     let mut text = Vec::new();
     for warning in &run.warnings {
         text.extend_from_slice(&[b"X-Authentication-Warning: ", &**warning, b"\r\n"].concat());
@@ -59,12 +196,86 @@ fn one(submission: &Submission<'_>, run: &mut Run<'_>, sender: &[u8], those: &[&
     text.extend_from_slice(&submission.head.text);
     text.extend_from_slice(b"\r\n");
     text.extend_from_slice(&submission.message.body);
-    let trouble = match take(&envelope, &text, &place(run)) {
+    text
+}
+
+/// Gives a part to the server that runs, or leaves it for the next one.
+fn give(submission: &Submission<'_>, run: &mut Run<'_>, part: &Part<'_>, place: &Place) {
+    let outgoing = part.outgoing.iter().map(|one| one.address.as_slice());
+    // The server comes to the same answer on those who were refused, and reports them.
+    let failed = part.failed.iter().map(|one| one.address.as_slice());
+    let envelope = request::Submission {
+        login: sys::user::current_name().into(),
+        sender: bare(part.sender).into(),
+        recipients: outgoing.chain(failed).map(|address| bare(address).into()).collect(),
+        notify: submission.flags.notify,
+    };
+    let trouble = match take(&envelope, &text(submission, run), place) {
         Taken::Yes(_) => return,
         Taken::NotNow(why) | Taken::Never(why) => why,
     };
     run.machine.system_error(trouble.as_bytes(), None);
-    run.machine.set_status(exit::TEMPFAIL);
+    run.machine.status = exit::TEMPFAIL;
+}
+
+impl Part<'_> {
+    fn envelope(&self, submission: &Submission<'_>, run: &Run<'_>) -> Envelope {
+        let flags = submission.flags;
+        let outgoing = self.outgoing.iter().map(|one| {
+            let name = run.machine.config.mailers.get(one.mailer).map(|one| one.name.as_slice());
+            let is_their_own = matches!(name, Some(b"prog" | b"*file*"));
+            let logged = if is_their_own { &one.controller } else { &self.controller };
+            let followed = Followed {
+                controller: one.controller.clone(),
+                logged: logged.clone(),
+                refused: None,
+            };
+            Recipient { followed: Some(Box::new(followed)), ..one.queued(flags.notify) }
+        });
+        let failed = self.failed.iter().map(|one| {
+            let followed = Followed {
+                controller: one.controller.clone(),
+                logged: None,
+                refused: Some(trouble(one)),
+            };
+            let followed = Some(Box::new(followed));
+            Recipient { followed, notify: flags.notify, ..Recipient::unrouted(&one.address) }
+        });
+        let recipients: Vec<Recipient> = outgoing.chain(failed).collect();
+        let names = run.machine.config.mailers.iter().map(|mailer| &mailer.name);
+        Envelope {
+            id: self.id,
+            created_s: submission.created_s,
+            purpose: Purpose::Mail,
+            sender: bare(self.sender).into(),
+            is_utf8: !recipients.iter().all(|one| one.address.is_ascii()),
+            recipients,
+            size_bytes: submission.message.size_bytes,
+            body: submission.body_kind(),
+            ret: flags.ret,
+            envelope_id: flags.envelope_id.clone().map(Into::into),
+            origin: Origin {
+                user: sys::user::current_name().into(),
+                uid: Some(sys::user::real_uid()),
+                ..Origin::default()
+            },
+            quarantine: None,
+            mailers_mark: queue::mailer_names_mark(names),
+        }
+    }
+}
+
+/// Why somebody was refused, as the queue keeps it.
+fn trouble(failed: &Failed) -> Trouble {
+    let (status, text) = lines::split(&failed.reply);
+    let mut numbers = status.split(|octet| *octet == b'.').map(|part| {
+        let number = str::from_utf8(part).ok().and_then(|text| text.parse::<u16>().ok());
+        number.unwrap_or(0)
+    });
+    let mut next = || numbers.next().unwrap_or(0);
+    let status = Status(u8::try_from(next()).unwrap_or(5), next(), next());
+    let said = Said { command: Box::default(), reply: failed.reply.clone().into() };
+    Trouble { said: Some(Box::new(said)), ..Trouble::ours(status, text) }
 }
 
 fn place(run: &Run<'_>) -> Place {

@@ -3,14 +3,8 @@
 
 use crate::configured::Run;
 use policy_cf::expand::{Expansion, How, Member, State, expand};
-
-/// A user in whose name something is delivered, and the name that made it so.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Controller {
-    pub(super) address: Vec<u8>,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-}
+use policy_cf::machine::strip_quotes;
+use queue::{Controller, Recipient};
 
 /// Somebody who is to get the message.
 #[derive(Debug, Clone)]
@@ -19,8 +13,14 @@ pub(super) struct Outgoing {
     pub(super) address: Vec<u8>,
     /// The mailer's number.
     pub(super) mailer: usize,
+    /// The mailer's host and user, as routes have them.
+    pub(super) place: (Vec<u8>, Vec<u8>),
+    /// Who it stands for is known later.
+    pub(super) is_deferred: bool,
     /// Who gets the errors, where a list has an owner.
     pub(super) owner: Option<Vec<u8>>,
+    /// In whose name it is, where that is not the sender.
+    pub(super) controller: Option<Controller>,
 }
 
 /// Somebody who can't get it.
@@ -79,12 +79,16 @@ impl Recipients {
     fn enter(&mut self, run: &Run<'_>, expansion: &Expansion, member: &Member) {
         match (member.state, member.mailer) {
             (State::Deliverable | State::Deferred, Some(mailer)) => {
+                let controller = controller(expansion, member);
                 let owner = expansion.line(member).find_map(|member| member.owner.as_deref());
                 self.count = self.count.saturating_add(1);
                 self.outgoing.push(Outgoing {
                     address: member.address.to_vec(),
                     mailer,
+                    place: place(run, member, mailer, controller.as_ref()),
+                    is_deferred: member.state == State::Deferred,
                     owner: owner.map(<[u8]>::to_vec),
+                    controller,
                 });
             }
             (State::Bad, mailer) => {
@@ -106,15 +110,66 @@ fn name<'r>(run: &'r Run<'_>, mailer: Option<usize>) -> &'r [u8] {
 fn failed(run: &Run<'_>, expansion: &Expansion, member: &Member) -> Failed {
     let reply = member.refusal.as_deref().unwrap_or(USER_UNKNOWN).to_vec();
     let is_unknown = member.mailer.is_some() && reply == USER_UNKNOWN;
-    let controller = expansion.controller(member).and_then(|controller| {
-        let ids = controller.ids?;
-        Some(Controller { address: controller.address.to_vec(), uid: ids.uid, gid: ids.gid })
-    });
     Failed {
         address: member.address.to_vec(),
         reply,
         unknown_at: is_unknown.then(|| name(run, member.mailer).to_vec()),
-        controller,
+        controller: controller(expansion, member),
+    }
+}
+
+/// In whose name something is: the nearest name with a user, itself left out, as it is delivered as the mailer says.
+fn controller(expansion: &Expansion, member: &Member) -> Option<Controller> {
+    let found = expansion.line(member).skip(1).find(|member| member.ids.is_some())?;
+    let ids = found.ids?;
+    Some(Controller {
+        address: found.address.clone(),
+        login: found.login.as_deref().unwrap_or(&found.user).into(),
+        uid: ids.uid,
+        gid: ids.gid,
+    })
+}
+
+/// Host and user of a route: for programs and files the login name in whose name they are used, and the command or the path;
+/// for those who live here the name without quotes.
+fn place(
+    run: &Run<'_>,
+    member: &Member,
+    mailer: usize,
+    controller: Option<&Controller>,
+) -> (Vec<u8>, Vec<u8>) {
+    let host = member.host.as_deref().unwrap_or_default().to_vec();
+    let Some(mailer) = run.machine.config.mailers.get(mailer) else {
+        return (host, member.user.to_vec());
+    };
+    let login = || controller.map(|controller| controller.login.to_vec()).unwrap_or_default();
+    let plain = strip_quotes(&member.user);
+    match mailer.name.as_slice() {
+        b"prog" => (login(), plain.strip_prefix(b"|").unwrap_or(&plain).to_vec()),
+        b"*file*" => (login(), plain),
+        _ if mailer.flags.has(b'w') || mailer.flags.has(b's') => (host, plain),
+        _ => (host, member.user.to_vec()),
+    }
+}
+
+impl Outgoing {
+    /// As the queue keeps it.
+    pub(super) fn queued(&self, notify: queue::Notify) -> Recipient {
+        let mailer = u8::try_from(self.mailer).map_or(Recipient::UNROUTED, policy::MailerId);
+        let (host, user) = self.place.clone();
+        let route = policy::Route {
+            mailer,
+            host: host.into(),
+            user: user.into(),
+            expands: self.is_deferred,
+        };
+        Recipient {
+            address: self.address.clone().into(),
+            route,
+            notify,
+            original: None,
+            followed: None,
+        }
     }
 }
 

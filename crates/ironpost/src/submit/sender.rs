@@ -34,18 +34,18 @@ impl Sender {
         let mut address = given;
         if resolved.is_none() && address != caller {
             address = caller;
-            let said = run.machine.replies.len();
-            let journal = run.machine.journal.take();
-            let shown = run.machine.out.len();
-            resolved = parse(run, &address);
             // The fault of the stand-in is not the caller's.
-            run.machine.replies.truncate(said);
-            run.machine.out.truncate(shown);
-            run.machine.journal = journal;
+            resolved = parse_unheard(run, &address);
         }
         rewrite(run, &address);
         run.machine.about.clear();
         Self::known(run, address, resolved)
+    }
+
+    /// The owner of a list, who is the sender to its members. What is wrong with him is not the caller's business.
+    pub(super) fn of_owner(run: &mut Run<'_>, owner: &[u8]) -> Self {
+        let resolved = parse_unheard(run, owner);
+        Self::known(run, owner.to_vec(), resolved)
     }
 
     fn known(run: &mut Run<'_>, address: Vec<u8>, resolved: Option<Resolved>) -> Self {
@@ -68,6 +68,20 @@ impl Sender {
         sender.user = Some(resolved.user);
         sender
     }
+}
+
+/// [`parse`], and nothing is said.
+fn parse_unheard(run: &mut Run<'_>, address: &[u8]) -> Option<Resolved> {
+    let said = run.machine.replies.len();
+    let journal = run.machine.journal.take();
+    let shown = run.machine.out.len();
+    let status = run.machine.status;
+    let resolved = parse(run, address);
+    run.machine.replies.truncate(said);
+    run.machine.out.truncate(shown);
+    run.machine.journal = journal;
+    run.machine.status = status;
+    resolved
 }
 
 /// Rule sets 3 and 0, as for a sender; `None`: it is no address for one.

@@ -68,7 +68,6 @@ fn transport(machine: &Machine<'_>, mailer: &Mailer) -> Transport {
             }
         }
         b"[LPC]" => waits(b"P=[LPC] has no program to talk to"),
-        b"[FILE]" => waits(b"delivery into files is not served"),
         b"/dev/null" if mailer.name == b"*include*" => waits(b"lists are expanded before delivery"),
         path => Transport::Program(Box::new(program(machine, mailer, path))),
     }

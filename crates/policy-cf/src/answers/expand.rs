@@ -1,98 +1,139 @@
-//! Who stands behind an alias, as far as members are addresses.
+//! Who stands behind a name, for the queue: the expansion of [`crate::expand`], as routes.
+//!
+//! Lists and `.forward` files belong to users, and this process is none of them. A file that is wanted and was not handed
+//! in is named in the answer ([`Expansion::wanted`]); the question comes back with it. Each round goes at least one file
+//! further, so rounds end where the visited set and `MaxAliasRecursion` end the expansion.
 
-use super::check::refusal;
-use super::judge::bracketed;
-use super::local;
-use crate::expand::Outside;
-use crate::machine::Machine;
+use super::check::{clean, refusal};
+use crate::expand::{
+    Endpoint, How, List, ListFault, ListFaultKind, ListWanted, Outside, State, expand as follow,
+    judged,
+};
+use crate::machine::{Machine, Spoken, strip_quotes};
+use crate::world::UserEntry;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use policy::{Expansion, Recipient, RefusedMember, Route};
-use wire::alias::{self, Member};
+use policy::{Expansion, FileSeen, FileWanted, MailerId, Recipient, Refusal, RefusedMember, Route};
 
-/// How deep aliases may lead to aliases (option MaxAliasRecursion).
-const DEPTH_MAX: u32 = 10;
-/// Members of one expansion.
-const MEMBERS_MAX: usize = 10_000;
+/// Files that one round asks for.
+const WANTED_MAX: usize = 1000;
 
-/// Expands an alias.
+/// Expands a name; `files` were wanted before.
 pub(super) fn expand(
     machine: &mut Machine<'_>,
-    lists: &mut dyn Outside,
+    outside: &mut dyn Outside,
     address: &[u8],
-    route: &Route,
+    files: &[FileSeen],
 ) -> Expansion {
-    let mut expansion = Expansion::default();
-    follow(machine, lists, address, route, 0, &mut expansion);
-    expansion
-}
-
-fn follow(
-    machine: &mut Machine<'_>,
-    lists: &mut dyn Outside,
-    address: &[u8],
-    route: &Route,
-    depth: u32,
-    out: &mut Expansion,
-) {
-    if depth > DEPTH_MAX || out.recipients.len().saturating_add(out.refused.len()) > MEMBERS_MAX {
-        let reply = b"554 5.4.6 aliasing/forwarding loop broken";
-        return refuse(out, address, reply);
+    machine.journal = Some(Vec::new());
+    let mut handed = Handed { outside, files, wanted: Vec::new() };
+    let list = clean(address);
+    let how = How { is_single: true, ..How::default() };
+    let found = follow(machine, &mut handed, &[&list], &how);
+    let wanted = handed.wanted;
+    let said = machine.journal.take().unwrap_or_default();
+    if !wanted.is_empty() {
+        return Expansion { wanted, ..Expansion::default() };
     }
-    let list = match local::alias(machine, &route.host, &route.user) {
-        Ok(Some(list)) => list,
-        Ok(None) => return refuse(out, address, b"550 5.1.1 User unknown"),
-        Err(()) => {
-            out.later = Some(Box::from(b"the aliases can't be read now".as_slice()));
-            return;
+    let mut out = Expansion::default();
+    let mut owners: Vec<Option<&[u8]>> = Vec::new();
+    for endpoint in found.endpoints() {
+        owners.push(endpoint.owner);
+        out.recipients.push(recipient(machine, &endpoint));
+    }
+    // One sender for all: an owner counts if it is the owner of everybody.
+    if let Some(Some(first)) = owners.first()
+        && owners.iter().all(|owner| *owner == Some(first))
+    {
+        out.owner = Some((*first).into());
+    }
+    out.refused = refused(address, &said);
+    for member in found.members.iter().filter(|member| member.state == State::Deferred) {
+        if !out.refused.iter().any(|refused| refused.address == member.address) {
+            let text = b"the aliases or lists behind it can't be read now";
+            let refusal = Refusal::new(451, (4, 3, 0), text, b"aliases");
+            out.refused.push(RefusedMember { address: member.address.clone(), refusal });
         }
-    };
-    let Ok(members) = alias::members(&list) else {
-        return refuse(out, address, b"553 5.1.3 the alias can't be understood");
-    };
-    for member in members {
-        one(machine, lists, member, depth, out);
     }
+    if out.recipients.is_empty() && out.refused.is_empty() {
+        let refusal =
+            refusal(b"554 5.4.6 aliasing/forwarding loop broken", None, address, b"aliases");
+        out.refused.push(RefusedMember { address: address.into(), refusal });
+    }
+    out
 }
 
-fn one(
-    machine: &mut Machine<'_>,
-    lists: &mut dyn Outside,
-    member: Member,
-    depth: u32,
-    out: &mut Expansion,
-) {
-    match member {
-        Member::Address(name) => {
-            let bare = name.strip_prefix(b"\\").unwrap_or(&name);
-            match local::route(machine, lists, &bracketed(bare)) {
-                Ok(route) if route.expands && bare.len() == name.len() => {
-                    follow(machine, lists, bare, &route, depth.saturating_add(1), out);
-                }
-                Ok(mut route) => {
-                    route.expands = false;
-                    let is_known = out.recipients.iter().any(|known| known.route == route);
-                    if !is_known {
-                        out.recipients.push(Recipient { address: bare.into(), route });
-                    }
-                }
-                Err(refusal) => out.refused.push(RefusedMember { address: bare.into(), refusal }),
-            }
+/// A place where mail goes, as a route.
+fn recipient(machine: &Machine<'_>, endpoint: &Endpoint<'_>) -> Recipient {
+    let member = endpoint.member;
+    let mailer = machine.config.mailers.get(endpoint.mailer);
+    let name = mailer.map(|mailer| mailer.name.as_slice()).unwrap_or_default();
+    let is_program = name == b"prog";
+    let (host, user): (Box<[u8]>, Box<[u8]>) = if is_program || name == b"*file*" {
+        let login = endpoint.controller.and_then(|controller| controller.login.clone());
+        let user = strip_quotes(&member.user);
+        let user =
+            if is_program { user.strip_prefix(b"|").unwrap_or(&user).into() } else { user.into() };
+        (login.unwrap_or_default(), user)
+    } else {
+        // Where no alias was looked for (`\alice`), the mailbox is that of the name.
+        let is_bare = mailer.is_some_and(|mailer| mailer.flags.has(b's') || mailer.flags.has(b'w'));
+        let user = if is_bare { strip_quotes(&member.user).into() } else { member.user.clone() };
+        (member.host.clone().unwrap_or_default(), user)
+    };
+    let mailer = MailerId(u8::try_from(endpoint.mailer).unwrap_or(u8::MAX));
+    let route = Route { mailer, host, user, expands: false };
+    Recipient { address: member.address.clone(), route }
+}
+
+/// Everything that was said against an address on the way.
+fn refused(address: &[u8], said: &[Spoken]) -> Vec<RefusedMember> {
+    let mut out: Vec<RefusedMember> = Vec::new();
+    for spoken in said {
+        let code = spoken.code.clone().unwrap_or_else(|| b"554".to_vec());
+        if !matches!(code.first(), Some(b'4' | b'5')) {
+            continue;
         }
-        Member::Error(text) => refuse(out, &text, b"550 5.7.1 refused by the alias"),
-        Member::Program(command) => refuse_kind(out, b"|", &command, b"programs"),
-        Member::File(path) => refuse_kind(out, b"", &path, b"files"),
-        Member::Include(path) => refuse_kind(out, b":include:", &path, b"lists in files"),
+        let about = if spoken.about.is_empty() { address } else { &spoken.about };
+        let status: &[u8] = spoken.enhanced.as_deref().unwrap_or(b"5.0.0");
+        let reply = [&*code, b" ", status, b" ", &*spoken.words].concat();
+        let refusal = refusal(&reply, None, b"", b"aliases");
+        if !out.iter().any(|known| *known.address == *about) {
+            out.push(RefusedMember { address: about.into(), refusal });
+        }
     }
+    out
 }
 
-fn refuse_kind(out: &mut Expansion, mark: &[u8], text: &[u8], kind: &[u8]) {
-    let reply = [b"550 5.7.1 mail to ", kind, b" is not delivered here"].concat();
-    refuse(out, &[mark, text].concat(), &reply);
+/// The files that were handed in, in front of what else an expansion asks.
+struct Handed<'a> {
+    outside: &'a mut dyn Outside,
+    files: &'a [FileSeen],
+    wanted: Vec<FileWanted>,
 }
 
-fn refuse(out: &mut Expansion, address: &[u8], reply: &[u8]) {
-    let refusal = refusal(reply, None, address, b"aliases");
-    let address: Vec<u8> = address.to_vec();
-    out.refused.push(RefusedMember { address: address.into(), refusal });
+impl Outside for Handed<'_> {
+    fn read_list(&mut self, wanted: &ListWanted<'_>) -> Result<List, ListFault> {
+        let is_it = |file: &FileWanted| *file.path == *wanted.path && *file.user == *wanted.user;
+        if let Some(seen) = self.files.iter().find(|seen| is_it(&seen.wanted)) {
+            return judged(wanted, seen);
+        }
+        if self.wanted.len() < WANTED_MAX && !self.wanted.iter().any(is_it) {
+            self.wanted.push(FileWanted { path: wanted.path.into(), user: wanted.user.into() });
+        }
+        // What follows from this is thrown away.
+        Err(ListFault { text: b"not read yet".to_vec(), kind: ListFaultKind::Missing })
+    }
+
+    fn shells(&mut self) -> Vec<Vec<u8>> {
+        self.outside.shells()
+    }
+
+    fn user_by_id(&mut self, uid: u32) -> Option<UserEntry> {
+        self.outside.user_by_id(uid)
+    }
+
+    fn find_user(&mut self, is_it: &mut dyn FnMut(&UserEntry) -> bool) -> Option<UserEntry> {
+        self.outside.find_user(is_it)
+    }
 }

@@ -89,9 +89,17 @@ pub(super) fn place(
                 resolved.user = user;
             }
         }
-        return Ok(carried_by(number, &resolved, false));
+        // A user may have a `.forward`: who stands behind him is seen when it is read.
+        let forwards = name == b"local" && flags.has(b'w') && has_forward_path(machine);
+        return Ok(carried_by(number, &resolved, forwards && !is_quoted));
     }
     Err(no(b"554 5.4.6 aliasing/forwarding loop broken"))
+}
+
+/// Whether users' `.forward` files are looked for at all.
+fn has_forward_path(machine: &Machine<'_>) -> bool {
+    let path = machine.config.options.values.get("ForwardPath");
+    path.is_none_or(|path| path.iter().any(|octet| *octet != b':'))
 }
 
 fn carried_by(number: usize, resolved: &Resolved, expands: bool) -> Route {

@@ -12,7 +12,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use policy::Settings;
 use policy::settings::{
-    DeliveryMode, EightBit, EightBitMode, Limits, Listener, LogTo, Logging, Paths, Retry, Timeouts,
+    Calling, DeliveryMode, EightBit, EightBitMode, Limits, Listener, LogTo, Logging, Paths, Retry,
+    Timeouts,
 };
 
 /// The folder of ours inside sendmail's queue folder.
@@ -32,6 +33,8 @@ const FIRST_USER: u32 = 1000;
 const NOBODY: u32 = 65_534;
 /// Folders of homes that are read for EXPN.
 const FORWARD_FOLDERS_MAX: usize = 64;
+/// The longest name that we call ourselves, in octets.
+const HELLO_BYTES_MAX: usize = 255;
 /// The longest name of a character set, in octets.
 const CHARSET_BYTES_MAX: usize = 100;
 /// The longest time that is waited for anything.
@@ -68,6 +71,7 @@ pub(super) fn settings(
         answers_expn,
         dresses_mail: true,
         manners: manners::manners(machine, &privacy),
+        calling: calling(machine),
         eight_bit: eight_bit(machine),
         limits: limits(machine),
         timeouts: timeouts(machine),
@@ -128,6 +132,18 @@ fn greeting(machine: &mut Machine<'_>) -> Box<[u8]> {
     let first = lines.first().map(|line| &**line).unwrap_or_default();
     let mut words = first.splitn(3, |octet| *octet == b' ');
     words.nth(2).unwrap_or_default().trim_ascii().into()
+}
+
+/// How we behave as a client.
+fn calling(machine: &Machine<'_>) -> Calling {
+    let name = value(machine, "HeloName")
+        .filter(|name| name.len() <= HELLO_BYTES_MAX && name.iter().all(u8::is_ascii_graphic));
+    Calling {
+        name: name.unwrap_or_default().into(),
+        is_patient: true,
+        keeps_connections: value(machine, "ConnectionCacheSize")
+            .is_none_or(|text| number(text) > 0),
+    }
 }
 
 /// What becomes of octets above 127.
@@ -213,9 +229,11 @@ fn timeouts(machine: &Machine<'_>) -> Timeouts {
         command_s: of(b"command", 3600),
         data_block_s: of(b"datablock", 3600),
         message_s: of(b"datablock", 3600).max(ours.message_s),
-        connect_s: of(b"connect", ours.connect_s),
+        connect_s: of(b"iconnect", of(b"connect", ours.connect_s)),
         greeting_s: of(b"initial", 300),
-        reply_s: of(b"mail", 600).max(of(b"rcpt", 3600)),
+        reply_s: of(b"helo", 300),
+        mail_s: of(b"mail", 600),
+        rcpt_s: of(b"rcpt", 3600),
         data_s: of(b"datainit", 300),
         dot_s: of(b"datafinal", 3600),
         idle_s: value(machine, "ConnectionCacheTimeout")

@@ -1,7 +1,8 @@
-//! C, T and F lines: words into classes, from the line, a file or a program.
+//! C, T and F lines: words into classes, from the line, a file, a program or a map.
 
-use super::FILE_OCTETS_MAX;
-use crate::machine::Machine;
+use super::{FILE_OCTETS_MAX, directory};
+use crate::machine::{Machine, exit};
+use crate::map;
 use crate::read::chars::{is_space, split_word, trim_start, words};
 use crate::token::meta;
 use alloc::sync::Arc;
@@ -34,6 +35,9 @@ pub(super) fn class_file(machine: &mut Machine<'_>, class: u8, text: &[u8]) {
     if text.starts_with(b"-o") {
         is_optional = true;
         text = trim_start(split_word(text).1);
+    }
+    if let Some((key, kind, spec)) = map_form(text) {
+        return class_map(machine, class, (key, kind, spec), is_optional);
     }
     let format: &[u8];
     let content = if let Some((b'|', command)) = text.split_first() {
@@ -70,6 +74,69 @@ pub(super) fn class_file(machine: &mut Machine<'_>, class: u8, text: &[u8]) {
             machine.system_error(&text, Some(trouble));
         }
     }
+}
+
+/// `key@class:spec`, or `@LDAP`, which names what is found by the class's own name.
+fn map_form(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    if matches!(text.first(), Some(b'|' | b'/')) {
+        return None;
+    }
+    let at = text.iter().position(|octet| *octet == b'@')?;
+    let (key, rest) = text.split_at_checked(at)?;
+    let rest = rest.get(1..)?;
+    let length = rest.iter().take_while(|octet| octet.is_ascii_alphanumeric()).count();
+    let (kind, spec) = rest.split_at_checked(length)?;
+    match spec.split_first() {
+        Some((b':', spec)) => Some((key, kind, spec)),
+        _ if key.is_empty() && trim_start(spec).is_empty() && kind == b"LDAP" => {
+            Some((key, b"ldap", b""))
+        }
+        _ => None,
+    }
+}
+
+/// Words that stand in a map under a key, with blanks or commas between.
+fn class_map(
+    machine: &mut Machine<'_>,
+    class: u8,
+    (key, kind, spec): (&[u8], &[u8], &[u8]),
+    is_optional: bool,
+) {
+    // No K line can give this name.
+    const NAME: &[u8] = b" class";
+    let is_standard = kind == b"ldap" && spec.is_empty();
+    let (key, spec) = if is_standard {
+        (class_name(machine, class), directory::of_classes(machine))
+    } else {
+        (key.to_vec(), machine.expand(spec))
+    };
+    let mut complaints = Vec::new();
+    let map = map::read(&[b"class ", kind, b" ", spec.as_slice()].concat(), &mut complaints);
+    super::say_all(machine, complaints);
+    let Some(map) = map else { return };
+    // What the options say about directories counts from here on.
+    machine.world.configure(&machine.config.options);
+    machine.config.maps.insert(NAME.to_vec(), map);
+    let mut status = exit::OK;
+    let found = machine.class_look_up(NAME, &key, &[], &mut status, 0);
+    machine.config.maps.remove(NAME);
+    if let Some(value) = found {
+        let list = value.split(|octet| *octet == b',' || is_space(*octet));
+        for word in list.filter(|word| !word.is_empty()) {
+            Arc::make_mut(&mut machine.config.classes).add(class, word);
+        }
+    } else if status == exit::TEMPFAIL && !is_optional {
+        let text = [b"fileclass: cannot open '", key.as_slice(), b"@", kind, b"'"].concat();
+        machine.system_error(&text, Some(b"Resource temporarily unavailable"));
+    }
+}
+
+/// The name of a class without braces.
+fn class_name(machine: &Machine<'_>, class: u8) -> Vec<u8> {
+    let mut name = Vec::new();
+    machine.config.macros.show_name(class, &mut name);
+    let bare = name.strip_prefix(b"{").and_then(|name| name.strip_suffix(b"}"));
+    bare.map(<[u8]>::to_vec).unwrap_or(name)
 }
 
 /// What the system says for an error number.

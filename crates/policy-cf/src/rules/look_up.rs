@@ -3,12 +3,14 @@
 use super::LOOKUP_ARGUMENTS_MAX;
 use crate::machine::{Machine, ScanTable, exit};
 use crate::token::{KEY_OCTETS_MAX, NAME_OCTETS_MAX, TOKENS_MAX, Token, meta};
-use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::ops::Range;
 
 /// Octets that the arguments of one look-up may have together.
 const ARGUMENT_OCTETS_MAX: usize = NAME_OCTETS_MAX + TOKENS_MAX;
+
+/// The longest name of a map that is found: a token is no longer.
+const MAP_NAME_MAX: usize = NAME_OCTETS_MAX;
 
 /// One look-up: where its parts stand among the tokens.
 struct LookUp {
@@ -103,8 +105,9 @@ impl Machine<'_> {
         status: &mut u8,
     ) -> Result<(), u8> {
         let of = |range: &Range<usize>| tokens.get(range.clone()).unwrap_or_default();
-        let name = self.map_name(look_up.map);
-        let map = self.config.maps.get(&*name).cloned();
+        let mut room = [0; MAP_NAME_MAX];
+        let name = self.map_name(look_up.map, &mut room);
+        let map = self.config.maps.get(name).cloned();
         if map.is_none() {
             self.no_map(look_up.map);
         }
@@ -117,7 +120,7 @@ impl Machine<'_> {
         }
         let separator = map.as_ref().map_or(0, |map| map.space);
         let key = self.join(of(&look_up.key), separator, true, KEY_OCTETS_MAX);
-        let mut value = map.and_then(|map| self.ask(&map, &name, (&key, &arguments), status));
+        let mut value = map.and_then(|map| self.ask(&map, name, (&key, &arguments), status));
         if value.is_none()
             && let Some(default) = &look_up.default
         {
@@ -136,13 +139,17 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// The map's name in lower case.
-    fn map_name(&self, name: Name) -> Cow<'static, [u8]> {
-        match name {
-            Name::Host => Cow::Borrowed(b"host"),
-            Name::Word(token) => Cow::Owned(self.config.arena.text(token).to_ascii_lowercase()),
-            Name::Missing => Cow::Borrowed(b""),
-        }
+    /// The map's name in lower case; empty if none can have it.
+    fn map_name<'a>(&self, name: Name, room: &'a mut [u8; MAP_NAME_MAX]) -> &'a [u8] {
+        let text: &[u8] = match name {
+            Name::Host => b"host",
+            Name::Word(token) => self.config.arena.text(token),
+            Name::Missing => b"",
+        };
+        let Some(place) = room.get_mut(..text.len()) else { return b"" };
+        place.copy_from_slice(text);
+        place.make_ascii_lowercase();
+        place
     }
 
     fn no_map(&mut self, name: Name) {

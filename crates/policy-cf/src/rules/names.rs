@@ -27,8 +27,6 @@ impl SetFound {
 /// One name that was seen, whether it got a number or not.
 #[derive(Debug, Clone)]
 struct Entry {
-    /// Of the name in lower case.
-    hash: u32,
     name: Vec<u8>,
     number: Option<usize>,
 }
@@ -38,7 +36,9 @@ struct Entry {
 pub(super) struct SetNames {
     /// Names as written last, by number.
     written: Vec<Option<Vec<u8>>>,
-    /// By hash.
+    /// Hashes of the names in lower case, in order.
+    hashes: Vec<u32>,
+    /// In the order of the hashes.
     entries: Vec<Entry>,
     /// The number given out last; names count down.
     next: usize,
@@ -47,7 +47,7 @@ pub(super) struct SetNames {
 impl Default for SetNames {
     fn default() -> Self {
         let written = alloc::vec![None; RULE_SETS_MAX];
-        Self { written, entries: Vec::new(), next: RULE_SETS_MAX }
+        Self { written, hashes: Vec::new(), entries: Vec::new(), next: RULE_SETS_MAX }
     }
 }
 
@@ -55,6 +55,11 @@ impl SetNames {
     /// The name of a number, if it has one.
     pub(super) fn of(&self, number: usize) -> Option<&[u8]> {
         self.written.get(number).and_then(Option::as_deref)
+    }
+
+    /// Finds a set by its name and the hash of that; `None`: see [`SetNames::find`].
+    pub(super) fn quick(&self, name: &[u8], hash: u32) -> Option<usize> {
+        self.entries.get(self.place(name, hash).ok()?)?.number
     }
 
     /// Finds a set by name or number.
@@ -101,11 +106,9 @@ impl SetNames {
     }
 
     fn place(&self, name: &[u8], hash: u32) -> Result<usize, usize> {
-        let from = self.entries.partition_point(|entry| entry.hash < hash);
-        let same = self.entries.iter().skip(from).take_while(|entry| entry.hash == hash);
-        let mut at = from;
-        for entry in same {
-            if entry.name.eq_ignore_ascii_case(name) {
+        let mut at = self.hashes.partition_point(|known| *known < hash);
+        while self.hashes.get(at) == Some(&hash) {
+            if self.entries.get(at).is_some_and(|entry| entry.name.eq_ignore_ascii_case(name)) {
                 return Ok(at);
             }
             at = at.saturating_add(1);
@@ -126,7 +129,10 @@ impl SetNames {
                     entry.number = number;
                 }
             }
-            Err(at) => self.entries.insert(at, Entry { hash, name: name.to_vec(), number }),
+            Err(at) => {
+                self.hashes.insert(at, hash);
+                self.entries.insert(at, Entry { name: name.to_vec(), number });
+            }
         }
     }
 

@@ -304,7 +304,11 @@ impl Machine<'_> {
 
     /// The rule set that a call names; says so if there is none.
     fn called(&mut self, token: Token) -> Option<usize> {
-        let name = set_name(self.config.arena.text(token));
+        let text = self.config.arena.text(token);
+        if let Some(number) = self.config.sets.quick(text, token.hash) {
+            return Some(number);
+        }
+        let name = set_name(text);
         let found = self.config.sets.find(&name);
         if found.number.is_none() {
             let text = [b"554 5.3.5 Unknown ruleset ", &*name].concat();

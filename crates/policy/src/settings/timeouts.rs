@@ -15,8 +15,12 @@ pub struct Timeouts {
     pub connect_s: u32,
     /// Client: for the greeting.
     pub greeting_s: u32,
-    /// Client: for the answer to EHLO, MAIL, RCPT, RSET and QUIT.
+    /// Client: for the answer to EHLO and RSET.
     pub reply_s: u32,
+    /// Client: for the answer to MAIL.
+    pub mail_s: u32,
+    /// Client: for the answer to RCPT.
+    pub rcpt_s: u32,
     /// Client: for the answer to DATA.
     pub data_s: u32,
     /// Client: for the answer to the dot.
@@ -34,6 +38,8 @@ impl Default for Timeouts {
             connect_s: 30,
             greeting_s: 300,
             reply_s: 300,
+            mail_s: 300,
+            rcpt_s: 300,
             data_s: 120,
             dot_s: 600,
             idle_s: 5,

@@ -56,7 +56,7 @@ impl Scheduler {
             self.trouble(active, index, trouble, actions);
             return Vec::new();
         }
-        let Expansion { recipients, refused, owner, later: _ } = expansion;
+        let Expansion { recipients, refused, owner, later: _, wanted: _ } = expansion;
         let has_sender = !active.sender(index).is_empty();
         let owner = owner.filter(|owner| has_sender && owner.len() <= ADDRESS_BYTES_MAX);
         let is_alone = recipients.len().saturating_add(refused.len()) == 1 && owner.is_none();
@@ -77,7 +77,9 @@ impl Scheduler {
             let route = Route { expands: false, ..member.route };
             if visited.insert(&member.address, &route) {
                 let (notify, original) = heir.clone();
-                let recipient = Recipient { address: member.address, route, notify, original };
+                let followed = parent.followed.clone();
+                let address = member.address;
+                let recipient = Recipient { address, route, notify, original, followed };
                 ready.extend(self.add(active, index, recipient, State::Waiting));
             }
         }

@@ -64,7 +64,7 @@ impl Scheduler {
             one.line.length == 0 && one.admitted < share && one.blocked_by().is_none()
         });
         if has_room && is_free {
-            self.activate(slot, envelope, note, actions);
+            self.activate(slot, Active::new(envelope, note), actions);
         } else {
             self.line_up(slot, false);
         }
@@ -97,7 +97,7 @@ impl Scheduler {
         if let (Some(order), Some(row)) = (order, self.slots.row_mut(slot)) {
             row.order = order;
         }
-        self.activate(slot, envelope, note, actions);
+        self.activate(slot, waited(envelope, note), actions);
     }
 
     /// A message whose record is damaged: the spool has put it aside.
@@ -121,18 +121,11 @@ impl Scheduler {
     ) {
         actions.push(Action::log(crate::Event::Released { id: envelope.id }));
         actions.push(Action::note(slot, &note));
-        self.activate(slot, envelope, note, actions);
+        self.activate(slot, waited(envelope, note), actions);
     }
 
     /// Takes a message into memory and makes its open recipients ready.
-    fn activate(
-        &mut self,
-        slot: u32,
-        envelope: Box<Envelope>,
-        note: Box<Note>,
-        actions: &mut Actions,
-    ) {
-        let active = Active::new(envelope, note);
+    fn activate(&mut self, slot: u32, active: Active, actions: &mut Actions) {
         self.active_bytes = self.active_bytes.saturating_add(active.size_bytes);
         self.slots.set_phase(slot, Phase::Active);
         self.count_admitted(slot, true);
@@ -294,6 +287,11 @@ impl Scheduler {
             self.ledger.damage(booked.saturating_sub(open));
         }
     }
+}
+
+/// A message that is taken into memory again.
+fn waited(envelope: Box<Envelope>, note: Box<Note>) -> Active {
+    Active { has_waited: true, ..Active::new(envelope, note) }
 }
 
 fn fitted(envelope: &Envelope, note: Option<Box<Note>>) -> Note {

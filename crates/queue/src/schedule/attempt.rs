@@ -10,7 +10,7 @@ use crate::batch::{Batch, BatchId, BatchRecipient};
 use crate::event::{Event, Stat, To};
 use crate::note::Hold;
 use crate::outcome::{Outcome, Scope, Status, Trouble, Voice};
-use crate::recipient::{Receipt, State};
+use crate::recipient::{Controller, Receipt, Recipient, State};
 use crate::retry::pause_ms;
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 
@@ -247,21 +247,19 @@ impl Scheduler {
         took_ms: u64,
     ) -> Action {
         let envelope = &active.envelope;
-        // Who speaks SMTP answers for the sender he names, not for himself.
-        let is_command = envelope.origin.protocol.is_empty();
         let recipients = || indexes.iter().filter_map(|&index| active.recipient(index));
         let mailer = recipients().next().map(|one| one.route.mailer);
         Action::log(Event::To(To {
             id: envelope.id,
             to: recipients().map(|one| one.address.clone()).collect(),
-            user: if is_command { envelope.origin.user.clone() } else { Box::default() },
-            uid: envelope.origin.uid.filter(|_| is_command),
+            is_bracketed: !envelope.origin.is_own(),
+            controller: recipients().next().and_then(|one| controller(one, active)),
             delay_s: self.now_ms.wrapping_div(1000).saturating_sub(envelope.created_s),
             xdelay_ms: took_ms,
-            mailer: mailer.unwrap_or(crate::Recipient::UNROUTED),
+            mailer: mailer.unwrap_or(Recipient::UNROUTED),
             size_bytes: envelope.size_bytes,
             recipients: u32::try_from(active.note.states.len()).unwrap_or(u32::MAX),
-            tries: active.note.tries,
+            tries: active.note.tries.max(u32::from(active.has_waited)),
             host: trouble.host.clone(),
             status: trouble.status,
             stat,
@@ -272,6 +270,22 @@ impl Scheduler {
                 .map(|said| said.logged()),
             text: trouble.text.clone(),
         }))
+    }
+}
+
+/// In whose name a recipient is: as it was found on the way, else the user who handed the message in. Who called is no longer
+/// told of a message that waited, as sendmail's queue does not keep it.
+fn controller(recipient: &Recipient, active: &Active) -> Option<Controller> {
+    let is_told = |user: &&Controller| !active.has_waited || !user.login.is_empty();
+    match &recipient.followed {
+        Some(followed) => followed.logged.as_ref().filter(is_told).cloned(),
+        // Who speaks SMTP answers for the sender he names, not for himself.
+        None => active.envelope.origin.uid.filter(|_| active.envelope.origin.is_own()).map(|uid| Controller {
+            address: active.envelope.origin.user.clone(),
+            login: Box::default(),
+            uid,
+            gid: uid,
+        }),
     }
 }
 

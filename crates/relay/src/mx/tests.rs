@@ -41,7 +41,9 @@ impl Lookup for Table {
             QueryKind::Mx => 0,
             QueryKind::A => 1,
             QueryKind::Aaaa => 2,
-            QueryKind::Ptr | QueryKind::Txt => 3,
+            QueryKind::Ptr | QueryKind::Txt | QueryKind::Cname | QueryKind::Ns | QueryKind::Srv => {
+                3
+            }
         };
         let is_known = self.0.keys().any(|(name, _)| **name == *query.name);
         let answer = self.0.get(&(query.name.to_vec(), key)).cloned();

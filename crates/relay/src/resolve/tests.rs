@@ -76,6 +76,20 @@ fn addresses_behind_another_name_are_found() {
 }
 
 #[test]
+fn aliases_name_servers_and_services_are_names() {
+    let expected = |name: &str| Answer::Found(Records::Names(vec![name.as_bytes().into()]));
+    let kinds = [
+        (QueryKind::Cname, 5, b"\x03hub\xc0\x0c".to_vec()),
+        (QueryKind::Ns, 2, b"\x03hub\xc0\x0c".to_vec()),
+        (QueryKind::Srv, 33, b"\x00\x00\x00\x00\x00\x19\x03hub\x01a\x07example\x00".to_vec()),
+    ];
+    for (kind, number, data) in kinds {
+        let answer = asked("a.example", kind, 0, vec![(number, data)]);
+        assert_eq!(answer, expected("hub.a.example"), "{kind:?}");
+    }
+}
+
+#[test]
 fn no_such_name_and_no_data_and_no_answer_are_told_apart() {
     assert_eq!(asked("a.example", QueryKind::A, 3, vec![]), Answer::NoSuchName);
     assert_eq!(asked("a.example", QueryKind::Mx, 0, vec![]), Answer::NoData);

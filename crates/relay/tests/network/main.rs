@@ -64,6 +64,8 @@ impl Office {
         settings.timeouts.connect_s = 1;
         settings.timeouts.greeting_s = 1;
         settings.timeouts.reply_s = 1;
+        settings.timeouts.mail_s = 1;
+        settings.timeouts.rcpt_s = 1;
         settings.timeouts.data_s = 1;
         settings.timeouts.dot_s = 1;
         settings.timeouts.idle_s = 2;

@@ -12,7 +12,7 @@ use wire::reply::Reply;
 
 use super::hello::{Extension, Extensions};
 use super::outcome::{Impossible, Outcome, Stage};
-use super::{Recipient, Transaction, set};
+use super::{Patience, Recipient, Transaction, set};
 
 /// Answers that a server may owe us.
 const FLIGHT_MAX: usize = 100;
@@ -41,6 +41,8 @@ pub(super) struct Envelope {
     unfit: Vec<usize>,
     accepted: Vec<usize>,
     has_sender: bool,
+    /// Nothing goes out before RSET and MAIL were answered.
+    is_patient: bool,
 }
 
 /// What comes after an answer.
@@ -50,8 +52,11 @@ pub(super) enum Next {
     More,
     /// The message.
     Body,
-    /// Nothing: DATA was refused, or nobody is left.
-    Refused,
+    /// Nothing: DATA was refused.
+    Refused {
+        /// For good, not for now.
+        for_good: bool,
+    },
     /// The end: the answer makes no sense.
     Unexpected(Stage, Reply),
 }
@@ -62,19 +67,10 @@ impl Envelope {
         transaction: &Transaction<'_>,
         extensions: &Extensions,
         has_reset: bool,
+        is_patient: bool,
     ) -> Self {
-        let mut envelope = Self {
-            lines: Vec::new(),
-            unsent: VecDeque::new(),
-            awaited: VecDeque::new(),
-            unfit: Vec::new(),
-            accepted: Vec::new(),
-            has_sender: false,
-        };
-        if has_reset {
-            envelope.lines.extend_from_slice(b"RSET\r\n");
-            envelope.unsent.push_back(Asked::Reset);
-        }
+        let mut envelope = if has_reset { Self::reset() } else { Self::empty() };
+        envelope.is_patient = is_patient;
         write_mail(transaction, extensions, &mut envelope.lines);
         envelope.unsent.push_back(Asked::Mail);
         for (place, recipient) in transaction.recipients.iter().enumerate() {
@@ -87,6 +83,26 @@ impl Envelope {
         }
         envelope.lines.extend_from_slice(b"DATA\r\n");
         envelope.unsent.push_back(Asked::Data);
+        envelope
+    }
+
+    const fn empty() -> Self {
+        Self {
+            lines: Vec::new(),
+            unsent: VecDeque::new(),
+            awaited: VecDeque::new(),
+            unfit: Vec::new(),
+            accepted: Vec::new(),
+            has_sender: false,
+            is_patient: false,
+        }
+    }
+
+    /// RSET, and nothing else.
+    pub(super) fn reset() -> Self {
+        let mut envelope = Self::empty();
+        envelope.lines.extend_from_slice(b"RSET\r\n");
+        envelope.unsent.push_back(Asked::Reset);
         envelope
     }
 
@@ -114,9 +130,14 @@ impl Envelope {
         core::mem::take(&mut self.accepted)
     }
 
-    /// Whether the next answer is the one to DATA.
-    pub(super) fn awaits_data(&self) -> bool {
-        self.awaited.front() == Some(&Asked::Data)
+    /// How long the next answer may take.
+    pub(super) fn patience(&self) -> Patience {
+        match self.awaited.front() {
+            Some(Asked::Data) => Patience::Data,
+            Some(Asked::Mail) => Patience::Mail,
+            Some(Asked::Recipient(_)) => Patience::Recipient,
+            Some(Asked::Reset) | None => Patience::Command,
+        }
     }
 
     pub(super) fn stage(&self) -> Stage {
@@ -134,6 +155,8 @@ impl Envelope {
         let flight = if extensions.has(Extension::Pipelining) { FLIGHT_MAX } else { 1 };
         let mut sent = 0usize;
         while self.awaited.len() < flight
+            && !(self.is_patient
+                && matches!(self.awaited.front(), Some(Asked::Reset | Asked::Mail)))
             && let Some(asked) = self.unsent.pop_front()
         {
             let is_for_nobody = asked == Asked::Data && self.accepted.is_empty();
@@ -157,7 +180,9 @@ impl Envelope {
         let Some(asked) = self.awaited.pop_front() else {
             return Next::Unexpected(stage, reply);
         };
-        if reply.is_intermediate() != (asked == Asked::Data && !reply_refuses(&reply)) {
+        let is_known = reply.is_positive() || reply.is_intermediate() || reply_refuses(&reply);
+        if !is_known || reply.is_intermediate() != (asked == Asked::Data && !reply_refuses(&reply))
+        {
             // A 3yz to anything but DATA, a 2yz to DATA.
             return Next::Unexpected(stage, reply);
         }
@@ -184,8 +209,9 @@ impl Envelope {
             }
             Asked::Data if reply.is_intermediate() => Next::Body,
             Asked::Data => {
+                let for_good = reply.is_permanent();
                 settle(results, &Outcome::of(stage, reply));
-                Next::Refused
+                Next::Refused { for_good }
             }
         }
     }
@@ -221,9 +247,6 @@ pub(super) fn impossible(
 ) -> Option<Impossible> {
     if transaction.is_utf8 && !extensions.has(Extension::SmtpUtf8) {
         return Some(Impossible::Utf8);
-    }
-    if extensions.size_bytes_max().is_some_and(|most| transaction.size_bytes > most) {
-        return Some(Impossible::Size);
     }
     (!is_fit(transaction.sender)).then_some(Impossible::Sender)
 }

@@ -98,6 +98,12 @@ impl Session {
     pub(super) fn hello_answered(&mut self, reply: Reply) {
         let State::Hello(hello) = self.state else { return };
         match (hello, self.protocol) {
+            (Hello::Greeting, Protocol::Smtp)
+                if reply.code == 220 && self.habits.awaits_esmtp && !says_esmtp(&reply) =>
+            {
+                self.introduce(b"HELO ");
+                self.state = State::Hello(Hello::Plain);
+            }
             (Hello::Greeting, protocol) if reply.code == 220 => {
                 self.introduce(if protocol == Protocol::Lmtp { b"LHLO " } else { b"EHLO " });
                 self.state = State::Hello(Hello::Esmtp);
@@ -128,6 +134,12 @@ impl Session {
         self.out.extend_from_slice(&self.our_name);
         self.out.extend_from_slice(b"\r\n");
     }
+}
+
+/// Whether a greeting has the word ESMTP.
+fn says_esmtp(greeting: &Reply) -> bool {
+    let words = greeting.lines.iter().flat_map(|line| line.split(|&octet| octet == b' '));
+    words.into_iter().any(|word| word.eq_ignore_ascii_case(b"ESMTP"))
 }
 
 #[cfg(test)]

@@ -105,8 +105,6 @@ pub enum Loss {
 pub enum Impossible {
     /// SMTPUTF8 is needed and not offered (RFC 6531, 3.5).
     Utf8,
-    /// Larger than the SIZE that the server announces (RFC 1870).
-    Size,
     /// The reverse-path cannot stand in a command.
     Sender,
     /// The forward-path cannot stand in a command.
@@ -148,7 +146,6 @@ impl Cause {
             Self::Lost { why: Loss::OurBody, .. } => Status::new(4, 3, 0),
             Self::Lost { .. } => Status::new(4, 4, 2),
             Self::Impossible(Impossible::Utf8) => Status::new(5, 6, 7),
-            Self::Impossible(Impossible::Size) => Status::new(5, 3, 4),
             Self::Impossible(Impossible::Sender) => Status::new(5, 1, 7),
             Self::Impossible(Impossible::Address) => Status::new(5, 1, 3),
         }
@@ -172,9 +169,6 @@ impl fmt::Display for Cause {
             Self::Garbled { fault, .. } => write!(f, "{fault}"),
             Self::Lost { why, stage } => write!(f, "{} {}", words(*why), place(*stage)),
             Self::Impossible(Impossible::Utf8) => f.write_str("server does not offer SMTPUTF8"),
-            Self::Impossible(Impossible::Size) => {
-                f.write_str("message is too large for the server")
-            }
             Self::Impossible(Impossible::Sender) => f.write_str("sender address cannot be sent"),
             Self::Impossible(Impossible::Address) => f.write_str("address cannot be sent"),
         }

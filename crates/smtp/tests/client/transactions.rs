@@ -203,7 +203,6 @@ fn what_a_server_cannot_carry_is_not_tried() {
         envelope_id: None,
     };
     for (transaction, why) in [
-        (Transaction { size_bytes: 101, ..plain }, Impossible::Size),
         (Transaction { is_utf8: true, ..plain }, Impossible::Utf8),
         (Transaction { sender: b"a\r\nb", ..plain }, Impossible::Sender),
         (

@@ -274,3 +274,91 @@ fn a_route_before_an_address_does_not_make_a_relay() {
         assert_eq!(world.codes(), [220, 250, 553], "{recipient}");
     }
 }
+
+/// abuse.net's list: who a client says it is, and whose mail it says it has, decide nothing.
+#[test]
+fn what_a_client_says_of_itself_opens_no_relay() {
+    for hello in ["mail.example.test", "localhost", "[127.0.0.1]"] {
+        for sender in ["", "root", "root@mail.example.test", "a@[127.0.0.1]", "bob@far.test"] {
+            let mut world = World::plain();
+            let stream =
+                format!("HELO {hello}\r\nMAIL FROM:<{sender}>\r\nRCPT TO:<bob@far.test>\r\n");
+            world.send(stream.as_bytes());
+            assert_eq!(world.codes(), [220, 250, 250, 550], "{hello} {sender}");
+        }
+    }
+}
+
+/// Backscatter: who is not there is said before the message, so nobody is told of it who never wrote.
+#[test]
+fn an_unknown_user_is_refused_and_not_bounced() {
+    let mut world = World::plain();
+    world.send(b"MAIL FROM:<a@remote.test>\r\nRCPT TO:<nobody@example.test>\r\nDATA\r\n");
+    assert_eq!(world.codes()[..3], [220, 250, 550]);
+    assert!(world.stored.is_empty() && world.codes()[3] == 503, "{}", world.text());
+}
+
+/// Mail loops end in a refusal while the one who sent it listens, not in a report to somebody else.
+#[test]
+fn a_message_that_goes_in_circles_is_refused_and_not_bounced() {
+    let mut world = ready();
+    for _ in 0..30 {
+        world.send(b"Received: from a by b; Sat, 21 Nov 2026 12:00:00 +0000\r\n");
+    }
+    world.send(b"\r\nx\r\n.\r\n");
+    assert_eq!(world.codes().last(), Some(&554), "{}", world.text());
+    assert!(world.stored.is_empty());
+}
+
+/// CVE-2020-7247: text for a shell is no address.
+#[test]
+fn text_for_a_shell_is_no_sender_and_no_recipient() {
+    for text in [";id;@b.test", "$(id)@b.test", "a b@b.test", "<a>@b.test", "a\\ b@b.test"] {
+        let mut world = World::plain();
+        world.send(format!("MAIL FROM:<{text}>\r\nMAIL FROM:<a@b.test>\r\n").as_bytes());
+        world.send(format!("RCPT TO:<{text}>\r\n").as_bytes());
+        let codes = world.codes();
+        assert!(codes[1] >= 500 && codes[3] >= 500, "{text}: {codes:?}");
+    }
+}
+
+#[test]
+fn what_is_longer_or_closer_than_the_grammar_allows_is_refused() {
+    let name = |count: usize| format!("{}.test", ["a"; 150][..count].join("."));
+    for line in [
+        format!("HELO {}", name(150)),
+        format!("HELO {}.test", "a".repeat(64)),
+        "MAIL FROM:<a@b.test>x".to_owned(),
+        "MAIL FROM:<a@b.test>SIZE=1".to_owned(),
+        format!("MAIL FROM:<a@b.test> ENVID={}", "a".repeat(101)),
+        "MAIL FROM:<a@b.test> ENVID=a+0".to_owned(),
+    ] {
+        assert_eq!(answer(line.as_bytes()).0, 501, "{line:?}");
+    }
+    let mut world = World::plain();
+    world.send(b"MAIL FROM:<a@b.test>\r\n");
+    world.send(format!("RCPT TO:<alice> ORCPT=rfc822;{}\r\n", "a".repeat(501)).as_bytes());
+    assert_eq!(world.codes(), [220, 250, 501]);
+}
+
+/// An older server takes `HELO -x`; none of what it takes can end a comment or a line of a header.
+#[test]
+fn an_odd_name_is_taken_of_harmless_letters_only() {
+    let mut settings = settings();
+    settings.manners.quirks = policy::settings::Quirks::LOOSE_COMMANDS;
+    for (name, code) in [
+        ("-x", 250),
+        (".", 250),
+        ("x\x01y", 501),
+        ("x(y", 501),
+        ("x;y", 501),
+        ("x\0y", 501),
+        ("\u{e9}", 501),
+        (&*"a".repeat(64), 501),
+        (&*"a.".repeat(150), 501),
+    ] {
+        let mut world = World::new(settings.clone(), Questions::ENVELOPE);
+        world.send(format!("HELO {name}\r\n").as_bytes());
+        assert_eq!(world.codes(), [220, code], "{name:?}");
+    }
+}

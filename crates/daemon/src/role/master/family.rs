@@ -1,7 +1,7 @@
 //! Master's children: who lives, who is joined to whom, who is to be started again and when.
 
 use super::hands::Hands;
-use crate::edges::{EDGES, Errand, Grant, Identity, Order, Reading, Ward};
+use crate::edges::{EDGES, Errand, Grant, Identity, Order, Reading, Task, Ward};
 use crate::link::Link;
 use crate::roles::Role;
 use crate::start::LIFE_DESCRIPTOR;
@@ -51,7 +51,7 @@ impl Process {
 
     /// Whether it is a delivery child: started when wanted, not when it died.
     pub(super) fn is_child(&self) -> bool {
-        matches!(self.role, Role::Deliver | Role::Agent)
+        matches!(self.role, Role::Deliver | Role::Agent | Role::Reader)
     }
 
     pub(super) fn kill(&self) {
@@ -210,15 +210,26 @@ impl Family {
         Ok(theirs)
     }
 
-    /// Starts a delivery child of a user, with an edge to the queue. The reason in words if there can be none.
-    pub(super) fn start_child(&mut self, ward: &Ward, settings: &Settings) -> Result<(), String> {
+    /// Starts a child of a user, with an edge to the queue. If there can be none, the reason in words, and whether it will
+    /// not go away by itself.
+    pub(super) fn start_child(
+        &mut self,
+        ward: &Ward,
+        settings: &Settings,
+    ) -> Result<(), (String, bool)> {
         if self.processes.iter().filter(|process| process.is_child()).count() >= CHILDREN_MAX {
-            return Err("too many deliveries at the same time".into());
+            return Err(("too many deliveries at the same time".into(), false));
         }
-        let identity = Hands::identity_of(ward, settings, self.is_root)?;
-        let role = if ward.program.is_some() { Role::Agent } else { Role::Deliver };
-        let (one, two) = sys::socket::pair().map_err(|error| error.to_string())?;
-        let mut child = self.spawn(role, 0).map_err(|error| error.to_string())?;
+        let for_now = |error: io::Error| (error.to_string(), false);
+        let identity = Hands::identity_of(ward, settings, self.is_root);
+        let identity = identity.map_err(|why| (why, true))?;
+        let role = match ward.task {
+            Task::Mailboxes => Role::Deliver,
+            Task::Program(_) => Role::Agent,
+            Task::Files => Role::Reader,
+        };
+        let (one, two) = sys::socket::pair().map_err(for_now)?;
+        let mut child = self.spawn(role, 0).map_err(for_now)?;
         child.user = Some(ward.user.clone());
         child.order(&Order::Settings(Box::new(settings.clone())));
         child.grant(Grant::Child { ward: ward.clone() }, one);

@@ -3,7 +3,7 @@
 //! Everything is opened by names that the typed settings hold, and nothing is read.
 
 use super::StartError;
-use crate::edges::{Grant, Identity, Ward};
+use crate::edges::{Grant, Identity, Task, Ward};
 use crate::request::SOCKET_NAME;
 use crate::roles::Role;
 use policy::settings::{Listener, LogTo};
@@ -127,7 +127,12 @@ impl Hands {
                     grants.push((Grant::NameServers, file.into()));
                 }
             }
-            Role::Master | Role::Policy | Role::Relay | Role::Deliver | Role::Agent => {}
+            Role::Master
+            | Role::Policy
+            | Role::Relay
+            | Role::Deliver
+            | Role::Agent
+            | Role::Reader => {}
         }
         Ok(grants)
     }
@@ -140,7 +145,10 @@ impl Hands {
         is_root: bool,
     ) -> Result<Option<Identity>, String> {
         let nobody = |uid, gid| Identity { uid, gid, groups: Vec::new(), home: Box::default() };
-        let mailer = ward.program.and_then(|id| settings.mailers.get(usize::from(id.0)));
+        let mailer = match ward.task {
+            Task::Program(id) => settings.mailers.get(usize::from(id.0)),
+            Task::Mailboxes | Task::Files => None,
+        };
         if let Some(Transport::Program(program)) = mailer.map(|mailer| &mailer.transport)
             && let Some((uid, gid)) = program.ids
         {
@@ -150,13 +158,20 @@ impl Hands {
         }
         let user = &*ward.user;
         if user.is_empty() {
-            let role = if ward.program.is_some() { Role::Agent } else { Role::Deliver };
+            let role = match ward.task {
+                Task::Mailboxes => Role::Deliver,
+                Task::Program(_) => Role::Agent,
+                Task::Files => Role::Reader,
+            };
             return Ok(role.uid().filter(|_| is_root).map(|uid| nobody(uid, uid)));
         }
         let name = String::from_utf8_lossy(user);
         let found = sys::user::by_name(&name).map_err(|error| error.to_string())?;
         let found = found.ok_or("there is no such user")?;
         let is_named = settings.system_recipients.iter().any(|named| **named == *user);
+        if ward.task == Task::Files {
+            return Self::reader_of(&found, is_root);
+        }
         if found.uid < FIRST_ORDINARY_UID && !is_named {
             return Err("a system user, and the configuration does not name it".into());
         }
@@ -166,10 +181,28 @@ impl Hands {
         let identity = Identity {
             uid: found.uid,
             gid: found.gid,
-            groups: mail_group(settings, ward.program.is_some()),
+            groups: mail_group(settings, matches!(ward.task, Task::Program(_))),
             home: crate::path_octets(&found.home).into(),
         };
         Ok(is_root.then_some(identity))
+    }
+
+    /// As whom files of a user are read: never as root, whatever they decide.
+    fn reader_of(user: &sys::user::User, is_root: bool) -> Result<Option<Identity>, String> {
+        if user.uid == 0 {
+            return Err("files are not read as root".into());
+        }
+        if !is_root {
+            let is_own = user.uid == sys::user::effective_uid();
+            return if is_own {
+                Ok(None)
+            } else {
+                Err("only root may read as another user".into())
+            };
+        }
+        let groups = sys::user::groups_of(user).map_err(|error| error.to_string())?;
+        let home = crate::path_octets(&user.home).into();
+        Ok(Some(Identity { uid: user.uid, gid: user.gid, groups, home }))
     }
 }
 

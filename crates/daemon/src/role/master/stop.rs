@@ -20,7 +20,7 @@ pub(super) enum Phase {
 const STAGES: [&[Role]; 3] = [
     &[Role::Smtpd, Role::Control],
     &[Role::Queue],
-    &[Role::Relay, Role::Deliver, Role::Agent, Role::Resolver, Role::Policy],
+    &[Role::Relay, Role::Deliver, Role::Agent, Role::Reader, Role::Resolver, Role::Policy],
 ];
 
 impl Phase {

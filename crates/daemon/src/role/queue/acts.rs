@@ -1,9 +1,9 @@
 //! Does what the scheduler asks for. All actions of one step go into the same commit.
 
 use super::House;
-use crate::edges::Attempt;
+use crate::edges::{Attempt, Errand};
 use crate::log::Severity;
-use ::queue::{Action, Envelope, Event, Input, Note, Report, To};
+use ::queue::{Action, Envelope, Event, Input, Note, Report, ReportKind, To};
 use spool::Spool as _;
 
 impl House {
@@ -19,6 +19,9 @@ impl House {
                 Action::Try(batch) => self.carry(&batch),
                 Action::Note { slot, record } => self.note(slot, &record),
                 Action::Remove { slot } => self.remove(slot),
+                Action::Report(report)
+                    if self.errand == Some(Errand::DeliverUnreported)
+                        && report.kind == ReportKind::Failure => {}
                 Action::Report(report) => self.report(&report),
                 Action::Log(event) => self.log_event(&event),
                 Action::Wake { at_ms } => self.wake_at_ms = Some(at_ms),

@@ -1,7 +1,7 @@
 //! Who carries mail out: the relays, and delivery children, one a user, started when there is work.
 
 use super::House;
-use crate::edges::{News, Tried, Try, Ward};
+use crate::edges::{News, Task, Tried, Try, Ward};
 use crate::link::{Link, LinkError};
 use crate::log::Severity;
 use ::policy::{MailboxPlace, Transport};
@@ -171,7 +171,7 @@ impl House {
     /// For whom a batch is carried out; `None`: by a relay.
     pub(super) fn ward(&self, batch: &Batch) -> Option<Ward> {
         let mailer = self.settings.mailers.get(usize::from(batch.mailer.0))?;
-        let mailboxes = |user| Some(Ward { user, program: None });
+        let mailboxes = |user| Some(Ward { user, task: Task::Mailboxes });
         // The scheduler makes a destination of each user: all recipients have the same.
         let user = || batch.recipients.first().map(|one| one.user.clone()).unwrap_or_default();
         match &mailer.transport {
@@ -180,10 +180,14 @@ impl House {
                 MailboxPlace::Spool(_) | MailboxPlace::Home(_) => mailboxes(user()),
             },
             Transport::Program(_) => {
-                // `F=w`: recipients are users of this system, and the program runs as them.
-                let is_user = mailer.carriage.flags.has(b'w');
-                let user = if is_user { user() } else { Box::default() };
-                Some(Ward { user, program: Some(batch.mailer) })
+                // `F=w`: recipients are users of this system, and the program runs as them. A program or file of a
+                // list or `.forward` is used as whose it is, who stands in the place of the host.
+                let user = match &*mailer.name {
+                    b"prog" | b"*file*" => batch.host.clone(),
+                    _ if mailer.carriage.flags.has(b'w') => user(),
+                    _ => Box::default(),
+                };
+                Some(Ward { user, task: Task::Program(batch.mailer) })
             }
             Transport::Smtp { .. }
             | Transport::Lmtp(_)

@@ -10,13 +10,14 @@ use wire::QueueId;
 pub(super) fn weight(event: &Event) -> (Severity, u8) {
     match event {
         Event::To(to) => match to.stat {
-            Stat::Sent | Stat::Discarded | Stat::Removed => (Severity::Info, 9),
-            Stat::Deferred => (Severity::Info, 8),
-            Stat::Failed => (Severity::Notice, 3),
+            Stat::Sent | Stat::Discarded | Stat::Removed => (Severity::Info, 8),
+            Stat::Deferred => (Severity::Info, 9),
+            Stat::Failed => (Severity::Info, 7),
         },
         Event::Held { .. } | Event::Released { .. } => (Severity::Notice, 5),
         Event::Dropped { .. } => (Severity::Notice, 3),
-        Event::DestinationDown { .. } | Event::DestinationUp { .. } => (Severity::Info, 9),
+        // sendmail has no such lines: below its debugging they would be news to those who read its log.
+        Event::DestinationDown { .. } | Event::DestinationUp { .. } => (Severity::Info, 10),
     }
 }
 
@@ -81,12 +82,14 @@ pub(super) fn report_line(report: &Report, id: QueueId) -> Vec<u8> {
 /// sendmail's line on what came of recipients.
 fn to_line(out: &mut Vec<u8>, to: &To, settings: &Settings) {
     out.extend_from_slice(b"to=");
+    let (before, behind): (&[u8], &[u8]) = if to.is_bracketed { (b"<", b">") } else { (b"", b"") };
     for (number, address) in to.to.iter().enumerate() {
-        put(out, &[if number == 0 { b"<" } else { b",<" }, address, b">"]);
+        let address = doubled(address);
+        put(out, &[if number == 0 { b"" } else { b"," }, before, &address, behind]);
     }
-    if let Some(uid) = to.uid {
-        let numbers = format!(" ({uid}/{uid})");
-        put(out, &[b", ctladdr=", &to.user, numbers.as_bytes()]);
+    if let Some(controller) = &to.controller {
+        let numbers = format!(" ({}/{})", controller.uid, controller.gid);
+        put(out, &[b", ctladdr=", &controller.address, numbers.as_bytes()]);
     }
     let priority = priority(to);
     let times = format!(", delay={}, xdelay={}", clock(to.delay_s), clock(to.xdelay_ms / 1000));
@@ -109,6 +112,18 @@ fn to_line(out: &mut Vec<u8>, to: &To, settings: &Settings) {
         Stat::Discarded => put(out, &[b"discarded"]),
         Stat::Removed => put(out, &[b"removed by the operator"]),
     }
+}
+
+/// An address with its backslashes doubled, as sendmail's log has them: every other one is an escape.
+fn doubled(address: &[u8]) -> Vec<u8> {
+    let mut shown = Vec::with_capacity(address.len());
+    for &octet in address {
+        shown.push(octet);
+        if octet == b'\\' {
+            shown.push(octet);
+        }
+    }
+    shown
 }
 
 /// sendmail's priority: size, 30000 a recipient, 90000 a try (the defaults of its factors).

@@ -25,7 +25,8 @@ impl House {
         for (id, slot) in self.spool.list(after, LISTED_MAX) {
             let Some((envelope, note)) = self.read(slot) else { continue };
             let outlook = self.scheduler.outlook(slot.into());
-            let entry = listed(id, &envelope, note.as_deref(), outlook);
+            let mut entry = listed(id, &envelope, note.as_deref(), outlook);
+            entry.size_bytes = self.body_bytes(slot).unwrap_or(entry.size_bytes);
             octets = octets.saturating_add(entry.recipients.iter().map(|r| r.len()).sum());
             if octets > LISTED_BYTES_MAX && !entries.is_empty() {
                 break;
@@ -33,6 +34,16 @@ impl House {
             entries.push(entry);
         }
         entries
+    }
+
+    /// Octets of a body behind its header, one for each line end, as sendmail's `mailq` counts them; `None`: it is large.
+    fn body_bytes(&mut self, slot: spool::Slot) -> Option<u64> {
+        let spool::OpenedBody::Inline(text) = self.spool.open(slot).ok()?.body else { return None };
+        let mut fields = wire::header::Fields::new(&text);
+        while fields.next().is_some() {}
+        let body = fields.rest();
+        let body = body.strip_prefix(b"\r\n").unwrap_or(body);
+        u64::try_from(body.iter().filter(|&&octet| octet != b'\r').count()).ok()
     }
 
     /// Takes what lies in the drop folder.
@@ -104,7 +115,9 @@ fn listed(
     for (number, recipient) in all.enumerate() {
         match state(number) {
             Some(State::Later(trouble)) => {
-                status = [b"Deferred: ", &*trouble.text].concat().into();
+                if status.is_empty() {
+                    status = [b"Deferred: ", &*trouble.text].concat().into();
+                }
                 recipients.push(recipient.address.clone());
             }
             Some(state) if !state.is_open() => {}

@@ -6,11 +6,13 @@
 
 use super::House;
 use crate::edges::{FromPolicy, ToPolicy};
+use crate::file_frames;
 use crate::link::Link;
-use ::policy::{Dress, Expansion, Recipient, Refusal, RefusedMember, Route};
+use ::policy::{Dress, Expansion, FileSeen, Recipient, Refusal, RefusedMember, Route};
 use ::queue::{BatchId, Input, Inquiry};
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 /// One question.
 enum Asked {
@@ -21,11 +23,15 @@ enum Asked {
 }
 
 #[derive(Clone)]
-struct Inquired {
+pub(super) struct Inquired {
     slot: u32,
     recipient: u32,
     address: Box<[u8]>,
     inquiry: Inquiry,
+    /// What was read of the files that the policy wanted for it.
+    pub(super) files: Vec<Arc<FileSeen>>,
+    /// How often it wanted some.
+    pub(super) rounds: u32,
 }
 
 /// The edge to the policy, if there is one now, and what is asked.
@@ -55,7 +61,13 @@ impl PolicyLine {
         address: Box<[u8]>,
         inquiry: Inquiry,
     ) {
-        self.ask(Asked::Inquiry(Inquired { slot, recipient, address, inquiry }));
+        let (files, rounds) = (Vec::new(), 0);
+        self.inquire_with(Inquired { slot, recipient, address, inquiry, files, rounds });
+    }
+
+    /// The same for a question that may have files.
+    pub(super) fn inquire_with(&mut self, asked: Inquired) {
+        self.ask(Asked::Inquiry(asked));
     }
 
     /// Asks how a batch goes to its mailer.
@@ -78,7 +90,11 @@ impl PolicyLine {
         };
         let Some(link) = &mut self.link else { return };
         let sent = match asked {
-            Asked::Inquiry(asked) => link.send(&inquiry(asked), &[]),
+            Asked::Inquiry(asked) => {
+                let mut files = asked.files.iter();
+                let sent = files.try_for_each(|seen| file_frames::send(link, seen, ToPolicy::File));
+                sent.and_then(|()| link.send(&inquiry(asked), &[]))
+            }
             Asked::Dress(_, question) => link.send(&**question, &[]),
         };
         if sent.is_err() {
@@ -141,6 +157,10 @@ impl House {
 
     fn answered(&mut self, asked: Inquired, answer: FromPolicy) {
         let expansion = match (answer, &asked.inquiry) {
+            (FromPolicy::Expansion(expansion), _) if !expansion.wanted.is_empty() => {
+                self.gather(asked, expansion.wanted);
+                return;
+            }
             (FromPolicy::Expansion(expansion), _) => expansion,
             (FromPolicy::Route(Ok(route)), Inquiry::RouteAndExpand) if route.expands => {
                 let inquiry = Inquiry::Expand(route);
@@ -154,6 +174,11 @@ impl House {
                 return;
             }
         };
+        self.finish(&asked, expansion);
+    }
+
+    /// Takes an answer to the scheduler.
+    pub(super) fn finish(&mut self, asked: &Inquired, expansion: Expansion) {
         self.step(Input::Answered {
             slot: asked.slot,
             recipient: asked.recipient,
