@@ -154,7 +154,7 @@ fn a_table_older_than_its_text_is_named_in_the_log() {
         .spawn()
         .unwrap();
     assert!(made.wait().unwrap().success());
-    let later = std::time::SystemTime::now() + Duration::from_secs(60);
+    let later = std::time::SystemTime::now() + Duration::from_mins(1);
     fs::File::options().append(true).open(&text).unwrap().set_modified(later).unwrap();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let cf = format!("{CF}Krooms hash {}\n", text.display());

@@ -49,6 +49,8 @@ struct Sum {
     mask: u64,
     /// The longest word, in octets.
     longest: u32,
+    /// A bit for each octet that a word begins with, in lower case.
+    firsts: [u64; 4],
 }
 
 const fn bit_of(hash: u32) -> u64 {
@@ -88,6 +90,10 @@ impl Classes {
         }
         if let Some(sum) = self.sums.get_mut(usize::from(class)) {
             sum.mask |= bit_of(hash);
+            let (place, mask) = bit(word.first().map_or(0, u8::to_ascii_lowercase));
+            if let Some(bits) = sum.firsts.get_mut(place) {
+                *bits |= mask;
+            }
             sum.longest = sum.longest.max(u32::try_from(word.len()).unwrap_or(u32::MAX));
         }
     }
@@ -107,6 +113,14 @@ impl Classes {
         let Some(index) = self.find(word, hash) else { return false };
         let (place, mask) = bit(class);
         self.set_of(index).get(place).is_some_and(|bits| bits & mask != 0)
+    }
+
+    /// Whether a word of a class begins with this octet.
+    #[must_use]
+    pub fn has_first(&self, class: u8, octet: u8) -> bool {
+        let (place, mask) = bit(octet.to_ascii_lowercase());
+        let sum = self.sums.get(usize::from(class));
+        sum.and_then(|sum| sum.firsts.get(place)).is_some_and(|bits| bits & mask != 0)
     }
 
     /// The octets of the longest word of a class; 0 if it is empty.

@@ -216,6 +216,16 @@ impl Pattern {
                     return None;
                 }
             }
+            Some(Op::Class(class)) => {
+                let ahead = tokens.get(bind.end..).unwrap_or_default();
+                let skipped =
+                    ahead.iter().take_while(|token| !may_begin(*class, **token, ground)).count();
+                ground.step(skipped);
+                bind.end = bind.end.saturating_add(skipped);
+                if bind.end >= tokens.len() {
+                    return None;
+                }
+            }
             Some(_) => {}
         }
         binds.push(bind);
@@ -264,7 +274,7 @@ fn phrase_end(
     ground: &mut Ground<'_>,
 ) -> Option<usize> {
     let longest = ground.classes.longest(class);
-    if longest == 0 {
+    if longest == 0 || !tokens.get(first).is_some_and(|token| may_begin(class, *token, ground)) {
         return None;
     }
     let mut text = PhraseText::begin(ground.phrase);
@@ -294,6 +304,11 @@ fn phrase_end(
         }
     }
     None
+}
+
+/// Whether a phrase of the class can begin with this token.
+fn may_begin(class: u8, token: Token, ground: &Ground<'_>) -> bool {
+    token.lead == meta::QUOTE || ground.classes.has_first(class, token.lead)
 }
 
 /// The words of a phrase put together as [`crate::token::join`] does, with their hash.

@@ -151,6 +151,7 @@ impl Scanner<'_, '_> {
             let end = loop {
                 if let Some(octet) = carried.take() {
                     self.keep(octet)?;
+                    self.keep_atoms();
                 }
                 match self.read(complain)? {
                     Read::Go(octet) => carried = octet,
@@ -187,6 +188,26 @@ impl Scanner<'_, '_> {
         self.used = self.used.saturating_add(1);
         self.arena.push(if octet == 0xff { 0x7f } else { octet });
         Ok(())
+    }
+
+    /// Keeps what follows of a word in one go: octets that mean nothing but themselves.
+    fn keep_atoms(&mut self) {
+        if self.state != State::Atom || self.backslash || self.comments > 0 {
+            return;
+        }
+        let room = SCAN_OCTETS_MAX.saturating_sub(5).saturating_sub(self.used);
+        let rest = self.address.get(self.at..).unwrap_or_default();
+        let is_plain = |octet: &u8| {
+            self.scan.table.kind(*octet) == Kind::Atom
+                && !matches!(octet, 0 | b'\\' | 0xff)
+                && *octet != self.scan.delimiter
+        };
+        let count = rest.iter().take(room).take_while(|octet| is_plain(octet)).count();
+        for octet in rest.iter().take(count) {
+            self.arena.push(*octet);
+        }
+        self.at = self.at.saturating_add(count);
+        self.used = self.used.saturating_add(count);
     }
 
     fn stopped(&self) -> usize {
