@@ -72,11 +72,13 @@ pub struct Dressed {
     pub users: Vec<Box<[u8]>>,
     /// The header in place of [`Dress::header`]: fields with CR LF, without the empty line.
     pub header: Box<[u8]>,
+    /// Octets at its beginning that stand before the message's own fields.
+    pub made_bytes: u32,
 }
 
 impl From<Dress> for Dressed {
     /// Everything as it is.
     fn from(dress: Dress) -> Self {
-        Self { sender: dress.sender, users: dress.users, header: dress.header }
+        Self { sender: dress.sender, users: dress.users, header: dress.header, made_bytes: 0 }
     }
 }

@@ -2,8 +2,7 @@
 //!
 //! A job joins the line of its destination. If no connection is idle there, and fewer are being made
 //! than jobs wait, another is made, up to the limit of the job. A connection serves the line until it is
-//! empty, waits a little for more, and says QUIT. The destination is forgotten with its last
-//! connection.
+//! empty, waits a little for more, and says QUIT. The destination is forgotten with its last connection.
 //!
 //! - No connection can be made: all that wait are reported `Later` for the whole destination; the
 //!   scheduler knows better than we when to come back. But while another connection of the same
@@ -175,8 +174,7 @@ impl Relay {
         self.jobs() == 0 && self.0.destinations.borrow().is_empty()
     }
 
-    /// Idle connections say QUIT now, the others after the job they have; no new ones are made.
-    /// What waits in line, and what is submitted from now on, is reported `Later`.
+    /// Idle connections say QUIT now, others after their job; what waits or comes from now on is reported `Later`.
     pub fn close(&self) {
         self.0.is_closing.set(true);
         for destination in self.0.destinations.borrow().values() {

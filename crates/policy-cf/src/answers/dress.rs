@@ -54,10 +54,11 @@ pub(super) fn dress(
     let fields = fields::gather(machine, &work, &dress.header);
     let (sender, path) = sender(machine, &work, &dress.sender)?;
     machine.config.macros.set(b'g', Some(path));
-    let header = fields::write(machine, &work, fields);
+    let (header, made_bytes) = fields::write(machine, &work, fields);
+    let made_bytes = u32::try_from(made_bytes).unwrap_or(0);
     let users = dress.users.into_iter();
     let users = users.map(|user| if is_program { told(&user, flags) } else { user }).collect();
-    Ok(Dressed { sender: sender.into(), users, header: header.into() })
+    Ok(Dressed { sender: sender.into(), users, header: header.into(), made_bytes })
 }
 
 /// A reverse-path as it was written: in brackets where it came by SMTP; a report is from the mailer daemon.

@@ -66,6 +66,7 @@ impl House {
 
     fn remove(&mut self, slot: u32) {
         self.fresh.forget(slot);
+        self.dressing.forget(slot);
         if let Err(refused) = self.spool.remove(slot.into()) {
             self.log.line(Severity::Error, None, format!("not removed: {refused}").as_bytes());
         }
@@ -73,7 +74,10 @@ impl House {
 
     /// Writes a report on a message and stores it.
     fn report(&mut self, report: &Report) {
-        let original = self.beginning(report.about.into(), report.original_bytes_max());
+        let mut original = self.beginning(report.about.into(), report.original_bytes_max());
+        if report.is_dressed_later && !original.is_empty() {
+            original = self.dressing.returned(report.about, &original);
+        }
         // In the shard of the message that it is about: durable together with what is noted there.
         let shard = self.spool.shard_of(report.id);
         let mut id = self.mint();

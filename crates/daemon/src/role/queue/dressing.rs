@@ -16,10 +16,18 @@ use wire::header::Fields;
 /// Octets of a large body among which its header is looked for: more than any that is taken in.
 const HEADER_BYTES_MAX: usize = 2 * BODY_INLINE_BYTES_MAX;
 
+/// Messages whose made fields are kept, for reports on them.
+const KEPT_MAX: usize = 4096;
+
+/// Octets of made fields that are kept of one message.
+const KEPT_BYTES_MAX: usize = 8 * 1024;
+
 /// Batches whose dress is awaited.
 #[derive(Default)]
 pub(super) struct Dressing {
     waiting: HashMap<BatchId, Undressed>,
+    /// The fields that were made last for a message, by its slot: a report gives them back with it.
+    made: HashMap<u32, Box<[u8]>>,
 }
 
 /// A batch as the scheduler gave it, and where the text begins behind the stored header.
@@ -29,6 +37,39 @@ struct Undressed {
 }
 
 impl Dressing {
+    /// Keeps the fields that were made for a message, as far as there is room.
+    fn keep(&mut self, slot: u32, dressed: &Dressed) {
+        let bytes = usize::try_from(dressed.made_bytes).unwrap_or(usize::MAX);
+        let made = dressed.header.get(..bytes).unwrap_or_default();
+        let has_room = self.made.len() < KEPT_MAX || self.made.contains_key(&slot);
+        if has_room && !made.is_empty() && made.len() <= KEPT_BYTES_MAX {
+            self.made.insert(slot, made.into());
+        }
+    }
+
+    /// A message is gone.
+    pub(super) fn forget(&mut self, slot: u32) {
+        self.made.remove(&slot);
+    }
+
+    /// A message as a report gives it back: behind the fields that were made for it, without those that nobody is to see.
+    pub(super) fn returned(&self, slot: u32, original: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(original.len());
+        let made = self.made.get(&slot).map(|made| &**made).unwrap_or_default();
+        let made = Fields::new(made).filter(|field| !field.is("return-path"));
+        made.for_each(|field| out.extend_from_slice(field.whole));
+        let mut own = Fields::new(original);
+        let is_hidden = |name: &str| ["bcc", "resent-bcc", "return-path"].contains(&name);
+        for field in own.by_ref() {
+            let name = field.name.to_ascii_lowercase();
+            if !is_hidden(str::from_utf8(&name).unwrap_or_default()) {
+                out.extend_from_slice(field.whole);
+            }
+        }
+        out.extend_from_slice(own.rest());
+        out
+    }
+
     /// Forgets all: their batches.
     pub(super) fn give_up(&mut self) -> Vec<BatchId> {
         self.waiting.drain().map(|(id, _)| id).collect()
@@ -69,6 +110,7 @@ impl House {
             Ok(_) => return self.come_back(&parcel.wish.batch, b"the policy answered otherwise"),
             Err(refusal) => return self.come_back(&parcel.wish.batch, &refusal.text),
         };
+        self.dressing.keep(parcel.wish.batch.slot, &dressed);
         let ward = self.ward(&parcel.wish.batch);
         let batch = &mut parcel.wish.batch;
         batch.sender = dressed.sender;
@@ -136,6 +178,26 @@ mod tests {
         assert_eq!(fields_of(b"A: b\r\n\tc\r\nD: e\r\n\r\nF: g\r\n"), b"A: b\r\n\tc\r\nD: e\r\n");
         assert_eq!(fields_of(b"\r\nF: g\r\n"), b"");
         assert_eq!(fields_of(b"A: b\r\nno field\r\n"), b"A: b\r\n");
+    }
+
+    #[test]
+    fn a_message_comes_back_with_what_was_made_for_it() {
+        let mut dressing = Dressing::default();
+        let header: &[u8] = b"Return-Path: <x>\r\nReceived: a\r\n\tb\r\nDate: d\r\nTo: c@x\r\n";
+        let dressed = Dressed {
+            sender: Box::default(),
+            users: Vec::new(),
+            header: header.into(),
+            made_bytes: 44,
+        };
+        dressing.keep(7, &dressed);
+        let original = b"To: c\r\nBcc: d\r\nSubject: s\r\n\r\ntext\r\n";
+        assert_eq!(
+            dressing.returned(7, original),
+            b"Received: a\r\n\tb\r\nDate: d\r\nTo: c\r\nSubject: s\r\n\r\ntext\r\n"
+        );
+        dressing.forget(7);
+        assert!(dressing.returned(7, original).starts_with(b"To: c\r\nSubject"));
     }
 
     #[test]

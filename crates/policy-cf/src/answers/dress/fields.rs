@@ -159,8 +159,13 @@ fn early(machine: &mut Machine<'_>, line: Field) -> Field {
     Field { text: Text::Made(text), ..line }
 }
 
-/// Writes the header for the mailer, `$g` being the way back. What is too much is left as it is.
-pub(super) fn write(machine: &mut Machine<'_>, work: &Work<'_>, fields: Vec<Field>) -> Vec<u8> {
+/// Writes the header for the mailer, `$g` being the way back; with it, how much of it stands before the message's own fields.
+/// What is too much is left as it is.
+pub(super) fn write(
+    machine: &mut Machine<'_>,
+    work: &Work<'_>,
+    fields: Vec<Field>,
+) -> (Vec<u8>, usize) {
     let is_resent = fields
         .iter()
         .any(|field| matches!(field.text, Text::Own(_)) && field.kind.has(Kind::RESENT));
@@ -172,7 +177,11 @@ pub(super) fn write(machine: &mut Machine<'_>, work: &Work<'_>, fields: Vec<Fiel
     let means_dsn = machine.config.options.truth("RrtImpliesDsn");
     let mut out = Vec::new();
     let mut budget = Budget::default();
+    let mut made_bytes = None;
     for field in fields {
+        if matches!(field.text, Text::Own(_)) && made_bytes.is_none() {
+            made_bytes = Some(out.len());
+        }
         if !is_wanted(machine, work, &field)
             || (field.kind.has(Kind::RESENT) && !is_resent)
             || (field.kind.has(Kind::RECEIPT) && means_dsn)
@@ -204,7 +213,8 @@ pub(super) fn write(machine: &mut Machine<'_>, work: &Work<'_>, fields: Vec<Fiel
             plain(&field.name, &text, is_made, &mut out);
         }
     }
-    out
+    let made_bytes = made_bytes.unwrap_or(out.len());
+    (out, made_bytes)
 }
 
 /// Whether the mailer gets a field.
