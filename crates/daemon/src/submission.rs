@@ -59,7 +59,7 @@ pub(crate) fn envelope(
         sender: submission.sender.clone(),
         recipients: submission.recipients.iter().map(|address| recipient(address)).collect(),
         size_bytes,
-        body: BodyKind::EightBit,
+        body: BodyKind::Unlabelled,
         is_utf8: !submission.recipients.iter().chain([&submission.sender]).all(|a| a.is_ascii()),
         ret: None,
         envelope_id: None,

@@ -315,7 +315,7 @@ impl<'f> Submission<'f> {
     /// What kind of octets the message has: as was said, else as it looks.
     fn body_kind(&self) -> queue::BodyKind {
         let seen = if self.message.has_eight_bits {
-            queue::BodyKind::EightBit
+            queue::BodyKind::Unlabelled
         } else {
             queue::BodyKind::SevenBit
         };

@@ -35,6 +35,16 @@ pub enum BodyKind {
     SevenBit,
     /// BODY=8BITMIME.
     EightBit,
+    /// It holds octets above 127, and nobody has said so.
+    Unlabelled,
+}
+
+impl BodyKind {
+    /// Whether there may be octets above 127.
+    #[must_use]
+    pub const fn is_eight_bit(self) -> bool {
+        matches!(self, Self::EightBit | Self::Unlabelled)
+    }
 }
 
 /// RET of RFC 3461: what comes back with a report of failure.
@@ -151,6 +161,7 @@ impl Envelope {
         let eight = match self.body {
             BodyKind::SevenBit => 0_u8,
             BodyKind::EightBit => 1,
+            BodyKind::Unlabelled => 16,
         };
         let ret = match self.ret {
             None => 0_u8,
@@ -203,7 +214,13 @@ impl Envelope {
             0b1000 => Some(Return::Headers),
             _ => return Err(RecordError::Value),
         };
-        if bits & !0b1111 != 0 {
+        let body = match bits & 0b1_0001 {
+            0 => BodyKind::SevenBit,
+            1 => BodyKind::EightBit,
+            16 => BodyKind::Unlabelled,
+            _ => return Err(RecordError::Value),
+        };
+        if bits & !0b1_1111 != 0 {
             return Err(RecordError::Value);
         }
         let envelope_id = reader.optional(FACT_BYTES_MAX)?;
@@ -222,7 +239,7 @@ impl Envelope {
             sender,
             recipients,
             size_bytes,
-            body: if bits & 1 == 0 { BodyKind::SevenBit } else { BodyKind::EightBit },
+            body,
             is_utf8: bits & 2 != 0,
             ret,
             envelope_id,

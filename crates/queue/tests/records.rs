@@ -79,7 +79,8 @@ fn origin() -> impl Strategy<Value = Origin> {
 
 fn envelope() -> impl Strategy<Value = Envelope> {
     let purpose = prop::sample::select(vec![Purpose::Mail, Purpose::Report, Purpose::DoubleBounce]);
-    let body = prop::sample::select(vec![BodyKind::SevenBit, BodyKind::EightBit]);
+    let body =
+        prop::sample::select(vec![BodyKind::SevenBit, BodyKind::EightBit, BodyKind::Unlabelled]);
     let ret = option::of(prop::sample::select(vec![Return::Full, Return::Headers]));
     let numbers = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u32>(), any::<bool>());
     let texts = (octets(), option::of(octets()), option::of(octets()));

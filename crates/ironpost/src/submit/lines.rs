@@ -38,7 +38,7 @@ impl From<'_> {
         match self.body {
             Some(BodyKind::EightBit) => line.extend_from_slice(b", bodytype=8BITMIME"),
             Some(BodyKind::SevenBit) => line.extend_from_slice(b", bodytype=7BIT"),
-            None => {}
+            Some(BodyKind::Unlabelled) | None => {}
         }
         if let Some(protocol) = self.protocol.filter(|protocol| !protocol.is_empty()) {
             line.extend_from_slice(&[b", proto=", protocol].concat());

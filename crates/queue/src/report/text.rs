@@ -5,7 +5,7 @@
 
 use super::{Fate, Report, ReportKind, ReportLine};
 use crate::QueueId;
-use crate::message::{BodyKind, Return};
+use crate::message::Return;
 use crate::outcome::{Voice, cleaned};
 use alloc::{boxed::Box, format, string::String, vec::Vec};
 
@@ -77,7 +77,7 @@ impl Paper<'_> {
         line(out, &[b"MIME-Version: 1.0"]);
         line(out, &[b"Content-Type: multipart/report; report-type=delivery-status;"]);
         line(out, &[b"\tboundary=\"", boundary.as_bytes(), b"\""]);
-        if report.body == BodyKind::EightBit || report.is_utf8 {
+        if report.body.is_eight_bit() || report.is_utf8 {
             line(out, &[b"Content-Transfer-Encoding: 8bit"]);
         }
         let (subject, auto) = self.subject();
@@ -205,7 +205,7 @@ fn status(one: &ReportLine) -> String {
 
 /// The message that the report is about, or its header. Lone CR and NUL do not come through.
 fn returned(report: &Report, original: &[u8], boundary: &str, out: &mut Vec<u8>) {
-    let eight = report.body == BodyKind::EightBit || report.is_utf8;
+    let eight = report.body.is_eight_bit() || report.is_utf8;
     let kind: &[u8] = match (report.returned, report.is_utf8) {
         (Return::Full, false) => b"message/rfc822",
         (Return::Full, true) => b"message/global",

@@ -22,7 +22,7 @@ fn report(kind: ReportKind, fate: Fate, trouble: Trouble) -> Report {
             hello: b"client.example"[..].into(),
             ..Origin::default()
         },
-        body: BodyKind::SevenBit,
+        body: crate::BodyKind::SevenBit,
         is_utf8: false,
         returned: Return::Headers,
         give_up_s: 432_000,
