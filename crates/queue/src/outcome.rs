@@ -1,7 +1,7 @@
 //! What came of a delivery: the typed answers of `relay` and `deliver` (RFC 3463, RFC 3464).
 
-use crate::coding::{Reader, RecordError, put_number, put_octets};
 use crate::batch::Batch;
+use crate::coding::{Reader, RecordError, put_number, put_octets};
 use alloc::{boxed::Box, format, vec::Vec};
 use serde::{Deserialize, Serialize};
 

@@ -280,11 +280,13 @@ fn controller(recipient: &Recipient, active: &Active) -> Option<Controller> {
     match &recipient.followed {
         Some(followed) => followed.logged.as_ref().filter(is_told).cloned(),
         // Who speaks SMTP answers for the sender he names, not for himself.
-        None => active.envelope.origin.uid.filter(|_| active.envelope.origin.is_own()).map(|uid| Controller {
-            address: active.envelope.origin.user.clone(),
-            login: Box::default(),
-            uid,
-            gid: uid,
+        None => active.envelope.origin.uid.filter(|_| active.envelope.origin.is_own()).map(|uid| {
+            Controller {
+                address: active.envelope.origin.user.clone(),
+                login: Box::default(),
+                uid,
+                gid: uid,
+            }
         }),
     }
 }
