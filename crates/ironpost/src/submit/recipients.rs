@@ -91,7 +91,7 @@ impl Recipients {
                 self.outgoing.push(Outgoing {
                     address: member.address.to_vec(),
                     mailer,
-                    place: place(run, member, mailer, controller.as_ref()),
+                    place: place(run, expansion, member, mailer),
                     is_deferred: member.state == State::Deferred,
                     owner: owner.map(<[u8]>::to_vec),
                     controller,
@@ -137,22 +137,23 @@ fn controller(expansion: &Expansion, member: &Member) -> Option<Controller> {
 }
 
 /// Host and user of a route: for programs and files the login name in whose name they are used, and the command or the path;
-/// for those who live here the name without quotes.
+/// for those who live here the name without quotes. What an alias of the system leads to is nobody's, whoever has its name.
 fn place(
     run: &Run<'_>,
+    expansion: &Expansion,
     member: &Member,
     mailer: usize,
-    controller: Option<&Controller>,
 ) -> (Vec<u8>, Vec<u8>) {
     let host = member.host.as_deref().unwrap_or_default().to_vec();
     let Some(mailer) = run.machine.config.mailers.get(mailer) else {
         return (host, member.user.to_vec());
     };
-    let login = || controller.map(|controller| controller.login.to_vec()).unwrap_or_default();
+    let controller = expansion.controller(member);
+    let login = controller.and_then(|user| user.login.as_deref()).unwrap_or_default().to_vec();
     let plain = strip_quotes(&member.user);
     match mailer.name.as_slice() {
-        b"prog" => (login(), plain.strip_prefix(b"|").unwrap_or(&plain).to_vec()),
-        b"*file*" => (login(), plain),
+        b"prog" => (login, plain.strip_prefix(b"|").unwrap_or(&plain).to_vec()),
+        b"*file*" => (login, plain),
         _ if mailer.flags.has(b'w') || mailer.flags.has(b's') => (host, plain),
         _ => (host, member.user.to_vec()),
     }

@@ -17,7 +17,7 @@ pub(super) enum Kind {
     One,
 }
 
-/// A table of [`Kind`]s by octet.
+/// A table of kinds by octet.
 #[derive(Debug, Clone)]
 pub struct Table([Kind; 256]);
 

@@ -110,7 +110,8 @@ fn scheduled(slots: &[u32]) -> Scheduler {
         let address: Box<[u8]> = [b"someone@", host.as_slice()].concat().into();
         let route =
             Route { mailer: MailerId(0), host: host.into(), user: address.clone(), expands: false };
-        let recipient = Recipient { address, route, notify: Notify::UNSET, original: None, followed: None };
+        let recipient =
+            Recipient { address, route, notify: Notify::UNSET, original: None, followed: None };
         let envelope = Envelope {
             id: QueueId::from_u64((NOW_S << 24) + u64::from(slot) + 1),
             created_s: NOW_S,
