@@ -509,14 +509,14 @@ impl Presence {
         loop {
             let Some(mut ticket) = self.destination.take() else {
                 if self.office.is_closing.get() || !self.wait(&mut connection, terms).await {
-                    connection.quit();
+                    connection.quit().await;
                     return;
                 }
                 continue;
             };
             if self.office.is_closing.get() {
                 self.destination.line.borrow_mut().push_front(ticket);
-                connection.quit();
+                connection.quit().await;
                 return;
             }
             let Some(job) = &ticket.job else { continue };
@@ -529,7 +529,7 @@ impl Presence {
                 }
                 Finish::Kept(results) if !is_unwilling(&results) => ticket.report(results),
                 Finish::Kept(results) => {
-                    connection.quit();
+                    connection.quit().await;
                     return self.elsewhere(ticket, results, &mut hosts, terms).await;
                 }
                 Finish::Closed(results) | Finish::Untouched(results) => {
@@ -538,7 +538,7 @@ impl Presence {
             }
             carried = carried.saturating_add(1);
             if messages_max > 0 && carried >= messages_max {
-                return connection.quit();
+                return connection.quit().await;
             }
         }
     }
@@ -562,7 +562,7 @@ impl Presence {
                 Ok(mut connection) => match connection.transact(job).await {
                     Finish::Kept(newer) => {
                         results = newer;
-                        connection.quit();
+                        connection.quit().await;
                     }
                     Finish::Closed(newer) | Finish::Untouched(newer) => results = newer,
                 },

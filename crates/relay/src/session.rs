@@ -22,6 +22,9 @@ use wire::mime::{Conversion, Findings, Shaper, Wish};
 /// Octets that are read at once.
 const READ_BYTES: usize = 16 * 1024;
 
+/// How long the answer to QUIT is awaited.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// A buffer that grew above this for one message is given back after it.
 const KEPT_BYTES_MAX: usize = 256 * 1024;
 
@@ -156,11 +159,15 @@ impl Connection {
         drop(self.stream.read(&mut self.input).await);
     }
 
-    /// Says goodbye, if that can be said at once, and closes.
-    pub(crate) fn quit(mut self) {
+    /// Says goodbye, if that can be said at once, hears the answer, if that comes soon, and closes.
+    pub(crate) async fn quit(mut self) {
         if self.session.gone().is_none() {
             self.session.quit();
-            self.stream.try_write(self.session.output());
+            if self.stream.try_write(self.session.output()) > 0 {
+                // Who closes before the answer has come makes some servers complain in their logs.
+                let answer = self.stream.read(&mut self.input);
+                drop(tokio::time::timeout(FAREWELL, answer).await);
+            }
         }
     }
 
