@@ -51,13 +51,15 @@ fn oracle() -> Option<PathBuf> {
 }
 
 /// The names that our binary is called by.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 13] = [
     "sendmail",
     "newaliases",
     "praliases",
     "makemap",
     "editmap",
     "mailq",
+    "hoststat",
+    "purgestat",
     "smtpd",
     "smrsh",
     "mail.local",
