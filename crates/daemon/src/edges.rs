@@ -4,6 +4,7 @@
 
 use crate::file_frames::FileFrame;
 use crate::roles::Role;
+use policy::settings::DeliveryMode;
 use policy::{
     Dress, Dressed, Expansion, FileWanted, MailerId, Question, Refusal, Route, Settings, Verdict,
 };
@@ -104,6 +105,12 @@ pub enum Errand {
 }
 
 impl Errand {
+    /// What is done with new messages in this mode.
+    #[must_use]
+    pub fn of(mode: DeliveryMode) -> Self {
+        if mode.only_queues() { Self::Keep } else { Self::Deliver }
+    }
+
     /// Whether it is about what was queued before, too.
     #[must_use]
     pub fn tries_all(self) -> bool {

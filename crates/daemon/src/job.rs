@@ -26,7 +26,7 @@ const START_MS: u64 = 60_000;
 /// How long the queue may take for an answer.
 const ANSWER_MS: u64 = 120_000;
 
-/// An id for the first message of a job that has not begun.
+/// An id for a message of a job that may not have begun; a server that runs gives it one of its own.
 #[must_use]
 pub fn fresh_id() -> QueueId {
     Ids::new(LANE).fresh()
@@ -80,7 +80,6 @@ pub struct Job {
     child: Child,
     mail: Link,
     control: Link,
-    ids: Ids,
     attempts: Vec<Attempt>,
     next_ticket: u32,
 }
@@ -102,33 +101,19 @@ impl Job {
         send(&mut life, &Mission { config, arguments: arguments.to_vec(), errand }, &[])?;
         let mail = edge(&mut life)?;
         let control = edge(&mut life)?;
-        let mut job = Self {
-            child,
-            mail,
-            control,
-            ids: Ids::new(LANE),
-            attempts: Vec::new(),
-            next_ticket: 0,
-        };
+        let mut job = Self { child, mail, control, attempts: Vec::new(), next_ticket: 0 };
         job.await_beginning()?;
         Ok(job)
     }
 
-    /// The queue says from where the ids of our lane go on.
+    /// The first word of a queue that has its spool.
     fn await_beginning(&mut self) -> Result<(), JobError> {
         while let Some(answer) = receive::<FromQueue>(&mut self.mail)? {
-            if let FromQueue::Begin { after } = answer {
-                self.ids.raise(after);
+            if matches!(answer, FromQueue::Begin { .. }) {
                 return Ok(());
             }
         }
         Err(LinkError::Closed.into())
-    }
-
-    /// An id for the next message.
-    #[must_use]
-    pub fn fresh_id(&self) -> QueueId {
-        self.ids.fresh()
     }
 
     fn ticket(&mut self) -> u32 {
@@ -145,7 +130,6 @@ impl Job {
         if envelope.encode(&mut record).is_err() {
             return Err(JobError::NotStored(NotStored::Trouble));
         }
-        self.ids.use_up(envelope.id);
         let ticket = self.ticket();
         let envelope = record.into();
         if text.len() <= BODY_INLINE_BYTES_MAX {

@@ -188,12 +188,6 @@ pub fn now() -> wire::date::Date {
     date::now()
 }
 
-/// An id for a message that has none yet, as a [`job`] takes it; a server that runs gives it one of its own.
-#[must_use]
-pub fn fresh_id() -> wire::QueueId {
-    ids::Ids::new(job::LANE).fresh()
-}
-
 /// A moment as `mailq` shows it, in local time.
 #[must_use]
 pub fn listing_time(unix_s: u64) -> String {

@@ -1,6 +1,8 @@
 //! Which server a command means: by `--data`, by `--config`, or the one of this system.
 
 use crate::flags::PlaceFlags;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// The configuration of this system's server.
@@ -27,6 +29,15 @@ impl Place {
             Some(folder) => Self::in_folder(Path::new(&folder)),
             None => Self::by_config(Path::new(CONFIG)),
         }
+    }
+
+    /// The server of a sendmail.cf, or its spool. Who may not make the drop folder has no business in it: leaving a message
+    /// there then says so.
+    pub(crate) fn of_cf(run: &[u8], spool: &[u8]) -> Self {
+        let path = |octets| PathBuf::from(OsStr::from_bytes(octets));
+        let place = Self { run: path(run), spool: path(spool) };
+        drop(std::fs::create_dir_all(place.spool.join(daemon::drop::FOLDER_NAME)));
+        place
     }
 
     /// A server whose whole state is in one folder.

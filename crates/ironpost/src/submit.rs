@@ -20,6 +20,7 @@ use collect::{Collected, Manner};
 use daemon::edges::{Argument, Errand};
 use daemon::job::Job;
 use fields::Head;
+use policy::settings::DeliveryMode;
 use policy_cf::machine::exit;
 use recipients::Recipients;
 pub(crate) use sender::Sender;
@@ -50,19 +51,6 @@ enum ErrorMode {
     MailAndSucceed,
     /// Say it to a sender at a terminal, write to others.
     Write,
-}
-
-/// When the message is tried (option `DeliveryMode`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum DeliveryMode {
-    /// Now; the caller goes on meanwhile.
-    Background,
-    /// Now; the caller waits.
-    Interactive,
-    /// In a run of the queue.
-    Queue,
-    /// Likewise, and nothing is looked up before.
-    Defer,
 }
 
 /// Runs the mode; gives the exit status.
@@ -273,7 +261,7 @@ impl<'f> Submission<'f> {
     /// Hands over what can go, and tells of what can't (option `ErrorMode`); gives the exit status.
     fn send(&mut self, run: &mut Run<'_>) -> u8 {
         run.tell();
-        let mode = DeliveryMode::of(run);
+        let mode = delivery_mode(run);
         let is_quiet = self.error_mode == ErrorMode::Quiet;
         let keeps_letter = self.error_mode == ErrorMode::Print && self.has_home();
         let has_refused = !self.recipients.failed.is_empty();
@@ -350,19 +338,13 @@ impl ErrorMode {
     }
 }
 
-impl DeliveryMode {
-    /// Option `DeliveryMode`; who wants to see it happen waits for it.
-    fn of(run: &Run<'_>) -> Self {
-        let options = &run.machine.config.options;
-        let is_verbose = run.asked.is_verbose || options.truth("Verbose");
-        match options.values.get("DeliveryMode").and_then(|value| value.first()) {
-            Some(b'i') => Self::Interactive,
-            Some(b'q') => Self::Queue,
-            Some(b'd') => Self::Defer,
-            Some(_) | None if is_verbose => Self::Interactive,
-            Some(_) | None => Self::Background,
-        }
-    }
+/// When the message is tried; who wants to see it happen waits for it.
+fn delivery_mode(run: &Run<'_>) -> DeliveryMode {
+    let options = &run.machine.config.options;
+    let is_verbose = run.asked.is_verbose || options.truth("Verbose");
+    let mode = policy_cf::answers::delivery_mode(options);
+    let is_awaited = mode == DeliveryMode::Background && is_verbose;
+    if is_awaited { DeliveryMode::Interactive } else { mode }
 }
 
 /// What H lines and rule sets may say of the message: `$i`, `$t`.

@@ -84,7 +84,11 @@ pub enum Answer {
     TempFail(u8),
 }
 
-/// The outside.
+/// The status of a host that is not there (sysexits.h), and the system's number for a file that is not.
+const NO_HOST: u8 = 68;
+const ENOENT: i32 = 2;
+
+/// The outside. What a world does not say is not there: no exchangers, files, programs, groups or load.
 pub trait World {
     /// Opens a map (or notes how: opening may wait for the first look-up).
     ///
@@ -103,13 +107,19 @@ pub trait World {
     ) -> Answer;
 
     /// The mail exchangers of a host as `/mx` shows them, or what went wrong (a sysexits code).
-    fn mail_exchangers(&mut self, host: &[u8], said: &mut Vec<u8>) -> (Vec<Exchanger>, u8);
+    fn mail_exchangers(&mut self, _host: &[u8], _said: &mut Vec<u8>) -> (Vec<Exchanger>, u8) {
+        (Vec::new(), NO_HOST)
+    }
 
     /// The canonical name of a host (`/canon`), without trailing dot; `None` if nothing is known of it.
-    fn canonical_name(&mut self, host: &[u8], said: &mut Vec<u8>) -> Option<Vec<u8>>;
+    fn canonical_name(&mut self, _host: &[u8], _said: &mut Vec<u8>) -> Option<Vec<u8>> {
+        None
+    }
 
     /// The order of services for one name (`hosts`, `aliases`, `passwd`) from the service switch file.
-    fn service(&mut self, name: &[u8]) -> Vec<Box<[u8]>>;
+    fn service(&mut self, _name: &[u8]) -> Vec<Box<[u8]>> {
+        Vec::new()
+    }
 
     /// The name of a client by its address, and whether the name leads back to it; an empty name: there is none.
     fn client_name(&mut self, _address: IpAddr) -> (Vec<u8>, Resolved) {
@@ -120,19 +130,25 @@ pub trait World {
     ///
     /// # Errors
     /// The system's error number.
-    fn read_file(&mut self, path: &[u8], limit_bytes: usize) -> Result<Vec<u8>, i32>;
+    fn read_file(&mut self, _path: &[u8], _limit_bytes: usize) -> Result<Vec<u8>, i32> {
+        Err(ENOENT)
+    }
 
     /// Runs the program of an `F|command` line and gives what it prints.
     ///
     /// # Errors
     /// The system's error number.
-    fn run_program(&mut self, command: &[u8], limit_bytes: usize) -> Result<Vec<u8>, i32>;
+    fn run_program(&mut self, _command: &[u8], _limit_bytes: usize) -> Result<Vec<u8>, i32> {
+        Err(ENOENT)
+    }
 
     /// The addresses of this host's interfaces, in brackets, for class w.
-    fn interface_addresses(&mut self) -> Vec<Vec<u8>>;
+    fn interface_addresses(&mut self) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
 
     /// Told once the options are read: some of them concern look-ups (`DontExpandCnames`, `HostsFile`, `ServiceSwitchFile` …).
-    fn configure(&mut self, options: &crate::options::Options);
+    fn configure(&mut self, _options: &crate::options::Options) {}
 
     /// What should be in the log since the last time: tables older than their text, servers that don't answer.
     fn take_notes(&mut self) -> Vec<Vec<u8>> {
@@ -143,13 +159,17 @@ pub trait World {
     fn user(&mut self, name: &[u8]) -> Option<UserEntry>;
 
     /// The group id of a name.
-    fn group(&mut self, name: &[u8]) -> Option<u32>;
+    fn group(&mut self, _name: &[u8]) -> Option<u32> {
+        None
+    }
 
     /// Seconds since 1970 (UTC).
     fn now_s(&mut self) -> u64;
 
     /// Load average, rounded.
-    fn load_average(&mut self) -> u32;
+    fn load_average(&mut self) -> u32 {
+        0
+    }
 }
 
 /// One mail exchanger.

@@ -7,11 +7,8 @@
 )]
 
 use policy_cf::load::{self, Facts};
-use policy_cf::options::Options;
 use policy_cf::test_mode::{Session, TestMode};
-use policy_cf::{
-    Answer, Config, Exchanger, Machine, MapHandle, MapSpec, OpenFailure, UserEntry, World,
-};
+use policy_cf::{Answer, Config, Machine, MapHandle, MapSpec, OpenFailure, UserEntry, World};
 use proptest::prelude::*;
 
 /// A world without files, names and users: every map is there and empty.
@@ -24,35 +21,10 @@ impl World for Nothing {
     fn lookup(&mut self, _: MapHandle, _: &[u8], _: &[&[u8]], _: &mut Vec<u8>) -> Answer {
         Answer::NotFound(68)
     }
-    fn mail_exchangers(&mut self, _: &[u8], _: &mut Vec<u8>) -> (Vec<Exchanger>, u8) {
-        (Vec::new(), 68)
-    }
-    fn canonical_name(&mut self, _: &[u8], _: &mut Vec<u8>) -> Option<Vec<u8>> {
-        None
-    }
-    fn service(&mut self, _: &[u8]) -> Vec<Box<[u8]>> {
-        Vec::new()
-    }
-    fn read_file(&mut self, _: &[u8], _: usize) -> Result<Vec<u8>, i32> {
-        Err(2)
-    }
-    fn run_program(&mut self, _: &[u8], _: usize) -> Result<Vec<u8>, i32> {
-        Err(2)
-    }
-    fn interface_addresses(&mut self) -> Vec<Vec<u8>> {
-        Vec::new()
-    }
-    fn configure(&mut self, _: &Options) {}
     fn user(&mut self, _: &[u8]) -> Option<UserEntry> {
         None
     }
-    fn group(&mut self, _: &[u8]) -> Option<u32> {
-        None
-    }
     fn now_s(&mut self) -> u64 {
-        0
-    }
-    fn load_average(&mut self) -> u32 {
         0
     }
 }

@@ -2,10 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may stop")]
 
 use policy::{Dress, Dressed, MailerId, Policy, Resolved, Story};
-use policy_cf::options::Options;
 use policy_cf::{
-    Answer, CfPolicy, Engine, Exchanger, Given, MapHandle, MapSpec, OpenFailure, Pool, UserEntry,
-    World, load,
+    Answer, CfPolicy, Engine, Given, MapHandle, MapSpec, OpenFailure, Pool, UserEntry, World, load,
 };
 use std::fmt::Write as _;
 use std::sync::Mutex;
@@ -23,32 +21,6 @@ impl World for Small {
         if key == b"slow.test" { Answer::TempFail(75) } else { Answer::NotFound(67) }
     }
 
-    fn mail_exchangers(&mut self, _: &[u8], _: &mut Vec<u8>) -> (Vec<Exchanger>, u8) {
-        (Vec::new(), 68)
-    }
-
-    fn canonical_name(&mut self, _: &[u8], _: &mut Vec<u8>) -> Option<Vec<u8>> {
-        None
-    }
-
-    fn service(&mut self, _: &[u8]) -> Vec<Box<[u8]>> {
-        Vec::new()
-    }
-
-    fn read_file(&mut self, _: &[u8], _: usize) -> Result<Vec<u8>, i32> {
-        Err(2)
-    }
-
-    fn run_program(&mut self, _: &[u8], _: usize) -> Result<Vec<u8>, i32> {
-        Err(2)
-    }
-
-    fn interface_addresses(&mut self) -> Vec<Vec<u8>> {
-        Vec::new()
-    }
-
-    fn configure(&mut self, _: &Options) {}
-
     fn user(&mut self, name: &[u8]) -> Option<UserEntry> {
         (name == b"alice").then(|| UserEntry {
             name: name.to_vec(),
@@ -60,16 +32,8 @@ impl World for Small {
         })
     }
 
-    fn group(&mut self, _: &[u8]) -> Option<u32> {
-        None
-    }
-
     fn now_s(&mut self) -> u64 {
         1_795_246_593
-    }
-
-    fn load_average(&mut self) -> u32 {
-        0
     }
 }
 

@@ -10,10 +10,7 @@ use policy_cf::expand::{
     Expansion, How, List, ListFault, ListFaultKind, ListWanted, Outside, State, Writers, expand,
 };
 use policy_cf::load::{self, Facts};
-use policy_cf::options::Options;
-use policy_cf::{
-    Answer, Config, Exchanger, Machine, MapHandle, MapSpec, OpenFailure, UserEntry, World,
-};
+use policy_cf::{Answer, Config, Machine, MapHandle, MapSpec, OpenFailure, UserEntry, World};
 use proptest::prelude::*;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -50,25 +47,6 @@ impl World for Town {
             None => Answer::NotFound(0),
         }
     }
-    fn mail_exchangers(&mut self, _: &[u8], _: &mut Vec<u8>) -> (Vec<Exchanger>, u8) {
-        (Vec::new(), 68)
-    }
-    fn canonical_name(&mut self, _: &[u8], _: &mut Vec<u8>) -> Option<Vec<u8>> {
-        None
-    }
-    fn service(&mut self, _: &[u8]) -> Vec<Box<[u8]>> {
-        Vec::new()
-    }
-    fn read_file(&mut self, _: &[u8], _: usize) -> Result<Vec<u8>, i32> {
-        Err(2)
-    }
-    fn run_program(&mut self, _: &[u8], _: usize) -> Result<Vec<u8>, i32> {
-        Err(2)
-    }
-    fn interface_addresses(&mut self) -> Vec<Vec<u8>> {
-        Vec::new()
-    }
-    fn configure(&mut self, _: &Options) {}
     fn user(&mut self, name: &[u8]) -> Option<UserEntry> {
         let at = self.users.iter().position(|user| user.as_bytes() == name)?;
         Some(UserEntry {
@@ -80,13 +58,7 @@ impl World for Town {
             shell: b"/bin/false".to_vec(),
         })
     }
-    fn group(&mut self, _: &[u8]) -> Option<u32> {
-        None
-    }
     fn now_s(&mut self) -> u64 {
-        0
-    }
-    fn load_average(&mut self) -> u32 {
         0
     }
 }

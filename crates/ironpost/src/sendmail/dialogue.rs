@@ -10,7 +10,7 @@ use crate::place::Place;
 use crate::printer::Printer;
 use daemon::client::Client;
 use daemon::edges::{self, Argument, Errand};
-use daemon::job::{Job, JobError};
+use daemon::job::{self, Job, JobError};
 use daemon::log::{Log, Severity};
 use daemon::request::Submission;
 use daemon::{session_envelope, session_lines};
@@ -72,14 +72,20 @@ pub(super) fn run(flags: &Flags, place: &Place, printer: &mut Printer) -> ExitCo
         terms,
         log,
         out: Outbox::default(),
-        place: policy.as_ref().map_or_else(|| place.clone(), |policy| place_of(policy.settings())),
+        place: policy.as_ref().map_or_else(
+            || place.clone(),
+            |policy| {
+                let paths = &policy.settings().paths;
+                Place::of_cf(&paths.run, &paths.spool)
+            },
+        ),
         policy,
         login: login.into(),
         errand: None,
         config: flags.config.as_deref().map(|path| OsStr::from_bytes(path).into()),
         arguments: flags.arguments.clone(),
         large: Vec::new(),
-        fresh_id: daemon::fresh_id(),
+        fresh_id: job::fresh_id(),
     };
     dialogue.step(Input::Open, printer);
     let mut input = std::io::stdin().lock();
@@ -121,15 +127,6 @@ fn plain() -> Settings {
     settings
 }
 
-/// Where messages go with a configuration: to its server, or into its spool.
-fn place_of(settings: &Settings) -> Place {
-    let path = |octets: &[u8]| PathBuf::from(OsStr::from_bytes(octets));
-    let place = Place { run: path(&settings.paths.run), spool: path(&settings.paths.spool) };
-    // Who may not make it has no business in it: leaving the message then says so.
-    drop(std::fs::create_dir_all(place.spool.join(daemon::drop::FOLDER_NAME)));
-    place
-}
-
 impl Dialogue {
     /// A step, and everything that it asks for: when it returns, the session wants octets or is over.
     fn step(&mut self, input: Input<'_>, printer: &mut Printer) -> usize {
@@ -154,7 +151,7 @@ impl Dialogue {
         self.out.clear();
         let taken = self.session.step(input, &moment, &mut self.out);
         if taken.id {
-            self.fresh_id = daemon::fresh_id();
+            self.fresh_id = job::fresh_id();
         }
         self.large.extend_from_slice(&self.out.body);
         if self.out.drops_large {
@@ -201,8 +198,7 @@ impl Dialogue {
     /// way.
     fn has_server(&mut self) -> bool {
         if self.errand.is_none() && Client::connect(&self.place.run).is_err() {
-            let is_kept = self.terms.settings.delivery_mode.only_queues();
-            let errand = if is_kept { Errand::Keep } else { Errand::Deliver };
+            let errand = Errand::of(self.terms.settings.delivery_mode);
             let Some(config) = self.config.as_deref() else { return false };
             match Job::start(config, &self.arguments, errand) {
                 Ok(job) => self.errand = Some(job),

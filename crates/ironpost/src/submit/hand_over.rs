@@ -1,7 +1,7 @@
 //! Hands a submission over: to the server of this spool if one runs, else to one of our own that lasts as long as its mail takes.
 
 use super::recipients::{Failed, Outgoing, bare};
-use super::{DeliveryMode, Submission, lines};
+use super::{Submission, lines};
 use crate::configured::Run;
 use crate::place::Place;
 use crate::sendmail::{Taken, take};
@@ -10,14 +10,15 @@ use daemon::client::Client;
 use daemon::edges::{Attempt, Errand};
 use daemon::job::{Job, JobError};
 use daemon::request;
+use policy::settings::DeliveryMode;
 use policy_cf::machine::exit;
 use queue::{Controller, Envelope, Followed, Origin, Purpose, Recipient, Said, Status, Trouble};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Where a server of root's has its control socket.
-const RUN: &str = "/run/ironpost";
+const RUN: &[u8] = b"/run/ironpost";
 
 /// What is written to the log of a failed delivery, and the exit status that goes with it (sysexits.h).
 const STATUSES: [(&[u8], u8); 12] = [
@@ -87,7 +88,7 @@ pub(super) fn hand_over(submission: &Submission<'_>, run: &mut Run<'_>, manner: 
 }
 
 fn log_queued(submission: &Submission<'_>, run: &Run<'_>, mode: DeliveryMode) {
-    if matches!(mode, DeliveryMode::Queue | DeliveryMode::Defer) {
+    if mode.only_queues() {
         let priority = submission.priority(run);
         for one in &submission.recipients.outgoing {
             let flags = run.machine.config.mailers.get(one.mailer).map(|mailer| mailer.flags);
@@ -128,11 +129,8 @@ fn deliver(
         }
         return false;
     }
-    let errand = match manner.mode {
-        DeliveryMode::Queue | DeliveryMode::Defer => Errand::Keep,
-        DeliveryMode::Interactive if !manner.reports_failed => Errand::DeliverUnreported,
-        DeliveryMode::Interactive | DeliveryMode::Background => Errand::Deliver,
-    };
+    let is_told_here = manner.mode == DeliveryMode::Interactive && !manner.reports_failed;
+    let errand = if is_told_here { Errand::DeliverUnreported } else { Errand::of(manner.mode) };
     let file = run.asked.file.clone();
     let config = Path::new(OsStr::from_bytes(&file));
     let mut job = match Job::start(config, &submission.flags.arguments, errand) {
@@ -298,9 +296,5 @@ fn trouble(failed: &Failed) -> Trouble {
 }
 
 fn place(run: &Run<'_>) -> Place {
-    let spool = policy_cf::answers::spool_of(&run.machine.config.options);
-    let spool = Path::new(OsStr::from_bytes(&spool)).to_path_buf();
-    // Who may not make it has no business in it: leaving the message then says so.
-    drop(std::fs::create_dir_all(spool.join(daemon::drop::FOLDER_NAME)));
-    Place { run: PathBuf::from(RUN), spool }
+    Place::of_cf(RUN, &policy_cf::answers::spool_of(&run.machine.config.options))
 }

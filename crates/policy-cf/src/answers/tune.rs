@@ -75,7 +75,7 @@ pub(super) fn settings(
         eight_bit: eight_bit(machine),
         limits: limits(machine),
         timeouts: timeouts(machine),
-        delivery_mode: delivery_mode(machine),
+        delivery_mode: delivery_mode(&machine.config.options),
         retry: retry(machine),
         paths,
         logging: Logging {
@@ -89,8 +89,10 @@ pub(super) fn settings(
     Ok((settings, ports))
 }
 
-fn delivery_mode(machine: &Machine<'_>) -> DeliveryMode {
-    match value(machine, "DeliveryMode").and_then(|word| word.first()) {
+/// Option `DeliveryMode`.
+#[must_use]
+pub fn delivery_mode(options: &Options) -> DeliveryMode {
+    match options.values.get("DeliveryMode").and_then(|word| word.first()) {
         Some(b'i') => DeliveryMode::Interactive,
         Some(b'q') => DeliveryMode::Queue,
         Some(b'd') => DeliveryMode::Defer,

@@ -8,9 +8,7 @@ use policy_cf::load::{self, Facts};
 use policy_cf::machine::ScanTable;
 use policy_cf::options::Options;
 use policy_cf::resolve::Side;
-use policy_cf::{
-    Answer, Config, Exchanger, Machine, MapHandle, MapSpec, OpenFailure, UserEntry, World,
-};
+use policy_cf::{Answer, Config, Machine, MapHandle, MapSpec, OpenFailure, UserEntry, World};
 use std::ops::ControlFlow;
 
 /// Keys looked at in one file: a file may claim any number.
@@ -34,35 +32,10 @@ impl World for Echo {
             _ => Answer::Found(key.to_vec()),
         }
     }
-    fn mail_exchangers(&mut self, _: &[u8], _: &mut Vec<u8>) -> (Vec<Exchanger>, u8) {
-        (Vec::new(), 68)
-    }
-    fn canonical_name(&mut self, _: &[u8], _: &mut Vec<u8>) -> Option<Vec<u8>> {
-        None
-    }
-    fn service(&mut self, _: &[u8]) -> Vec<Box<[u8]>> {
-        Vec::new()
-    }
-    fn read_file(&mut self, _: &[u8], _: usize) -> Result<Vec<u8>, i32> {
-        Err(2)
-    }
-    fn run_program(&mut self, _: &[u8], _: usize) -> Result<Vec<u8>, i32> {
-        Err(2)
-    }
-    fn interface_addresses(&mut self) -> Vec<Vec<u8>> {
-        Vec::new()
-    }
-    fn configure(&mut self, _: &Options) {}
     fn user(&mut self, _: &[u8]) -> Option<UserEntry> {
         None
     }
-    fn group(&mut self, _: &[u8]) -> Option<u32> {
-        None
-    }
     fn now_s(&mut self) -> u64 {
-        0
-    }
-    fn load_average(&mut self) -> u32 {
         0
     }
 }

@@ -84,16 +84,17 @@ impl House {
         let batch = &mut parcel.wish.batch;
         let Some(mut message) = batch.story.take() else { return false };
         message.offset_s = crate::date::offset_s();
+        let text_at = header.len();
         let question = Dress {
             mailer: batch.mailer,
             host: batch.host.clone(),
             sender: batch.sender.clone(),
             users: batch.recipients.iter().map(|one| one.user.clone()).collect(),
-            header: header.as_slice().into(),
+            header: header.into(),
             message: *message,
         };
         let id = batch.id;
-        let undressed = Undressed { parcel, text_at: header.len() };
+        let undressed = Undressed { parcel, text_at };
         self.dressing.waiting.insert(id, undressed);
         self.policy.dress(id, question);
         true
