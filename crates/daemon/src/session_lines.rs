@@ -23,8 +23,6 @@ fn octets(line: &str) -> Vec<u8> {
 const VALUE_BYTES_MAX: usize = 300;
 /// Octets of a Message-Id that a line repeats.
 const MESSAGE_ID_BYTES_MAX: usize = 100;
-/// The weight of one recipient in `pri=` (sendmail's `RecipientFactor`).
-const RECIPIENT_FACTOR: u64 = 30_000;
 
 /// Writes the lines of a step's events.
 pub fn write(log: &Log, settings: &Settings, session: &Session, events: &[Entry]) {
@@ -196,9 +194,10 @@ impl Scene<'_> {
     /// sendmail's `from=` line.
     fn summary(&self, from: &FromLine, relay: &str) -> String {
         let mut line = format!(
-            "from={}, size={}, class=0, nrcpts={}",
+            "from={}, size={}, class={}, nrcpts={}",
             text(cut(&from.sender)),
             from.size_bytes,
+            from.class,
             from.recipients
         );
         // Writing into a string does not fail.
@@ -259,8 +258,7 @@ fn marked_line(marked: &Marked, relay: &str) -> String {
 
 /// What sendmail says of the recipients of a message that it has just refused.
 fn given_up_line(given_up: &GivenUp) -> String {
-    let recipients = u64::try_from(given_up.recipients).unwrap_or(u64::MAX);
-    let priority = recipients.saturating_mul(RECIPIENT_FACTOR).saturating_add(given_up.bytes);
+    let priority = given_up.priority;
     format!(
         "to={}, delay=00:00:00, pri={priority}, stat={}",
         text(&given_up.to),

@@ -23,6 +23,7 @@ use fields::Head;
 use policy::settings::DeliveryMode;
 use policy_cf::machine::exit;
 use recipients::Recipients;
+pub(crate) use hand_over::status_of;
 pub(crate) use sender::Sender;
 use std::ffi::OsString;
 use std::path::Path;
@@ -61,7 +62,7 @@ pub(crate) fn run(words: &[OsString], flags: &Flags) -> u8 {
 /// `-q`: tries all that is queued, once; the exit status tells of failures.
 pub(crate) fn run_queue(config: &Path, arguments: &[Argument], printer: &mut Printer) -> ExitCode {
     match Job::start(config, arguments, Errand::Run).and_then(Job::finish) {
-        Ok(attempts) => ExitCode::from(hand_over::status_of(&attempts)),
+        Ok(attempts) => ExitCode::from(status_of(&attempts)),
         Err(error) => printer.fail("sendmail", &error.to_string(), crate::exit::TEMPFAIL),
     }
 }

@@ -87,6 +87,26 @@ impl Active {
         recipient(&self.envelope, &self.note, index)
     }
 
+    /// A recipient as the log shows it: as it was written. Addresses of RCPT are kept without their brackets.
+    pub(crate) fn shown(&self, index: u32) -> Option<Box<[u8]>> {
+        let one = self.recipient(index)?;
+        let was_named = |index: u32| {
+            let one = self.recipient(index);
+            let is_kept = one.and_then(|one| one.followed.as_ref());
+            !is_kept.is_some_and(|followed| followed.is_as_written)
+                && !self.envelope.origin.is_own()
+                && self.added(index).is_none()
+        };
+        // An alias of a name that leads to itself is the name.
+        let is_parent = |&above: &u32| {
+            self.recipient(above).is_some_and(|parent| parent.address == one.address)
+        };
+        let named = self.parent(index).filter(is_parent).unwrap_or(index);
+        let brackets: [&[u8]; 2] = if was_named(named) { [b"<", b">"] } else { [b"", b""] };
+        let [before, behind] = brackets;
+        Some([before, &one.address, behind].concat().into())
+    }
+
     fn added(&self, index: u32) -> Option<&Added> {
         let index = usize::try_from(index).ok()?;
         self.note.added.get(index.checked_sub(self.envelope.recipients.len())?)

@@ -2,7 +2,8 @@
 
 use crate::QueueId;
 use crate::outcome::Status;
-use crate::recipient::{Controller, DropReason};
+use crate::recipient::DropReason;
+use policy::Controller;
 use alloc::{boxed::Box, vec::Vec};
 use policy::MailerId;
 
@@ -72,10 +73,8 @@ pub enum Stat {
 pub struct To {
     /// The message.
     pub id: QueueId,
-    /// The recipients.
+    /// The recipients as they were written: with angle brackets if RCPT named them.
     pub to: Vec<Box<[u8]>>,
-    /// Whether they stand in angle brackets: the message came by SMTP.
-    pub is_bracketed: bool,
     /// In whose name they are (`ctladdr=`).
     pub controller: Option<Controller>,
     /// Age of the message, in seconds (`delay=`).
@@ -84,10 +83,8 @@ pub struct To {
     pub xdelay_ms: u64,
     /// The mailer (`mailer=`).
     pub mailer: MailerId,
-    /// For `pri=`: octets of the message.
-    pub size_bytes: u64,
-    /// For `pri=`: recipients of the message.
-    pub recipients: u32,
+    /// For `pri=`: what the message began with.
+    pub priority: i64,
     /// For `pri=`: rounds of trying before this one.
     pub tries: u32,
     /// The host that answered (`relay=`), or empty.

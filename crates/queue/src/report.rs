@@ -7,7 +7,7 @@
 //! asks for.
 
 use crate::QueueId;
-use crate::message::{BodyKind, Envelope, Origin, Purpose, Return};
+use crate::message::{BodyKind, Envelope, Origin, Purpose, Return, usual_priority};
 use crate::outcome::Trouble;
 use crate::recipient::Recipient;
 use alloc::{boxed::Box, vec, vec::Vec};
@@ -126,6 +126,7 @@ impl Report {
             origin: Origin::default(),
             quarantine: None,
             mailers_mark,
+            priority: usual_priority(size_bytes, 1),
         }
     }
 

@@ -167,6 +167,8 @@ fn sender(machine: &mut Machine<'_>, address: &[u8], parameters: &Parameters) ->
         }
         resolved
     };
+    let controller =
+        resolved.as_ref().and_then(|resolved| look::user_behind(machine, resolved, &shown));
     let macros = &mut machine.config.macros;
     macros.mark();
     if let Some(resolved) = resolved {
@@ -181,7 +183,10 @@ fn sender(machine: &mut Machine<'_>, address: &[u8], parameters: &Parameters) ->
     }
     match check::run(machine, b"check_mail", &shown, None, &shown).verdict(b"check_mail") {
         Some(verdict) => verdict,
-        None => yes(machine),
+        None => {
+            let macros = carried(machine);
+            Verdict::Accept(Acceptance { macros, controller, ..Acceptance::default() })
+        }
     }
 }
 
@@ -211,16 +216,19 @@ fn recipient(policy: &CfPolicy, machine: &mut Machine<'_>, address: &[u8]) -> Ve
     let mut verdict = match local::place(machine, &mut *policy.pool.lists(), &shown, resolved) {
         Ok(route) => {
             let is_local = has_flag(machine, &route, b'A') || has_flag(machine, &route, b'w');
-            let (counted, notes) = if is_local && delivers_at_once(machine) {
-                look::stand_behind(machine, &mut *policy.pool.lists(), &shown)
-            } else {
-                (1, Vec::new())
-            };
             let lines = if is_deferred { [WILL_QUEUE.into()].into() } else { Vec::new() };
-            let route = Some(route);
-            let acceptance =
-                Acceptance { route, macros, counted, notes, lines, ..Acceptance::default() };
-            Verdict::Accept(acceptance)
+            let plain =
+                Acceptance { route: Some(route), macros, lines, counted: 1, ..Acceptance::default() };
+            if is_local && delivers_at_once(machine) {
+                match look::stand_behind(machine, &mut *policy.pool.lists(), &shown) {
+                    Ok(look::Behind { counted, members, notes }) => {
+                        Verdict::Accept(Acceptance { counted, members, notes, ..plain })
+                    }
+                    Err(refusal) => Verdict::Refuse(refusal),
+                }
+            } else {
+                Verdict::Accept(plain)
+            }
         }
         Err(refusal) => Verdict::Refuse(refusal),
     };

@@ -129,7 +129,7 @@ impl Session {
                     let said = [b"050 ".as_slice(), text].concat();
                     self.tell(Event::Said(said.into()), out);
                 }
-                Note::Step(_) | Note::Leaf(_) => {}
+                Note::Step(_) => {}
                 Note::Led(text) => self.tell(Event::Led(text.clone()), out),
                 Note::Marked { by, quarantine } => {
                     let is_about_session = end::is_about_session(by);

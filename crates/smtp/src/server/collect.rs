@@ -378,10 +378,23 @@ impl Session {
             sender: self.sender_shown(),
             size_bytes: collecting.logged_bytes(),
             recipients: self.recipients(),
+            class: self.class(collecting),
             message_id: self.message_id(collecting),
             body: transaction.body_kind,
             protocol: self.protocol(transaction.is_utf8),
         })
+    }
+
+    /// The class of the Precedence that the message names.
+    fn class(&self, collecting: &Collecting) -> i64 {
+        self.terms.settings.weights.class(&collecting.head.head().precedence)
+    }
+
+    /// What a run of the queue would go by.
+    fn priority(&self, collecting: &Collecting) -> i64 {
+        let class = self.class(collecting);
+        let weights = &self.terms.settings.weights;
+        weights.priority(collecting.logged_bytes(), class, self.recipients())
     }
 
     /// The Message-Id that the message has, or that it would get.
@@ -417,8 +430,7 @@ impl Session {
         let to: Vec<&[u8]> = shown.take(GIVEN_UP_MAX).collect();
         let event = Event::GivenUp(Box::new(GivenUp {
             to: to.join(&b','),
-            bytes: collecting.logged_bytes(),
-            recipients: self.recipients(),
+            priority: self.priority(collecting),
             text,
         }));
         self.tell(event, out);
@@ -453,6 +465,7 @@ impl Session {
 
     fn store(&mut self, collecting: Box<Collecting>, out: &mut Outbox) {
         let line = self.line_of(&collecting);
+        let priority = self.priority(&collecting);
         let (Some(transaction), Some(line)) = (self.transaction.take(), line) else {
             return self.out_of_step(out);
         };
@@ -463,6 +476,9 @@ impl Session {
             id: transaction.id,
             began: transaction.began,
             sender: transaction.sender,
+            controller: transaction.controller,
+            is_for_one: transaction.asked == 1,
+            priority,
             recipients: transaction.recipients,
             body: if is_large { Body::Large } else { Body::Inline(buffer) },
             size_bytes,

@@ -135,6 +135,8 @@ pub struct FromLine {
     pub size_bytes: u64,
     /// Number of recipients, those that VRFY and EXPN found included.
     pub recipients: usize,
+    /// The class of its Precedence.
+    pub class: i64,
     /// The Message-Id; empty: none.
     pub message_id: Vec<u8>,
     /// BODY.
@@ -148,10 +150,8 @@ pub struct FromLine {
 pub struct GivenUp {
     /// The first recipients as they were written, with commas.
     pub to: Vec<u8>,
-    /// Octets of the message, as sendmail counts them.
-    pub bytes: u64,
-    /// All recipients.
-    pub recipients: usize,
+    /// Its priority (`pri=`).
+    pub priority: i64,
     /// The text of the reply.
     pub text: Box<[u8]>,
 }

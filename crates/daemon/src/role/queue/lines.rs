@@ -82,15 +82,16 @@ pub(super) fn report_line(report: &Report, id: QueueId) -> Vec<u8> {
 /// sendmail's line on what came of recipients.
 fn to_line(out: &mut Vec<u8>, to: &To, settings: &Settings) {
     out.extend_from_slice(b"to=");
-    let (before, behind): (&[u8], &[u8]) = if to.is_bracketed { (b"<", b">") } else { (b"", b"") };
     for (number, address) in to.to.iter().enumerate() {
-        put(out, &[if number == 0 { b"" } else { b"," }, before, address, behind]);
+        put(out, &[if number == 0 { b"" } else { b"," }, address]);
     }
     if let Some(controller) = &to.controller {
         let numbers = format!(" ({}/{})", controller.uid, controller.gid);
         put(out, &[b", ctladdr=", &controller.address, numbers.as_bytes()]);
     }
-    let priority = priority(to);
+    // What the message began with, and its tries.
+    let tries = i64::from(to.tries).saturating_mul(settings.weights.retry_factor);
+    let priority = to.priority.saturating_add(tries);
     let times = format!(", delay={}, xdelay={}", clock(to.delay_s), clock(to.xdelay_ms / 1000));
     put(out, &[times.as_bytes(), b", mailer=", name(to.mailer, settings)]);
     put(out, &[format!(", pri={priority}").as_bytes()]);
@@ -111,13 +112,6 @@ fn to_line(out: &mut Vec<u8>, to: &To, settings: &Settings) {
         Stat::Discarded => put(out, &[b"discarded"]),
         Stat::Removed => put(out, &[b"removed by the operator"]),
     }
-}
-
-/// sendmail's priority: size, 30000 a recipient, 90000 a try (the defaults of its factors).
-fn priority(to: &To) -> u64 {
-    let recipients = u64::from(to.recipients).saturating_mul(30_000);
-    let tries = u64::from(to.tries).saturating_mul(90_000);
-    to.size_bytes.saturating_add(recipients).saturating_add(tries)
 }
 
 /// `[d+]hh:mm:ss`.
