@@ -29,8 +29,10 @@ pub(super) fn judge(policy: &CfPolicy, machine: &mut Machine<'_>, question: &Que
     let facts = &question.facts;
     let port = policy.ports.get(usize::from(facts.daemon));
     moment::set(machine, facts, port);
+    let mode = delivery_mode(machine);
+    machine.config.macros.set_named(b"deliveryMode", &[mode]);
     machine.config.macros.mark();
-    machine.is_deferring = delivery_mode(machine) == b'd';
+    machine.is_deferring = mode == b'd';
     match &question.ask {
         Ask::Connect => connect(machine, facts, port),
         Ask::Hello { name } => {
@@ -164,6 +166,11 @@ fn sender(machine: &mut Machine<'_>, address: &[u8], parameters: &Parameters) ->
             let reply = reply.or_else(|| machine.replies.pop());
             let reply = reply.unwrap_or_else(|| b"553 5.1.7 Invalid sender address".to_vec());
             return Verdict::Refuse(refusal(&reply, host, &shown, b""));
+        }
+        let name = resolved.as_ref().map(|resolved| resolved.mailer_name.as_slice());
+        if matches!(name, Some(b"prog" | b"*file*" | b"*include*")) {
+            let reply = b"553 5.1.7 Invalid sender address";
+            return Verdict::Refuse(refusal(reply, None, &shown, b""));
         }
         resolved
     };
