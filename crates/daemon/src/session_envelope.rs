@@ -63,8 +63,11 @@ pub fn followed(
     mut mint: impl FnMut() -> QueueId,
 ) -> Vec<Envelope> {
     let whole = of(message, facts, settings);
-    let programs: Vec<bool> =
-        settings.mailers.iter().map(|mailer| matches!(&*mailer.name, b"prog" | b"*file*")).collect();
+    let programs: Vec<bool> = settings
+        .mailers
+        .iter()
+        .map(|mailer| matches!(&*mailer.name, b"prog" | b"*file*"))
+        .collect();
     let is_program = |member: &Member| {
         programs.get(usize::from(member.route.mailer.0)).is_some_and(|is_program| *is_program)
     };
@@ -89,8 +92,7 @@ pub fn followed(
                     parts.len().saturating_sub(1)
                 }
             };
-            let sender =
-                if owner.is_some() { &member.owner_user } else { &message.controller };
+            let sender = if owner.is_some() { &member.owner_user } else { &message.controller };
             let logged = if is_program(member) { &member.controller } else { sender };
             let is_as_written = member.address != recipient.shown;
             let followed = Followed {

@@ -78,6 +78,7 @@ const fn weight(event: &Event) -> (Severity, u8) {
         Event::Refused(_) | Event::Marked(_) | Event::Noted(_) | Event::HeaderTooLarge { .. } => {
             (Severity::Notice, 4)
         }
+        Event::Unparsable(_) => (Severity::Notice, 3),
         Event::TooLarge { .. } => (Severity::Notice, 7),
         Event::BareEnd { .. } | Event::Lost { .. } | Event::TimedOut { .. } => {
             (Severity::Notice, 2)
@@ -110,6 +111,10 @@ impl Scene<'_> {
             Event::Refused(refused) => refused_line(refused, &relay),
             Event::Marked(marked) => marked_line(marked, &relay),
             Event::Noted(said) | Event::Led(said) => text(said).to_string(),
+            Event::Unparsable(sender) => {
+                let sender = text(sender);
+                format!("setsender: {sender}: invalid or unparsable, received from {relay}")
+            }
             Event::Connected => format!("connect from {relay}"),
             Event::Undone(to) => format!("to={}, delay=00:00:00, pri=0, stat=RSET", text(cut(to))),
             Event::Looked { .. }

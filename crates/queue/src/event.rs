@@ -3,8 +3,8 @@
 use crate::QueueId;
 use crate::outcome::Status;
 use crate::recipient::DropReason;
-use policy::Controller;
 use alloc::{boxed::Box, vec::Vec};
+use policy::Controller;
 use policy::MailerId;
 
 /// Something that happened to a message or a destination.

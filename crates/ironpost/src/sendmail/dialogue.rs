@@ -199,7 +199,9 @@ impl Dialogue {
     fn commit(&mut self, message: Message) -> Result<wire::QueueId, JobError> {
         let mut last = message.id;
         let mint = || {
-            last = wire::QueueId::from_u64(last.as_u64().saturating_add(1).max(job::fresh_id().as_u64()));
+            last = wire::QueueId::from_u64(
+                last.as_u64().saturating_add(1).max(job::fresh_id().as_u64()),
+            );
             last
         };
         let facts = self.session.facts();
@@ -221,7 +223,8 @@ impl Dialogue {
             }
         }
         // The next message must have another name than the parts of this one.
-        self.fresh_id = wire::QueueId::from_u64(self.fresh_id.as_u64().max(last.as_u64().saturating_add(1)));
+        self.fresh_id =
+            wire::QueueId::from_u64(self.fresh_id.as_u64().max(last.as_u64().saturating_add(1)));
         Ok(message.id)
     }
 

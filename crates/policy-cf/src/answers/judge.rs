@@ -188,13 +188,11 @@ fn sender(machine: &mut Machine<'_>, address: &[u8], parameters: &Parameters) ->
         macros.set_named(b"mail_host", b"");
         macros.set_named(b"mail_addr", b"<>");
     }
-    match check::run(machine, b"check_mail", &shown, None, &shown).verdict(b"check_mail") {
-        Some(verdict) => verdict,
-        None => {
-            let macros = carried(machine);
-            Verdict::Accept(Acceptance { macros, controller, ..Acceptance::default() })
-        }
-    }
+    let outcome = check::run(machine, b"check_mail", &shown, None, &shown);
+    outcome.verdict(b"check_mail").unwrap_or_else(|| {
+        let macros = carried(machine);
+        Verdict::Accept(Acceptance { macros, controller, ..Acceptance::default() })
+    })
 }
 
 /// RCPT: rule sets 3 and 0, check_rcpt, and whether there is such a user.
@@ -224,8 +222,13 @@ fn recipient(policy: &CfPolicy, machine: &mut Machine<'_>, address: &[u8]) -> Ve
         Ok(route) => {
             let is_local = has_flag(machine, &route, b'A') || has_flag(machine, &route, b'w');
             let lines = if is_deferred { [WILL_QUEUE.into()].into() } else { Vec::new() };
-            let plain =
-                Acceptance { route: Some(route), macros, lines, counted: 1, ..Acceptance::default() };
+            let plain = Acceptance {
+                route: Some(route),
+                macros,
+                lines,
+                counted: 1,
+                ..Acceptance::default()
+            };
             if is_local && delivers_at_once(machine) {
                 match look::stand_behind(machine, &mut *policy.pool.lists(), &shown) {
                     Ok(look::Behind { counted, members, notes }) => {

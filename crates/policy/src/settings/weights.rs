@@ -33,7 +33,9 @@ impl Weights {
     pub fn class(&self, precedence: &[u8]) -> i64 {
         let precedence = precedence.trim_ascii();
         let mut known = self.classes.iter();
-        known.rfind(|(name, _)| name.eq_ignore_ascii_case(precedence)).map_or(0, |(_, class)| *class)
+        known
+            .rfind(|(name, _)| name.eq_ignore_ascii_case(precedence))
+            .map_or(0, |(_, class)| *class)
     }
 
     /// What a run of the queue goes by before the first try: the smaller, the sooner.

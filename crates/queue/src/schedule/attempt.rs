@@ -11,9 +11,9 @@ use crate::event::{Event, Stat, To};
 use crate::note::Hold;
 use crate::outcome::{Outcome, Scope, Status, Trouble, Voice};
 use crate::recipient::{Receipt, Recipient, State};
-use policy::Controller;
 use crate::retry::pause_ms;
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+use policy::Controller;
 
 /// A message whose delivery process died this often while it had it is put aside.
 const CRASHES_MAX: u8 = 2;

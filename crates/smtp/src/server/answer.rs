@@ -150,6 +150,9 @@ impl Session {
     /// An address that is none: the policy's words if it has some, else ours.
     fn wrong_judged(&mut self, shown: &[u8], why: PathFault, verdict: &Verdict, out: &mut Outbox) {
         if let Verdict::Refuse(refusal) = verdict {
+            if self.transaction.is_none() && refusal.by.is_empty() {
+                return self.no_sender(refusal, shown, out);
+            }
             return self.turn_down(refusal, shown, out);
         }
         let start = out.bytes.len();

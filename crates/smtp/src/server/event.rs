@@ -30,6 +30,8 @@ pub enum Event {
     /// A reply other than of a rule set that a log reader wants to see: its text (`Too many recipients`,
     /// `<a>... User unknown`; level 4).
     Noted(Box<[u8]>),
+    /// A sender that is no mailbox (`setsender: …: invalid or unparsable`, level 3).
+    Unparsable(Box<[u8]>),
     /// A client is there (`connect from`, level 10).
     Connected,
     /// A name that others stand for (`alias NAME => LIST`, level 11).

@@ -75,6 +75,9 @@ pub(super) struct Candidate {
     original: Option<Box<[u8]>>,
 }
 
+/// The status of a sender that is no mailbox: a program, a file.
+const NOT_A_SENDER: (u8, u16, u16) = (5, 1, 7);
+
 /// Where an accepted recipient leads.
 #[derive(Debug, Default)]
 struct Way {
@@ -134,8 +137,7 @@ impl Session {
         let shown = self.sender_shown();
         if let Verdict::Refuse(refusal) = verdict {
             if refusal.by.is_empty() {
-                // It is no address: the log names no sender for it.
-                self.named = None;
+                return self.no_sender(refusal, &shown, out);
             }
             return self.turn_down(refusal, &shown, out);
         }
@@ -164,6 +166,19 @@ impl Session {
         }));
         self.mark(verdict, &shown, out);
         self.listen(out);
+    }
+
+    /// Says that a sender is no address; the log names none then.
+    pub(super) fn no_sender(&mut self, refusal: &Refusal, shown: &[u8], out: &mut Outbox) {
+        self.named = None;
+        if refusal.status == NOT_A_SENDER {
+            self.tell(Event::Unparsable(super::event::said(shown)), out);
+        }
+        out.say(
+            (refusal.code, refusal.status),
+            format_args!("{}", wire::escape::text(&refusal.text)),
+        );
+        if refusal.closes { self.close(out) } else { self.listen(out) }
     }
 
     pub(super) fn rcpt(&mut self, rcpt: &Rcpt<'_>, line: &[u8], out: &mut Outbox) {
