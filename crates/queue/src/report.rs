@@ -11,6 +11,7 @@ use crate::message::{BodyKind, Envelope, Origin, Purpose, Return};
 use crate::outcome::Trouble;
 use crate::recipient::Recipient;
 use alloc::{boxed::Box, vec, vec::Vec};
+use policy::settings::Reports;
 use serde::{Deserialize, Serialize};
 
 mod text;
@@ -22,6 +23,9 @@ pub const RETURNED_BYTES_MAX: u64 = 50_000;
 
 /// The most octets of a header that come back.
 pub const RETURNED_HEADER_BYTES_MAX: usize = 32_768;
+
+/// What sendmail counts for the words of a report around the message that comes back, in octets (`pri=`, `SIZE=`).
+const WORDS_BYTES: u64 = 1024;
 
 /// What a report says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -99,6 +103,12 @@ pub struct Report {
     pub is_utf8: bool,
     /// How much of it comes back.
     pub returned: Return,
+    /// Octets of that message, as it was logged.
+    pub size_bytes: u64,
+    /// Whether that message was itself a report.
+    pub is_about_report: bool,
+    /// What it looks like; without a foreword unless it is of a failure.
+    pub looks: Reports,
     /// Age at which it will fail, in seconds.
     pub give_up_s: u32,
     /// The recipients that it tells of, never none.
@@ -106,9 +116,10 @@ pub struct Report {
 }
 
 impl Report {
-    /// The envelope of this report: from `<>`, to somebody for whom nobody was asked yet.
+    /// The envelope of this report: from `<>`, to somebody for whom nobody was asked yet. Its size is sendmail's guess: that
+    /// of the message that comes back and of the words around it, or nothing where only a header does.
     #[must_use]
-    pub fn envelope(&self, id: QueueId, size_bytes: u64, mailers_mark: u32) -> Envelope {
+    pub fn envelope(&self, id: QueueId, mailers_mark: u32) -> Envelope {
         Envelope {
             id,
             created_s: self.at_s,
@@ -118,7 +129,10 @@ impl Report {
             },
             sender: Box::default(),
             recipients: vec![Recipient::unrouted(&self.to)],
-            size_bytes,
+            size_bytes: match self.returned {
+                Return::Full => self.size_bytes.saturating_add(WORDS_BYTES),
+                Return::Headers => 0,
+            },
             body: self.body,
             is_utf8: self.is_utf8,
             ret: None,

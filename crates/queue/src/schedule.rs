@@ -23,7 +23,8 @@ use alloc::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     vec::Vec,
 };
-use policy::{Expansion, Mailer, Route, Settings, settings::Retry};
+use policy::settings::{Reports, Retry};
+use policy::{Expansion, Mailer, Route, Settings};
 
 mod answer;
 mod arrive;
@@ -209,6 +210,7 @@ struct Rules {
     retry: Retry,
     mark: u32,
     dresses_mail: bool,
+    reports: Reports,
 }
 
 impl Rules {
@@ -220,6 +222,7 @@ impl Rules {
             retry: settings.retry,
             mark: mailers_mark(&settings.mailers),
             dresses_mail: settings.dresses_mail,
+            reports: settings.reports.clone(),
         }
     }
 }

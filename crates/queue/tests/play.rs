@@ -179,7 +179,7 @@ impl World {
                 assert_ne!(purpose, Purpose::DoubleBounce, "a double bounce is never reported");
                 assert!(purpose == Purpose::Mail || report.kind == ReportKind::DoubleBounce);
                 let mark = mailers_mark(&settings().mailers);
-                let envelope = report.envelope(QueueId::from_u64(0), 100, mark);
+                let envelope = report.envelope(QueueId::from_u64(0), mark);
                 assert!(envelope.sender.is_empty());
                 self.store(envelope);
             }

@@ -466,7 +466,7 @@ fn reports_about_reports_end_with_the_postmaster() {
         if let Some(report) = desk.reports.get(rounds).cloned() {
             let id = QueueId::new(START_MS / 1000, 100);
             let mark = mailers_mark(&settings().mailers);
-            desk.arrive(report.envelope(id, 500, mark));
+            desk.arrive(report.envelope(id, mark));
             rounds += 1;
         }
     }

@@ -35,6 +35,18 @@ pub(super) fn write(
     let paper = Paper { report, offset_s };
     let boundary = format!("{id}.{}/{}", report.at_s, text(&report.reporter, 255));
     paper.header(id, &boundary, out);
+    if !report.looks.are_multipart {
+        paper.for_people(out);
+        line(out, &[]);
+        let heading: &[u8] = match report.returned {
+            Return::Full => b"   ----- Original message follows -----",
+            Return::Headers => b"   ----- Message header follows -----",
+        };
+        line(out, &[heading]);
+        line(out, &[]);
+        returned(report, original, &boundary, out);
+        return line(out, &[]);
+    }
     line(out, &[b"This is a MIME-encapsulated message"]);
     next_part(out, &boundary);
     line(out, &[]);
@@ -44,9 +56,11 @@ pub(super) fn write(
     line(out, &[]);
     paper.for_programs(out);
     next_part(out, &boundary);
+    kind_of_returned(report, out);
     returned(report, original, &boundary, out);
     line(out, &[]);
     line(out, &[b"--", boundary.as_bytes(), b"--"]);
+    line(out, &[]);
 }
 
 impl Paper<'_> {
@@ -74,11 +88,13 @@ impl Paper<'_> {
             self.trace(id, out);
         }
         line(out, &[b"To: ", &self.written(&report.to)]);
-        line(out, &[b"MIME-Version: 1.0"]);
-        line(out, &[b"Content-Type: multipart/report; report-type=delivery-status;"]);
-        line(out, &[b"\tboundary=\"", boundary.as_bytes(), b"\""]);
-        if report.body.is_eight_bit() || report.is_utf8 {
-            line(out, &[b"Content-Transfer-Encoding: 8bit"]);
+        if report.looks.are_multipart {
+            line(out, &[b"MIME-Version: 1.0"]);
+            line(out, &[b"Content-Type: multipart/report; report-type=delivery-status;"]);
+            line(out, &[b"\tboundary=\"", boundary.as_bytes(), b"\""]);
+            if report.body.is_eight_bit() || report.is_utf8 {
+                line(out, &[b"Content-Transfer-Encoding: 8bit"]);
+            }
         }
         let (subject, auto) = self.subject();
         line(out, &[b"Subject: ", &subject]);
@@ -203,9 +219,8 @@ fn status(one: &ReportLine) -> String {
     format!("{status}")
 }
 
-/// The message that the report is about, or its header. Lone CR and NUL do not come through.
-fn returned(report: &Report, original: &[u8], boundary: &str, out: &mut Vec<u8>) {
-    let eight = report.body.is_eight_bit() || report.is_utf8;
+/// The header of the part that holds what comes back.
+fn kind_of_returned(report: &Report, out: &mut Vec<u8>) {
     let kind: &[u8] = match (report.returned, report.is_utf8) {
         (Return::Full, false) => b"message/rfc822",
         (Return::Full, true) => b"message/global",
@@ -213,11 +228,17 @@ fn returned(report: &Report, original: &[u8], boundary: &str, out: &mut Vec<u8>)
         (Return::Headers, true) => b"message/global-headers",
     };
     line(out, &[b"Content-Type: ", kind]);
-    if eight {
+    if report.body.is_eight_bit() || report.is_utf8 {
         line(out, &[b"Content-Transfer-Encoding: 8bit"]);
     }
     line(out, &[]);
-    line(out, &[b"Return-Path: <", &cleaned(&report.sender, ADDRESS_SHOWN_MAX), b">"]);
+}
+
+/// The message that the report is about, or its header. Lone CR and NUL do not come through.
+fn returned(report: &Report, original: &[u8], boundary: &str, out: &mut Vec<u8>) {
+    let eight = report.body.is_eight_bit() || report.is_utf8;
+    let sender: &[u8] = if report.is_about_report { b"MAILER-DAEMON" } else { &report.sender };
+    line(out, &[b"Return-Path: <", &cleaned(sender, ADDRESS_SHOWN_MAX), b">"]);
     let bounded = original.get(..report.original_bytes_max()).unwrap_or(original);
     for one in bounded.split_inclusive(|&octet| octet == b'\n') {
         let bare =

@@ -258,7 +258,7 @@ impl Scheduler {
             xdelay_ms: took_ms,
             mailer: mailer.unwrap_or(Recipient::UNROUTED),
             size_bytes: envelope.size_bytes,
-            recipients: u32::try_from(active.note.states.len()).unwrap_or(u32::MAX),
+            recipients: counted(active),
             tries: active.note.tries.max(u32::from(active.has_waited)),
             host: trouble.host.clone(),
             status: trouble.status,
@@ -271,6 +271,13 @@ impl Scheduler {
             text: trouble.text.clone(),
         }))
     }
+}
+
+/// Recipients of a message, without those that others stand in the place of.
+fn counted(active: &Active) -> u32 {
+    let states = active.note.states.iter();
+    let counted = states.filter(|state| !matches!(state, State::Expanded { .. })).count();
+    u32::try_from(counted.max(1)).unwrap_or(u32::MAX)
 }
 
 /// In whose name a recipient is: as it was found on the way, else the user who handed the message in. Who called is no longer

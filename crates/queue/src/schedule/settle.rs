@@ -8,7 +8,7 @@ use super::{Action, Actions, Scheduler};
 use crate::active::{Active, Round};
 use crate::destination::{Destination, MIXED};
 use crate::event::{Event, Stat};
-use crate::message::{Purpose, Return};
+use crate::message::{Envelope, Purpose, Return};
 use crate::note::Note;
 use crate::outcome::{Said, Status, Trouble, Voice};
 use crate::recipient::{DropReason, Receipt, State};
@@ -16,6 +16,7 @@ use crate::report::{Fate, RETURNED_BYTES_MAX, Report, ReportKind, ReportLine};
 use crate::retry::pause_ms;
 use crate::slots::{Order, Phase};
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+use policy::settings::{Reports, ReturnPolicy};
 
 /// Recipients in one report; more come in a further one.
 const REPORT_LINES_MAX: usize = 500;
@@ -98,7 +99,7 @@ impl Scheduler {
         if order == Some(Order::Remove) {
             self.discard(&mut active, actions);
         } else if !active.is_held() {
-            self.give_up(&mut active, actions);
+            self.give_up(&mut active);
             self.report_ends(slot, &mut active, actions);
             self.warn(slot, &mut active, actions);
         }
@@ -178,7 +179,7 @@ impl Scheduler {
     }
 
     /// Recipients of a message that is too old fail.
-    fn give_up(&mut self, active: &mut Active, actions: &mut Actions) {
+    fn give_up(&mut self, active: &mut Active) {
         if self.age_s(active) < self.rules.retry.give_up_s.into() {
             return;
         }
@@ -188,8 +189,8 @@ impl Scheduler {
                 Some(State::Later(last)) => Trouble { status: Status(4, 4, 7), ..last.clone() },
                 _ => Trouble::ours(Status(4, 4, 7), b"message could not be delivered in time"),
             };
+            // The log has it already: from the try, or from that of another message for the same destination.
             active.is_dirty = true;
-            actions.push(self.to(active, &[index], Stat::Failed, &trouble, 0));
             self.set_state(active, index, State::Failed(trouble));
         }
     }
@@ -340,11 +341,9 @@ impl Scheduler {
     ) -> Report {
         let envelope = &active.envelope;
         let origin = &envelope.origin;
-        let is_ours = origin.uid.is_some() || !origin.user.is_empty();
         let is_failure = matches!(kind, ReportKind::Failure | ReportKind::DoubleBounce);
-        let wants_all =
-            kind == ReportKind::DoubleBounce || (is_ours && envelope.ret != Some(Return::Headers));
-        let is_small = envelope.size_bytes <= RETURNED_BYTES_MAX;
+        let returns_all = is_failure && self.returns_all(envelope, kind);
+        let looks = &self.rules.reports;
         Report {
             about: slot,
             kind,
@@ -359,13 +358,29 @@ impl Scheduler {
             origin: origin.clone(),
             body: envelope.body,
             is_utf8: envelope.is_utf8,
-            returned: if is_failure && wants_all && is_small {
-                Return::Full
-            } else {
-                Return::Headers
+            returned: if returns_all { Return::Full } else { Return::Headers },
+            size_bytes: envelope.size_bytes,
+            is_about_report: envelope.purpose != Purpose::Mail,
+            looks: Reports {
+                foreword: if is_failure { looks.foreword.clone() } else { Box::default() },
+                ..looks.clone()
             },
             give_up_s: self.rules.retry.give_up_s,
             lines,
+        }
+    }
+
+    /// Whether a report of failure gives the text back, not only the header.
+    fn returns_all(&self, envelope: &Envelope, kind: ReportKind) -> bool {
+        let is_ours = envelope.origin.uid.is_some() || !envelope.origin.user.is_empty();
+        let is_asked = envelope.ret != Some(Return::Headers);
+        let is_small = envelope.size_bytes <= RETURNED_BYTES_MAX;
+        match self.rules.reports.returns {
+            ReturnPolicy::Nobody => false,
+            ReturnPolicy::AsAsked => is_asked && is_small,
+            ReturnPolicy::OwnUsers => {
+                (kind == ReportKind::DoubleBounce || (is_ours && is_asked)) && is_small
+            }
         }
     }
 

@@ -88,9 +88,7 @@ impl House {
         self.log.line(Severity::Info, Some(report.id), &text);
         let mut body = Vec::new();
         report.write(id, crate::date::offset_s(), &original, &mut body);
-        let size_bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
-        let envelope =
-            report.envelope(id, size_bytes, ::queue::mailers_mark(&self.settings.mailers));
+        let envelope = report.envelope(id, ::queue::mailers_mark(&self.settings.mailers));
         self.store_report(Box::new(envelope), body);
     }
 

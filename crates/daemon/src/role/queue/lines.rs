@@ -15,9 +15,10 @@ pub(super) fn weight(event: &Event) -> (Severity, u8) {
             Stat::Failed => (Severity::Info, 7),
         },
         Event::Held { .. } | Event::Released { .. } => (Severity::Notice, 5),
-        Event::Dropped { .. } => (Severity::Notice, 3),
         // sendmail has no such lines: below its debugging they would be news to those who read its log.
-        Event::DestinationDown { .. } | Event::DestinationUp { .. } => (Severity::Info, 10),
+        Event::Dropped { .. } | Event::DestinationDown { .. } | Event::DestinationUp { .. } => {
+            (Severity::Info, 10)
+        }
     }
 }
 
@@ -65,16 +66,22 @@ pub(super) fn report_line(report: &Report, id: QueueId) -> Vec<u8> {
     let first = report.lines.first().map(|line| &line.trouble);
     let text = first.map_or(&b""[..], |trouble| &trouble.text);
     let age = ::queue::duration(report.at_s.saturating_sub(report.created_s));
+    let is_late = first.is_some_and(|first| first.status == Status(4, 4, 7));
+    let who: &[u8] = match report.kind {
+        _ if report.is_about_report => b"return to sender: ",
+        ReportKind::Delay => b"sender notify: ",
+        ReportKind::DoubleBounce => b"postmaster notify: ",
+        ReportKind::Failure | ReportKind::Success => b"DSN: ",
+    };
     match report.kind {
-        ReportKind::Failure if first.is_some_and(|first| first.status == Status(4, 4, 7)) => {
-            put(&mut out, &[b"DSN: Cannot send message for ", age.as_bytes()]);
+        ReportKind::Failure | ReportKind::DoubleBounce if is_late => {
+            put(&mut out, &[who, b"Cannot send message for ", age.as_bytes()]);
         }
-        ReportKind::Failure => put(&mut out, &[b"DSN: ", text]),
-        ReportKind::DoubleBounce => put(&mut out, &[b"return to sender: ", text]),
+        ReportKind::Failure | ReportKind::DoubleBounce => put(&mut out, &[who, text]),
         ReportKind::Delay => {
-            put(&mut out, &[b"DSN: Warning: could not send message for past ", age.as_bytes()]);
+            put(&mut out, &[who, b"Warning: could not send message for past ", age.as_bytes()]);
         }
-        ReportKind::Success => put(&mut out, &[b"DSN: Return receipt"]),
+        ReportKind::Success => put(&mut out, &[who, b"Return receipt"]),
     }
     out
 }

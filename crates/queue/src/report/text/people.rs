@@ -24,6 +24,12 @@ impl Paper<'_> {
         if report.kind == ReportKind::DoubleBounce {
             line(out, &[b"with id ", format!("{}", report.id).as_bytes()]);
         }
+        if !report.looks.foreword.is_empty() {
+            line(out, &[]);
+            for one in report.looks.foreword.split(|&octet| octet == b'\n') {
+                line(out, &[&cleaned(one, TEXT_SHOWN_MAX)]);
+            }
+        }
         self.lists(out);
         line(out, &[]);
         line(out, &[b"   ----- Transcript of session follows -----"]);

@@ -25,6 +25,9 @@ fn report(kind: ReportKind, fate: Fate, trouble: Trouble) -> Report {
         body: crate::BodyKind::SevenBit,
         is_utf8: false,
         returned: Return::Headers,
+        size_bytes: 100,
+        is_about_report: false,
+        looks: policy::settings::Reports::default(),
         give_up_s: 432_000,
         lines: vec![ReportLine {
             address: b"bob@remote.test"[..].into(),
@@ -112,6 +115,7 @@ From: alice\r
 Subject: one\r
 \r
 --05P87A00004660.1795245000/mail.example.test--\r
+\r
 ";
 
 #[test]
@@ -161,6 +165,26 @@ fn the_body_comes_back_only_when_it_may() {
     assert!(text.contains(
         "message/rfc822\r\n\r\nReturn-Path: <alice@example.org>\r\nSubject: x\r\n\r\nsecret\r\n"
     ));
+}
+
+#[test]
+fn a_plain_report_has_the_owners_words_and_no_parts() {
+    let mut report = report(ReportKind::Failure, Fate::Failed, smtp(b"550 no"));
+    report.looks.are_multipart = false;
+    report.looks.foreword = b"Call us.\nOr write."[..].into();
+    let text = written(&report, b"Subject: x\r\n\r\nsecret\r\n");
+    assert!(text.contains("from client.example [192.0.2.1]\r\n\r\nCall us.\r\nOr write.\r\n\r\n"));
+    let end = "   ----- Message header follows -----\r\n\r\nReturn-Path: <alice@example.org>\r\nSubject: x\r\n\r\n";
+    assert!(text.ends_with(end), "{text}");
+    assert!(!text.contains("MIME") && !text.contains("boundary"));
+}
+
+#[test]
+fn the_size_of_a_report_is_that_of_what_comes_back_and_a_little() {
+    let mut report = report(ReportKind::Failure, Fate::Failed, smtp(b"550 no"));
+    assert_eq!(report.envelope(QueueId::from_u64(1), 0).size_bytes, 0);
+    report.returned = Return::Full;
+    assert_eq!(report.envelope(QueueId::from_u64(1), 0).size_bytes, 1124);
 }
 
 #[test]
