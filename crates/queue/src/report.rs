@@ -9,7 +9,7 @@
 use crate::QueueId;
 use crate::message::{BodyKind, Envelope, Origin, Purpose, Return};
 use crate::outcome::Trouble;
-use crate::recipient::Recipient;
+use crate::recipient::{Followed, Recipient};
 use alloc::{boxed::Box, vec, vec::Vec};
 use policy::settings::Reports;
 use serde::{Deserialize, Serialize};
@@ -32,12 +32,22 @@ const WORDS_BYTES: u64 = 1024;
 pub enum ReportKind {
     /// Recipients failed.
     Failure,
-    /// A message from `<>` failed; for the postmaster.
+    /// Recipients failed, and the sender can't be told; for the postmaster.
     DoubleBounce,
+    /// Recipients failed and the sender is told; the postmaster's copy.
+    Copy,
     /// Recipients are late.
     Delay,
     /// Recipients have it, and the sender wanted to know.
     Success,
+}
+
+impl ReportKind {
+    /// Whether it tells of failures.
+    #[must_use]
+    pub const fn is_failure(self) -> bool {
+        matches!(self, Self::Failure | Self::DoubleBounce | Self::Copy)
+    }
 }
 
 /// `Action:` of RFC 3464, 2.3.3.
@@ -58,7 +68,7 @@ pub enum Fate {
 /// One recipient in a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportLine {
-    /// Its address.
+    /// Its address, as it was written.
     pub address: Box<[u8]>,
     /// The address that the sender wrote: its own, or that of the list or alias at the top.
     pub first: Box<[u8]>,
@@ -79,8 +89,10 @@ pub struct Report {
     pub about: u32,
     /// What it says.
     pub kind: ReportKind,
-    /// Whom it goes to, without angle brackets; never empty.
+    /// Whom it goes to, as he wrote himself: in angle brackets if he came by SMTP; never empty.
     pub to: Box<[u8]>,
+    /// Set if it is known that nobody is there: it ends without a try.
+    pub dead_end: Option<Trouble>,
     /// Our host name.
     pub reporter: Box<[u8]>,
     /// Whether a policy that dresses mail adds its trace fields, Date, From and Message-Id.
@@ -113,6 +125,8 @@ pub struct Report {
     pub give_up_s: u32,
     /// The recipients that it tells of, never none.
     pub lines: Vec<ReportLine>,
+    /// Others, who are only in the transcript: who waits, and a sender whom no report reaches.
+    pub asides: Vec<ReportLine>,
 }
 
 impl Report {
@@ -123,12 +137,9 @@ impl Report {
         Envelope {
             id,
             created_s: self.at_s,
-            purpose: match self.kind {
-                ReportKind::DoubleBounce => Purpose::DoubleBounce,
-                ReportKind::Failure | ReportKind::Delay | ReportKind::Success => Purpose::Report,
-            },
+            purpose: if self.is_about_report { Purpose::DoubleBounce } else { Purpose::Report },
             sender: Box::default(),
-            recipients: vec![Recipient::unrouted(&self.to)],
+            recipients: vec![self.recipient()],
             size_bytes: match self.returned {
                 Return::Full => self.size_bytes.saturating_add(WORDS_BYTES),
                 Return::Headers => 0,
@@ -141,6 +152,13 @@ impl Report {
             quarantine: None,
             mailers_mark,
         }
+    }
+
+    fn recipient(&self) -> Recipient {
+        let refused = self.dead_end.clone();
+        let followed = refused
+            .map(|trouble| Box::new(Followed { refused: Some(trouble), ..Followed::default() }));
+        Recipient { followed, ..Recipient::unrouted(&self.to) }
     }
 
     /// How many octets from the start of the original message [`Report::write`] can use.

@@ -29,8 +29,10 @@ use policy::{Expansion, Mailer, Route, Settings};
 mod answer;
 mod arrive;
 mod attempt;
+mod consult;
 mod line;
 mod operate;
+mod reports;
 mod settle;
 
 /// The most messages in memory at once.
@@ -196,6 +198,9 @@ pub enum Inquiry {
     Route,
     /// `Policy::route`, and `Policy::expand` if that route expands.
     RouteAndExpand,
+    /// The same, for somebody who is to get a report on this message: before the answer, `Policy::dress` is asked for the
+    /// header that comes back with it.
+    Report,
 }
 
 /// The actions of a step, in order.

@@ -251,11 +251,10 @@ impl Scheduler {
         let mailer = recipients().next().map(|one| one.route.mailer);
         Action::log(Event::To(To {
             id: envelope.id,
-            to: recipients().map(|one| one.address.clone()).collect(),
-            is_bracketed: !envelope.origin.is_own(),
+            to: indexes.iter().map(|&index| active.written(index)).collect(),
             controller: recipients().next().and_then(|one| controller(one, active)),
             delay_s: self.now_ms.wrapping_div(1000).saturating_sub(envelope.created_s),
-            xdelay_ms: took_ms,
+            xdelay_ms: Some(took_ms),
             mailer: mailer.unwrap_or(Recipient::UNROUTED),
             size_bytes: envelope.size_bytes,
             recipients: counted(active),
@@ -274,7 +273,7 @@ impl Scheduler {
 }
 
 /// Recipients of a message, without those that others stand in the place of.
-fn counted(active: &Active) -> u32 {
+pub(super) fn counted(active: &Active) -> u32 {
     let states = active.note.states.iter();
     let counted = states.filter(|state| !matches!(state, State::Expanded { .. })).count();
     u32::try_from(counted.max(1)).unwrap_or(u32::MAX)

@@ -93,7 +93,7 @@ impl House {
     }
 
     /// The beginning of a message's body; nothing if it can't be read.
-    fn beginning(&mut self, slot: spool::Slot, octets_max: usize) -> Vec<u8> {
+    pub(super) fn beginning(&mut self, slot: spool::Slot, octets_max: usize) -> Vec<u8> {
         let Ok(opened) = self.spool.open(slot) else { return Vec::new() };
         match opened.body {
             spool::OpenedBody::Inline(body) => {
@@ -118,6 +118,10 @@ impl House {
         if self.log.wants(level) {
             let (id, line) = super::lines::line(event, &self.settings);
             self.log.line(severity, id, &line);
+        }
+        if let Event::Lost { id } = event {
+            let text = b"SYSERR(root): savemail: cannot save rejected email anywhere";
+            self.log.line(Severity::Critical, Some(*id), text);
         }
     }
 }

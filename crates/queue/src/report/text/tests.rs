@@ -9,7 +9,8 @@ fn report(kind: ReportKind, fate: Fate, trouble: Trouble) -> Report {
     Report {
         about: 1,
         kind,
-        to: b"alice@example.org"[..].into(),
+        to: b"<alice@example.org>"[..].into(),
+        dead_end: None,
         reporter: b"mail.example.test"[..].into(),
         is_dressed_later: false,
         at_s: 1_795_245_000,
@@ -30,13 +31,14 @@ fn report(kind: ReportKind, fate: Fate, trouble: Trouble) -> Report {
         looks: policy::settings::Reports::default(),
         give_up_s: 432_000,
         lines: vec![ReportLine {
-            address: b"bob@remote.test"[..].into(),
+            address: b"<bob@remote.test>"[..].into(),
             first: b"list@example.test"[..].into(),
-            expanded_from: Some(b"list@example.test"[..].into()),
+            expanded_from: Some(b"<list@example.test>"[..].into()),
             original: Some(b"rfc822;bob+40remote.test"[..].into()),
             fate,
             trouble,
         }],
+        asides: Vec::new(),
     }
 }
 
@@ -205,6 +207,7 @@ fn what_was_said_for_the_whole_message_stands_once() {
     let trouble = Trouble { said: Some(Box::new(said)), ..trouble };
     let mut report = report(ReportKind::Failure, Fate::Failed, trouble);
     report.origin = Origin { user: b"anna"[..].into(), ..Origin::default() };
+    report.to = b"alice@example.org"[..].into();
     report.lines.push(report.lines[0].clone());
     let text = written(&report, b"");
     let transcript = "... while talking to mx1.remote.test.:\r\n>>> DATA\r\n<<< 554 no\r\n554 5.0.0 Service unavailable\r\n\r\n";
