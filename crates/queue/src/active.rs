@@ -2,6 +2,7 @@
 
 use crate::message::Envelope;
 use crate::note::{Added, Hold, Note};
+use crate::outcome::Trouble;
 use crate::recipient::{Recipient, State};
 use crate::schedule::Inquiry;
 use alloc::{boxed::Box, vec::Vec};
@@ -38,6 +39,17 @@ pub(crate) struct Active {
     pub(crate) has_waited: bool,
     /// About how much memory it takes.
     pub(crate) size_bytes: usize,
+    /// Whom reports of this round would go to, as far as the policy was asked about them.
+    pub(crate) consulted: Vec<Consulted>,
+}
+
+/// Somebody who is to get a report.
+#[derive(Debug)]
+pub(crate) struct Consulted {
+    /// His address, without angle brackets.
+    pub(crate) address: Box<[u8]>,
+    /// Set if nobody is there: why.
+    pub(crate) dead_end: Option<Trouble>,
 }
 
 impl Active {
@@ -58,7 +70,25 @@ impl Active {
             round: Round::Untried,
             has_waited: false,
             size_bytes,
+            consulted: Vec::new(),
         }
+    }
+
+    /// Why no report reaches an address, if the policy said so.
+    pub(crate) fn dead_end(&self, address: &[u8]) -> Option<&Trouble> {
+        self.consulted.iter().find(|one| *one.address == *address)?.dead_end.as_ref()
+    }
+
+    /// The address of a recipient as it was written: what came by SMTP stood in angle brackets.
+    pub(crate) fn written(&self, index: u32) -> Box<[u8]> {
+        let Some(recipient) = self.recipient(index) else { return Box::default() };
+        let parent = self.parent(index).and_then(|parent| self.recipient(parent));
+        let is_kept = recipient.followed.as_ref().is_some_and(|followed| followed.is_as_written);
+        let came_so = !is_kept && parent.is_none_or(|parent| parent.address == recipient.address);
+        if self.envelope.origin.is_own() || !came_so || recipient.address.starts_with(b"<") {
+            return recipient.address.clone();
+        }
+        [b"<", &*recipient.address, b">"].concat().into()
     }
 
     /// Whether nothing is going on.
@@ -85,26 +115,6 @@ impl Active {
 
     pub(crate) fn recipient(&self, index: u32) -> Option<&Recipient> {
         recipient(&self.envelope, &self.note, index)
-    }
-
-    /// A recipient as the log shows it: as it was written. Addresses of RCPT are kept without their brackets.
-    pub(crate) fn shown(&self, index: u32) -> Option<Box<[u8]>> {
-        let one = self.recipient(index)?;
-        let was_named = |index: u32| {
-            let one = self.recipient(index);
-            let is_kept = one.and_then(|one| one.followed.as_ref());
-            !is_kept.is_some_and(|followed| followed.is_as_written)
-                && !self.envelope.origin.is_own()
-                && self.added(index).is_none()
-        };
-        // An alias of a name that leads to itself is the name.
-        let is_parent = |&above: &u32| {
-            self.recipient(above).is_some_and(|parent| parent.address == one.address)
-        };
-        let named = self.parent(index).filter(is_parent).unwrap_or(index);
-        let brackets: [&[u8]; 2] = if was_named(named) { [b"<", b">"] } else { [b"", b""] };
-        let [before, behind] = brackets;
-        Some([before, &one.address, behind].concat().into())
     }
 
     fn added(&self, index: u32) -> Option<&Added> {

@@ -33,6 +33,11 @@ pub enum Event {
         /// The policy that says so.
         by: DropReason,
     },
+    /// Nobody is left to get a report about this report; it is kept back.
+    Lost {
+        /// The message.
+        id: QueueId,
+    },
     /// A destination does not answer; everything for it waits.
     DestinationDown {
         /// The mailer.
@@ -79,8 +84,8 @@ pub struct To {
     pub controller: Option<Controller>,
     /// Age of the message, in seconds (`delay=`).
     pub delay_s: u64,
-    /// How long the try took, in ms (`xdelay=`).
-    pub xdelay_ms: u64,
+    /// How long the try took, in ms (`xdelay=`); `None`: nothing was tried.
+    pub xdelay_ms: Option<u64>,
     /// The mailer (`mailer=`).
     pub mailer: MailerId,
     /// For `pri=`: what the message began with.

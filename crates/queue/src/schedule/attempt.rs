@@ -252,10 +252,10 @@ impl Scheduler {
         let mailer = recipients().next().map(|one| one.route.mailer);
         Action::log(Event::To(To {
             id: envelope.id,
-            to: indexes.iter().filter_map(|&index| active.shown(index)).collect(),
+            to: indexes.iter().map(|&index| active.written(index)).collect(),
             controller: recipients().next().and_then(|one| controller(one, active)),
             delay_s: self.now_ms.wrapping_div(1000).saturating_sub(envelope.created_s),
-            xdelay_ms: took_ms,
+            xdelay_ms: Some(took_ms),
             mailer: mailer.unwrap_or(Recipient::UNROUTED),
             priority: envelope.priority,
             tries: active.note.tries.max(u32::from(active.has_waited)),

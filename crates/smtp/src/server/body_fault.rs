@@ -10,7 +10,12 @@ use super::{NotStored, Session};
 
 impl Session {
     /// Tells the log of a message that is refused.
-    pub(super) fn tell_fault(&mut self, fault: &BodyFault, collecting: &Collecting, out: &mut Outbox) {
+    pub(super) fn tell_fault(
+        &mut self,
+        fault: &BodyFault,
+        collecting: &Collecting,
+        out: &mut Outbox,
+    ) {
         let limits = self.terms.settings.limits;
         match fault {
             BodyFault::HeaderTooLarge => {

@@ -9,11 +9,11 @@ use policy::{Ask, Origin, Resolved, Verdict};
 use wire::QueueId;
 use wire::command::Chunk;
 use wire::dot::{TextFault, TextReader};
-use wire::escape::text;
 use wire::header::{Received, write_message_id};
 
 use super::answer::Asked;
 use super::body::{Additions, BodyFault, Collecting, Header, Opening, Skip};
+use super::body_fault::bare_words;
 use super::event::{Event, FromLine, GivenUp};
 use super::outbox::{Body, Codes, Deadline, Message, Outbox, Request};
 use super::transaction::{Chunks, Transaction};
@@ -413,7 +413,7 @@ impl Session {
     }
 
     /// Tells the log of a message that is not stored.
-    fn tell_from(&mut self, collecting: &Collecting, out: &mut Outbox) {
+    pub(super) fn tell_from(&mut self, collecting: &Collecting, out: &mut Outbox) {
         if let Some(line) = self.line_of(collecting) {
             self.tell(Event::From(Box::new(line)), out);
         }
