@@ -12,6 +12,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Engines that rest; one more is dropped. Each has its own files open.
 const RESTING_MAX: usize = 64;
 
+/// Questions that others than the network's sessions, one a core, have at the same time: the queue, and users of this machine.
+const EDGES_BESIDE: usize = 2;
+
 /// The engines of one configuration.
 struct Resting {
     engines: Mutex<Vec<Engine>>,
@@ -27,6 +30,15 @@ impl Pool for Resting {
             Some(names) => Box::new(outside.asking(Arc::<NameService>::clone(names))),
             None => Box::new(outside),
         }
+    }
+
+    fn engines_at_start(&self) -> usize {
+        // A command in no cage opens what it needs.
+        if self.names.is_none() {
+            return 1;
+        }
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        cores.saturating_add(EDGES_BESIDE).min(RESTING_MAX)
     }
 
     fn lists(&self) -> Box<dyn policy_cf::expand::Outside> {

@@ -74,7 +74,9 @@ const fn weight(event: &Event) -> (Severity, u8) {
         Event::Led(_) | Event::Undone(_) => (Severity::Info, 11),
         Event::Cut => (Severity::Warning, 2),
         Event::CutFrom(_) => (Severity::Notice, 2),
-        Event::From(_) | Event::NoHello | Event::SpokeEarly { .. } => (Severity::Info, 5),
+        Event::From(_) | Event::NoHello | Event::SpokeEarly { .. } | Event::HurriedHello { .. } => {
+            (Severity::Info, 5)
+        }
         Event::Refused(_) | Event::Marked(_) | Event::Noted(_) | Event::HeaderTooLarge { .. } => {
             (Severity::Notice, 4)
         }
@@ -130,6 +132,11 @@ impl Scene<'_> {
                 format!(
                     "rejecting commands from {relay} due to pre-greeting traffic after {after_s} seconds"
                 )
+            }
+            Event::HurriedHello { verb } => {
+                let address = self.address();
+                let peer = format!("{} [{address}]", name(self.origin));
+                format!("rejecting server {verb} from {peer} due to traffic before response")
             }
             Event::NoTls => "smtps: TLS not available, exiting".into(),
             Event::CommandTooLong { bytes } => {

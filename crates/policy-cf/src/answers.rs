@@ -25,6 +25,7 @@ pub use tune::{delivery_mode, spool_of};
 use crate::expand::Outside;
 use crate::load::{self, Facts, Setting};
 use crate::machine::{Machine, exit};
+use crate::map::Map;
 use crate::model::Config;
 use crate::options::Options;
 use crate::world::World;
@@ -38,16 +39,15 @@ use policy::{
 
 /// What answers one question at a time.
 pub struct Engine {
-    config: Option<Config>,
+    config: Config,
     world: Box<dyn World + Send>,
 }
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let config = self.config.as_ref();
         f.debug_struct("Engine")
-            .field("arena_octets", &config.map(|config| config.arena.len()))
-            .field("long_names", &config.map(|config| config.macros.long_names()))
+            .field("arena_octets", &self.config.arena.len())
+            .field("long_names", &self.config.macros.long_names())
             .finish_non_exhaustive()
     }
 }
@@ -64,6 +64,12 @@ pub trait Pool: Send + Sync {
 
     /// Takes a line for the log.
     fn note(&self, _line: &[u8]) {}
+
+    /// Engines that are made when the file is read, at least one. What an engine has open then it can't open later, where the
+    /// process gives up rights in between.
+    fn engines_at_start(&self) -> usize {
+        1
+    }
 
     /// An engine that rests, if there is one: it is the caller's until it comes back.
     fn take(&self) -> Option<Engine>;
@@ -164,9 +170,24 @@ impl CfPolicy {
         for line in world.take_notes() {
             pool.note(&line);
         }
-        // The outside that read the class files has what it opened: it serves the first engine.
-        pool.give(Engine { config: Some(base.clone()), world });
-        Ok((Self { base, arena_len, settings, ports, pool }, said))
+        // The outside that read the class files has what it opened: it serves the first engine, and no other.
+        let config = base.clone();
+        base.maps.values_mut().for_each(Map::close);
+        let policy = Self { base, arena_len, settings, ports, pool };
+        policy.pool.give(Engine { config, world });
+        for _ in 1..policy.pool.engines_at_start() {
+            policy.pool.give(policy.engine(&mut Vec::new()));
+        }
+        Ok((policy, said))
+    }
+
+    /// One more engine, with all maps open that can be opened now.
+    fn engine(&self, said: &mut Vec<u8>) -> Engine {
+        let mut world = self.pool.world();
+        let mut machine = Machine::new(self.base.clone(), &mut *world);
+        machine.world.configure(&self.base.options);
+        warn_of_maps(&mut machine, said);
+        Engine { config: machine.config, world }
     }
 
     /// The options, for those who look a place up: alias files, help file.
@@ -178,9 +199,8 @@ impl CfPolicy {
     /// Lets an engine work; it rests afterwards as if nothing had happened.
     fn with<T>(&self, work: impl FnOnce(&mut Machine<'_>) -> T) -> T {
         let engine = self.pool.take();
-        let Engine { config, mut world } =
-            engine.unwrap_or_else(|| Engine { config: None, world: self.pool.world() });
-        let mut machine = Machine::new(config.unwrap_or_else(|| self.base.clone()), &mut *world);
+        let Engine { config, mut world } = engine.unwrap_or_else(|| self.engine(&mut Vec::new()));
+        let mut machine = Machine::new(config, &mut *world);
         let result = work(&mut machine);
         let mut config = machine.config;
         for line in world.take_notes() {
@@ -188,7 +208,7 @@ impl CfPolicy {
         }
         config.macros.rest();
         config.arena.cut(self.arena_len);
-        self.pool.give(Engine { config: Some(config), world });
+        self.pool.give(Engine { config, world });
         result
     }
 }

@@ -240,6 +240,11 @@ fn split_filter(text: &[u8]) -> (&[u8], &[u8]) {
 }
 
 impl Map {
+    /// Forgets what was opened for it: by another outside than the one that is asked from now on.
+    pub(crate) fn close(&mut self) {
+        self.handle = Handle::Closed;
+    }
+
     /// A map of a spec that was made up.
     #[must_use]
     pub fn new(spec: MapSpec) -> Self {

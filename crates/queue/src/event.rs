@@ -49,6 +49,15 @@ pub enum Event {
         /// What was said.
         text: Box<[u8]>,
     },
+    /// A message is out of the queue: all its recipients have come to an end.
+    Done {
+        /// The message.
+        id: QueueId,
+        /// Its age, in seconds.
+        delay_s: u64,
+        /// Rounds in which it was tried.
+        tries: u32,
+    },
     /// A destination that was down answers again.
     DestinationUp {
         /// The mailer.

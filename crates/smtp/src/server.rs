@@ -308,6 +308,8 @@ impl Session {
                 let is_bare = end == LineEnd::BareLf && self.ends() == Ends::Strict;
                 if is_bare && !self.has_quirk(Quirks::LOOSE_COMMANDS) {
                     self.bare_line(out);
+                } else if self.is_hurried_hello(text, rest.len() > taken) {
+                    self.hurried_hello(text, out);
                 } else {
                     self.command(text, moment, out);
                 }

@@ -180,9 +180,12 @@ impl House {
 
 /// Accepts for ever. Trouble with one connection never stops the next one (CVE-1999-0478).
 async fn accept(house: Rc<House>, listener: TcpListener, daemon: u8) {
+    let mut rate = Rate::default();
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
+                let most = house.terms.borrow().settings.limits.connections_per_s;
+                rate.keep(most).await;
                 // Replies are small and awaited: they must not wait for more.
                 stream.set_nodelay(true).ok();
                 match Place::take(&house, stream, peer.ip()) {
@@ -194,6 +197,31 @@ async fn accept(house: Rc<House>, listener: TcpListener, daemon: u8) {
             }
             // Out of descriptors, or the client is gone again.
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+/// How many connections came in this second (sendmail's `ConnectionRateThrottle`). Those above wait in the kernel's line, at
+/// the cost of one timer; sessions that are there go on.
+#[derive(Default)]
+struct Rate {
+    second: u64,
+    count: u32,
+}
+
+impl Rate {
+    /// Counts one; if that is one too many, waits for the next second first. 0: any number.
+    async fn keep(&mut self, most: u32) {
+        let now_ms = sys::clock::monotonic_ms();
+        let second = now_ms / 1000;
+        if second != self.second {
+            (self.second, self.count) = (second, 0);
+        }
+        self.count = self.count.saturating_add(1);
+        if most > 0 && self.count > most {
+            let left_ms = 1000_u64.saturating_sub(now_ms % 1000);
+            tokio::time::sleep(Duration::from_millis(left_ms)).await;
+            (self.second, self.count) = (second.saturating_add(1), 1);
         }
     }
 }

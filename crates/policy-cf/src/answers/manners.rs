@@ -87,7 +87,10 @@ fn quirks(machine: &Machine<'_>) -> Quirks {
         .and(Quirks::LOOSE_COMMANDS)
         .and(Quirks::BARE_ENDS_CLOSE)
         .and(Quirks::DOUBLING_PAUSES)
-        .and(Quirks::SILENT_TIMEOUTS);
+        .and(Quirks::SILENT_TIMEOUTS)
+        .and(Quirks::LONE_HELLO);
+    let quirks =
+        if machine.config.options.truth("RejectNUL") { quirks.and(Quirks::NO_NUL) } else { quirks };
     if machine.config.options.truth("AllowBogusHELO") {
         quirks.and(Quirks::BOGUS_HELLO)
     } else {

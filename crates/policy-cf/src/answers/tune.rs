@@ -186,6 +186,7 @@ fn limits(machine: &Machine<'_>) -> Limits {
         sessions_max: positive_u32(machine, "MaxDaemonChildren")
             .unwrap_or(ours.sessions_max)
             .min(SESSIONS_MAX),
+        connections_per_s: positive_u32(machine, "ConnectionRateThrottle").unwrap_or(0),
         free_bytes_min: blocks.saturating_mul(BLOCK_BYTES),
         ..ours
     }

@@ -36,6 +36,8 @@ pub struct Limits {
     pub sessions_max: u32,
     /// Sessions at the same time from one client address.
     pub sessions_per_client_max: u32,
+    /// Connections that a listener takes in a second; the next ones wait for the second after. 0: any.
+    pub connections_per_s: u32,
     /// Messages in the queue; more gets 452.
     pub queued_max: u32,
     /// Free octets of the spool's disk below which 452 is answered.
@@ -56,6 +58,7 @@ impl Default for Limits {
             messages_max: 10_000,
             sessions_max: 5_000,
             sessions_per_client_max: 200,
+            connections_per_s: 0,
             queued_max: 10_000_000,
             free_bytes_min: 64 * 1024 * 1024,
         }

@@ -118,6 +118,10 @@ flags! {
         DOUBLING_PAUSES = 64,
         /// A client that says nothing for too long is left without a word, not with 421.
         SILENT_TIMEOUTS = 128,
+        /// Who says more behind HELO or EHLO than that, before it was answered, gets nothing: 554.
+        LONE_HELLO = 256,
+        /// A message with an octet 0 is refused (`RejectNUL`).
+        NO_NUL = 512,
     }
 }
 

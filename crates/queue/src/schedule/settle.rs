@@ -103,6 +103,9 @@ impl Scheduler {
         if active.open_count() == 0 {
             self.slots.set_phase(slot, Phase::Held);
             self.forget(slot);
+            let tries = active.note.tries.saturating_add(1);
+            let (id, delay_s) = (active.envelope.id, self.age_s(&active));
+            actions.push(Action::log(Event::Done { id, delay_s, tries }));
             actions.push(Action::Remove { slot });
             return;
         }

@@ -67,6 +67,9 @@ pub(super) struct Collecting {
     pub(super) refusal: Option<Refusal>,
     /// Our own trouble, to be said at the end.
     pub(super) trouble: Option<NotStored>,
+    /// Octets 0 are a fault.
+    pub(super) takes_no_nul: bool,
+    has_nul: bool,
 }
 
 /// What the fields are made of that a submission server adds.
@@ -110,6 +113,7 @@ pub(super) enum Header {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum BodyFault {
     Text(TextFault),
+    Nul,
     HeaderTooLarge,
     TooManyHops,
     TooLarge,
@@ -136,6 +140,8 @@ impl Collecting {
             began_s,
             refusal: None,
             trouble: None,
+            takes_no_nul: false,
+            has_nul: false,
         }
     }
 
@@ -192,6 +198,7 @@ impl Collecting {
             }
         }
         let added = sink.get(before..).unwrap_or_default();
+        self.has_nul |= self.takes_no_nul && memchr::memchr(0, added).is_some();
         self.text_bytes =
             self.text_bytes.saturating_add(u64::try_from(added.len()).unwrap_or(u64::MAX));
         self.size_bytes =
@@ -266,6 +273,8 @@ impl Collecting {
             Some(BodyFault::Refused(refusal.clone()))
         } else if let Some(fault) = self.reader.fault() {
             Some(BodyFault::Text(fault))
+        } else if self.has_nul {
+            Some(BodyFault::Nul)
         } else if self.head.bytes_so_far() > header_max {
             Some(BodyFault::HeaderTooLarge)
         } else if self.head.head().hops > limits.hops_max {

@@ -34,7 +34,8 @@ impl Session {
                 let sender = self.sender_shown();
                 self.tell(Event::BareEnd { text, place: "body", sender }, out);
             }
-            BodyFault::Text(TextFault::LongLine)
+            BodyFault::Nul
+            | BodyFault::Text(TextFault::LongLine)
             | BodyFault::TooManyHops
             | BodyFault::Refused(_)
             | BodyFault::NotStored(_) => {}
@@ -48,6 +49,9 @@ impl Session {
         match fault {
             BodyFault::Text(fault @ (TextFault::BareCr | TextFault::BareLf)) => {
                 out.say((550, (5, 6, 0)), format_args!("{}", bare_words(*fault)));
+            }
+            BodyFault::Nul => {
+                out.say((554, (5, 6, 0)), format_args!("NUL (0x00) not allowed in a message"));
             }
             BodyFault::Text(TextFault::LongLine) => {
                 let most = limits.text_line_bytes_max;

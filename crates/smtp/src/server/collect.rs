@@ -4,10 +4,11 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
-use policy::settings::{Questions, Quirks};
-use policy::{Ask, Origin, Resolved, Verdict};
+use policy::settings::{DeliveryMode, Questions, Quirks};
+use policy::{Ask, Origin, Resolved, Settings, Verdict};
 use wire::QueueId;
 use wire::command::Chunk;
+use wire::date::Date;
 use wire::dot::{TextFault, TextReader};
 use wire::header::{Received, write_message_id};
 
@@ -135,14 +136,15 @@ impl Session {
             Opening::Dotted => TextReader::dotted(self.ends(), line_max),
             Opening::Chunk(_) => TextReader::chunked(self.ends(), line_max),
         };
-        Collecting::new(reader, self.received(moment), moment.now.unix_s)
+        let prefix =
+            if self.terms.settings.dresses_mail { Vec::new() } else { self.received(moment.now) };
+        let mut collecting = Collecting::new(reader, prefix, moment.now.unix_s);
+        collecting.takes_no_nul = self.has_quirk(Quirks::NO_NUL);
+        collecting
     }
 
-    /// Our Received field; empty where trace fields are made when the message is handed on.
-    fn received(&self, moment: &Moment) -> Vec<u8> {
-        if self.terms.settings.dresses_mail {
-            return Vec::new();
-        }
+    /// Our Received field.
+    fn received(&self, date: Date) -> Vec<u8> {
         let mut field = Vec::with_capacity(512);
         let Some(transaction) = &self.transaction else { return field };
         let (name, address, is_forged): (&[u8], IpAddr, bool) = match &self.facts.origin {
@@ -166,7 +168,7 @@ impl Session {
             protocol: self.protocol(transaction.is_utf8),
             id: transaction.id,
             recipient,
-            date: moment.now,
+            date,
         };
         received.write(&mut field);
         field
@@ -393,8 +395,16 @@ impl Session {
     /// What a run of the queue would go by.
     fn priority(&self, collecting: &Collecting) -> i64 {
         let class = self.class(collecting);
-        let weights = &self.terms.settings.weights;
-        weights.priority(collecting.logged_bytes(), class, self.recipients())
+        let Settings { weights, delivery_mode, .. } = &self.terms.settings;
+        let bytes = collecting.logged_bytes();
+        let (Some(transaction), DeliveryMode::Background) = (&self.transaction, delivery_mode)
+        else {
+            return weights.priority(bytes, class, self.recipients());
+        };
+        // What is tried behind the client's back counts as it lies in the queue: with our trace field, and without those
+        // that were only asked about.
+        let field = u64::try_from(self.received(transaction.began).len()).unwrap_or(0);
+        weights.priority(bytes.saturating_add(field), class, transaction.counted)
     }
 
     /// The Message-Id that the message has, or that it would get.

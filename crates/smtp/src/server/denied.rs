@@ -3,7 +3,9 @@
 
 use alloc::boxed::Box;
 
+use policy::settings::Quirks;
 use policy::{Origin, Refusal, Verdict};
+use wire::command::Verb;
 use wire::escape::text;
 
 use super::event::Event;
@@ -63,6 +65,23 @@ impl Session {
         let host = text(&self.terms.settings.host_name);
         out.say_plain(554, true, format_args!("{host} ESMTP not accepting messages"));
         self.listen(out);
+    }
+
+    /// Whether this is HELO or EHLO of a client that did not wait for its answer, where that is not liked. What comes next may
+    /// depend on the answer (RFC 2920, 3.1).
+    pub(super) fn is_hurried_hello(&self, line: &[u8], says_more: bool) -> bool {
+        let is_hello = matches!(Verb::of(line.trim_ascii_start()), Verb::Helo | Verb::Ehlo);
+        says_more && is_hello && self.has_quirk(Quirks::LONE_HELLO) && self.denied.is_none()
+    }
+
+    /// Gives such a client nothing from now on.
+    pub(super) fn hurried_hello(&mut self, line: &[u8], out: &mut Outbox) {
+        let is_esmtp = Verb::of(line.trim_ascii_start()) == Verb::Ehlo;
+        let verb = if is_esmtp { "EHLO" } else { "HELO" };
+        self.tell(Event::HurriedHello { verb }, out);
+        self.denied =
+            Some(Box::new(Refusal::new(550, (5, 0, 0), b"Command rejected", b"greet_pause")));
+        out.say((554, (5, 5, 0)), format_args!("SMTP protocol error"));
     }
 
     /// Tells a client that gets nothing so. Whether it is one.

@@ -74,6 +74,11 @@ pub enum Event {
         /// Seconds after the connection.
         after_s: u32,
     },
+    /// The client said more than HELO or EHLO before that was answered (level 5).
+    HurriedHello {
+        /// Which of them.
+        verb: &'static str,
+    },
     /// The listener speaks TLS only, and there is none (level 1).
     NoTls,
     /// A command line above the limit (`SMTP violation, input too long`, level 2).

@@ -212,7 +212,11 @@ impl Session {
             notify: rcpt.notify,
             original: rcpt.original.map(Into::into),
         };
-        let address = rcpt.path.address.into();
+        // Where the policy's words are wanted, it sees the route, too.
+        let routed = candidate.shown.strip_prefix(b"<").and_then(|path| path.strip_suffix(b">"));
+        let routed = routed
+            .filter(|path| path.starts_with(b"@") && self.has_quirk(Quirks::ADDRESSES_JUDGED));
+        let address = routed.unwrap_or(rcpt.path.address).into();
         self.ask(Ask::Recipient { address }, Asked::Recipient(candidate), out);
     }
 

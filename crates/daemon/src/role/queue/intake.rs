@@ -7,7 +7,7 @@ use crate::edges::{Attempt, Errand, FromQueue, NotStored, ToQueue};
 use crate::ids;
 use crate::link::{Link, LinkError};
 use crate::log::Severity;
-use ::queue::{Envelope, Input, Purpose};
+use ::queue::{Envelope, Input, Note, Purpose};
 use spool::Spool as _;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -378,14 +378,24 @@ impl House {
         if let Asker::Drop(name) = &pending.asker {
             self.drop_is_done(name);
         }
-        if let Some(body) = pending.body {
+        let only_queues = self.errand.is_none() && self.settings.delivery_mode.only_queues();
+        if let Some(body) = pending.body.filter(|_| !only_queues) {
             self.fresh.keep(slot.into(), body);
         }
         if self.errand == Some(Errand::Keep) {
             // The next run finds it.
             return;
         }
-        self.step(Input::Arrived { slot: slot.into(), envelope: pending.envelope });
+        let slot = slot.into();
+        if only_queues {
+            // As one that was tried: it waits for a run of the queue, or for its time.
+            let first_s = u64::from(self.settings.retry.first_s);
+            let next_try_s = sys::clock::realtime_s().saturating_add(first_s);
+            let note = Note { next_try_s, ..Note::new(&pending.envelope) };
+            let (envelope, note) = (pending.envelope, Some(Box::new(note)));
+            return self.step(Input::Recovered { slot, envelope, note });
+        }
+        self.step(Input::Arrived { slot, envelope: pending.envelope });
     }
 
     /// Stores a report in the commit of this turn.

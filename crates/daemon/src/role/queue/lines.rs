@@ -17,6 +17,7 @@ pub(super) fn weight(event: &Event) -> (Severity, u8) {
         Event::Lost { .. } => (Severity::Alert, 0),
         Event::Held { .. } | Event::Released { .. } => (Severity::Notice, 5),
         // sendmail has no such lines: below its debugging they would be news to those who read its log.
+        Event::Done { .. } => (Severity::Info, 10),
         Event::Dropped { .. } | Event::DestinationDown { .. } | Event::DestinationUp { .. } => {
             (Severity::Info, 10)
         }
@@ -51,6 +52,11 @@ pub(super) fn line(event: &Event, settings: &Settings) -> (Option<QueueId>, Vec<
                 DropReason::NotWanted => b"the sender wants no report",
             };
             put(&mut out, &[b"to=", to, b", dropped: ", why]);
+            Some(*id)
+        }
+        Event::Done { id, delay_s, tries } => {
+            let tries = format!(", ntries={tries}");
+            put(&mut out, &[b"done; delay=", clock(*delay_s).as_bytes(), tries.as_bytes()]);
             Some(*id)
         }
         Event::DestinationDown { mailer, host, pause_ms, text } => {
