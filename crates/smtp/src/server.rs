@@ -211,6 +211,12 @@ impl Session {
         matches!(self.state, State::Command | State::Body(_) | State::Skipping(_))
     }
 
+    /// Whether the next octets of the client are a command.
+    #[must_use]
+    pub fn awaits_command(&self) -> bool {
+        matches!(self.state, State::Command)
+    }
+
     /// Whether the greeting waits: octets of the client are [`Input::SpokeEarly`] now.
     #[must_use]
     pub fn holds_greeting(&self) -> bool {

@@ -11,6 +11,7 @@ pub mod deed;
 pub mod disk;
 pub mod event;
 pub mod fd;
+pub mod load;
 pub mod lock;
 pub mod memory;
 pub mod poll;

@@ -186,6 +186,10 @@ async fn accept(house: Rc<House>, listener: TcpListener, daemon: u8) {
             Ok((stream, peer)) => {
                 let most = house.terms.borrow().settings.limits.connections_per_s;
                 rate.keep(most).await;
+                if is_too_busy(&house) {
+                    turn_away(&house, &stream, peer.ip(), TOO_BUSY);
+                    continue;
+                }
                 // Replies are small and awaited: they must not wait for more.
                 stream.set_nodelay(true).ok();
                 match Place::take(&house, stream, peer.ip()) {
@@ -199,6 +203,15 @@ async fn accept(house: Rc<House>, listener: TcpListener, daemon: u8) {
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }
+}
+
+/// What a client reads that is turned away at the load of `RefuseLA`.
+const TOO_BUSY: &str = "421 4.3.2 Load average is too high; please try again later\r\n";
+
+/// Whether the machine is too busy for one more session (option `RefuseLA`).
+fn is_too_busy(house: &House) -> bool {
+    let most = house.terms.borrow().settings.limits.refuse_load;
+    most > 0 && sys::load::average() >= most
 }
 
 /// How many connections came in this second (sendmail's `ConnectionRateThrottle`). Those above wait in the kernel's line, at

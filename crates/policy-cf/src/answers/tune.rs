@@ -186,6 +186,10 @@ fn limits(machine: &Machine<'_>) -> Limits {
         sessions_max: positive_u32(machine, "MaxDaemonChildren")
             .unwrap_or(ours.sessions_max)
             .min(SESSIONS_MAX),
+        refuse_load: positive_u32(machine, "RefuseLA").unwrap_or(0),
+        delay_load: positive_u32(machine, "DelayLA").unwrap_or(0),
+        queue_load: positive_u32(machine, "QueueLA").unwrap_or(0),
+        queue_factor: value(machine, "QueueFactor").map_or(ours.queue_factor, number),
         connections_per_s: positive_u32(machine, "ConnectionRateThrottle").unwrap_or(0),
         free_bytes_min: blocks.saturating_mul(BLOCK_BYTES),
         ..ours

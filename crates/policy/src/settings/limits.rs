@@ -38,10 +38,30 @@ pub struct Limits {
     pub sessions_per_client_max: u32,
     /// Connections that a listener takes in a second; the next ones wait for the second after. 0: any.
     pub connections_per_s: u32,
+    /// Load average from which on connections are turned away; 0: never.
+    pub refuse_load: u32,
+    /// Load average above which each command of a client costs a second; 0: never.
+    pub delay_load: u32,
+    /// Load average from which on new messages wait in the queue, the less urgent ones first; 0: never.
+    pub queue_load: u32,
+    /// How urgent a message must be then to be tried at once all the same (sendmail's `QueueFactor`).
+    pub queue_factor: i64,
     /// Messages in the queue; more gets 452.
     pub queued_max: u32,
     /// Free octets of the spool's disk below which 452 is answered.
     pub free_bytes_min: u64,
+}
+
+impl Limits {
+    /// Whether a message waits for a run of the queue at this load.
+    #[must_use]
+    pub fn only_queues(&self, load: u32, priority: i64) -> bool {
+        let Some(above) = load.checked_sub(self.queue_load).filter(|_| self.queue_load > 0) else {
+            return false;
+        };
+        let parts = i64::from(above).saturating_add(1);
+        priority > self.queue_factor.checked_div(parts).unwrap_or(i64::MAX)
+    }
 }
 
 impl Default for Limits {
@@ -59,6 +79,10 @@ impl Default for Limits {
             sessions_max: 5_000,
             sessions_per_client_max: 200,
             connections_per_s: 0,
+            refuse_load: 0,
+            delay_load: 0,
+            queue_load: 0,
+            queue_factor: 600_000,
             queued_max: 10_000_000,
             free_bytes_min: 64 * 1024 * 1024,
         }

@@ -67,9 +67,8 @@ pub(super) struct Collecting {
     pub(super) refusal: Option<Refusal>,
     /// Our own trouble, to be said at the end.
     pub(super) trouble: Option<NotStored>,
-    /// Octets 0 are a fault.
-    pub(super) takes_no_nul: bool,
-    has_nul: bool,
+    /// What is thought of octets 0.
+    pub(super) nul: Nul,
 }
 
 /// What the fields are made of that a submission server adds.
@@ -109,6 +108,17 @@ pub(super) enum Header {
     Judged,
 }
 
+/// What is thought of octets 0 in a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Nul {
+    /// They are octets as others.
+    Taken,
+    /// They are a fault, and there was none.
+    Refused,
+    /// They are a fault, and there was one.
+    Seen,
+}
+
 /// What is wrong with a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum BodyFault {
@@ -140,8 +150,7 @@ impl Collecting {
             began_s,
             refusal: None,
             trouble: None,
-            takes_no_nul: false,
-            has_nul: false,
+            nul: Nul::Taken,
         }
     }
 
@@ -198,7 +207,9 @@ impl Collecting {
             }
         }
         let added = sink.get(before..).unwrap_or_default();
-        self.has_nul |= self.takes_no_nul && memchr::memchr(0, added).is_some();
+        if self.nul == Nul::Refused && memchr::memchr(0, added).is_some() {
+            self.nul = Nul::Seen;
+        }
         self.text_bytes =
             self.text_bytes.saturating_add(u64::try_from(added.len()).unwrap_or(u64::MAX));
         self.size_bytes =
@@ -273,7 +284,7 @@ impl Collecting {
             Some(BodyFault::Refused(refusal.clone()))
         } else if let Some(fault) = self.reader.fault() {
             Some(BodyFault::Text(fault))
-        } else if self.has_nul {
+        } else if self.nul == Nul::Seen {
             Some(BodyFault::Nul)
         } else if self.head.bytes_so_far() > header_max {
             Some(BodyFault::HeaderTooLarge)

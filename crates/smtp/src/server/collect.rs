@@ -13,7 +13,7 @@ use wire::dot::{TextFault, TextReader};
 use wire::header::{Received, write_message_id};
 
 use super::answer::Asked;
-use super::body::{Additions, BodyFault, Collecting, Header, Opening, Skip};
+use super::body::{Additions, BodyFault, Collecting, Header, Nul, Opening, Skip};
 use super::body_fault::bare_words;
 use super::event::{Event, FromLine, GivenUp};
 use super::outbox::{Body, Codes, Deadline, Message, Outbox, Request};
@@ -139,7 +139,9 @@ impl Session {
         let prefix =
             if self.terms.settings.dresses_mail { Vec::new() } else { self.received(moment.now) };
         let mut collecting = Collecting::new(reader, prefix, moment.now.unix_s);
-        collecting.takes_no_nul = self.has_quirk(Quirks::NO_NUL);
+        if self.has_quirk(Quirks::NO_NUL) {
+            collecting.nul = Nul::Refused;
+        }
         collecting
     }
 

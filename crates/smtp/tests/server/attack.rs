@@ -1,5 +1,6 @@
 //! What was tried on mail servers, each with its lesson.
 
+use policy::settings::Quirks;
 use smtp::server::Questions;
 
 use crate::world::{World, settings};
@@ -345,7 +346,7 @@ fn what_is_longer_or_closer_than_the_grammar_allows_is_refused() {
 #[test]
 fn an_odd_name_is_taken_of_harmless_letters_only() {
     let mut settings = settings();
-    settings.manners.quirks = policy::settings::Quirks::LOOSE_COMMANDS;
+    settings.manners.quirks = Quirks::LOOSE_COMMANDS;
     for (name, code) in [
         ("-x", 250),
         (".", 250),
@@ -360,5 +361,31 @@ fn an_odd_name_is_taken_of_harmless_letters_only() {
         let mut world = World::new(settings.clone(), Questions::ENVELOPE);
         world.send(format!("HELO {name}\r\n").as_bytes());
         assert_eq!(world.codes(), [220, code], "{name:?}");
+    }
+}
+
+#[test]
+fn who_does_not_wait_for_the_answer_to_ehlo_gets_nothing_where_that_is_asked_for() {
+    let mut settings = settings();
+    settings.manners.quirks = Quirks::LONE_HELLO;
+    let mut world = World::new(settings.clone(), Questions::ENVELOPE);
+    world.send(b"EHLO client.test\r\nMAIL FROM:<a@remote.test>\r\nRCPT TO:<alice>\r\nQUIT\r\n");
+    assert_eq!(world.codes(), [220, 554, 550, 550, 221]);
+    let mut patient = World::new(settings, Questions::ENVELOPE);
+    patient.send(b"EHLO client.test\r\n");
+    patient.send(b"MAIL FROM:<a@remote.test>\r\nRCPT TO:<alice>\r\nQUIT\r\n");
+    assert_eq!(patient.codes().last_chunk(), Some(&[250, 250, 221]));
+}
+
+#[test]
+fn a_message_with_nul_is_refused_where_that_is_asked_for() {
+    let message = b"EHLO client.test\r\nMAIL FROM:<a@remote.test>\r\nRCPT TO:<alice>\r\nDATA\r\nx\0y\r\n.\r\n";
+    for (quirks, code) in [(Quirks::NONE, 250), (Quirks::NO_NUL, 554)] {
+        let mut settings = settings();
+        settings.manners.quirks = quirks;
+        let mut world = World::new(settings, Questions::ENVELOPE);
+        world.send(message);
+        assert_eq!(world.codes().last(), Some(&code));
+        assert_eq!(world.stored.len(), usize::from(code == 250));
     }
 }

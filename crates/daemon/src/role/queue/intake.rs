@@ -378,7 +378,12 @@ impl House {
         if let Asker::Drop(name) = &pending.asker {
             self.drop_is_done(name);
         }
-        let only_queues = self.errand.is_none() && self.settings.delivery_mode.only_queues();
+        let (limits, mode) = (&self.settings.limits, self.settings.delivery_mode);
+        let is_too_busy = || {
+            let load = if limits.queue_load > 0 { sys::load::average() } else { 0 };
+            limits.only_queues(load, pending.envelope.priority)
+        };
+        let only_queues = self.errand.is_none() && (mode.only_queues() || is_too_busy());
         if let Some(body) = pending.body.filter(|_| !only_queues) {
             self.fresh.keep(slot.into(), body);
         }

@@ -84,7 +84,10 @@ impl Conversation {
             }
             self.send().await?;
             match self.wait().await? {
-                Event::Readable => self.read()?,
+                Event::Readable => {
+                    self.delay().await;
+                    self.read()?;
+                }
                 Event::Stop => self.told(Input::Shutdown),
                 Event::Timeout => self.told(Input::Timeout),
             }
@@ -125,6 +128,14 @@ impl Conversation {
     /// A step of an input that has no octets.
     fn told(&mut self, input: Input<'_>) {
         self.step(input);
+    }
+
+    /// On a machine that is too busy a command waits a second, and nobody else with it (option `DelayLA`).
+    async fn delay(&self) {
+        let most = self.terms.settings.limits.delay_load;
+        if most > 0 && self.session.awaits_command() && sys::load::average() > most {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
     }
 
     /// Gives the session octets; what it does not want yet is kept.
