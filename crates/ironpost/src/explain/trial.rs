@@ -288,7 +288,7 @@ impl Trial<'_, '_> {
         let number = self.machine.config.mailer(&way.mailer);
         let mailer = number.and_then(|number| self.machine.config.mailers.get(number));
         if mailer.is_some_and(|mailer| mailer.flags.has(b'w'))
-            && self.machine.world.user(&way.user).is_none()
+            && self.machine.world.user(&way.user) == Ok(None)
         {
             let reply = b"550 5.1.1 User unknown".to_vec();
             let refused = Refused { reply, by: "the users of this host", cause: None };
