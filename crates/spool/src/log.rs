@@ -19,6 +19,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
+use sys::disk::AlignedBuffer;
 
 /// How a log is laid out and kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,6 +201,11 @@ impl Log {
         let Report { shard: number, job, ended } = report;
         let Job { mut batch, segment, offset, .. } = job;
         let effects = std::mem::take(&mut batch.effects);
+        // What is of our own making is put again from there.
+        let unwritten = match ended {
+            Ended::Full if effects.iter().any(Effect::is_own) => std::mem::take(&mut batch.buffer),
+            Ended::Durable | Ended::Full | Ended::Failed(_) => AlignedBuffer::default(),
+        };
         self.syncs = self.syncs.saturating_add(1);
         let length = u64::try_from(batch.buffer.len()).unwrap_or(u64::MAX);
         if let Some(shard) = self.shards.get_mut(number) {
@@ -221,26 +227,38 @@ impl Log {
                     shard.segment = shard.segment.saturating_sub(1);
                     shard.offset = self.options.segment_bytes;
                 }
-                self.give_back(effects, Refused::Full, out);
+                self.give_back(effects, Refused::Full, &unwritten, out);
             }
             Ended::Failed(error) => {
                 self.is_broken = true;
                 self.events.push(Event(format!("the disk failed: {error}")));
-                self.give_back(effects, Refused::Broken, out);
+                self.give_back(effects, Refused::Broken, &unwritten, out);
                 let open: Vec<_> =
                     self.shards.iter_mut().map(|s| std::mem::take(&mut s.open)).collect();
                 for batch in open {
-                    self.give_back(batch.effects, Refused::Broken, out);
+                    self.give_back(batch.effects, Refused::Broken, &unwritten, out);
                 }
             }
         }
     }
 
     /// Messages of a batch that is not durable are refused; ends and notes are put again, because a full disk
-    /// must not make the past come back.
-    fn give_back(&mut self, effects: Vec<Effect>, why: Refused, out: &mut Vec<Completion>) {
+    /// must not make the past come back, and with them the messages of our own making that they speak of.
+    fn give_back(
+        &mut self,
+        effects: Vec<Effect>,
+        why: Refused,
+        unwritten: &AlignedBuffer,
+        out: &mut Vec<Completion>,
+    ) {
         for effect in effects {
             match effect {
+                Effect::Stored { ticket, slot, id, at, is_own: true } if why == Refused::Full => {
+                    if self.put_again(ticket, slot, id, unwritten, at).is_err() {
+                        // The disk has the past as a whole: it begins again there.
+                        self.is_broken = true;
+                    }
+                }
                 Effect::Stored { ticket, slot, .. } => {
                     self.index.remove(slot);
                     out.push(Completion { ticket, result: Err(why) });
@@ -262,6 +280,52 @@ impl Log {
         }
     }
 
+    fn put_again(
+        &mut self,
+        ticket: u64,
+        slot: Slot,
+        id: u64,
+        unwritten: &AlignedBuffer,
+        at: Place,
+    ) -> Result<(), Refused> {
+        let is_large = self.large.contains(&id);
+        let batch = &mut self.shard_mut(id)?.open;
+        if is_large {
+            // Its file still has the name of one that is not committed, which only the lost batch knew.
+            return Err(Refused::Broken);
+        }
+        let at = batch.put_again(unwritten, at)?;
+        batch.stored(Effect::Stored { ticket, slot, id, at, is_own: true });
+        Ok(())
+    }
+
+    /// Puts a message into the open batch of its shard.
+    fn put_message(
+        &mut self,
+        ticket: u64,
+        id: QueueId,
+        envelope: &[u8],
+        body: &Body<'_>,
+        is_own: bool,
+    ) -> Result<(), Refused> {
+        let id = id.as_u64();
+        let extra = u32::try_from(envelope.len()).map_err(|_| Refused::TooLarge)?;
+        let batch = &mut self.shard_mut(id)?.open;
+        let at = match body {
+            Body::Inline(text) => batch.put(Kind::Message, extra, id, &[envelope, text])?,
+            Body::Large(token, size) => {
+                let at = batch.put(Kind::Large, extra, id, &[envelope, &size.to_le_bytes()])?;
+                batch.large.push((unfinished_name(token), id));
+                self.large.insert(id);
+                at
+            }
+        };
+        let row = Row { id, ..Row::default() };
+        let slot = self.index.insert(row).ok_or(Refused::Full)?;
+        self.shard_mut(id)?.open.stored(Effect::Stored { ticket, slot, id, at, is_own });
+        Ok(())
+    }
+
     fn apply(
         &mut self,
         number: usize,
@@ -277,7 +341,7 @@ impl Log {
         };
         let Some(shard) = self.shards.get_mut(number) else { return };
         match *effect {
-            Effect::Stored { ticket, slot, id, at } => {
+            Effect::Stored { ticket, slot, id, at, is_own: _ } => {
                 if let Some(row) = self.index.get_mut(slot).filter(|row| row.id == id) {
                     row.message = absolute(at);
                     shard.segments.born(row.message);
@@ -401,25 +465,33 @@ impl Spool for Log {
         envelope: &[u8],
         body: Body<'_>,
     ) -> Result<(), Refused> {
-        let id = id.as_u64();
         if self.room == Room::Low {
             return Err(Refused::Full);
         }
-        let extra = u32::try_from(envelope.len()).map_err(|_| Refused::TooLarge)?;
-        let batch = &mut self.shard_mut(id)?.open;
-        let at = match &body {
-            Body::Inline(text) => batch.put(Kind::Message, extra, id, &[envelope, text])?,
-            Body::Large(token, size) => {
-                let at = batch.put(Kind::Large, extra, id, &[envelope, &size.to_le_bytes()])?;
-                batch.large.push((unfinished_name(token), id));
-                self.large.insert(id);
-                at
-            }
-        };
-        let row = Row { id, ..Row::default() };
-        let slot = self.index.insert(row).ok_or(Refused::Full)?;
-        self.shard_mut(id)?.open.stored(Effect::Stored { ticket, slot, id, at });
-        Ok(())
+        self.put_message(ticket, id, envelope, &body, false)
+    }
+
+    fn append_own(
+        &mut self,
+        ticket: u64,
+        id: QueueId,
+        envelope: &[u8],
+        body: Body<'_>,
+    ) -> Result<(), Refused> {
+        self.put_message(ticket, id, envelope, &body, true)
+    }
+
+    fn share_large(&mut self, slot: Slot) -> Result<LargeToken, Error> {
+        let id = self.index.get(slot).map(|row| row.id).ok_or(Error::Damaged)?;
+        self.next_large = self.next_large.saturating_add(1);
+        let token = LargeToken(self.next_large);
+        let system = |error| Error::System("a large body", error);
+        self.disk.link(&large_name(id), &unfinished_name(&token)).map_err(system)?;
+        Ok(token)
+    }
+
+    fn takes(&mut self, id: QueueId, octets: usize, records: usize) -> Result<(), Refused> {
+        self.shard_mut(id.as_u64())?.open.takes(octets, records)
     }
 
     fn note(&mut self, slot: Slot, note: &[u8]) -> Result<(), Refused> {
