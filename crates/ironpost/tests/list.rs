@@ -24,7 +24,7 @@ use tempfile::TempDir;
 const MEMBERS: usize = 3000;
 
 /// Waiting for longer would hide a fault.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_mins(4);
 
 /// The most memory that a process may have had.
 const MEMORY_KIB_MAX: u64 = 100 * 1024;
