@@ -20,6 +20,7 @@ use collect::{Collected, Manner};
 use daemon::edges::{Argument, Errand};
 use daemon::job::Job;
 use fields::Head;
+pub(crate) use hand_over::status_of;
 use policy::settings::DeliveryMode;
 use policy_cf::machine::exit;
 use recipients::Recipients;
@@ -61,7 +62,7 @@ pub(crate) fn run(words: &[OsString], flags: &Flags) -> u8 {
 /// `-q`: tries all that is queued, once; the exit status tells of failures.
 pub(crate) fn run_queue(config: &Path, arguments: &[Argument], printer: &mut Printer) -> ExitCode {
     match Job::start(config, arguments, Errand::Run).and_then(Job::finish) {
-        Ok(attempts) => ExitCode::from(hand_over::status_of(&attempts)),
+        Ok(attempts) => ExitCode::from(status_of(&attempts)),
         Err(error) => printer.fail("sendmail", &error.to_string(), crate::exit::TEMPFAIL),
     }
 }

@@ -10,13 +10,17 @@ mod calling;
 mod eight_bit;
 mod limits;
 mod manners;
+mod reports;
 mod timeouts;
+mod weights;
 
 pub use calling::Calling;
 pub use eight_bit::{EightBit, EightBitMode, Passage};
 pub use limits::{BODY_INLINE_BYTES_MAX, DRESSED_BYTES_MAX, FRAME_BYTES_MAX, Limits};
 pub use manners::{Manners, Modifiers, Offers, Privacy, Questions, Quirks};
+pub use reports::{Reports, ReturnPolicy};
 pub use timeouts::{Retry, Timeouts};
+pub use weights::Weights;
 
 /// Everything that is decided once a configuration.
 #[expect(clippy::struct_excessive_bools, reason = "each is a claim of its own")]
@@ -55,12 +59,16 @@ pub struct Settings {
     pub delivery_mode: DeliveryMode,
     /// When a delivery is tried again, and when it is given up.
     pub retry: Retry,
+    /// What makes a message more urgent than another.
+    pub weights: Weights,
     /// Files and folders.
     pub paths: Paths,
     /// What is logged, and where.
     pub logging: Logging,
     /// Address of double bounces; empty: dropped (and logged).
     pub postmaster: Box<[u8]>,
+    /// What our reports look like, and who gets them besides the sender.
+    pub reports: Reports,
     /// System users (below 1000, root among them) whose mail may be delivered as them.
     pub system_recipients: Vec<Box<[u8]>>,
     /// The name servers that are asked; empty: those of the system.
@@ -184,6 +192,7 @@ impl Default for Settings {
             timeouts: Timeouts::default(),
             delivery_mode: DeliveryMode::default(),
             retry: Retry::default(),
+            weights: Weights::default(),
             paths: Paths {
                 spool: b"/var/spool/ironpost"[..].into(),
                 run: b"/run/ironpost"[..].into(),
@@ -191,6 +200,7 @@ impl Default for Settings {
             },
             logging: Logging { to: LogTo::Stdout, level: 9, is_json: false },
             postmaster: b"postmaster"[..].into(),
+            reports: Reports::default(),
             system_recipients: Vec::new(),
             name_servers: Vec::new(),
             trusted_next_hops: Vec::new(),

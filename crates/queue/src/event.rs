@@ -2,8 +2,9 @@
 
 use crate::QueueId;
 use crate::outcome::Status;
-use crate::recipient::{Controller, DropReason};
+use crate::recipient::DropReason;
 use alloc::{boxed::Box, vec::Vec};
+use policy::Controller;
 use policy::MailerId;
 
 /// Something that happened to a message or a destination.
@@ -31,6 +32,11 @@ pub enum Event {
         to: Box<[u8]>,
         /// The policy that says so.
         by: DropReason,
+    },
+    /// Nobody is left to get a report about this report; it is kept back.
+    Lost {
+        /// The message.
+        id: QueueId,
     },
     /// A destination does not answer; everything for it waits.
     DestinationDown {
@@ -72,22 +78,18 @@ pub enum Stat {
 pub struct To {
     /// The message.
     pub id: QueueId,
-    /// The recipients.
+    /// The recipients as they were written: with angle brackets if RCPT named them.
     pub to: Vec<Box<[u8]>>,
-    /// Whether they stand in angle brackets: the message came by SMTP.
-    pub is_bracketed: bool,
     /// In whose name they are (`ctladdr=`).
     pub controller: Option<Controller>,
     /// Age of the message, in seconds (`delay=`).
     pub delay_s: u64,
-    /// How long the try took, in ms (`xdelay=`).
-    pub xdelay_ms: u64,
+    /// How long the try took, in ms (`xdelay=`); `None`: nothing was tried.
+    pub xdelay_ms: Option<u64>,
     /// The mailer (`mailer=`).
     pub mailer: MailerId,
-    /// For `pri=`: octets of the message.
-    pub size_bytes: u64,
-    /// For `pri=`: recipients of the message.
-    pub recipients: u32,
+    /// For `pri=`: what the message began with.
+    pub priority: i64,
     /// For `pri=`: rounds of trying before this one.
     pub tries: u32,
     /// The host that answered (`relay=`), or empty.

@@ -5,15 +5,16 @@
 //! itself: after a crash the same question is asked again, and what was delivered by then is in the
 //! note.
 
+use super::consult::CONSULTED_FIRST;
 use super::{Action, Actions, Scheduler};
 use crate::active::{Active, Round, memory_bytes};
 use crate::event::Stat;
-use crate::message::ADDRESS_BYTES_MAX;
+use crate::message::{ADDRESS_BYTES_MAX, Purpose};
 use crate::note::{ADDED_MAX, Added};
-use crate::outcome::{Status, Trouble, Voice};
+use crate::outcome::{Said, Status, Trouble};
 use crate::part::{self, MEMBERS_MAX, PART_RECIPIENTS, Split};
 use crate::recipient::{Notify, Receipt, Recipient, State};
-use alloc::{boxed::Box, collections::BTreeSet, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeSet, format, vec::Vec};
 use policy::{Expansion, MailerId, Recipient as Member, Refusal, RefusedMember, Route};
 
 impl Scheduler {
@@ -25,6 +26,9 @@ impl Scheduler {
         expansion: Expansion,
         actions: &mut Actions,
     ) {
+        if index >= CONSULTED_FIRST {
+            return self.consulted(slot, index, &expansion, actions);
+        }
         let Some(mut active) = self.active.remove(&slot) else { return };
         let asked = active.asking.iter().position(|&asked| asked == index);
         let mut ready = Vec::new();
@@ -77,7 +81,10 @@ impl Scheduler {
                 let (notify, original) = heir.clone();
                 let followed = parent.followed.clone();
                 let route = Route { expands: false, ..member.route };
-                Recipient { address: member.address, route, notify, original, followed }
+                // One that nobody stands behind keeps the form that he was written in.
+                let is_itself = *member.address == *bare(&parent.address);
+                let address = if is_itself { parent.address.clone() } else { member.address };
+                Recipient { address, route, notify, original, followed }
             })
             .collect();
         let mut ready = Vec::new();
@@ -91,8 +98,12 @@ impl Scheduler {
                 ready.extend(self.add(active, index, member, State::Waiting));
             }
         }
-        for member in refused {
-            self.add_refused(active, index, &member, &heir, actions);
+        // Who is unknown of those that a report goes to was told when it was made.
+        let was_told = self.rules.dresses_mail
+            && active.envelope.purpose != Purpose::Mail
+            && !ready.is_empty();
+        for member in refused.iter().filter(|_| !was_told) {
+            self.add_refused(active, index, member, &heir, actions);
         }
         ready
     }
@@ -249,14 +260,21 @@ fn newcomers(active: &Active, asked: u32, mark: u32, members: Vec<Member>) -> Ve
     told.filter_map(|(member, is_new)| is_new.then_some(member)).collect()
 }
 
-fn refused(refusal: &Refusal) -> Trouble {
+/// The trouble that a refusal is: its words without the address that stands before them for the client.
+pub(super) fn refused(refusal: &Refusal) -> Trouble {
     let (_, subject, detail) = refusal.status;
     let class = if refusal.is_temporary() { 4 } else { 5 };
-    Trouble {
-        status: Status(class, subject, detail),
-        text: refusal.text.clone(),
-        host: Box::default(),
-        voice: Voice::Local,
-        said: None,
-    }
+    let text = &*refusal.text;
+    let behind = text.windows(4).position(|four| four == b"... ");
+    let words = behind.and_then(|at| text.get(at.saturating_add(4)..)).unwrap_or(text);
+    let status = Status(class, subject, detail);
+    let reply = [format!("{} {status} ", refusal.code).as_bytes(), words].concat();
+    let said = Said { command: Box::default(), reply: reply.into() };
+    Trouble { said: Some(Box::new(said)), ..Trouble::ours(status, words) }
+}
+
+/// An address without the angle brackets that it was written in.
+pub(super) fn bare(address: &[u8]) -> &[u8] {
+    let inner = address.strip_prefix(b"<").and_then(|rest| rest.strip_suffix(b">"));
+    inner.unwrap_or(address)
 }

@@ -10,9 +10,10 @@ use crate::batch::{Batch, BatchId, BatchRecipient};
 use crate::event::{Event, Stat, To};
 use crate::note::Hold;
 use crate::outcome::{Outcome, Scope, Status, Trouble, Voice};
-use crate::recipient::{Controller, Receipt, Recipient, State};
+use crate::recipient::{Receipt, Recipient, State};
 use crate::retry::pause_ms;
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+use policy::Controller;
 
 /// A message whose delivery process died this often while it had it is put aside.
 const CRASHES_MAX: u8 = 2;
@@ -251,14 +252,12 @@ impl Scheduler {
         let mailer = recipients().next().map(|one| one.route.mailer);
         Action::log(Event::To(To {
             id: envelope.id,
-            to: recipients().map(|one| one.address.clone()).collect(),
-            is_bracketed: !envelope.origin.is_own(),
+            to: indexes.iter().map(|&index| active.written(index)).collect(),
             controller: recipients().next().and_then(|one| controller(one, active)),
             delay_s: self.now_ms.wrapping_div(1000).saturating_sub(envelope.created_s),
-            xdelay_ms: took_ms,
+            xdelay_ms: Some(took_ms),
             mailer: mailer.unwrap_or(Recipient::UNROUTED),
-            size_bytes: envelope.size_bytes,
-            recipients: u32::try_from(active.note.states.len()).unwrap_or(u32::MAX),
+            priority: envelope.priority,
             tries: active.note.tries.max(u32::from(active.has_waited)),
             host: trouble.host.clone(),
             status: trouble.status,
