@@ -6,7 +6,6 @@
 #[cfg(test)]
 mod any_octets;
 mod json;
-mod landing;
 pub(crate) mod source;
 mod steps;
 mod toml;
