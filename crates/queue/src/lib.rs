@@ -18,6 +18,7 @@ mod ledger;
 mod message;
 mod note;
 mod outcome;
+mod part;
 mod recipient;
 mod report;
 mod retry;
@@ -36,6 +37,7 @@ pub use note::{ADDED_MAX, Added, Hold, Note};
 pub use outcome::{
     COMMAND_BYTES_MAX, HOST_BYTES_MAX, Outcome, Said, Scope, Status, TEXT_BYTES_MAX, Trouble, Voice,
 };
+pub use part::{MEMBERS_MAX, Split};
 pub use policy::Controller;
 pub use recipient::{DropReason, Followed, Notify, Receipt, Recipient, State};
 pub use report::{
