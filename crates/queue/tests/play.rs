@@ -209,6 +209,7 @@ impl World {
                 }
             }
             Event::Held { .. }
+            | Event::Done { .. }
             | Event::Lost { .. }
             | Event::Complaint { .. }
             | Event::Released { .. }
