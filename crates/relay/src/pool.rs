@@ -13,8 +13,10 @@
 
 use crate::connect::{Failures, Race};
 use crate::mx::{self, Hop, Ourselves};
+use crate::caller::{self, Call};
 use crate::session::{Connection, Finish, Server};
 use crate::stream::Stream;
+use crate::talk::Talk;
 use crate::{Doors, Job, Lookup, Report, Way};
 use policy::settings::{EightBit, Timeouts};
 use policy::{Carriage, Settings};
@@ -26,7 +28,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::UnixStream;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 /// For so long no more connections are made than a destination has shown that it bears.
@@ -45,7 +47,9 @@ pub(crate) struct Terms {
     pub(crate) timeouts: Timeouts,
     pub(crate) eight_bit: Rc<EightBit>,
     is_patient: bool,
-    keeps_connections: bool,
+    /// Connections that an errand keeps (`ConnectionCacheSize`); 0: none is kept for another message.
+    pub(crate) kept: usize,
+    host_memory: Duration,
     ourselves: Ourselves,
 }
 
@@ -62,13 +66,14 @@ impl Terms {
             timeouts: settings.timeouts,
             eight_bit: Rc::new(settings.eight_bit.clone()),
             is_patient: calling.is_patient,
-            keeps_connections: calling.keeps_connections,
+            kept: usize::from(calling.connections_kept),
+            host_memory: Duration::from_secs(calling.host_memory_s.into()),
             ourselves,
         }
     }
 
     /// How we behave towards the servers of a mailer.
-    fn habits(&self, carriage: &Carriage) -> Habits {
+    pub(crate) fn habits(&self, carriage: &Carriage) -> Habits {
         Habits {
             is_patient: self.is_patient,
             reads_loosely: self.is_patient,
@@ -76,9 +81,18 @@ impl Terms {
         }
     }
 
+    pub(crate) fn is_patient(&self) -> bool {
+        self.is_patient
+    }
+
+    /// How long a host that did not let us in is left alone within an errand (`Timeout.hoststatus`).
+    pub(crate) fn host_memory(&self) -> Duration {
+        self.host_memory
+    }
+
     /// Messages that a connection carries for a mailer; 0: any number.
     fn messages_max(&self, carriage: &Carriage) -> u32 {
-        if self.keeps_connections { carriage.messages_max } else { 1 }
+        if self.kept > 0 { carriage.messages_max } else { 1 }
     }
 }
 
@@ -89,7 +103,7 @@ pub struct Relay(Rc<Office>);
 /// A host of a route, in lower case, and the way to it; for LMTP the way is all.
 type Key = (Box<[u8]>, Way);
 
-struct Office {
+pub(crate) struct Office {
     terms: RefCell<Rc<Terms>>,
     lookup: Rc<dyn Lookup>,
     doors: Rc<dyn Doors>,
@@ -98,6 +112,12 @@ struct Office {
     destinations: RefCell<HashMap<Key, Rc<Destination>>>,
     jobs: Cell<usize>,
     is_closing: Cell<bool>,
+    /// Who carries out jobs one after another, on an errand.
+    caller: RefCell<Option<mpsc::UnboundedSender<Call>>>,
+    /// Who is told when what the caller kept is closed.
+    parted: RefCell<Option<Box<dyn FnOnce(Vec<Talk>)>>>,
+    /// Connections that the caller keeps.
+    kept: Cell<usize>,
 }
 
 impl std::fmt::Debug for Relay {
@@ -126,7 +146,28 @@ impl Relay {
             destinations: RefCell::default(),
             jobs: Cell::new(0),
             is_closing: Cell::new(false),
+            caller: RefCell::default(),
+            parted: RefCell::default(),
+            kept: Cell::new(0),
         }))
+    }
+
+    /// From now on jobs are carried out one after another and written down, as a command of sendmail's does it.
+    /// Must be called inside a `LocalSet`.
+    pub fn go_on_errand(&self) {
+        let (sender, calls) = mpsc::unbounded_channel();
+        *self.0.caller.borrow_mut() = Some(sender);
+        tokio::task::spawn_local(caller::work(Rc::clone(&self.0), calls));
+    }
+
+    /// Closes what an errand keeps, after all jobs that were submitted; then says what was said, never inside of this call.
+    pub fn part(&self, parted: Box<dyn FnOnce(Vec<Talk>)>) {
+        *self.0.parted.borrow_mut() = Some(parted);
+        let caller = self.0.caller.borrow();
+        if caller.as_ref().is_none_or(|caller| caller.send(Call::Farewell).is_err()) {
+            let office = Rc::clone(&self.0);
+            tokio::task::spawn_local(async move { office.parted(Vec::new()) });
+        }
     }
 
     /// Takes a job.
@@ -144,6 +185,11 @@ impl Relay {
         if let Some(trouble) = too_large {
             // Not before this call has returned.
             tokio::task::spawn_local(async move { ticket.report_all(&Outcome::Never(trouble)) });
+            return;
+        }
+        if let Some(caller) = &*office.caller.borrow() {
+            // A caller that died drops the ticket, which reports itself.
+            drop(caller.send(Call::Job(Box::new(ticket))));
             return;
         }
         let mut destinations = office.destinations.borrow_mut();
@@ -171,12 +217,16 @@ impl Relay {
     /// Whether nothing is left: no job and no connection that has not said QUIT.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.jobs() == 0 && self.0.destinations.borrow().is_empty()
+        self.jobs() == 0 && self.0.destinations.borrow().is_empty() && self.0.kept.get() == 0
     }
 
     /// Idle connections say QUIT now, others after their job; what waits or comes from now on is reported `Later`.
     pub fn close(&self) {
         self.0.is_closing.set(true);
+        if let Some(caller) = &*self.0.caller.borrow() {
+            // One that died keeps nothing.
+            drop(caller.send(Call::Farewell));
+        }
         for destination in self.0.destinations.borrow().values() {
             destination.bell.notify_waiters();
             destination.bell.notify_one();
@@ -185,17 +235,17 @@ impl Relay {
 }
 
 /// A job that is owed a report.
-struct Ticket {
+pub(crate) struct Ticket {
     /// `None` once it is reported.
-    job: Option<Job>,
+    pub(crate) job: Option<Job>,
     office: Rc<Office>,
     is_second_try: bool,
 }
 
 impl Ticket {
-    fn report(mut self, results: Vec<(u32, Outcome)>) {
+    pub(crate) fn report(mut self, results: Vec<(u32, Outcome)>, talk: Vec<Talk>) {
         if let Some(job) = self.job.take() {
-            self.office.report(&job, results);
+            self.office.report(&job, results, talk);
         }
     }
 
@@ -203,7 +253,7 @@ impl Ticket {
     fn report_all(mut self, outcome: &Outcome) {
         if let Some(job) = self.job.take() {
             let results = everybody(&job, outcome);
-            self.office.report(&job, results);
+            self.office.report(&job, results, Vec::new());
         }
     }
 }
@@ -213,19 +263,64 @@ impl Drop for Ticket {
         if let Some(job) = self.job.take() {
             let trouble = Trouble::ours(Status(4, 3, 0), b"delivery was broken off");
             let results = everybody(&job, &Outcome::Later { trouble, scope: Scope::Recipient });
-            self.office.report(&job, results);
+            self.office.report(&job, results, Vec::new());
         }
     }
 }
 
-fn everybody(job: &Job, outcome: &Outcome) -> Vec<(u32, Outcome)> {
+pub(crate) fn everybody(job: &Job, outcome: &Outcome) -> Vec<(u32, Outcome)> {
     job.batch.recipients.iter().map(|recipient| (recipient.index, outcome.clone())).collect()
 }
 
 impl Office {
-    fn report(&self, job: &Job, results: Vec<(u32, Outcome)>) {
+    fn report(&self, job: &Job, results: Vec<(u32, Outcome)>, talk: Vec<Talk>) {
         self.jobs.set(self.jobs.get().saturating_sub(1));
-        (self.report)(Report { batch: job.batch.id, results });
+        (self.report)(Report { batch: job.batch.id, results, talk });
+    }
+
+    pub(crate) fn terms(&self) -> Rc<Terms> {
+        Rc::clone(&self.terms.borrow())
+    }
+
+    pub(crate) fn doors(&self) -> &dyn Doors {
+        &*self.doors
+    }
+
+    pub(crate) fn failures(&self) -> &Failures {
+        &self.failures
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.is_closing.get()
+    }
+
+    pub(crate) fn set_kept(&self, connections: usize) {
+        self.kept.set(connections);
+    }
+
+    /// All that the caller kept is closed.
+    pub(crate) fn parted(&self, talk: Vec<Talk>) {
+        let parted = self.parted.borrow_mut().take();
+        if let Some(parted) = parted {
+            parted(talk);
+        }
+    }
+
+    /// Where a host of a route can be reached.
+    pub(crate) async fn exchangers(
+        &self,
+        host: &[u8],
+        port: u16,
+        terms: &Terms,
+    ) -> Result<Vec<Hop>, Outcome> {
+        let mut seed = RandomState::new().hash_one(0_u8);
+        let mut chance = || {
+            seed = RandomState::new().hash_one(seed);
+            seed
+        };
+        mx::find(host, port, &terms.ourselves, &*self.lookup, &mut chance)
+            .await
+            .map_err(|nowhere| nowhere.outcome())
     }
 }
 
@@ -370,7 +465,7 @@ impl Hosts<'_> {
                 Some(Ok((hop, stream))) => {
                     race.leave(&hop.name);
                     let server = Server::of(&hop, protocol);
-                    match Connection::open(server, Stream::Tcp(stream), terms, self.habits).await {
+                    match Connection::open(server, Stream::Tcp(stream), terms, self.habits, None).await {
                         Ok(connection) => return Ok(connection),
                         Err(trouble) => {
                             failures.remember(hop.address);
@@ -380,15 +475,14 @@ impl Hosts<'_> {
                     }
                 }
             };
-            let said = newer.said.clone().or(last.said);
-            last = Trouble { said, ..newer };
+            last = newer.after(last);
         }
         Err(last)
     }
 }
 
 /// What becomes of everybody when the last host did not let us in either.
-fn nobody_let_us_in(last: Trouble) -> Outcome {
+pub(crate) fn nobody_let_us_in(last: Trouble) -> Outcome {
     if last.status.0 == 5 {
         // For good, and said by the last of them: a host that accepts no mail (RFC 7504).
         return Outcome::Never(last);
@@ -408,7 +502,7 @@ async fn through_door(
     };
     let socket = doors.open(path).await.map_err(|why| ours(&why))?;
     let stream = UnixStream::from_std(socket.into()).map_err(|error| ours(&error.to_string()))?;
-    Connection::open(Server::local(), Stream::Unix(stream), terms, habits).await
+    Connection::open(Server::local(), Stream::Unix(stream), terms, habits, None).await
 }
 
 /// Whether a host took nobody and refused nobody for good, for reasons that are its own: another host may take the
@@ -425,7 +519,7 @@ fn is_unwilling(results: &[(u32, Outcome)]) -> bool {
     })
 }
 
-fn is_about_recipient(trouble: &Trouble) -> bool {
+pub(crate) fn is_about_recipient(trouble: &Trouble) -> bool {
     trouble.said.as_ref().is_some_and(|said| said.command.starts_with(b"RCPT"))
 }
 
@@ -472,7 +566,7 @@ impl Presence {
         let (host, way) = &self.destination.key;
         let habits = self.destination.habits(terms);
         let hops = match way {
-            Way::Smtp { port } => self.exchangers(host, *port, terms).await?,
+            Way::Smtp { port } => self.office.exchangers(host, *port, terms).await?,
             Way::Lmtp(address) => {
                 vec![Hop {
                     name: format!("[{}]", address.ip()).into_bytes().into(),
@@ -490,17 +584,6 @@ impl Presence {
         let race = Race::new(hops, &self.office.failures, timeout);
         let failures = &self.office.failures;
         Ok(Hosts { way: Reach::Race { race, failures, protocol }, habits, refusals: 0 })
-    }
-
-    async fn exchangers(&self, host: &[u8], port: u16, terms: &Terms) -> Result<Vec<Hop>, Outcome> {
-        let mut seed = RandomState::new().hash_one(0_u8);
-        let mut chance = || {
-            seed = RandomState::new().hash_one(seed);
-            seed
-        };
-        mx::find(host, port, &terms.ourselves, &*self.office.lookup, &mut chance)
-            .await
-            .map_err(|nowhere| nowhere.outcome())
     }
 
     /// Serves the line with one connection, until it is gone or nothing more comes.
@@ -527,7 +610,7 @@ impl Presence {
                     self.destination.line.borrow_mut().push_front(ticket);
                     return;
                 }
-                Finish::Kept(results) if !is_unwilling(&results) => ticket.report(results),
+                Finish::Kept(results) if !is_unwilling(&results) => ticket.report(results, Vec::new()),
                 Finish::Kept(results) => {
                     connection.quit().await;
                     return self.elsewhere(ticket, results, &mut hosts, terms).await;
@@ -572,7 +655,7 @@ impl Presence {
                 }
             }
         }
-        ticket.report(results);
+        ticket.report(results, Vec::new());
     }
 
     /// Waits for a job as long as idle connections are kept; false: there is none, or the

@@ -128,6 +128,8 @@ pub struct Session {
     /// What came of the last transaction; `None`: not known yet.
     results: Vec<Option<Outcome>>,
     is_touched: bool,
+    /// QUIT went out because of what the server said.
+    has_parted: bool,
 }
 
 /// The moment of a session.
@@ -164,6 +166,7 @@ impl Session {
             is_used: false,
             results: Vec::new(),
             is_touched: false,
+            has_parted: false,
         }
     }
 
@@ -273,6 +276,31 @@ impl Session {
         envelope.send(&self.extensions, &mut self.out);
         self.is_used = true;
         self.state = State::Envelope(envelope);
+    }
+
+    /// Takes back what the last transaction may have left (RSET), when [`Want::Transaction`] and there was one; the next begins
+    /// without. True: an answer is awaited.
+    pub fn reset(&mut self) -> bool {
+        if !matches!(self.state, State::Idle) || !(self.is_used || self.needs_reset) {
+            return false;
+        }
+        (self.is_used, self.needs_reset) = (false, false);
+        let mut envelope = Envelope::reset();
+        envelope.send(&self.extensions, &mut self.out);
+        self.state = State::Envelope(envelope);
+        true
+    }
+
+    /// What is known by now of a recipient of the transaction, by its place.
+    #[must_use]
+    pub fn known(&self, place: usize) -> Option<&Outcome> {
+        self.results.get(place)?.as_ref()
+    }
+
+    /// Whether QUIT was said to a server whose answer no longer matters.
+    #[must_use]
+    pub const fn has_parted(&self) -> bool {
+        self.has_parted
     }
 
     /// Appends a piece of the message, when [`Want::Body`]. Dots are added here.
@@ -449,9 +477,9 @@ impl Session {
         }
         self.settle(&Outcome::Later(cause.clone(), Scope::Destination));
         let is_polite = match &cause {
-            // It closes the connection itself.
+            // It closes the connection itself; sendmail says goodbye all the same.
             Cause::Said { reply, .. } | Cause::Unexpected { reply, .. } if reply.code == 421 => {
-                false
+                self.habits.is_patient
             }
             Cause::Said { .. } => true,
             Cause::Unexpected { stage, .. } => !matches!(stage, Stage::Idle | Stage::Body),
@@ -459,6 +487,7 @@ impl Session {
         };
         if is_polite {
             self.out.extend_from_slice(b"QUIT\r\n");
+            self.has_parted = true;
         }
         self.state = State::Gone(cause);
     }

@@ -56,6 +56,8 @@ pub(crate) struct Flags {
     pub(crate) from_header: bool,
     /// `-i`, `-oi`: a line with one dot is text.
     pub(crate) ignores_dots: bool,
+    /// `-v`: show what is done.
+    pub(crate) is_verbose: bool,
     /// `-f`, `-r`: the envelope sender.
     pub(crate) sender: Option<Vec<u8>>,
     /// `-F`: the sender's full name.
@@ -108,6 +110,7 @@ impl Flags {
             mode: Mode::Deliver,
             from_header: false,
             ignores_dots: false,
+            is_verbose: false,
             sender: None,
             full_name: None,
             notify: Notify::UNSET,
@@ -142,6 +145,7 @@ impl Flags {
         match letter {
             b't' => self.from_header = true,
             b'i' => self.ignores_dots = true,
+            b'v' => self.is_verbose = true,
             // Old, or about how a monolith did its work: taken and without effect.
             _ => {}
         }

@@ -143,8 +143,10 @@ fn calling(machine: &Machine<'_>) -> Calling {
     Calling {
         name: name.unwrap_or_default().into(),
         is_patient: true,
-        keeps_connections: value(machine, "ConnectionCacheSize")
-            .is_none_or(|text| number(text) > 0),
+        host_memory_s: timeout(machine, b"hoststatus", b'm').unwrap_or(1800).min(86_400),
+        connections_kept: value(machine, "ConnectionCacheSize").map_or(1, |text| {
+            u8::try_from(number(text)).unwrap_or(if number(text) > 0 { u8::MAX } else { 0 })
+        }),
     }
 }
 

@@ -12,12 +12,14 @@ pub struct Calling {
     /// transactions, EHLO is for servers that say ESMTP and mailers that have the flag `a`, and lines that are no replies are
     /// passed over.
     pub is_patient: bool,
-    /// Whether a connection is kept for another message (`ConnectionCacheSize`).
-    pub keeps_connections: bool,
+    /// Connections that an errand keeps for another message (`ConnectionCacheSize`); 0: nobody keeps any.
+    pub connections_kept: u8,
+    /// How long an errand leaves a host alone that did not let it in (`Timeout.hoststatus`).
+    pub host_memory_s: u32,
 }
 
 impl Default for Calling {
     fn default() -> Self {
-        Self { name: Box::default(), is_patient: false, keeps_connections: true }
+        Self { name: Box::default(), is_patient: false, connections_kept: 2, host_memory_s: 1800 }
     }
 }
