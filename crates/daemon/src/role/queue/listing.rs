@@ -129,7 +129,7 @@ fn listed(
         size_bytes: envelope.size_bytes,
         created_s: envelope.created_s,
         is_active: outlook == Some(Outlook::Active),
-        is_own: envelope.origin.uid.is_some(),
+        is_own: envelope.origin.is_own(),
         quarantine: match outlook {
             Some(Outlook::Held) => {
                 envelope.quarantine.clone().unwrap_or_else(|| b"by the operator"[..].into())
