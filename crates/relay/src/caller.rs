@@ -7,11 +7,13 @@
 //! The machine, its patience and its limits are those of [`crate::pool`]; only the order is another.
 
 use crate::connect::Race;
+use crate::hosts::nobody_let_us_in;
 use crate::mx::Hop;
-use crate::pool::{Office, Terms, Ticket, everybody, is_about_recipient, nobody_let_us_in};
+use crate::pool::{Office, Ticket, everybody, is_about_recipient};
 use crate::session::{Connection, Finish, Notebook, Server, deferred};
 use crate::stream::Stream;
-use crate::talk::{Record, Talk};
+use crate::talk::{Gravity, Record, Talk};
+use crate::terms::Terms;
 use crate::{Job, Way};
 use policy::MailerId;
 use queue::{Outcome, Scope, Status, Trouble};
@@ -95,10 +97,6 @@ impl Caller {
         self.notebook.borrow_mut().push(event);
     }
 
-    fn notebook(&self) -> Notebook {
-        Some(Rc::clone(&self.notebook))
-    }
-
     async fn carry(&mut self, mut ticket: Ticket) {
         let terms = self.office.terms();
         if let Some(job) = ticket.job.as_mut() {
@@ -113,7 +111,7 @@ impl Caller {
 
     /// All outcomes of a job.
     async fn deliver(&mut self, job: &mut Job, terms: &Terms) -> Vec<(u32, Outcome)> {
-        if terms.is_patient() && job.is_first {
+        if terms.is_patient && job.is_first {
             // As sendmail names them: the last first, while they have not been in its queue.
             job.batch.recipients.reverse();
         }
@@ -193,6 +191,14 @@ impl Caller {
 
     /// The same for everybody, where no host was asked.
     fn everybody(&self, job: &Job, outcome: &Outcome) -> Vec<(u32, Outcome)> {
+        if let Outcome::Never(trouble) = outcome
+            && let Some(said) = trouble.said.as_ref().filter(|_| trouble.status == Status(5, 3, 5))
+        {
+            // The postmaster's error, not the sender's.
+            let text = said.reply.get(4..).unwrap_or_default();
+            let text = [b"SYSERR(root): ", text].concat().into();
+            self.note(Talk::Log { gravity: Gravity::Critical, text });
+        }
         if let Outcome::Later { trouble, .. } = outcome {
             let whose = job.batch.recipients.iter().map(|one| one.index).collect();
             self.note(Talk::Result { whose, text: deferred(trouble) });
@@ -210,7 +216,7 @@ impl Caller {
             }
             Way::Lmtp(address) => {
                 let name = format!("[{}]", address.ip()).into_bytes().into();
-                vec![Hop { name, address: *address }]
+                vec![Hop { name, address: *address, is_as_written: false }]
             }
             Way::LmtpUnix(path) => {
                 let name = b"localhost"[..].into();
@@ -273,7 +279,8 @@ impl Caller {
         self.put(place, slot);
         self.notebook.borrow_mut().turn();
         let habits = terms.habits(&job.carriage);
-        let opened = Connection::open(server, stream, terms, habits, self.notebook()).await;
+        let notebook: Notebook = Some(Rc::clone(&self.notebook));
+        let opened = Connection::open(server, stream, terms, habits, notebook).await;
         let connection = opened.inspect_err(|trouble| self.remember(host, trouble))?;
         if let Some(Some(slot)) = self.slots.get_mut(place) {
             slot.connection = Some(connection);
@@ -285,7 +292,7 @@ impl Caller {
         if self.down.len() >= REMEMBERED_MAX {
             self.down.clear();
         }
-        let until = Instant::now() + self.office.terms().host_memory();
+        let until = Instant::now() + self.office.terms().host_memory;
         self.down.insert(host.name.clone(), (until, trouble.clone()));
     }
 
@@ -301,11 +308,10 @@ impl Caller {
             return Ok((Server::local(), Stream::Unix(stream)));
         }
         let timeout = Duration::from_secs(terms.timeouts.connect_s.into());
-        let mut race = Race::new(host.hops.clone(), self.office.failures(), timeout);
+        let mut race =
+            Race::new(host.hops.clone(), self.office.failures(), timeout).only_to(terms.only_to);
         match race.next().await {
-            Some(Ok((hop, stream))) => {
-                Ok((Server::of(&hop, host.protocol), Stream::Tcp(stream)))
-            }
+            Some(Ok((hop, stream))) => Ok((Server::of(&hop, host.protocol), Stream::Tcp(stream))),
             Some(Err(unreachable)) => Err(unreachable.trouble()),
             None => Err(Trouble::ours(Status(4, 4, 1), b"no address to connect to")),
         }
@@ -325,7 +331,8 @@ impl Caller {
     }
 
     async fn transact(&mut self, place: usize, job: &Job) -> Transacted {
-        let gone = || everybody(job, &Outcome::Later { trouble: lost(), scope: Scope::Destination });
+        let gone =
+            || everybody(job, &Outcome::Later { trouble: lost(), scope: Scope::Destination });
         let Some(Some(slot)) = self.slots.get_mut(place) else {
             return Transacted { results: gone(), noted: Vec::new(), is_kept: false };
         };

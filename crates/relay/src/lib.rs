@@ -15,16 +15,19 @@
 mod body;
 mod caller;
 mod connect;
+mod fallback;
+mod hosts;
 pub mod mx;
 mod pool;
 pub mod resolve;
 mod session;
 mod stream;
 mod talk;
+mod terms;
 mod told;
 
 pub use mx::Ourselves;
-pub use pool::Relay;
+pub use pool::{Parted, Relay};
 pub use resolve::{Answer, Lookup, Query, QueryKind};
 
 pub use body::Body;

@@ -11,15 +11,15 @@
 //!   was tired of waiting. The job goes back to the head of the line, once.
 //! - Every job is reported exactly once, also if its task dies: its ticket reports when it is dropped.
 
-use crate::connect::{Failures, Race};
-use crate::mx::{self, Hop, Ourselves};
 use crate::caller::{self, Call};
-use crate::session::{Connection, Finish, Server};
-use crate::stream::Stream;
+use crate::connect::{Failures, Race};
+use crate::hosts::{Hosts, Reach, nobody_let_us_in};
+use crate::mx::{Hop, Ourselves};
+use crate::session::{Connection, Finish};
 use crate::talk::Talk;
+use crate::terms::Terms;
 use crate::{Doors, Job, Lookup, Report, Way};
-use policy::settings::{EightBit, Timeouts};
-use policy::{Carriage, Settings};
+use policy::Settings;
 use queue::{Outcome, Scope, Status, Trouble};
 use smtp::client::{Habits, Protocol};
 use std::cell::{Cell, RefCell};
@@ -27,74 +27,11 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::net::UnixStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 /// For so long no more connections are made than a destination has shown that it bears.
 const RESTRAINT: Duration = Duration::from_secs(10);
-
-/// How many hosts of a destination may refuse us before a connection attempt is given up.
-const REFUSALS_MAX: usize = 8;
-
-/// What connections need to know.
-#[derive(Debug)]
-pub(crate) struct Terms {
-    /// Our name in EHLO.
-    pub(crate) hello_name: Box<[u8]>,
-    /// Our name elsewhere.
-    pub(crate) host_name: Box<[u8]>,
-    pub(crate) timeouts: Timeouts,
-    pub(crate) eight_bit: Rc<EightBit>,
-    is_patient: bool,
-    /// Connections that an errand keeps (`ConnectionCacheSize`); 0: none is kept for another message.
-    pub(crate) kept: usize,
-    host_memory: Duration,
-    ourselves: Ourselves,
-}
-
-impl Terms {
-    fn new(settings: &Settings, mut ourselves: Ourselves) -> Self {
-        ourselves.names.push(settings.host_name.clone());
-        ourselves.trusted.extend_from_slice(&settings.trusted_next_hops);
-        let calling = &settings.calling;
-        let host_name = settings.host_name.clone();
-        let is_named = !calling.name.is_empty();
-        Self {
-            hello_name: if is_named { calling.name.clone() } else { host_name.clone() },
-            host_name,
-            timeouts: settings.timeouts,
-            eight_bit: Rc::new(settings.eight_bit.clone()),
-            is_patient: calling.is_patient,
-            kept: usize::from(calling.connections_kept),
-            host_memory: Duration::from_secs(calling.host_memory_s.into()),
-            ourselves,
-        }
-    }
-
-    /// How we behave towards the servers of a mailer.
-    pub(crate) fn habits(&self, carriage: &Carriage) -> Habits {
-        Habits {
-            is_patient: self.is_patient,
-            reads_loosely: self.is_patient,
-            awaits_esmtp: self.is_patient && !carriage.flags.has(b'a'),
-        }
-    }
-
-    pub(crate) fn is_patient(&self) -> bool {
-        self.is_patient
-    }
-
-    /// How long a host that did not let us in is left alone within an errand (`Timeout.hoststatus`).
-    pub(crate) fn host_memory(&self) -> Duration {
-        self.host_memory
-    }
-
-    /// Messages that a connection carries for a mailer; 0: any number.
-    fn messages_max(&self, carriage: &Carriage) -> u32 {
-        if self.kept > 0 { carriage.messages_max } else { 1 }
-    }
-}
 
 /// Delivers over SMTP and LMTP. To be used inside a `tokio::task::LocalSet` on a runtime with I/O and time.
 #[derive(Clone)]
@@ -102,6 +39,9 @@ pub struct Relay(Rc<Office>);
 
 /// A host of a route, in lower case, and the way to it; for LMTP the way is all.
 type Key = (Box<[u8]>, Way);
+
+/// Is told what was said when the connections of an errand were closed.
+pub type Parted = Box<dyn FnOnce(Vec<Talk>)>;
 
 pub(crate) struct Office {
     terms: RefCell<Rc<Terms>>,
@@ -115,7 +55,7 @@ pub(crate) struct Office {
     /// Who carries out jobs one after another, on an errand.
     caller: RefCell<Option<mpsc::UnboundedSender<Call>>>,
     /// Who is told when what the caller kept is closed.
-    parted: RefCell<Option<Box<dyn FnOnce(Vec<Talk>)>>>,
+    parted: RefCell<Option<Parted>>,
     /// Connections that the caller keeps.
     kept: Cell<usize>,
 }
@@ -161,7 +101,7 @@ impl Relay {
     }
 
     /// Closes what an errand keeps, after all jobs that were submitted; then says what was said, never inside of this call.
-    pub fn part(&self, parted: Box<dyn FnOnce(Vec<Talk>)>) {
+    pub fn part(&self, parted: Parted) {
         *self.0.parted.borrow_mut() = Some(parted);
         let caller = self.0.caller.borrow();
         if caller.as_ref().is_none_or(|caller| caller.send(Call::Farewell).is_err()) {
@@ -318,7 +258,9 @@ impl Office {
             seed = RandomState::new().hash_one(seed);
             seed
         };
-        mx::find(host, port, &terms.ourselves, &*self.lookup, &mut chance)
+        terms
+            .fallbacks
+            .find(host, port, &terms.ourselves, &*self.lookup, &mut chance)
             .await
             .map_err(|nowhere| nowhere.outcome())
     }
@@ -421,90 +363,6 @@ impl Destination {
     }
 }
 
-/// The hosts of a destination that were not tried yet, best first.
-struct Hosts<'p> {
-    way: Reach<'p>,
-    habits: Habits,
-    refusals: usize,
-}
-
-enum Reach<'p> {
-    Race {
-        race: Race<'p>,
-        failures: &'p Failures,
-        protocol: Protocol,
-    },
-    /// A Unix socket, once.
-    Door(Option<(&'p dyn Doors, &'p [u8])>),
-}
-
-impl Hosts<'_> {
-    fn is_over(&self) -> bool {
-        match &self.way {
-            Reach::Race { race, .. } => race.is_over() || self.refusals >= REFUSALS_MAX,
-            Reach::Door(door) => door.is_none(),
-        }
-    }
-
-    /// The next host that lets us in.
-    ///
-    /// # Errors
-    /// The last trouble; `last` if no host is left. What a server said before stays with it.
-    async fn next(&mut self, terms: &Terms, mut last: Trouble) -> Result<Connection, Trouble> {
-        let (race, failures, protocol) = match &mut self.way {
-            Reach::Door(door) => {
-                let Some((doors, path)) = door.take() else { return Err(last) };
-                return through_door(doors, path, terms, self.habits).await;
-            }
-            Reach::Race { race, failures, protocol } => (race, failures, *protocol),
-        };
-        while self.refusals < REFUSALS_MAX {
-            let newer = match race.next().await {
-                None => break,
-                Some(Err(unreachable)) => unreachable.trouble(),
-                Some(Ok((hop, stream))) => {
-                    race.leave(&hop.name);
-                    let server = Server::of(&hop, protocol);
-                    match Connection::open(server, Stream::Tcp(stream), terms, self.habits, None).await {
-                        Ok(connection) => return Ok(connection),
-                        Err(trouble) => {
-                            failures.remember(hop.address);
-                            self.refusals += 1;
-                            trouble
-                        }
-                    }
-                }
-            };
-            last = newer.after(last);
-        }
-        Err(last)
-    }
-}
-
-/// What becomes of everybody when the last host did not let us in either.
-pub(crate) fn nobody_let_us_in(last: Trouble) -> Outcome {
-    if last.status.0 == 5 {
-        // For good, and said by the last of them: a host that accepts no mail (RFC 7504).
-        return Outcome::Never(last);
-    }
-    Outcome::Later { trouble: last, scope: Scope::Destination }
-}
-
-async fn through_door(
-    doors: &dyn Doors,
-    path: &[u8],
-    terms: &Terms,
-    habits: Habits,
-) -> Result<Connection, Trouble> {
-    let ours = |text: &str| {
-        let host = b"localhost"[..].into();
-        Trouble { host, ..Trouble::ours(Status(4, 3, 5), text.as_bytes()) }.cleaned()
-    };
-    let socket = doors.open(path).await.map_err(|why| ours(&why))?;
-    let stream = UnixStream::from_std(socket.into()).map_err(|error| ours(&error.to_string()))?;
-    Connection::open(Server::local(), Stream::Unix(stream), terms, habits, None).await
-}
-
 /// Whether a host took nobody and refused nobody for good, for reasons that are its own: another host may take the
 /// message. A recipient that is refused for now waits (RFC 5321, 4.2.5).
 fn is_unwilling(results: &[(u32, Outcome)]) -> bool {
@@ -571,6 +429,7 @@ impl Presence {
                 vec![Hop {
                     name: format!("[{}]", address.ip()).into_bytes().into(),
                     address: *address,
+                    is_as_written: false,
                 }]
             }
             Way::LmtpUnix(path) => {
@@ -581,7 +440,7 @@ impl Presence {
         let protocol =
             if matches!(way, Way::Smtp { .. }) { Protocol::Smtp } else { Protocol::Lmtp };
         let timeout = Duration::from_secs(terms.timeouts.connect_s.into());
-        let race = Race::new(hops, &self.office.failures, timeout);
+        let race = Race::new(hops, &self.office.failures, timeout).only_to(terms.only_to);
         let failures = &self.office.failures;
         Ok(Hosts { way: Reach::Race { race, failures, protocol }, habits, refusals: 0 })
     }
@@ -610,7 +469,9 @@ impl Presence {
                     self.destination.line.borrow_mut().push_front(ticket);
                     return;
                 }
-                Finish::Kept(results) if !is_unwilling(&results) => ticket.report(results, Vec::new()),
+                Finish::Kept(results) if !is_unwilling(&results) => {
+                    ticket.report(results, Vec::new());
+                }
                 Finish::Kept(results) => {
                     connection.quit().await;
                     return self.elsewhere(ticket, results, &mut hosts, terms).await;

@@ -6,9 +6,9 @@
 //! gains nothing by it.
 
 use crate::mx::Hop;
-use crate::pool::Terms;
 use crate::stream::Stream;
 use crate::talk::{Gravity, Kind, Record, Talk};
+use crate::terms::Terms;
 use crate::told::{Teller, with_transaction};
 use crate::{Body, Job};
 use policy::settings::{EightBit, Passage, Timeouts};
@@ -262,7 +262,9 @@ impl Connection {
     fn note_deferrals(&mut self, batch: Option<&Batch>) {
         let (Some(batch), true) = (batch, self.notebook.is_some()) else { return };
         for (place, one) in batch.recipients.iter().enumerate() {
-            let Some(client::Outcome::Later(cause, _)) = self.session.known(place) else { continue };
+            let Some(client::Outcome::Later(cause, _)) = self.session.known(place) else {
+                continue;
+            };
             let is_his = cause.stage() == Stage::Recipient
                 || cause.stage() == Stage::Dot && self.server.protocol == Protocol::Lmtp;
             if !is_his || self.noted.contains(&place) {
@@ -299,7 +301,12 @@ impl Connection {
                     Stage::Data => "DATA-1",
                     Stage::Dot => "DATA-2",
                     Stage::Recipient => "RCPT",
-                    _ => "MAIL",
+                    Stage::Greeting
+                    | Stage::Hello
+                    | Stage::Idle
+                    | Stage::Reset
+                    | Stage::Mail
+                    | Stage::Body => "MAIL",
                 };
                 let said = crate::told::first_line(reply);
                 let said = String::from_utf8_lossy(&said);

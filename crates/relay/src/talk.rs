@@ -95,9 +95,9 @@ impl Record {
     pub(crate) fn push(&mut self, event: Talk) {
         let octets = match &event {
             Talk::Line(text) | Talk::Result { text, .. } | Talk::Log { text, .. } => text.len(),
-            Talk::Connecting { host, .. } | Talk::Cached { host, .. } | Talk::Closing { host, .. } => {
-                host.len()
-            }
+            Talk::Connecting { host, .. }
+            | Talk::Cached { host, .. }
+            | Talk::Closing { host, .. } => host.len(),
         };
         self.octets = self.octets.saturating_add(octets);
         if self.octets <= TALK_BYTES_MAX && self.events.len() < TALK_EVENTS_MAX {
@@ -150,10 +150,7 @@ mod tests {
         record.heard(b"250-\x1b[2J\x07x\r\n2");
         record.heard(b"50 \xff\r\n");
         let lines = record.take();
-        assert_eq!(
-            lines,
-            [Talk::Line(b"250-?[2J?x"[..].into()), Talk::Line(b"250 ?"[..].into())]
-        );
+        assert_eq!(lines, [Talk::Line(b"250-?[2J?x"[..].into()), Talk::Line(b"250 ?"[..].into())]);
     }
 
     #[test]

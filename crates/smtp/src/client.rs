@@ -128,8 +128,6 @@ pub struct Session {
     /// What came of the last transaction; `None`: not known yet.
     results: Vec<Option<Outcome>>,
     is_touched: bool,
-    /// QUIT went out because of what the server said.
-    has_parted: bool,
 }
 
 /// The moment of a session.
@@ -166,7 +164,6 @@ impl Session {
             is_used: false,
             results: Vec::new(),
             is_touched: false,
-            has_parted: false,
         }
     }
 
@@ -299,8 +296,21 @@ impl Session {
 
     /// Whether QUIT was said to a server whose answer no longer matters.
     #[must_use]
-    pub const fn has_parted(&self) -> bool {
-        self.has_parted
+    pub fn has_parted(&self) -> bool {
+        self.gone().is_some_and(|cause| self.is_polite(cause))
+    }
+
+    /// Whether a server that said this hears QUIT.
+    fn is_polite(&self, cause: &Cause) -> bool {
+        match cause {
+            // It closes the connection itself; sendmail says goodbye all the same.
+            Cause::Said { reply, .. } | Cause::Unexpected { reply, .. } if reply.code == 421 => {
+                self.habits.is_patient
+            }
+            Cause::Said { .. } => true,
+            Cause::Unexpected { stage, .. } => !matches!(stage, Stage::Idle | Stage::Body),
+            Cause::Garbled { .. } | Cause::Lost { .. } | Cause::Impossible(_) => false,
+        }
     }
 
     /// Appends a piece of the message, when [`Want::Body`]. Dots are added here.
@@ -476,18 +486,9 @@ impl Session {
             return;
         }
         self.settle(&Outcome::Later(cause.clone(), Scope::Destination));
-        let is_polite = match &cause {
-            // It closes the connection itself; sendmail says goodbye all the same.
-            Cause::Said { reply, .. } | Cause::Unexpected { reply, .. } if reply.code == 421 => {
-                self.habits.is_patient
-            }
-            Cause::Said { .. } => true,
-            Cause::Unexpected { stage, .. } => !matches!(stage, Stage::Idle | Stage::Body),
-            Cause::Garbled { .. } | Cause::Lost { .. } | Cause::Impossible(_) => false,
-        };
+        let is_polite = self.is_polite(&cause);
         if is_polite {
             self.out.extend_from_slice(b"QUIT\r\n");
-            self.has_parted = true;
         }
         self.state = State::Gone(cause);
     }

@@ -137,6 +137,7 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
         }
     };
     let mut house = House::new(inheritance, log, spool, drops);
+    house.tell_room();
     for message in recovered {
         house.recovered(&message);
     }

@@ -49,6 +49,7 @@ pub(crate) enum Wrong {
 }
 
 /// The flags of one call.
+#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Flags {
     pub(crate) mode: Mode,
