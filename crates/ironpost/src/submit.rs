@@ -20,6 +20,7 @@ use collect::{Collected, Manner};
 use daemon::edges::{Argument, Errand};
 use daemon::job::{Job, Seen};
 use fields::Head;
+pub(crate) use hand_over::status_of;
 use policy::settings::DeliveryMode;
 use policy_cf::machine::exit;
 use recipients::Recipients;
@@ -75,7 +76,7 @@ pub(crate) fn run_queue(
         })
     };
     match Job::start(config, arguments, Errand::Run).and_then(run) {
-        Ok(attempts) => ExitCode::from(hand_over::status_of(&attempts)),
+        Ok(attempts) => ExitCode::from(status_of(&attempts)),
         Err(error) => printer.fail("sendmail", &error.to_string(), crate::exit::TEMPFAIL),
     }
 }

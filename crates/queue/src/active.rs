@@ -25,6 +25,8 @@ pub(crate) struct Active {
     pub(crate) note: Box<Note>,
     /// Recipients whose answer from the policy is awaited.
     pub(crate) asking: Vec<u32>,
+    /// Recipients whose members are on their way into messages of their own, and what they will be.
+    pub(crate) splitting: Vec<(u32, State)>,
     /// Recipients that are ready at their destinations.
     pub(crate) ready: usize,
     /// Recipients in running transactions.
@@ -63,6 +65,7 @@ impl Active {
             envelope,
             note,
             asking: Vec::new(),
+            splitting: Vec::new(),
             ready: 0,
             in_flight: 0,
             is_dirty: false,
@@ -83,7 +86,8 @@ impl Active {
     pub(crate) fn written(&self, index: u32) -> Box<[u8]> {
         let Some(recipient) = self.recipient(index) else { return Box::default() };
         let parent = self.parent(index).and_then(|parent| self.recipient(parent));
-        let came_so = parent.is_none_or(|parent| parent.address == recipient.address);
+        let is_kept = recipient.followed.as_ref().is_some_and(|followed| followed.is_as_written);
+        let came_so = !is_kept && parent.is_none_or(|parent| parent.address == recipient.address);
         if self.envelope.origin.is_own() || !came_so || recipient.address.starts_with(b"<") {
             return recipient.address.clone();
         }
@@ -92,7 +96,10 @@ impl Active {
 
     /// Whether nothing is going on.
     pub(crate) fn is_idle(&self) -> bool {
-        self.asking.is_empty() && self.ready == 0 && self.in_flight == 0
+        self.asking.is_empty()
+            && self.splitting.is_empty()
+            && self.ready == 0
+            && self.in_flight == 0
     }
 
     pub(crate) fn state(&self, index: u32) -> Option<&State> {

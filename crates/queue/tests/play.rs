@@ -183,6 +183,7 @@ impl World {
                 assert!(envelope.sender.is_empty());
                 self.store(envelope);
             }
+            Action::Split(_) => panic!("no list here is that long"),
             Action::Log(event) => self.log(&event),
             Action::Wake { at_ms } => self.wake_ms = Some(at_ms),
         }
@@ -281,6 +282,7 @@ impl World {
             origin: Origin::default(),
             quarantine,
             mailers_mark: mailers_mark(&settings().mailers),
+            priority: 0,
         });
     }
 

@@ -7,9 +7,9 @@ use policy::{
 use queue::{
     Action, Batch, BodyKind, DropReason, Envelope, Event, Fate, Input, Inquiry, Note, Notify,
     Origin, Outcome, Outlook, Purpose, QueueId, Recipient, Report, ReportKind, Scheduler, Scope,
-    Stat, State, Status, To, Trouble, Voice, mailers_mark,
+    Split, Stat, State, Status, To, Trouble, Voice, mailers_mark,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const START_MS: u64 = 1_800_000_000_000;
 
@@ -72,6 +72,7 @@ fn envelope(sender: &str, to: &[&str]) -> Envelope {
         origin: Origin::default(),
         quarantine: None,
         mailers_mark: mailers_mark(&settings().mailers),
+        priority: 0,
     }
 }
 
@@ -113,6 +114,7 @@ struct Desk {
     events: Vec<Event>,
     inquiries: Vec<(u32, u32, Inquiry)>,
     notes: usize,
+    has_room: bool,
     wake_ms: Option<u64>,
 }
 
@@ -133,8 +135,23 @@ impl Desk {
             events: Vec::new(),
             inquiries: Vec::new(),
             notes: 0,
+            has_room: true,
             wake_ms: None,
         }
+    }
+
+    /// Stores the parts of a message. The last input comes first.
+    fn split(&mut self, split: Split) -> Vec<Input> {
+        let Split { slot, recipient, parts } = split;
+        let mut inputs = Vec::new();
+        for envelope in parts.into_iter().filter(|_| self.has_room) {
+            let slot = self.next_slot;
+            self.next_slot += 1;
+            self.spool.insert(slot, (envelope.clone(), None));
+            inputs.push(Input::Arrived { slot, envelope: Box::new(envelope) });
+        }
+        inputs.push(Input::Split { slot, recipient, is_stored: self.has_room });
+        inputs
     }
 
     fn step(&mut self, input: Input) {
@@ -160,6 +177,7 @@ impl Desk {
                     }
                     Action::Remove { slot } => assert!(self.spool.remove(&slot).is_some()),
                     Action::Report(report) => self.reports.push(*report),
+                    Action::Split(split) => inputs.append(&mut self.split(*split)),
                     Action::Log(event) => self.events.push(*event),
                     Action::Wake { at_ms } => self.wake_ms = Some(at_ms),
                 }
@@ -504,6 +522,57 @@ fn a_list_is_expanded_once_and_its_owner_hears_of_failures() {
     assert_eq!(desk.reports[0].lines[0].expanded_from.as_deref(), Some(&b"list"[..]));
     let ledger = desk.scheduler.ledger();
     assert_eq!((ledger.expanded, ledger.delivered, ledger.bounced), (1, 1, 2));
+}
+
+/// The answer that a list has so many members, each twice, at different hosts.
+fn long_list(members: usize) -> Expansion {
+    let member = |number: usize| {
+        let own = recipient(&format!("user{number}@host{}", number % 7));
+        policy::Recipient { address: own.address, route: own.route }
+    };
+    let recipients = (0..members).chain(0..members).map(member).collect();
+    Expansion { recipients, owner: Some(b"owner@here"[..].into()), ..Expansion::default() }
+}
+
+#[test]
+fn a_long_list_goes_on_in_messages_of_its_own_and_everybody_gets_it_once() {
+    let mut desk = Desk::new();
+    let slot = desk.send(&["list", "user3@host3"]);
+    desk.end_all(&delivered());
+    let (_, recipient, _) = desk.inquiries.remove(0);
+    desk.step(Input::Answered { slot, recipient, expansion: Box::new(long_list(20_000)) });
+    assert!(!desk.spool.contains_key(&slot), "all that it had to do is done");
+    assert_eq!(desk.spool.len(), 20);
+    assert!(desk.spool.values().all(|(part, note)| {
+        note.is_none() && *part.sender == *b"owner@here" && part.recipients.len() <= 1000
+    }));
+    let mut told: BTreeSet<Box<[u8]>> = BTreeSet::new();
+    while !desk.batches.is_empty() {
+        for batch in std::mem::take(&mut desk.batches) {
+            assert!(batch.recipients.iter().all(|one| told.insert(one.address.clone())));
+            desk.end(&batch, &delivered());
+        }
+    }
+    assert_eq!(told.len(), 19_999);
+    assert!(desk.spool.is_empty());
+    let ledger = desk.scheduler.ledger();
+    assert_eq!((ledger.expanded, ledger.relayed + ledger.delivered), (1, 20_000));
+}
+
+#[test]
+fn a_long_list_waits_while_there_is_no_room_for_its_members() {
+    let mut desk = Desk::new();
+    desk.has_room = false;
+    let slot = desk.send(&["list"]);
+    let (_, recipient, _) = desk.inquiries.remove(0);
+    desk.step(Input::Answered { slot, recipient, expansion: Box::new(long_list(2000)) });
+    assert!(matches!(desk.scheduler.outlook(slot), Some(Outlook::Waiting { .. })));
+    desk.has_room = true;
+    desk.step(Input::Flush { slot: Some(slot) });
+    let (_, recipient, _) = desk.inquiries.remove(0);
+    desk.step(Input::Answered { slot, recipient, expansion: Box::new(long_list(2000)) });
+    assert_eq!(desk.spool.len(), 2);
+    assert!(desk.reports.is_empty());
 }
 
 #[test]

@@ -105,7 +105,7 @@ impl Caller {
                 self.drop_all().await;
             }
             let talk = self.notebook.borrow_mut().take();
-            ticket.report(results, talk);
+            ticket.report(one_by_one(results), talk);
         }
     }
 
@@ -442,6 +442,17 @@ impl Caller {
         let talk = self.notebook.borrow_mut().take();
         self.office.parted(talk);
     }
+}
+
+/// What a host did to one message says nothing of the next: which hosts are down is remembered here, and an errand tries
+/// everything once.
+fn one_by_one(mut results: Vec<(u32, Outcome)>) -> Vec<(u32, Outcome)> {
+    for (_, outcome) in &mut results {
+        if let Outcome::Later { scope, .. } = outcome {
+            *scope = Scope::Recipient;
+        }
+    }
+    results
 }
 
 /// What a transaction came to.

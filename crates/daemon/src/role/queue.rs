@@ -11,6 +11,7 @@ mod files;
 mod intake;
 mod lines;
 mod listing;
+mod parts;
 mod policy;
 mod shown;
 
@@ -23,7 +24,7 @@ use crate::log::{Log, Severity};
 use crate::roles::Role;
 use crate::start::Inheritance;
 use ::policy::Settings;
-use ::queue::{Action, Input, Scheduler};
+use ::queue::{Action, Input, Scheduler, Split};
 use carriers::Carriers;
 use dressing::Dressing;
 use files::Files;
@@ -31,7 +32,7 @@ use intake::{Intake, Source};
 use policy::PolicyLine;
 use shown::Shown;
 use spool::Spool as _;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -65,6 +66,8 @@ struct House {
     policy: PolicyLine,
     files: Files,
     dressing: Dressing,
+    /// Parts of messages that are to be stored.
+    splits: VecDeque<Split>,
     life: Link,
     index: u8,
     ids: Ids,
@@ -186,6 +189,7 @@ impl House {
             policy: PolicyLine::default(),
             files: Files::default(),
             dressing: Dressing::default(),
+            splits: VecDeque::new(),
             life: inheritance.life,
             index: inheritance.index,
             ids: Ids::new(QUEUE_LANE),
@@ -221,6 +225,7 @@ impl House {
                 self.step(Input::Tick);
             }
             self.keep_house(now_ms);
+            self.store_splits();
             self.spool.commit();
             self.flush();
             if self.is_over(now_ms) {

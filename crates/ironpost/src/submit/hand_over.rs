@@ -22,7 +22,7 @@ use std::path::Path;
 const RUN: &[u8] = b"/run/ironpost";
 
 /// What is written to the log of a failed delivery, and the exit status that goes with it (sysexits.h).
-const STATUSES: [(&[u8], u8); 12] = [
+const STATUSES: [(&[u8], u8); 13] = [
     (b"User unknown", exit::NOUSER),
     (b"Host unknown", exit::NOHOST),
     (b"Data format error", 65),
@@ -32,6 +32,7 @@ const STATUSES: [(&[u8], u8); 12] = [
     (b"system resource failure", exit::OSERR),
     (b"critical system file missing", 72),
     (b"can't create (user) output file", 73),
+    (b"Can't create output", 73),
     (b"I/O error", 74),
     (b"Remote protocol error", exit::PROTOCOL),
     (b"Insufficient permission", 77),
@@ -195,7 +196,7 @@ fn status(attempt: &Attempt) -> Option<u8> {
 }
 
 /// The exit status of a run: that of the first failure.
-pub(super) fn status_of(attempts: &[Attempt]) -> u8 {
+pub(crate) fn status_of(attempts: &[Attempt]) -> u8 {
     attempts.iter().find_map(status).unwrap_or(exit::OK)
 }
 
@@ -241,6 +242,7 @@ impl Part<'_> {
                 controller: one.controller.clone(),
                 logged: logged.clone(),
                 refused: None,
+                is_as_written: true,
             };
             Recipient { followed: Some(Box::new(followed)), ..one.queued(flags.notify) }
         });
@@ -249,6 +251,7 @@ impl Part<'_> {
                 controller: one.controller.clone(),
                 logged: None,
                 refused: Some(trouble(one)),
+                is_as_written: true,
             };
             let followed = Some(Box::new(followed));
             Recipient { followed, notify: flags.notify, ..Recipient::unrouted(&one.address) }
@@ -274,6 +277,7 @@ impl Part<'_> {
             },
             quarantine: None,
             mailers_mark: queue::mailer_names_mark(names),
+            priority: submission.priority(run),
         }
     }
 }

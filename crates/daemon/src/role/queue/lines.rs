@@ -104,7 +104,9 @@ fn to_line(out: &mut Vec<u8>, to: &To, settings: &Settings) {
         let numbers = format!(" ({}/{})", controller.uid, controller.gid);
         put(out, &[b", ctladdr=", &controller.address, numbers.as_bytes()]);
     }
-    let priority = priority(to);
+    // What the message began with, and its tries.
+    let tries = i64::from(to.tries).saturating_mul(settings.weights.retry_factor);
+    let priority = to.priority.saturating_add(tries);
     put(out, &[b", delay=", clock(to.delay_s).as_bytes()]);
     if let Some(took_ms) = to.xdelay_ms {
         put(out, &[b", xdelay=", clock(took_ms / 1000).as_bytes()]);
@@ -129,13 +131,6 @@ fn to_line(out: &mut Vec<u8>, to: &To, settings: &Settings) {
         Stat::Discarded => put(out, &[b"discarded"]),
         Stat::Removed => put(out, &[b"removed by the operator"]),
     }
-}
-
-/// sendmail's priority: size, 30000 a recipient, 90000 a try (the defaults of its factors).
-fn priority(to: &To) -> u64 {
-    let recipients = u64::from(to.recipients).saturating_mul(30_000);
-    let tries = u64::from(to.tries).saturating_mul(90_000);
-    to.size_bytes.saturating_add(recipients).saturating_add(tries)
 }
 
 /// `[d+]hh:mm:ss`.
