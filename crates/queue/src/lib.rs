@@ -30,7 +30,7 @@ pub use coding::RecordError;
 pub use event::{Event, Stat, To};
 pub use ledger::Ledger;
 pub use message::{
-    ADDRESS_BYTES_MAX, BodyKind, Envelope, FACT_BYTES_MAX, MACROS_MAX, Origin, Purpose,
+    ADDRESS_BYTES_MAX, BodyKind, DeliverBy, Envelope, FACT_BYTES_MAX, MACROS_MAX, Origin, Purpose,
     RECIPIENTS_MAX, Return, mailer_names_mark, mailers_mark, usual_priority,
 };
 pub use note::{ADDED_MAX, Added, Hold, Note};

@@ -210,6 +210,7 @@ impl World {
             }
             Event::Held { .. }
             | Event::Lost { .. }
+            | Event::Complaint { .. }
             | Event::Released { .. }
             | Event::DestinationDown { .. }
             | Event::DestinationUp { .. } => {}
@@ -279,6 +280,7 @@ impl World {
             is_utf8: false,
             ret: None,
             envelope_id: None,
+            by: None,
             origin: Origin::default(),
             quarantine,
             mailers_mark: mailers_mark(&settings().mailers),
@@ -356,8 +358,20 @@ impl World {
                         Outcome::Later { trouble: trouble(4, Voice::Smtp), scope: Scope::Recipient }
                     }
                     1 => Outcome::Never(trouble(5, Voice::Smtp)),
-                    2 => Outcome::Relayed { host, text, reports: false },
-                    3 => Outcome::Relayed { host, text, reports: true },
+                    2 => Outcome::Relayed {
+                        host,
+                        text,
+                        accepted: Box::default(),
+                        reports: false,
+                        keeps_time: false,
+                    },
+                    3 => Outcome::Relayed {
+                        host,
+                        text,
+                        accepted: Box::default(),
+                        reports: true,
+                        keeps_time: false,
+                    },
                     4 => continue,
                     _ => Outcome::Delivered { host, text },
                 }

@@ -69,6 +69,7 @@ fn envelope(sender: &str, to: &[&str]) -> Envelope {
         is_utf8: false,
         ret: None,
         envelope_id: None,
+        by: None,
         origin: Origin::default(),
         quarantine: None,
         mailers_mark: mailers_mark(&settings().mailers),
@@ -444,8 +445,13 @@ fn nobody_is_told_who_asked_not_to_be() {
 
 #[test]
 fn a_success_is_reported_only_by_the_last_who_can() {
-    let relayed =
-        |reports| Outcome::Relayed { host: b"mx"[..].into(), text: b"250 ok"[..].into(), reports };
+    let relayed = |reports| Outcome::Relayed {
+        host: b"mx"[..].into(),
+        text: b"250 ok"[..].into(),
+        accepted: Box::default(),
+        reports,
+        keeps_time: false,
+    };
     for (outcome, fate) in [
         (delivered(), Some(Fate::Delivered)),
         (relayed(false), Some(Fate::Relayed)),
@@ -861,4 +867,57 @@ fn the_postmasters_copy_of_a_failure_has_no_text() {
         (&*desk.reports[1].to, desk.reports[1].returned),
         (&b"watch"[..], queue::Return::Headers)
     );
+}
+
+#[test]
+fn a_message_comes_back_at_the_deadline_that_asks_for_it() {
+    let mut desk = Desk::new();
+    let mut wanted = envelope("alice@here", &["bob@far"]);
+    wanted.created_s = desk.now_ms / 1000;
+    wanted.by = Some(queue::DeliverBy { seconds: 60, returns: true, traces: false });
+    desk.arrive(wanted);
+    desk.end_all(&later());
+    desk.pass(59);
+    assert!(desk.reports.is_empty());
+    desk.end_all(&later());
+    desk.pass(10);
+    assert_eq!(desk.reports.len(), 1);
+    let line = &desk.reports[0].lines[0];
+    assert_eq!((line.fate, &*line.trouble.text), (Fate::Failed, &b"delivery time expired 60s"[..]));
+    assert!(desk.spool.is_empty());
+}
+
+#[test]
+fn a_deadline_that_only_tells_warns_once_and_goes_on() {
+    let mut desk = Desk::new();
+    let mut wanted = envelope("alice@here", &["bob@far"]);
+    wanted.created_s = desk.now_ms / 1000;
+    wanted.by = Some(queue::DeliverBy { seconds: 60, returns: false, traces: false });
+    desk.arrive(wanted);
+    for _ in 0..4 {
+        desk.end_all(&later());
+        desk.pass(400);
+    }
+    let kinds: Vec<ReportKind> = desk.reports.iter().map(|report| report.kind).collect();
+    assert_eq!(kinds, [ReportKind::Delay]);
+    assert!(desk.reports[0].missed().is_some());
+    assert_eq!(desk.spool.len(), 1);
+}
+
+#[test]
+fn a_sender_with_a_deadline_hears_of_a_server_that_knows_of_none() {
+    for (traces, keeps_time, fate) in
+        [(false, false, Some(Fate::Noticed)), (false, true, None), (true, true, Some(Fate::Traced))]
+    {
+        let mut desk = Desk::new();
+        let mut wanted = envelope("alice@here", &["bob@far"]);
+        wanted.by = Some(queue::DeliverBy { seconds: 600, returns: false, traces });
+        desk.arrive(wanted);
+        let (host, text) = (b"mx"[..].into(), b"ok"[..].into());
+        let accepted = b"250 2.1.5 fine"[..].into();
+        desk.end_all(&Outcome::Relayed { host, text, accepted, reports: true, keeps_time });
+        let line = desk.reports.first().map(|report| &report.lines[0]);
+        assert_eq!(line.map(|line| line.fate), fate);
+        assert!(line.is_none_or(|line| line.trouble.reply() == Some(b"250 2.1.5 fine")));
+    }
 }

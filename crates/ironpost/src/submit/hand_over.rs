@@ -221,7 +221,7 @@ fn give(submission: &Submission<'_>, run: &mut Run<'_>, part: &Part<'_>, place: 
         login: sys::user::current_name().into(),
         sender: bare(part.sender).into(),
         recipients: outgoing.chain(failed).map(|address| bare(address).into()).collect(),
-        notify: submission.flags.notify,
+        notify: submission.notify,
     };
     let trouble = match take(&envelope, &text(submission, run), place) {
         Taken::Yes(_) => return,
@@ -244,7 +244,7 @@ impl Part<'_> {
                 refused: None,
                 is_as_written: true,
             };
-            Recipient { followed: Some(Box::new(followed)), ..one.queued(flags.notify) }
+            Recipient { followed: Some(Box::new(followed)), ..one.queued(submission.notify) }
         });
         let failed = self.failed.iter().map(|one| {
             let followed = Followed {
@@ -254,7 +254,7 @@ impl Part<'_> {
                 is_as_written: true,
             };
             let followed = Some(Box::new(followed));
-            Recipient { followed, notify: flags.notify, ..Recipient::unrouted(&one.address) }
+            Recipient { followed, notify: submission.notify, ..Recipient::unrouted(&one.address) }
         });
         let recipients: Vec<Recipient> = failed.chain(outgoing).collect();
         let names = run.machine.config.mailers.iter().map(|mailer| &mailer.name);
@@ -269,6 +269,7 @@ impl Part<'_> {
             body: submission.body_kind(),
             ret: flags.ret,
             envelope_id: flags.envelope_id.clone().map(Into::into),
+            by: None,
             origin: Origin {
                 user: sys::user::current_name().into(),
                 uid: Some(sys::user::real_uid()),
@@ -310,7 +311,8 @@ fn trouble(failed: &Failed) -> Trouble {
     let mut next = || numbers.next().unwrap_or(0);
     let status = Status(u8::try_from(next()).unwrap_or(5), next(), next());
     let said = Said { command: Box::default(), reply: failed.reply.clone().into() };
-    Trouble { said: Some(Box::new(said)), ..Trouble::ours(status, text) }
+    let said = (!failed.is_about_message).then(|| Box::new(said));
+    Trouble { said, ..Trouble::ours(status, text) }
 }
 
 fn place(run: &Run<'_>) -> Place {
