@@ -27,9 +27,9 @@ impl Office {
 
 /// The lines of both sides.
 fn lines(talk: &[Talk]) -> Vec<String> {
-    let line = |event: &Talk| match event {
-        Talk::Line(line) => Some(String::from_utf8_lossy(line).into_owned()),
-        _ => None,
+    let line = |event: &Talk| {
+        let Talk::Line(line) = event else { return None };
+        Some(String::from_utf8_lossy(line).into_owned())
     };
     talk.iter().filter_map(line).collect()
 }
@@ -102,9 +102,11 @@ fn a_host_that_refuses_us_is_not_asked_again_in_the_same_errand() {
             report.talk.iter().any(|event| matches!(event, Talk::Connecting { .. }))
         };
         assert!(begins(&reports[0]) && !begins(&reports[1]));
-        let host = |report: &Report| match &report.results[0].1 {
-            Outcome::Later { trouble, scope: Scope::Recipient } => trouble.host.clone(),
-            other => panic!("{other:?}"),
+        let host = |report: &Report| {
+            let Outcome::Later { trouble, scope: Scope::Recipient } = &report.results[0].1 else {
+                panic!("{:?}", report.results);
+            };
+            trouble.host.clone()
         };
         assert!(host(&reports[0]).ends_with(b" [127.0.0.1]"));
         assert_eq!(*host(&reports[1]), *b"[127.0.0.1]");
