@@ -90,7 +90,8 @@ fn of_queue(config: &[u8], words: &[OsString], flags: &Flags, printer: &mut Prin
     };
     let config = std::path::Path::new(OsStr::from_bytes(config));
     if is_run {
-        return crate::submit::run_queue(config, &flags.arguments, printer);
+        let watched = flags.is_verbose.then_some(&*folder);
+        return crate::submit::run_queue(config, &flags.arguments, watched, printer);
     }
     if flags.mode == Mode::PrintQueue {
         return mailq::of_configuration(config, &flags.arguments, &folder, printer);

@@ -49,6 +49,7 @@ pub(crate) enum Wrong {
 }
 
 /// The flags of one call.
+#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Flags {
     pub(crate) mode: Mode,
@@ -56,6 +57,8 @@ pub(crate) struct Flags {
     pub(crate) from_header: bool,
     /// `-i`, `-oi`: a line with one dot is text.
     pub(crate) ignores_dots: bool,
+    /// `-v`: show what is done.
+    pub(crate) is_verbose: bool,
     /// `-f`, `-r`: the envelope sender.
     pub(crate) sender: Option<Vec<u8>>,
     /// `-F`: the sender's full name.
@@ -108,6 +111,7 @@ impl Flags {
             mode: Mode::Deliver,
             from_header: false,
             ignores_dots: false,
+            is_verbose: false,
             sender: None,
             full_name: None,
             notify: Notify::UNSET,
@@ -142,6 +146,7 @@ impl Flags {
         match letter {
             b't' => self.from_header = true,
             b'i' => self.ignores_dots = true,
+            b'v' => self.is_verbose = true,
             // Old, or about how a monolith did its work: taken and without effect.
             _ => {}
         }

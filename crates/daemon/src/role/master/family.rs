@@ -178,7 +178,7 @@ impl Family {
             process.grant(grant, descriptor);
         }
         self.join(&mut process)?;
-        if let Some(errand) = self.errand.filter(|_| role == Role::Queue) {
+        if let Some(errand) = self.errand.filter(|_| matches!(role, Role::Queue | Role::Relay)) {
             process.order(&Order::Errand(errand));
         }
         process.order(&Order::Go { index, identity: self.identity(role) });

@@ -116,7 +116,7 @@ fn listed(
         match state(number) {
             Some(State::Later(trouble)) => {
                 if status.is_empty() {
-                    status = [b"Deferred: ", &*trouble.text].concat().into();
+                    status = trouble.shown();
                 }
                 recipients.push(recipient.address.clone());
             }
