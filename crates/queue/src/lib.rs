@@ -21,6 +21,7 @@ mod outcome;
 mod recipient;
 mod report;
 mod retry;
+pub mod run;
 mod schedule;
 mod slots;
 

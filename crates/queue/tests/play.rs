@@ -201,7 +201,7 @@ impl World {
                     Stat::Sent => "sent",
                     Stat::Discarded => "discarded",
                     Stat::Removed => "removed",
-                    Stat::Deferred | Stat::Failed => return,
+                    Stat::Deferred | Stat::Failed | Stat::Quarantined => return,
                 };
                 for one in &to.to {
                     self.end(to.id.as_u64(), one, end);
@@ -406,7 +406,7 @@ impl World {
     fn operate(&mut self) {
         let Some(&slot) = self.spool.keys().nth(self.dice.throw(4)) else { return };
         match self.dice.throw(5) {
-            0 => self.step(Input::Hold { slot }),
+            0 => self.step(Input::Hold { slot, reason: None }),
             1 => self.step(Input::Release { slot }),
             2 => self.step(Input::Remove { slot }),
             3 => self.step(Input::Flush { slot: Some(slot) }),

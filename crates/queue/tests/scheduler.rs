@@ -546,7 +546,7 @@ fn the_operator_holds_releases_removes_and_flushes() {
     let mut desk = Desk::new();
     let slot = desk.send(&["bob@far"]);
     desk.end_all(&later());
-    desk.step(Input::Hold { slot });
+    desk.step(Input::Hold { slot, reason: None });
     desk.pass(10_000);
     assert_eq!(desk.scheduler.outlook(slot), Some(Outlook::Held));
     desk.step(Input::Release { slot });

@@ -181,7 +181,7 @@ fn status(attempt: &Attempt) -> Option<u8> {
 }
 
 /// The exit status of a run: that of the first failure.
-pub(super) fn status_of(attempts: &[Attempt]) -> u8 {
+pub(crate) fn status_of(attempts: &[Attempt]) -> u8 {
     attempts.iter().find_map(status).unwrap_or(exit::OK)
 }
 
@@ -295,6 +295,7 @@ fn trouble(failed: &Failed) -> Trouble {
     Trouble { said: Some(Box::new(said)), ..Trouble::ours(status, text) }
 }
 
-fn place(run: &Run<'_>) -> Place {
+/// Where a server of this configuration is to be found.
+pub(crate) fn place(run: &Run<'_>) -> Place {
     Place::of_cf(RUN, &policy_cf::answers::spool_of(&run.machine.config.options))
 }

@@ -188,7 +188,8 @@ fn limits(machine: &Machine<'_>) -> Limits {
 }
 
 /// A time as sendmail writes it: `1h30m`; `unit` counts where none is written. Bounded by a month.
-pub(super) fn seconds(text: &[u8], unit: u8) -> u32 {
+#[must_use]
+pub fn seconds(text: &[u8], unit: u8) -> u32 {
     let mut total = 0_u32;
     let mut count = 0_u32;
     let mut has_digits = false;

@@ -60,6 +60,17 @@ pub struct Retry {
     pub warn_s: u32,
 }
 
+impl Retry {
+    /// A pause that never ends by itself.
+    pub const BY_ORDER_S: u32 = u32::MAX;
+
+    /// Whether what could not be delivered is tried again by order only.
+    #[must_use]
+    pub const fn is_by_order(&self) -> bool {
+        self.first_s == Self::BY_ORDER_S
+    }
+}
+
 impl Default for Retry {
     fn default() -> Self {
         Self { first_s: 300, longest_s: 3600, give_up_s: 5 * 86_400, warn_s: 4 * 3600 }

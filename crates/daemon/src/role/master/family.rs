@@ -178,8 +178,8 @@ impl Family {
             process.grant(grant, descriptor);
         }
         self.join(&mut process)?;
-        if let Some(errand) = self.errand.filter(|_| role == Role::Queue) {
-            process.order(&Order::Errand(errand));
+        if let Some(errand) = self.errand.as_ref().filter(|_| role == Role::Queue) {
+            process.order(&Order::Errand(errand.clone()));
         }
         process.order(&Order::Go { index, identity: self.identity(role) });
         drop(process.link.flush());

@@ -57,7 +57,7 @@ impl House {
         }
     }
 
-    fn note(&mut self, slot: u32, record: &[u8]) {
+    pub(super) fn note(&mut self, slot: u32, record: &[u8]) {
         if let Err(refused) = self.spool.note(slot.into(), record) {
             // Not written: what was delivered may be delivered again after a crash, and nothing is lost.
             self.log.line(Severity::Error, None, format!("no note: {refused}").as_bytes());
@@ -112,8 +112,8 @@ impl House {
         }
     }
 
-    fn log_event(&mut self, event: &Event) {
-        if let (Some(_), Event::To(to)) = (self.errand, event) {
+    pub(super) fn log_event(&mut self, event: &Event) {
+        if let (Some(_), Event::To(to)) = (&self.errand, event) {
             self.intake.tell_results(&attempts(to));
         }
         let (severity, level) = super::lines::weight(event);

@@ -10,11 +10,11 @@ use wire::QueueId;
 pub(super) fn weight(event: &Event) -> (Severity, u8) {
     match event {
         Event::To(to) => match to.stat {
-            Stat::Sent | Stat::Discarded | Stat::Removed => (Severity::Info, 8),
+            Stat::Sent | Stat::Discarded | Stat::Removed | Stat::Quarantined => (Severity::Info, 8),
             Stat::Deferred => (Severity::Info, 9),
             Stat::Failed => (Severity::Info, 7),
         },
-        Event::Held { .. } | Event::Released { .. } => (Severity::Notice, 5),
+        Event::Held { .. } | Event::Released { .. } => (Severity::Info, 9),
         Event::Dropped { .. } => (Severity::Notice, 3),
         // sendmail has no such lines: below its debugging they would be news to those who read its log.
         Event::DestinationDown { .. } | Event::DestinationUp { .. } => (Severity::Info, 10),
@@ -86,14 +86,21 @@ fn to_line(out: &mut Vec<u8>, to: &To, settings: &Settings) {
     for (number, address) in to.to.iter().enumerate() {
         put(out, &[if number == 0 { b"" } else { b"," }, before, address, behind]);
     }
-    if let Some(controller) = &to.controller {
+    if let Some(controller) = to.controller.as_ref().filter(|_| to.stat != Stat::Quarantined) {
         let numbers = format!(" ({}/{})", controller.uid, controller.gid);
         put(out, &[b", ctladdr=", &controller.address, numbers.as_bytes()]);
     }
     let priority = priority(to);
-    let times = format!(", delay={}, xdelay={}", clock(to.delay_s), clock(to.xdelay_ms / 1000));
-    put(out, &[times.as_bytes(), b", mailer=", name(to.mailer, settings)]);
+    let delay = format!(", delay={}", clock(to.delay_s));
+    let took = format!(", xdelay={}", clock(to.xdelay_ms / 1000));
+    let took = if to.stat == Stat::Quarantined { "" } else { &took };
+    let mailer = name(to.mailer, settings);
+    put(out, &[delay.as_bytes(), took.as_bytes(), b", mailer=", mailer]);
     put(out, &[format!(", pri={priority}").as_bytes()]);
+    if to.stat == Stat::Quarantined {
+        // Nothing was tried: there is no more to say.
+        return put(out, &[b", quarantine=", &to.text, b", stat=quarantined"]);
+    }
     if !to.host.is_empty() {
         put(out, &[b", relay=", &to.host]);
     }
@@ -110,14 +117,12 @@ fn to_line(out: &mut Vec<u8>, to: &To, settings: &Settings) {
         Stat::Failed => put(out, &[&to.text]),
         Stat::Discarded => put(out, &[b"discarded"]),
         Stat::Removed => put(out, &[b"removed by the operator"]),
+        Stat::Quarantined => {}
     }
 }
 
-/// sendmail's priority: size, 30000 a recipient, 90000 a try (the defaults of its factors).
 fn priority(to: &To) -> u64 {
-    let recipients = u64::from(to.recipients).saturating_mul(30_000);
-    let tries = u64::from(to.tries).saturating_mul(90_000);
-    to.size_bytes.saturating_add(recipients).saturating_add(tries)
+    ::queue::run::priority(to.size_bytes, to.recipients, to.tries)
 }
 
 /// `[d+]hh:mm:ss`.
