@@ -42,7 +42,10 @@ impl Scheduler {
         } else {
             // No later than the pauses of now allow: they may have been longer before.
             let pause_s = u64::from(self.rules.retry.longest_s);
-            let latest_s = note.tried_s.saturating_add(pause_s).saturating_add(pause_s >> 3);
+            let latest_s = match note.tried_s {
+                0 => u64::MAX,
+                tried_s => tried_s.saturating_add(pause_s).saturating_add(pause_s >> 3),
+            };
             u32::try_from(note.next_try_s.min(latest_s)).unwrap_or(u32::MAX)
         };
         if due_s > self.now_s() {
