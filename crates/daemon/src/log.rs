@@ -22,6 +22,8 @@ const DEAF_MS: u64 = 1000;
 /// How grave a line is (RFC 3164, 4.1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
+    /// Somebody must do something.
+    Alert = 1,
     /// A promise is at risk.
     Critical = 2,
     /// Something of ours does not work.
@@ -37,6 +39,7 @@ pub enum Severity {
 impl Severity {
     fn number(self) -> u8 {
         match self {
+            Self::Alert => 1,
             Self::Critical => 2,
             Self::Error => 3,
             Self::Warning => 4,
@@ -47,6 +50,7 @@ impl Severity {
 
     fn word(self) -> &'static str {
         match self {
+            Self::Alert => "alert",
             Self::Critical => "crit",
             Self::Error => "err",
             Self::Warning => "warning",

@@ -17,6 +17,7 @@ mod look;
 mod manners;
 mod moment;
 mod ports;
+mod reports;
 mod tune;
 
 pub use tune::{delivery_mode, seconds, spool_of};

@@ -10,12 +10,14 @@ mod calling;
 mod eight_bit;
 mod limits;
 mod manners;
+mod reports;
 mod timeouts;
 
 pub use calling::Calling;
 pub use eight_bit::{EightBit, EightBitMode, Passage};
 pub use limits::{BODY_INLINE_BYTES_MAX, DRESSED_BYTES_MAX, FRAME_BYTES_MAX, Limits};
 pub use manners::{Manners, Modifiers, Offers, Privacy, Questions, Quirks};
+pub use reports::{Reports, ReturnPolicy};
 pub use timeouts::{Retry, Timeouts};
 
 /// Everything that is decided once a configuration.
@@ -61,6 +63,8 @@ pub struct Settings {
     pub logging: Logging,
     /// Address of double bounces; empty: dropped (and logged).
     pub postmaster: Box<[u8]>,
+    /// What our reports look like, and who gets them besides the sender.
+    pub reports: Reports,
     /// System users (below 1000, root among them) whose mail may be delivered as them.
     pub system_recipients: Vec<Box<[u8]>>,
     /// The name servers that are asked; empty: those of the system.
@@ -191,6 +195,7 @@ impl Default for Settings {
             },
             logging: Logging { to: LogTo::Stdout, level: 9, is_json: false },
             postmaster: b"postmaster"[..].into(),
+            reports: Reports::default(),
             system_recipients: Vec::new(),
             name_servers: Vec::new(),
             trusted_next_hops: Vec::new(),

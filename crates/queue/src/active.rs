@@ -2,6 +2,7 @@
 
 use crate::message::Envelope;
 use crate::note::{Added, Hold, Note};
+use crate::outcome::Trouble;
 use crate::recipient::{Recipient, State};
 use crate::schedule::Inquiry;
 use alloc::{boxed::Box, vec::Vec};
@@ -49,6 +50,17 @@ pub(crate) struct Active {
     pub(crate) came: Came,
     /// About how much memory it takes.
     pub(crate) size_bytes: usize,
+    /// Whom reports of this round would go to, as far as the policy was asked about them.
+    pub(crate) consulted: Vec<Consulted>,
+}
+
+/// Somebody who is to get a report.
+#[derive(Debug)]
+pub(crate) struct Consulted {
+    /// His address, without angle brackets.
+    pub(crate) address: Box<[u8]>,
+    /// Set if nobody is there: why.
+    pub(crate) dead_end: Option<Trouble>,
 }
 
 impl Active {
@@ -69,7 +81,24 @@ impl Active {
             round: Round::Untried,
             came: Came::New,
             size_bytes,
+            consulted: Vec::new(),
         }
+    }
+
+    /// Why no report reaches an address, if the policy said so.
+    pub(crate) fn dead_end(&self, address: &[u8]) -> Option<&Trouble> {
+        self.consulted.iter().find(|one| *one.address == *address)?.dead_end.as_ref()
+    }
+
+    /// The address of a recipient as it was written: what came by SMTP stood in angle brackets.
+    pub(crate) fn written(&self, index: u32) -> Box<[u8]> {
+        let Some(recipient) = self.recipient(index) else { return Box::default() };
+        let parent = self.parent(index).and_then(|parent| self.recipient(parent));
+        let came_so = parent.is_none_or(|parent| parent.address == recipient.address);
+        if self.envelope.origin.is_own() || !came_so || recipient.address.starts_with(b"<") {
+            return recipient.address.clone();
+        }
+        [b"<", &*recipient.address, b">"].concat().into()
     }
 
     /// Whether nothing is going on.

@@ -32,6 +32,11 @@ pub enum Event {
         /// The policy that says so.
         by: DropReason,
     },
+    /// Nobody is left to get a report about this report; it is kept back.
+    Lost {
+        /// The message.
+        id: QueueId,
+    },
     /// A destination does not answer; everything for it waits.
     DestinationDown {
         /// The mailer.
@@ -74,16 +79,14 @@ pub enum Stat {
 pub struct To {
     /// The message.
     pub id: QueueId,
-    /// The recipients.
+    /// The recipients, as they were written.
     pub to: Vec<Box<[u8]>>,
-    /// Whether they stand in angle brackets: the message came by SMTP.
-    pub is_bracketed: bool,
     /// In whose name they are (`ctladdr=`).
     pub controller: Option<Controller>,
     /// Age of the message, in seconds (`delay=`).
     pub delay_s: u64,
-    /// How long the try took, in ms (`xdelay=`).
-    pub xdelay_ms: u64,
+    /// How long the try took, in ms (`xdelay=`); `None`: nothing was tried.
+    pub xdelay_ms: Option<u64>,
     /// The mailer (`mailer=`).
     pub mailer: MailerId,
     /// For `pri=`: octets of the message.

@@ -61,9 +61,9 @@ pub enum Return {
 pub enum Purpose {
     /// Somebody sent it.
     Mail,
-    /// We made it to report on another; if it fails, the postmaster hears of it.
+    /// We made it to report on mail; if it fails, the postmaster hears of it.
     Report,
-    /// We made it because a message from `<>` failed; if it fails too, it is dropped.
+    /// We made it because a report failed; if it fails too, it is dropped.
     DoubleBounce,
 }
 

@@ -9,8 +9,9 @@
 use crate::QueueId;
 use crate::message::{BodyKind, Envelope, Origin, Purpose, Return};
 use crate::outcome::Trouble;
-use crate::recipient::Recipient;
+use crate::recipient::{Followed, Recipient};
 use alloc::{boxed::Box, vec, vec::Vec};
+use policy::settings::Reports;
 use serde::{Deserialize, Serialize};
 
 mod text;
@@ -23,17 +24,30 @@ pub const RETURNED_BYTES_MAX: u64 = 50_000;
 /// The most octets of a header that come back.
 pub const RETURNED_HEADER_BYTES_MAX: usize = 32_768;
 
+/// What sendmail counts for the words of a report around the message that comes back, in octets (`pri=`, `SIZE=`).
+const WORDS_BYTES: u64 = 1024;
+
 /// What a report says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ReportKind {
     /// Recipients failed.
     Failure,
-    /// A message from `<>` failed; for the postmaster.
+    /// Recipients failed, and the sender can't be told; for the postmaster.
     DoubleBounce,
+    /// Recipients failed and the sender is told; the postmaster's copy.
+    Copy,
     /// Recipients are late.
     Delay,
     /// Recipients have it, and the sender wanted to know.
     Success,
+}
+
+impl ReportKind {
+    /// Whether it tells of failures.
+    #[must_use]
+    pub const fn is_failure(self) -> bool {
+        matches!(self, Self::Failure | Self::DoubleBounce | Self::Copy)
+    }
 }
 
 /// `Action:` of RFC 3464, 2.3.3.
@@ -54,7 +68,7 @@ pub enum Fate {
 /// One recipient in a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportLine {
-    /// Its address.
+    /// Its address, as it was written.
     pub address: Box<[u8]>,
     /// The address that the sender wrote: its own, or that of the list or alias at the top.
     pub first: Box<[u8]>,
@@ -75,8 +89,10 @@ pub struct Report {
     pub about: u32,
     /// What it says.
     pub kind: ReportKind,
-    /// Whom it goes to, without angle brackets; never empty.
+    /// Whom it goes to, as he wrote himself: in angle brackets if he came by SMTP; never empty.
     pub to: Box<[u8]>,
+    /// Set if it is known that nobody is there: it ends without a try.
+    pub dead_end: Option<Trouble>,
     /// Our host name.
     pub reporter: Box<[u8]>,
     /// Whether a policy that dresses mail adds its trace fields, Date, From and Message-Id.
@@ -99,26 +115,35 @@ pub struct Report {
     pub is_utf8: bool,
     /// How much of it comes back.
     pub returned: Return,
+    /// Octets of that message, as it was logged.
+    pub size_bytes: u64,
+    /// Whether that message was itself a report.
+    pub is_about_report: bool,
+    /// What it looks like; without a foreword unless it is of a failure.
+    pub looks: Reports,
     /// Age at which it will fail, in seconds.
     pub give_up_s: u32,
     /// The recipients that it tells of, never none.
     pub lines: Vec<ReportLine>,
+    /// Others, who are only in the transcript: who waits, and a sender whom no report reaches.
+    pub asides: Vec<ReportLine>,
 }
 
 impl Report {
-    /// The envelope of this report: from `<>`, to somebody for whom nobody was asked yet.
+    /// The envelope of this report: from `<>`, to somebody for whom nobody was asked yet. Its size is sendmail's guess: that
+    /// of the message that comes back and of the words around it, or nothing where only a header does.
     #[must_use]
-    pub fn envelope(&self, id: QueueId, size_bytes: u64, mailers_mark: u32) -> Envelope {
+    pub fn envelope(&self, id: QueueId, mailers_mark: u32) -> Envelope {
         Envelope {
             id,
             created_s: self.at_s,
-            purpose: match self.kind {
-                ReportKind::DoubleBounce => Purpose::DoubleBounce,
-                ReportKind::Failure | ReportKind::Delay | ReportKind::Success => Purpose::Report,
-            },
+            purpose: if self.is_about_report { Purpose::DoubleBounce } else { Purpose::Report },
             sender: Box::default(),
-            recipients: vec![Recipient::unrouted(&self.to)],
-            size_bytes,
+            recipients: vec![self.recipient()],
+            size_bytes: match self.returned {
+                Return::Full => self.size_bytes.saturating_add(WORDS_BYTES),
+                Return::Headers => 0,
+            },
             body: self.body,
             is_utf8: self.is_utf8,
             ret: None,
@@ -127,6 +152,13 @@ impl Report {
             quarantine: None,
             mailers_mark,
         }
+    }
+
+    fn recipient(&self) -> Recipient {
+        let refused = self.dead_end.clone();
+        let followed = refused
+            .map(|trouble| Box::new(Followed { refused: Some(trouble), ..Followed::default() }));
+        Recipient { followed, ..Recipient::unrouted(&self.to) }
     }
 
     /// How many octets from the start of the original message [`Report::write`] can use.

@@ -23,13 +23,16 @@ use alloc::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     vec::Vec,
 };
-use policy::{Expansion, Mailer, Route, Settings, settings::Retry};
+use policy::settings::{Reports, Retry};
+use policy::{Expansion, Mailer, Route, Settings};
 
 mod answer;
 mod arrive;
 mod attempt;
+mod consult;
 mod line;
 mod operate;
+mod reports;
 mod settle;
 
 /// The most messages in memory at once.
@@ -212,6 +215,9 @@ pub enum Inquiry {
     Route,
     /// `Policy::route`, and `Policy::expand` if that route expands.
     RouteAndExpand,
+    /// The same, for somebody who is to get a report on this message: before the answer, `Policy::dress` is asked for the
+    /// header that comes back with it.
+    Report,
 }
 
 /// The actions of a step, in order.
@@ -226,6 +232,7 @@ struct Rules {
     retry: Retry,
     mark: u32,
     dresses_mail: bool,
+    reports: Reports,
 }
 
 impl Rules {
@@ -237,6 +244,7 @@ impl Rules {
             retry: settings.retry,
             mark: mailers_mark(&settings.mailers),
             dresses_mail: settings.dresses_mail,
+            reports: settings.reports.clone(),
         }
     }
 }

@@ -179,7 +179,7 @@ impl World {
                 assert_ne!(purpose, Purpose::DoubleBounce, "a double bounce is never reported");
                 assert!(purpose == Purpose::Mail || report.kind == ReportKind::DoubleBounce);
                 let mark = mailers_mark(&settings().mailers);
-                let envelope = report.envelope(QueueId::from_u64(0), 100, mark);
+                let envelope = report.envelope(QueueId::from_u64(0), mark);
                 assert!(envelope.sender.is_empty());
                 self.store(envelope);
             }
@@ -208,6 +208,7 @@ impl World {
                 }
             }
             Event::Held { .. }
+            | Event::Lost { .. }
             | Event::Released { .. }
             | Event::DestinationDown { .. }
             | Event::DestinationUp { .. } => {}
@@ -302,7 +303,8 @@ impl World {
         } else if let Some((slot, recipient, address, inquiry)) = self.inquiries.pop() {
             let expansion = match inquiry {
                 Inquiry::Expand(_) => expand(&address, &mut self.dice),
-                Inquiry::Route | Inquiry::RouteAndExpand => match route(&address) {
+                Inquiry::Route | Inquiry::RouteAndExpand | Inquiry::Report => match route(&address)
+                {
                     Ok(route) if route.expands => expand(&address, &mut self.dice),
                     Ok(route) => Expansion {
                         recipients: vec![policy::Recipient { address: address.into(), route }],

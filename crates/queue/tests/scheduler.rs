@@ -239,7 +239,7 @@ fn a_message_is_tried_at_once_and_gone_when_it_is_delivered() {
     let to = desk.tos().next().unwrap();
     assert_eq!(
         (to.stat, to.xdelay_ms, to.delay_s, &*to.text),
-        (Stat::Sent, 2500, 2, &b"250 ok"[..])
+        (Stat::Sent, Some(2500), 2, &b"250 ok"[..])
     );
     assert_eq!(desk.scheduler.ledger().delivered, 1);
     assert_eq!(desk.scheduler.queued(), 0);
@@ -466,7 +466,7 @@ fn reports_about_reports_end_with_the_postmaster() {
         if let Some(report) = desk.reports.get(rounds).cloned() {
             let id = QueueId::new(START_MS / 1000, 100);
             let mark = mailers_mark(&settings().mailers);
-            desk.arrive(report.envelope(id, 500, mark));
+            desk.arrive(report.envelope(id, mark));
             rounds += 1;
         }
     }
@@ -696,4 +696,100 @@ fn etrn_tries_what_waits_for_that_host_and_for_nobody_else() {
     desk.pass(0);
     let hosts: Vec<&[u8]> = desk.batches.iter().map(|batch| &*batch.host).collect();
     assert_eq!(hosts, [b"mail.near"]);
+}
+
+/// A desk whose policy dresses mail, as that of a sendmail.cf.
+fn dressing_desk() -> Desk {
+    Desk::with(&Settings { dresses_mail: true, ..settings() })
+}
+
+/// Answers all questions: `there` says whether an address leads anywhere.
+fn answer_all(desk: &mut Desk, addresses: &[(u32, &str)], there: impl Fn(&str) -> bool) {
+    let asked = std::mem::take(&mut desk.inquiries);
+    for (slot, recipient, _) in asked {
+        let known = addresses.iter().find(|(number, _)| *number == recipient);
+        let address = known.map_or("nobody", |(_, address)| *address);
+        let mut expansion = Expansion::default();
+        if there(address) {
+            let own = crate::recipient("a@far");
+            let member = policy::Recipient { address: address.as_bytes().into(), route: own.route };
+            expansion.recipients.push(member);
+        } else {
+            let refusal = policy::Refusal::new(550, (5, 1, 1), b"<x>... User unknown", b"");
+            let member = policy::RefusedMember { address: address.as_bytes().into(), refusal };
+            expansion.refused.push(member);
+        }
+        let expansion = Box::new(expansion);
+        desk.step(Input::Answered { slot, recipient, expansion });
+    }
+}
+
+#[test]
+fn a_report_waits_until_it_is_known_where_it_can_go() {
+    let mut desk = dressing_desk();
+    desk.send(&["bob@far"]);
+    desk.end_all(&never());
+    assert!(desk.reports.is_empty());
+    let (slot, recipient, inquiry) = desk.inquiries[0].clone();
+    assert_eq!(inquiry, Inquiry::Report);
+    let note = desk.spool[&slot].1.as_ref();
+    assert!(note.is_none_or(|note| note.states[0] != State::Bounced), "not paid before it is");
+    answer_all(&mut desk, &[(recipient, "alice@here")], |_| true);
+    assert_eq!(desk.reports.len(), 1);
+    assert_eq!(desk.reports[0].kind, ReportKind::Failure);
+    assert!(desk.spool.is_empty());
+}
+
+#[test]
+fn the_postmaster_hears_at_once_of_a_failure_whose_sender_is_unknown() {
+    let mut desk = dressing_desk();
+    desk.send(&["bob@far"]);
+    desk.end_all(&never());
+    for _ in 0..2 {
+        answer_all(&mut desk, &[], |_| false);
+    }
+    assert_eq!(desk.reports.len(), 1);
+    let report = &desk.reports[0];
+    assert_eq!((report.kind, &*report.to), (ReportKind::DoubleBounce, &b"postmaster"[..]));
+    assert!(report.dead_end.is_some(), "not even he is there");
+    assert_eq!(&*report.asides[0].trouble.text, b"User unknown");
+    let unknown = desk.tos().filter(|to| to.xdelay_ms.is_none()).count();
+    assert_eq!(unknown, 2);
+    assert_eq!(desk.scheduler.ledger().bounced, 1);
+}
+
+#[test]
+fn a_report_about_which_nobody_can_be_told_is_kept_back_and_not_lost() {
+    let mut desk = dressing_desk();
+    let mut report = envelope("", &["bob@far"]);
+    report.purpose = Purpose::Report;
+    let slot = desk.arrive(report);
+    desk.end_all(&never());
+    answer_all(&mut desk, &[], |_| false);
+    assert!(desk.events.iter().any(|event| matches!(event, Event::Lost { .. })));
+    assert_eq!(desk.scheduler.outlook(slot), Some(Outlook::Held));
+    assert!(desk.spool.contains_key(&slot));
+    assert_eq!(desk.reports.len(), 1, "one that ends at once, for the log");
+    let mark = mailers_mark(&settings().mailers);
+    let last = desk.reports[0].envelope(QueueId::new(START_MS / 1000, 101), mark);
+    assert_eq!(last.purpose, Purpose::DoubleBounce);
+    let last = desk.arrive(last);
+    answer_all(&mut desk, &[], |_| false);
+    assert!(!desk.spool.contains_key(&last));
+    assert_eq!(desk.reports.len(), 1);
+}
+
+#[test]
+fn the_postmasters_copy_of_a_failure_has_no_text() {
+    let mut wanted = Settings { dresses_mail: false, ..settings() };
+    wanted.reports.copy_to = b"watch"[..].into();
+    let mut desk = Desk::with(&wanted);
+    desk.send(&["bob@far"]);
+    desk.end_all(&never());
+    let kinds: Vec<ReportKind> = desk.reports.iter().map(|report| report.kind).collect();
+    assert_eq!(kinds, [ReportKind::Failure, ReportKind::Copy]);
+    assert_eq!(
+        (&*desk.reports[1].to, desk.reports[1].returned),
+        (&b"watch"[..], queue::Return::Headers)
+    );
 }

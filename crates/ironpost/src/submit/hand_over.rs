@@ -239,7 +239,7 @@ impl Part<'_> {
             let followed = Some(Box::new(followed));
             Recipient { followed, notify: flags.notify, ..Recipient::unrouted(&one.address) }
         });
-        let recipients: Vec<Recipient> = outgoing.chain(failed).collect();
+        let recipients: Vec<Recipient> = failed.chain(outgoing).collect();
         let names = run.machine.config.mailers.iter().map(|mailer| &mailer.name);
         Envelope {
             id: self.id,

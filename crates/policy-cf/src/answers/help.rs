@@ -44,7 +44,7 @@ fn version(text: &[u8]) -> u32 {
 }
 
 /// A text with its macros; a line that is none by itself stays as it is.
-fn expanded(machine: &mut Machine<'_>, text: &[u8]) -> Box<[u8]> {
+pub(super) fn expanded(machine: &mut Machine<'_>, text: &[u8]) -> Box<[u8]> {
     let mut complaints = Vec::new();
     let text = translate(text, &mut machine.config.macros, false, &mut complaints);
     machine.expand(&text).into()

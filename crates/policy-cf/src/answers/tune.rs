@@ -3,7 +3,7 @@
 //! What sendmail leaves without bounds has ours: a zero there means "no limit", here "the house's limit".
 
 use super::ports::{self, Port};
-use super::{Given, carry, greet, manners};
+use super::{Given, carry, greet, manners, reports};
 use crate::expand::Outside;
 use crate::machine::Machine;
 use crate::options::Options;
@@ -84,6 +84,7 @@ pub(super) fn settings(
             is_json: false,
         },
         postmaster: value(machine, "DoubleBounceAddress").unwrap_or(b"postmaster").into(),
+        reports: reports::reports(machine, has(b"nobodyreturn")),
         ..Settings::default()
     };
     Ok((settings, ports))

@@ -35,6 +35,18 @@ pub(super) fn write(
     let paper = Paper { report, offset_s };
     let boundary = format!("{id}.{}/{}", report.at_s, text(&report.reporter, 255));
     paper.header(id, &boundary, out);
+    if !report.looks.are_multipart {
+        paper.for_people(out);
+        line(out, &[]);
+        let heading: &[u8] = match report.returned {
+            Return::Full => b"   ----- Original message follows -----",
+            Return::Headers => b"   ----- Message header follows -----",
+        };
+        line(out, &[heading]);
+        line(out, &[]);
+        returned(report, original, &boundary, out);
+        return line(out, &[]);
+    }
     line(out, &[b"This is a MIME-encapsulated message"]);
     next_part(out, &boundary);
     line(out, &[]);
@@ -44,12 +56,14 @@ pub(super) fn write(
     line(out, &[]);
     paper.for_programs(out);
     next_part(out, &boundary);
+    kind_of_returned(report, out);
     returned(report, original, &boundary, out);
     line(out, &[]);
     line(out, &[b"--", boundary.as_bytes(), b"--"]);
+    line(out, &[]);
 }
 
-impl Paper<'_> {
+impl<'r> Paper<'r> {
     /// A date as sendmail writes it: UTC is GMT.
     fn date(self, unix_s: u64) -> String {
         let date = format!("{}", wire::date::Date { unix_s, offset_s: self.offset_s });
@@ -59,26 +73,19 @@ impl Paper<'_> {
         }
     }
 
-    /// An address as its sender would write it: in brackets if it came by SMTP.
-    fn written(self, address: &[u8]) -> Vec<u8> {
-        let address = cleaned(address, ADDRESS_SHOWN_MAX);
-        if self.report.origin.protocol.is_empty() && self.report.origin.client_address.is_empty() {
-            return address.into();
-        }
-        [b"<", &*address, b">"].concat()
-    }
-
     fn header(self, id: QueueId, boundary: &str, out: &mut Vec<u8>) {
         let report = self.report;
         if !report.is_dressed_later {
             self.trace(id, out);
         }
-        line(out, &[b"To: ", &self.written(&report.to)]);
-        line(out, &[b"MIME-Version: 1.0"]);
-        line(out, &[b"Content-Type: multipart/report; report-type=delivery-status;"]);
-        line(out, &[b"\tboundary=\"", boundary.as_bytes(), b"\""]);
-        if report.body.is_eight_bit() || report.is_utf8 {
-            line(out, &[b"Content-Transfer-Encoding: 8bit"]);
+        line(out, &[b"To: ", &cleaned(&report.to, ADDRESS_SHOWN_MAX)]);
+        if report.looks.are_multipart {
+            line(out, &[b"MIME-Version: 1.0"]);
+            line(out, &[b"Content-Type: multipart/report; report-type=delivery-status;"]);
+            line(out, &[b"\tboundary=\"", boundary.as_bytes(), b"\""]);
+            if report.body.is_eight_bit() || report.is_utf8 {
+                line(out, &[b"Content-Transfer-Encoding: 8bit"]);
+            }
         }
         let (subject, auto) = self.subject();
         line(out, &[b"Subject: ", &subject]);
@@ -106,7 +113,7 @@ impl Paper<'_> {
             ReportKind::Failure => {
                 (b"Returned mail: see transcript for details"[..].into(), b"failure")
             }
-            ReportKind::DoubleBounce => (
+            ReportKind::DoubleBounce | ReportKind::Copy => (
                 b"Postmaster notify: see transcript for details"[..].into(),
                 b"postmaster-notification",
             ),
@@ -131,10 +138,26 @@ impl Paper<'_> {
             line(out, &[b"Received-From-MTA: DNS; ", &client]);
         }
         line(out, &[b"Arrival-Date: ", self.date(report.created_s).as_bytes()]);
-        for one in &report.lines {
+        for one in self.listed() {
             line(out, &[]);
             self.status_fields(one, out);
         }
+    }
+
+    /// The recipients in the order in which they are listed: sendmail asks a host for the last of them first, and those
+    /// that our own reports go to stand the other way round.
+    fn listed(self) -> Vec<&'r ReportLine> {
+        let report = self.report;
+        let groups = report.lines.chunk_by(|one, next| one.trouble.host == next.trouble.host);
+        let mut listed = Vec::with_capacity(report.lines.len());
+        for group in groups {
+            if report.is_about_report {
+                listed.extend(group.iter().rev());
+            } else {
+                listed.extend(group);
+            }
+        }
+        listed
     }
 
     fn status_fields(self, one: &ReportLine, out: &mut Vec<u8>) {
@@ -148,8 +171,12 @@ impl Paper<'_> {
         }
         let kind: &[u8] = if one.first.is_ascii() { b"RFC822; " } else { b"utf-8; " };
         line(out, &[b"Final-Recipient: ", kind, &self.whole(&one.first)]);
-        let actual = match one.address.first() {
-            Some(b'|' | b'/') => [b"X-Unix; ", &*cleaned(&one.address, ADDRESS_SHOWN_MAX)].concat(),
+        // A program or a file is written as a string where others are addresses.
+        let bare = one.address.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+        let bare = bare.filter(|bare| matches!(bare.first(), Some(b'|' | b'/')));
+        let bare = bare.unwrap_or(&one.address);
+        let actual = match bare.first() {
+            Some(b'|' | b'/') => [b"X-Unix; ", &*cleaned(bare, ADDRESS_SHOWN_MAX)].concat(),
             Some(_) | None => [b"rfc822; ", &*self.whole(&one.address)].concat(),
         };
         line(out, &[b"X-Actual-Recipient: ", &actual]);
@@ -172,7 +199,8 @@ impl Paper<'_> {
 
     /// An address with a domain: a name of this host gets its own.
     fn whole(self, address: &[u8]) -> Box<[u8]> {
-        let shown = cleaned(address, ADDRESS_SHOWN_MAX);
+        let inner = address.strip_prefix(b"<").and_then(|rest| rest.strip_suffix(b">"));
+        let shown = cleaned(inner.unwrap_or(address), ADDRESS_SHOWN_MAX);
         if shown.contains(&b'@') {
             return shown;
         }
@@ -203,9 +231,8 @@ fn status(one: &ReportLine) -> String {
     format!("{status}")
 }
 
-/// The message that the report is about, or its header. Lone CR and NUL do not come through.
-fn returned(report: &Report, original: &[u8], boundary: &str, out: &mut Vec<u8>) {
-    let eight = report.body.is_eight_bit() || report.is_utf8;
+/// The header of the part that holds what comes back.
+fn kind_of_returned(report: &Report, out: &mut Vec<u8>) {
     let kind: &[u8] = match (report.returned, report.is_utf8) {
         (Return::Full, false) => b"message/rfc822",
         (Return::Full, true) => b"message/global",
@@ -213,11 +240,17 @@ fn returned(report: &Report, original: &[u8], boundary: &str, out: &mut Vec<u8>)
         (Return::Headers, true) => b"message/global-headers",
     };
     line(out, &[b"Content-Type: ", kind]);
-    if eight {
+    if report.body.is_eight_bit() || report.is_utf8 {
         line(out, &[b"Content-Transfer-Encoding: 8bit"]);
     }
     line(out, &[]);
-    line(out, &[b"Return-Path: <", &cleaned(&report.sender, ADDRESS_SHOWN_MAX), b">"]);
+}
+
+/// The message that the report is about, or its header. Lone CR and NUL do not come through.
+fn returned(report: &Report, original: &[u8], boundary: &str, out: &mut Vec<u8>) {
+    let eight = report.body.is_eight_bit() || report.is_utf8;
+    let sender: &[u8] = if report.is_about_report { b"MAILER-DAEMON" } else { &report.sender };
+    line(out, &[b"Return-Path: <", &cleaned(sender, ADDRESS_SHOWN_MAX), b">"]);
     let bounded = original.get(..report.original_bytes_max()).unwrap_or(original);
     for one in bounded.split_inclusive(|&octet| octet == b'\n') {
         let bare =

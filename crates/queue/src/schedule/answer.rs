@@ -5,14 +5,15 @@
 //! itself: after a crash the same question is asked again, and what was delivered by then is in the
 //! note.
 
+use super::consult::CONSULTED_FIRST;
 use super::{Actions, Scheduler};
 use crate::active::{Active, Round, memory_bytes};
 use crate::event::Stat;
-use crate::message::ADDRESS_BYTES_MAX;
+use crate::message::{ADDRESS_BYTES_MAX, Purpose};
 use crate::note::{ADDED_MAX, Added};
-use crate::outcome::{Status, Trouble, Voice};
+use crate::outcome::{Said, Status, Trouble};
 use crate::recipient::{Notify, Receipt, Recipient, State};
-use alloc::{boxed::Box, collections::BTreeSet, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeSet, format, vec::Vec};
 use policy::{Expansion, MailerId, Refusal, RefusedMember, Route};
 
 impl Scheduler {
@@ -24,6 +25,9 @@ impl Scheduler {
         expansion: Expansion,
         actions: &mut Actions,
     ) {
+        if index >= CONSULTED_FIRST {
+            return self.consulted(slot, index, &expansion, actions);
+        }
         let Some(mut active) = self.active.remove(&slot) else { return };
         let asked = active.asking.iter().position(|&asked| asked == index);
         let mut ready = Vec::new();
@@ -78,13 +82,19 @@ impl Scheduler {
             if visited.insert(&member.address, &route) {
                 let (notify, original) = heir.clone();
                 let followed = parent.followed.clone();
-                let address = member.address;
+                // One that nobody stands behind keeps the form that he was written in.
+                let is_itself = *member.address == *bare(&parent.address);
+                let address = if is_itself { parent.address.clone() } else { member.address };
                 let recipient = Recipient { address, route, notify, original, followed };
                 ready.extend(self.add(active, index, recipient, State::Waiting));
             }
         }
-        for member in refused {
-            self.add_refused(active, index, &member, &heir, actions);
+        // Who is unknown of those that a report goes to was told when it was made.
+        let was_told = self.rules.dresses_mail
+            && active.envelope.purpose != Purpose::Mail
+            && !ready.is_empty();
+        for member in refused.iter().filter(|_| !was_told) {
+            self.add_refused(active, index, member, &heir, actions);
         }
         ready
     }
@@ -200,14 +210,21 @@ fn key(route: &Route) -> Key {
     (route.mailer, route.host.clone(), route.user.clone())
 }
 
-fn refused(refusal: &Refusal) -> Trouble {
+/// The trouble that a refusal is: its words without the address that stands before them for the client.
+pub(super) fn refused(refusal: &Refusal) -> Trouble {
     let (_, subject, detail) = refusal.status;
     let class = if refusal.is_temporary() { 4 } else { 5 };
-    Trouble {
-        status: Status(class, subject, detail),
-        text: refusal.text.clone(),
-        host: Box::default(),
-        voice: Voice::Local,
-        said: None,
-    }
+    let text = &*refusal.text;
+    let behind = text.windows(4).position(|four| four == b"... ");
+    let words = behind.and_then(|at| text.get(at.saturating_add(4)..)).unwrap_or(text);
+    let status = Status(class, subject, detail);
+    let reply = [format!("{} {status} ", refusal.code).as_bytes(), words].concat();
+    let said = Said { command: Box::default(), reply: reply.into() };
+    Trouble { said: Some(Box::new(said)), ..Trouble::ours(status, words) }
+}
+
+/// An address without the angle brackets that it was written in.
+pub(super) fn bare(address: &[u8]) -> &[u8] {
+    let inner = address.strip_prefix(b"<").and_then(|rest| rest.strip_suffix(b">"));
+    inner.unwrap_or(address)
 }

@@ -1,6 +1,7 @@
 //! How a message comes in: new, found after a start, or read again because it is due; and what is
 //! made ready of it then.
 
+use super::answer::bare;
 use super::{Action, Actions, Scheduler};
 use crate::active::{self, Active, Came, Round};
 use crate::destination::{Destination, Group, MIXED};
@@ -188,7 +189,7 @@ impl Scheduler {
         let was_dirty = core::mem::replace(&mut active.is_dirty, false);
         for &index in indexes {
             if let Some(inquiry) = active.inquiry(index, self.rules.mark) {
-                let address = active.recipient(index).map(|one| one.address.clone());
+                let address = active.recipient(index).map(|one| bare(&one.address).into());
                 active.asking.push(index);
                 actions.push(Action::Inquire {
                     slot,

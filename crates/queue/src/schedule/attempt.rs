@@ -251,14 +251,13 @@ impl Scheduler {
         let mailer = recipients().next().map(|one| one.route.mailer);
         Action::log(Event::To(To {
             id: envelope.id,
-            to: recipients().map(|one| one.address.clone()).collect(),
-            is_bracketed: !envelope.origin.is_own(),
+            to: indexes.iter().map(|&index| active.written(index)).collect(),
             controller: recipients().next().and_then(|one| controller(one, active)),
             delay_s: self.now_ms.wrapping_div(1000).saturating_sub(envelope.created_s),
-            xdelay_ms: took_ms,
+            xdelay_ms: Some(took_ms),
             mailer: mailer.unwrap_or(Recipient::UNROUTED),
             size_bytes: envelope.size_bytes,
-            recipients: u32::try_from(active.note.states.len()).unwrap_or(u32::MAX),
+            recipients: counted(active),
             tries: active.note.tries,
             host: trouble.host.clone(),
             status: trouble.status,
@@ -271,6 +270,13 @@ impl Scheduler {
             text: trouble.text.clone(),
         }))
     }
+}
+
+/// Recipients of a message, without those that others stand in the place of.
+pub(super) fn counted(active: &Active) -> u32 {
+    let states = active.note.states.iter();
+    let counted = states.filter(|state| !matches!(state, State::Expanded { .. })).count();
+    u32::try_from(counted.max(1)).unwrap_or(u32::MAX)
 }
 
 /// In whose name a recipient is: as it was found on the way, else the user who handed the message in. Who called is no longer

@@ -88,14 +88,12 @@ impl House {
         self.log.line(Severity::Info, Some(report.id), &text);
         let mut body = Vec::new();
         report.write(id, crate::date::offset_s(), &original, &mut body);
-        let size_bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
-        let envelope =
-            report.envelope(id, size_bytes, ::queue::mailers_mark(&self.settings.mailers));
+        let envelope = report.envelope(id, ::queue::mailers_mark(&self.settings.mailers));
         self.store_report(Box::new(envelope), body);
     }
 
     /// The beginning of a message's body; nothing if it can't be read.
-    fn beginning(&mut self, slot: spool::Slot, octets_max: usize) -> Vec<u8> {
+    pub(super) fn beginning(&mut self, slot: spool::Slot, octets_max: usize) -> Vec<u8> {
         let Ok(opened) = self.spool.open(slot) else { return Vec::new() };
         match opened.body {
             spool::OpenedBody::Inline(body) => {
@@ -120,6 +118,10 @@ impl House {
         if self.log.wants(level) {
             let (id, line) = super::lines::line(event, &self.settings);
             self.log.line(severity, id, &line);
+        }
+        if let Event::Lost { id } = event {
+            let text = b"SYSERR(root): savemail: cannot save rejected email anywhere";
+            self.log.line(Severity::Critical, Some(*id), text);
         }
     }
 }

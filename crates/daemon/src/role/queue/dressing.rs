@@ -7,7 +7,7 @@ use super::House;
 use super::carriers::{Parcel, ParcelBody};
 use crate::edges::Head;
 use ::policy::settings::BODY_INLINE_BYTES_MAX;
-use ::policy::{Dress, Dressed, Refusal};
+use ::policy::{Dress, Dressed, Refusal, Route};
 use ::queue::{Batch, BatchId};
 use std::collections::HashMap;
 use std::os::unix::fs::FileExt as _;
@@ -98,6 +98,29 @@ impl House {
         self.dressing.waiting.insert(id, undressed);
         self.policy.dress(id, question);
         true
+    }
+
+    /// How the header of a message looks that comes back to the reader of a report.
+    pub(super) fn question_of_return(&mut self, slot: u32, route: &Route) -> Option<Dress> {
+        let (envelope, _) = self.read(slot.into())?;
+        let beginning = self.beginning(slot.into(), HEADER_BYTES_MAX);
+        let mut message = envelope.story();
+        message.offset_s = crate::date::offset_s();
+        Some(Dress {
+            mailer: route.mailer,
+            host: route.host.clone(),
+            sender: envelope.sender.clone(),
+            users: Vec::new(),
+            header: fields_of(&beginning).into(),
+            message,
+        })
+    }
+
+    /// The policy's answer to that. Without one the header comes back as it was stored.
+    pub(super) fn returned(&mut self, slot: u32, answer: Result<Dressed, Refusal>) {
+        if let Ok(dressed) = answer {
+            self.dressing.keep(slot, &dressed);
+        }
     }
 
     /// The policy's answer.

@@ -14,10 +14,12 @@ pub(super) fn weight(event: &Event) -> (Severity, u8) {
             Stat::Deferred => (Severity::Info, 9),
             Stat::Failed => (Severity::Info, 7),
         },
+        Event::Lost { .. } => (Severity::Alert, 0),
         Event::Held { .. } | Event::Released { .. } => (Severity::Info, 9),
-        Event::Dropped { .. } => (Severity::Notice, 3),
         // sendmail has no such lines: below its debugging they would be news to those who read its log.
-        Event::DestinationDown { .. } | Event::DestinationUp { .. } => (Severity::Info, 10),
+        Event::Dropped { .. } | Event::DestinationDown { .. } | Event::DestinationUp { .. } => {
+            (Severity::Info, 10)
+        }
     }
 }
 
@@ -37,13 +39,18 @@ pub(super) fn line(event: &Event, settings: &Settings) -> (Option<QueueId>, Vec<
             put(&mut out, &[b"unquarantine"]);
             Some(*id)
         }
+        Event::Lost { id } => {
+            let number = id.to_string();
+            put(&mut out, &[b"Losing ./qf", number.as_bytes(), b": savemail panic"]);
+            Some(*id)
+        }
         Event::Dropped { id, to, by } => {
             let why: &[u8] = match by {
                 DropReason::DoubleBounce => b"its report can't be delivered either",
                 DropReason::NoPostmaster => b"no postmaster is configured",
                 DropReason::NotWanted => b"the sender wants no report",
             };
-            put(&mut out, &[b"to=<", to, b">, dropped: ", why]);
+            put(&mut out, &[b"to=", to, b", dropped: ", why]);
             Some(*id)
         }
         Event::DestinationDown { mailer, host, pause_ms, text } => {
@@ -65,16 +72,24 @@ pub(super) fn report_line(report: &Report, id: QueueId) -> Vec<u8> {
     let first = report.lines.first().map(|line| &line.trouble);
     let text = first.map_or(&b""[..], |trouble| &trouble.text);
     let age = ::queue::duration(report.at_s.saturating_sub(report.created_s));
+    let is_late = first.is_some_and(|first| first.status == Status(4, 4, 7));
+    let who: &[u8] = match report.kind {
+        _ if report.is_about_report => b"return to sender: ",
+        ReportKind::Delay => b"sender notify: ",
+        ReportKind::DoubleBounce | ReportKind::Copy => b"postmaster notify: ",
+        ReportKind::Failure | ReportKind::Success => b"DSN: ",
+    };
     match report.kind {
-        ReportKind::Failure if first.is_some_and(|first| first.status == Status(4, 4, 7)) => {
-            put(&mut out, &[b"DSN: Cannot send message for ", age.as_bytes()]);
+        kind if kind.is_failure() && is_late => {
+            put(&mut out, &[who, b"Cannot send message for ", age.as_bytes()]);
         }
-        ReportKind::Failure => put(&mut out, &[b"DSN: ", text]),
-        ReportKind::DoubleBounce => put(&mut out, &[b"return to sender: ", text]),
+        ReportKind::Failure | ReportKind::DoubleBounce | ReportKind::Copy => {
+            put(&mut out, &[who, text]);
+        }
         ReportKind::Delay => {
-            put(&mut out, &[b"DSN: Warning: could not send message for past ", age.as_bytes()]);
+            put(&mut out, &[who, b"Warning: could not send message for past ", age.as_bytes()]);
         }
-        ReportKind::Success => put(&mut out, &[b"DSN: Return receipt"]),
+        ReportKind::Success => put(&mut out, &[who, b"Return receipt"]),
     }
     out
 }
@@ -82,20 +97,19 @@ pub(super) fn report_line(report: &Report, id: QueueId) -> Vec<u8> {
 /// sendmail's line on what came of recipients.
 fn to_line(out: &mut Vec<u8>, to: &To, settings: &Settings) {
     out.extend_from_slice(b"to=");
-    let (before, behind): (&[u8], &[u8]) = if to.is_bracketed { (b"<", b">") } else { (b"", b"") };
     for (number, address) in to.to.iter().enumerate() {
-        put(out, &[if number == 0 { b"" } else { b"," }, before, address, behind]);
+        put(out, &[if number == 0 { b"" } else { b"," }, address]);
     }
     if let Some(controller) = to.controller.as_ref().filter(|_| to.stat != Stat::Quarantined) {
         let numbers = format!(" ({}/{})", controller.uid, controller.gid);
         put(out, &[b", ctladdr=", &controller.address, numbers.as_bytes()]);
     }
     let priority = priority(to);
-    let delay = format!(", delay={}", clock(to.delay_s));
-    let took = format!(", xdelay={}", clock(to.xdelay_ms / 1000));
-    let took = if to.stat == Stat::Quarantined { "" } else { &took };
-    let mailer = name(to.mailer, settings);
-    put(out, &[delay.as_bytes(), took.as_bytes(), b", mailer=", mailer]);
+    put(out, &[b", delay=", clock(to.delay_s).as_bytes()]);
+    if let Some(took_ms) = to.xdelay_ms.filter(|_| to.stat != Stat::Quarantined) {
+        put(out, &[b", xdelay=", clock(took_ms / 1000).as_bytes()]);
+    }
+    put(out, &[b", mailer=", name(to.mailer, settings)]);
     put(out, &[format!(", pri={priority}").as_bytes()]);
     if to.stat == Stat::Quarantined {
         // Nothing was tried: there is no more to say.

@@ -20,6 +20,8 @@ enum Asked {
     Inquiry(Inquired),
     /// How a batch goes to its mailer.
     Dress(BatchId, Box<ToPolicy>),
+    /// The header that comes back with a report, and what is known of its reader.
+    Returned(Box<Inquired>, Box<Expansion>, Box<ToPolicy>),
 }
 
 #[derive(Clone)]
@@ -28,6 +30,8 @@ pub(super) struct Inquired {
     recipient: u32,
     address: Box<[u8]>,
     inquiry: Inquiry,
+    /// Whether the header that comes back is asked for, too.
+    is_reader: bool,
     /// What was read of the files that the policy wanted for it.
     pub(super) files: Vec<Arc<FileSeen>>,
     /// How often it wanted some.
@@ -62,7 +66,8 @@ impl PolicyLine {
         inquiry: Inquiry,
     ) {
         let (files, rounds) = (Vec::new(), 0);
-        self.inquire_with(Inquired { slot, recipient, address, inquiry, files, rounds });
+        let is_reader = inquiry == Inquiry::Report;
+        self.inquire_with(Inquired { slot, recipient, address, inquiry, is_reader, files, rounds });
     }
 
     /// The same for a question that may have files.
@@ -85,7 +90,9 @@ impl PolicyLine {
             let address = asked.address.clone();
             match &asked.inquiry {
                 Inquiry::Expand(route) => ToPolicy::Expand { address, route: route.clone() },
-                Inquiry::Route | Inquiry::RouteAndExpand => ToPolicy::Route { address },
+                Inquiry::Route | Inquiry::RouteAndExpand | Inquiry::Report => {
+                    ToPolicy::Route { address }
+                }
             }
         };
         let Some(link) = &mut self.link else { return };
@@ -95,7 +102,9 @@ impl PolicyLine {
                 let sent = files.try_for_each(|seen| file_frames::send(link, seen, ToPolicy::File));
                 sent.and_then(|()| link.send(&inquiry(asked), &[]))
             }
-            Asked::Dress(_, question) => link.send(&**question, &[]),
+            Asked::Dress(_, question) | Asked::Returned(_, _, question) => {
+                link.send(&**question, &[])
+            }
         };
         if sent.is_err() {
             self.link = None;
@@ -146,8 +155,12 @@ impl House {
                     self.dressed(batch, answer);
                 }
                 (Asked::Inquiry(asked), answer) => self.answered(asked, answer),
+                (Asked::Returned(asked, expansion, _), FromPolicy::Dressed(answer)) => {
+                    self.returned(asked.slot, answer);
+                    self.tell_answer(&asked, *expansion);
+                }
                 // An answer to something else: asked again of a policy that knows what it is asked.
-                (Asked::Dress(..), _) => {
+                (Asked::Dress(..) | Asked::Returned(..), _) => {
                     self.policy.link = None;
                     return;
                 }
@@ -162,9 +175,11 @@ impl House {
                 return;
             }
             (FromPolicy::Expansion(expansion), _) => expansion,
-            (FromPolicy::Route(Ok(route)), Inquiry::RouteAndExpand) if route.expands => {
+            (FromPolicy::Route(Ok(route)), Inquiry::RouteAndExpand | Inquiry::Report)
+                if route.expands =>
+            {
                 let inquiry = Inquiry::Expand(route);
-                self.policy.inquire(asked.slot, asked.recipient, asked.address, inquiry);
+                self.policy.inquire_with(Inquired { inquiry, ..asked });
                 return;
             }
             (FromPolicy::Route(Ok(route)), _) => one(&asked.address, route),
@@ -177,8 +192,21 @@ impl House {
         self.finish(&asked, expansion);
     }
 
-    /// Takes an answer to the scheduler.
+    /// Takes an answer to the scheduler; for who is to get a report once it is known what comes back with it.
     pub(super) fn finish(&mut self, asked: &Inquired, expansion: Expansion) {
+        let reader = expansion.recipients.first().filter(|_| asked.is_reader);
+        let question = reader.and_then(|reader| self.question_of_return(asked.slot, &reader.route));
+        match question {
+            Some(question) => {
+                let question = Box::new(ToPolicy::Dress(Box::new(question)));
+                let asked = Box::new(asked.clone());
+                self.policy.ask(Asked::Returned(asked, Box::new(expansion), question));
+            }
+            None => self.tell_answer(asked, expansion),
+        }
+    }
+
+    fn tell_answer(&mut self, asked: &Inquired, expansion: Expansion) {
         self.step(Input::Answered {
             slot: asked.slot,
             recipient: asked.recipient,

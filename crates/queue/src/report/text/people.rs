@@ -8,7 +8,7 @@ use alloc::{format, vec::Vec};
 /// Words over a list of recipients, and which fates stand under them.
 type Heading = (&'static [u8], fn(Fate) -> bool);
 
-impl Paper<'_> {
+impl<'r> Paper<'r> {
     pub(super) fn for_people(self, out: &mut Vec<u8>) {
         let report = self.report;
         if report.kind == ReportKind::Delay {
@@ -21,8 +21,14 @@ impl Paper<'_> {
         let at = self.date(report.created_s);
         line(out, &[b"The original message was received at ", at.as_bytes()]);
         line(out, &[b"from ", &source(report)]);
-        if report.kind == ReportKind::DoubleBounce {
+        if matches!(report.kind, ReportKind::DoubleBounce | ReportKind::Copy) {
             line(out, &[b"with id ", format!("{}", report.id).as_bytes()]);
+        }
+        if !report.looks.foreword.is_empty() {
+            line(out, &[]);
+            for one in report.looks.foreword.split(|&octet| octet == b'\n') {
+                line(out, &[&cleaned(one, TEXT_SHOWN_MAX)]);
+            }
         }
         self.lists(out);
         line(out, &[]);
@@ -44,39 +50,36 @@ impl Paper<'_> {
             }),
         ];
         for (heading, belongs) in headings {
-            let mut lines = self.report.lines.iter().filter(|one| belongs(one.fate)).peekable();
+            let mut lines = self.listed().into_iter().filter(|one| belongs(one.fate)).peekable();
             if lines.peek().is_none() {
                 continue;
             }
             line(out, &[]);
             line(out, &[b"   ----- ", heading, b" -----"]);
             for one in lines {
-                self.person(one, out);
+                person(one, out);
             }
         }
     }
 
-    fn person(self, one: &ReportLine, out: &mut Vec<u8>) {
-        let note: &[u8] = match one.fate {
-            Fate::Relayed => b"  (relayed to non-DSN-aware mailer)",
-            Fate::Expanded => b"  (expanded by mailing list)",
-            Fate::Delivered => b"  (successfully delivered to mailbox)",
-            Fate::Failed | Fate::Delayed => b"",
-        };
-        line(out, &[&self.written(&one.address), note]);
-        let reply = one.trouble.reply().filter(|reply| !reply.is_empty());
-        if let Some(reply) = reply.filter(|_| one.fate == Fate::Failed) {
-            line(out, &[b"    (reason: ", &cleaned(reply, TEXT_SHOWN_MAX), b")"]);
+    /// The recipients in the order in which they were tried: of those of one host the last one first.
+    fn tried(self) -> Vec<&'r ReportLine> {
+        let listed = self.listed();
+        let mut tried = Vec::with_capacity(listed.len());
+        for group in listed.chunk_by(|one, next| one.trouble.host == next.trouble.host) {
+            if group.first().is_some_and(|one| one.trouble.host.is_empty()) {
+                tried.extend(group);
+            } else {
+                tried.extend(group.iter().rev());
+            }
         }
-        if let Some(list) = &one.expanded_from {
-            line(out, &[b"    (expanded from: ", &self.written(list), b")"]);
-        }
+        tried
     }
 
     /// What was said, without what was said for the recipient before too.
     fn transcript(self, out: &mut Vec<u8>) {
         let mut last: Option<&Trouble> = None;
-        for one in &self.report.lines {
+        for one in self.tried().into_iter().chain(&self.report.asides) {
             let has_told = matches!(one.fate, Fate::Failed | Fate::Delayed);
             let is_same_host = last.is_some_and(|last| last.host == one.trouble.host);
             let is_whole = says_nothing_of_address(&one.trouble.text);
@@ -93,7 +96,7 @@ impl Paper<'_> {
 
     /// What came of a recipient in one line, or a few.
     fn end(self, one: &ReportLine, out: &mut Vec<u8>) {
-        let address = self.written(&one.address);
+        let address = cleaned(&one.address, ADDRESS_SHOWN_MAX);
         let said = cleaned(&one.trouble.text, TEXT_SHOWN_MAX);
         match one.fate {
             Fate::Failed if one.trouble.status.0 == 4 => {
@@ -115,6 +118,24 @@ impl Paper<'_> {
             }
             Fate::Expanded => line(out, &[&address, b"... expanded to multiple addresses"]),
         }
+    }
+}
+
+/// A recipient in a list of them.
+fn person(one: &ReportLine, out: &mut Vec<u8>) {
+    let note: &[u8] = match one.fate {
+        Fate::Relayed => b"  (relayed to non-DSN-aware mailer)",
+        Fate::Expanded => b"  (expanded by mailing list)",
+        Fate::Delivered => b"  (successfully delivered to mailbox)",
+        Fate::Failed | Fate::Delayed => b"",
+    };
+    line(out, &[&cleaned(&one.address, ADDRESS_SHOWN_MAX), note]);
+    let reply = one.trouble.reply().filter(|reply| !reply.is_empty());
+    if let Some(reply) = reply.filter(|_| one.fate == Fate::Failed) {
+        line(out, &[b"    (reason: ", &cleaned(reply, TEXT_SHOWN_MAX), b")"]);
+    }
+    if let Some(list) = &one.expanded_from {
+        line(out, &[b"    (expanded from: ", &cleaned(list, ADDRESS_SHOWN_MAX), b")"]);
     }
 }
 

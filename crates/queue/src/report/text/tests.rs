@@ -9,7 +9,8 @@ fn report(kind: ReportKind, fate: Fate, trouble: Trouble) -> Report {
     Report {
         about: 1,
         kind,
-        to: b"alice@example.org"[..].into(),
+        to: b"<alice@example.org>"[..].into(),
+        dead_end: None,
         reporter: b"mail.example.test"[..].into(),
         is_dressed_later: false,
         at_s: 1_795_245_000,
@@ -25,15 +26,19 @@ fn report(kind: ReportKind, fate: Fate, trouble: Trouble) -> Report {
         body: crate::BodyKind::SevenBit,
         is_utf8: false,
         returned: Return::Headers,
+        size_bytes: 100,
+        is_about_report: false,
+        looks: policy::settings::Reports::default(),
         give_up_s: 432_000,
         lines: vec![ReportLine {
-            address: b"bob@remote.test"[..].into(),
+            address: b"<bob@remote.test>"[..].into(),
             first: b"list@example.test"[..].into(),
-            expanded_from: Some(b"list@example.test"[..].into()),
+            expanded_from: Some(b"<list@example.test>"[..].into()),
             original: Some(b"rfc822;bob+40remote.test"[..].into()),
             fate,
             trouble,
         }],
+        asides: Vec::new(),
     }
 }
 
@@ -112,6 +117,7 @@ From: alice\r
 Subject: one\r
 \r
 --05P87A00004660.1795245000/mail.example.test--\r
+\r
 ";
 
 #[test]
@@ -164,6 +170,26 @@ fn the_body_comes_back_only_when_it_may() {
 }
 
 #[test]
+fn a_plain_report_has_the_owners_words_and_no_parts() {
+    let mut report = report(ReportKind::Failure, Fate::Failed, smtp(b"550 no"));
+    report.looks.are_multipart = false;
+    report.looks.foreword = b"Call us.\nOr write."[..].into();
+    let text = written(&report, b"Subject: x\r\n\r\nsecret\r\n");
+    assert!(text.contains("from client.example [192.0.2.1]\r\n\r\nCall us.\r\nOr write.\r\n\r\n"));
+    let end = "   ----- Message header follows -----\r\n\r\nReturn-Path: <alice@example.org>\r\nSubject: x\r\n\r\n";
+    assert!(text.ends_with(end), "{text}");
+    assert!(!text.contains("MIME") && !text.contains("boundary"));
+}
+
+#[test]
+fn the_size_of_a_report_is_that_of_what_comes_back_and_a_little() {
+    let mut report = report(ReportKind::Failure, Fate::Failed, smtp(b"550 no"));
+    assert_eq!(report.envelope(QueueId::from_u64(1), 0).size_bytes, 0);
+    report.returned = Return::Full;
+    assert_eq!(report.envelope(QueueId::from_u64(1), 0).size_bytes, 1124);
+}
+
+#[test]
 fn a_returned_message_cannot_end_its_part() {
     let mut report = report(ReportKind::Failure, Fate::Failed, smtp(b"550 no"));
     report.returned = Return::Full;
@@ -181,6 +207,7 @@ fn what_was_said_for_the_whole_message_stands_once() {
     let trouble = Trouble { said: Some(Box::new(said)), ..trouble };
     let mut report = report(ReportKind::Failure, Fate::Failed, trouble);
     report.origin = Origin { user: b"anna"[..].into(), ..Origin::default() };
+    report.to = b"alice@example.org"[..].into();
     report.lines.push(report.lines[0].clone());
     let text = written(&report, b"");
     let transcript = "... while talking to mx1.remote.test.:\r\n>>> DATA\r\n<<< 554 no\r\n554 5.0.0 Service unavailable\r\n\r\n";

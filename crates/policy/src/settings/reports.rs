@@ -1,0 +1,41 @@
+//! What our own reports (bounces, warnings, receipts) look like.
+
+use alloc::boxed::Box;
+use serde::{Deserialize, Serialize};
+
+/// What our reports look like, and who gets them besides the sender.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reports {
+    /// Whether they are multipart/report (RFC 3462), with a part for programs; otherwise plain text (sendmail's option
+    /// `SendMimeErrors`).
+    pub are_multipart: bool,
+    /// Who gets the text of a message back, not only its header.
+    pub returns: ReturnPolicy,
+    /// Lines of the owner's at the beginning of a report of failure, with LF between them (`ErrorMessageHeader`); empty:
+    /// none.
+    pub foreword: Box<[u8]>,
+    /// Who gets a copy of each failure, without its text (`PostmasterCopy`); empty: nobody.
+    pub copy_to: Box<[u8]>,
+}
+
+impl Default for Reports {
+    fn default() -> Self {
+        Self {
+            are_multipart: true,
+            returns: ReturnPolicy::OwnUsers,
+            foreword: Box::default(),
+            copy_to: Box::default(),
+        }
+    }
+}
+
+/// Who gets the text of a message back with a report of failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReturnPolicy {
+    /// Only our own users: a bounce must not carry a stranger's text to a sender that he forged.
+    OwnUsers,
+    /// Who does not ask for the header alone (RET=HDRS): sendmail's way.
+    AsAsked,
+    /// Nobody (`PrivacyOptions=nobodyreturn`).
+    Nobody,
+}

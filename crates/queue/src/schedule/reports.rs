@@ -1,0 +1,327 @@
+//! Which reports are owed at the end of a round, to whom, and what is told in them.
+//!
+//! A failure goes to the sender. Where nobody can get it there (`<>`, an unknown user), it goes to the postmaster; a report
+//! that fails goes to him too, and if that one fails, it ends. So there is no loop: what is about a report about a report is
+//! never sent. A report for which not even a postmaster is found is kept back, for the operator (sendmail's "savemail
+//! panic").
+
+use super::{Action, Actions, Scheduler};
+use crate::active::{Active, Came};
+use crate::event::Event;
+use crate::message::{Envelope, Purpose, Return};
+use crate::note::Hold;
+use crate::outcome::{Said, Status, Trouble, Voice};
+use crate::recipient::{DropReason, Receipt, State};
+use crate::report::{Fate, RETURNED_BYTES_MAX, Report, ReportKind, ReportLine};
+use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+use policy::settings::{Reports, ReturnPolicy};
+
+/// Recipients in one report; more come in a further one.
+const REPORT_LINES_MAX: usize = 500;
+
+/// Recipients that wait and are told of in a report of others.
+const ASIDES_MAX: usize = 100;
+
+/// About what the fields that we add to a message come to, in octets: sendmail's queue counts them.
+const TRACE_BYTES: u64 = 200;
+
+/// Why a report is kept back that can't be delivered and not be reported on.
+const LOST: &[u8] = b"savemail panic";
+
+/// Where the report of a failure goes.
+enum Way {
+    /// To somebody.
+    To(ReportKind, Box<[u8]>),
+    /// To nobody.
+    Nowhere(DropReason),
+    /// It can go to nobody: the message is kept back, and a report that ends at once tells the log.
+    Lost(Box<[u8]>),
+}
+
+impl Scheduler {
+    /// Reports failures and successes that are still owed.
+    pub(super) fn report_ends(&mut self, slot: u32, active: &mut Active, actions: &mut Actions) {
+        let mut reports: BTreeMap<(ReportKind, Box<[u8]>), Vec<ReportLine>> = BTreeMap::new();
+        let count = u32::try_from(active.note.states.len()).unwrap_or(u32::MAX);
+        let wants_copy =
+            active.envelope.purpose == Purpose::Mail && !self.rules.reports.copy_to.is_empty();
+        for index in 0..count {
+            let Some((kind, to, line)) = self.owed(active, index, actions) else { continue };
+            active.is_dirty = true;
+            if kind.is_failure() && wants_copy {
+                let copy = (ReportKind::Copy, self.rules.reports.copy_to.clone());
+                reports.entry(copy).or_default().push(line.clone());
+            }
+            reports.entry((kind, to)).or_default().push(line);
+        }
+        for ((kind, to), lines) in reports {
+            self.report(slot, active, kind, &to, lines, actions);
+        }
+        // A failure is paid for now, or it can't be.
+        if active.note.states.iter().any(|state| matches!(state, State::Failed(_))) {
+            active.note.hold = Hold::Held(LOST.into());
+            actions.push(Action::log(Event::Lost { id: active.envelope.id }));
+        }
+    }
+
+    /// What is owed about one recipient, which is paid with this.
+    fn owed(
+        &mut self,
+        active: &mut Active,
+        index: u32,
+        actions: &mut Actions,
+    ) -> Option<(ReportKind, Box<[u8]>, ReportLine)> {
+        let place = usize::try_from(index).ok()?;
+        let state = active.note.states.get_mut(place)?;
+        let (fate, receipt) = match state {
+            State::Delivered(receipt) => (Fate::Delivered, receipt.take()?),
+            State::Relayed(receipt) => (Fate::Relayed, receipt.take()?),
+            State::Expanded { receipt, .. } => (Fate::Expanded, receipt.take()?),
+            State::Failed(trouble) => {
+                let trouble = trouble.clone();
+                return self.failed(active, index, trouble, actions);
+            }
+            State::Waiting
+            | State::Later(_)
+            | State::Bounced
+            | State::Dropped(_)
+            | State::Discarded => return None,
+        };
+        let Receipt { host, text } = receipt;
+        let trouble = Trouble { host, ..Trouble::ours(Status(2, 0, 0), &text) };
+        let trouble = if fate == Fate::Relayed {
+            let said = Said { command: Box::default(), reply: [b"250 ", &*text].concat().into() };
+            Trouble { voice: Voice::Smtp, said: Some(Box::new(said)), ..trouble }
+        } else {
+            trouble
+        };
+        let to: Box<[u8]> = active.sender(index).into();
+        if active.dead_end(&to).is_some() {
+            active.is_dirty = true;
+            return None;
+        }
+        Some((ReportKind::Success, to, line(active, index, fate, trouble)?))
+    }
+
+    /// Whom to tell of a failure, if anybody.
+    fn failed(
+        &mut self,
+        active: &mut Active,
+        index: u32,
+        trouble: Trouble,
+        actions: &mut Actions,
+    ) -> Option<(ReportKind, Box<[u8]>, ReportLine)> {
+        active.is_dirty = true;
+        match self.way(active, index) {
+            Way::To(kind, to) => {
+                let line = line(active, index, Fate::Failed, trouble)?;
+                self.set_state(active, index, State::Bounced);
+                Some((kind, to, line))
+            }
+            Way::Lost(to) => {
+                Some((ReportKind::DoubleBounce, to, line(active, index, Fate::Failed, trouble)?))
+            }
+            Way::Nowhere(by) => {
+                let to = active.recipient(index).map(|one| one.address.clone()).unwrap_or_default();
+                actions.push(Action::log(Event::Dropped { id: active.envelope.id, to, by }));
+                self.set_state(active, index, State::Dropped(by));
+                None
+            }
+        }
+    }
+
+    /// Where the report of a failure goes.
+    fn way(&self, active: &Active, index: u32) -> Way {
+        let sender = active.sender(index);
+        let purpose = active.envelope.purpose;
+        let is_wanted = active.recipient(index).is_none_or(|one| one.notify.wants_failure());
+        let postmaster = &self.rules.postmaster;
+        if !is_wanted {
+            Way::Nowhere(DropReason::NotWanted)
+        } else if !sender.is_empty() && active.dead_end(sender).is_none() {
+            Way::To(ReportKind::Failure, sender.into())
+        } else if purpose == Purpose::DoubleBounce {
+            Way::Nowhere(DropReason::DoubleBounce)
+        } else if postmaster.is_empty() {
+            Way::Nowhere(DropReason::NoPostmaster)
+        } else if purpose == Purpose::Report && active.dead_end(postmaster).is_some() {
+            Way::Lost(postmaster.clone())
+        } else {
+            Way::To(ReportKind::DoubleBounce, postmaster.clone())
+        }
+    }
+
+    /// Warns the sender, once, that a message is late.
+    pub(super) fn warn(&mut self, slot: u32, active: &mut Active, actions: &mut Actions) {
+        if !self.is_time_to_warn(active) {
+            return;
+        }
+        active.note.is_warned = true;
+        let mut reports: BTreeMap<Box<[u8]>, Vec<ReportLine>> = BTreeMap::new();
+        let open: Vec<u32> = active.open().collect();
+        for index in open {
+            let sender = active.sender(index);
+            let is_wanted = active.recipient(index).is_some_and(|one| one.notify.wants_delay());
+            if sender.is_empty() || !is_wanted || active.dead_end(sender).is_some() {
+                continue;
+            }
+            let trouble = match active.state(index) {
+                Some(State::Later(trouble)) => trouble.clone(),
+                _ => Trouble::ours(Status(4, 0, 0), b"not tried yet"),
+            };
+            let to = sender.into();
+            if let Some(line) = line(active, index, Fate::Delayed, trouble) {
+                reports.entry(to).or_default().push(line);
+            }
+        }
+        for (to, lines) in reports {
+            active.is_dirty = true;
+            self.report(slot, active, ReportKind::Delay, &to, lines, actions);
+        }
+    }
+
+    /// Whether the sender is to hear now that a message is late.
+    pub(super) fn is_time_to_warn(&self, active: &Active) -> bool {
+        let warn_s = self.rules.retry.warn_s;
+        let is_time = warn_s != 0 && self.age_s(active) >= warn_s.into();
+        is_time && !active.note.is_warned && active.open_count() > 0
+    }
+
+    /// Puts out reports with these lines.
+    fn report(
+        &self,
+        slot: u32,
+        active: &Active,
+        kind: ReportKind,
+        to: &[u8],
+        lines: Vec<ReportLine>,
+        actions: &mut Actions,
+    ) {
+        let mut rest = lines;
+        while !rest.is_empty() {
+            let tail = rest.split_off(rest.len().min(REPORT_LINES_MAX));
+            let lines = core::mem::replace(&mut rest, tail);
+            let report = self.report_about(slot, active, kind, to, lines);
+            actions.push(Action::Report(Box::new(report)));
+        }
+    }
+
+    fn report_about(
+        &self,
+        slot: u32,
+        active: &Active,
+        kind: ReportKind,
+        to: &[u8],
+        lines: Vec<ReportLine>,
+    ) -> Report {
+        let envelope = &active.envelope;
+        let origin = &envelope.origin;
+        let is_failure = kind.is_failure();
+        let returns_all = self.returns_all(envelope, kind);
+        let is_to_sender = !matches!(kind, ReportKind::DoubleBounce | ReportKind::Copy);
+        let looks = &self.rules.reports;
+        Report {
+            about: slot,
+            kind,
+            to: if is_to_sender && !origin.is_own() { bracketed(to) } else { to.into() },
+            dead_end: active.dead_end(to).cloned(),
+            reporter: self.rules.host_name.clone(),
+            is_dressed_later: self.rules.dresses_mail,
+            at_s: self.now_ms.wrapping_div(1000),
+            id: envelope.id,
+            created_s: envelope.created_s,
+            sender: envelope.sender.clone(),
+            envelope_id: envelope.envelope_id.clone(),
+            origin: origin.clone(),
+            body: envelope.body,
+            is_utf8: envelope.is_utf8,
+            returned: if returns_all { Return::Full } else { Return::Headers },
+            size_bytes: if active.came != Came::New && self.rules.dresses_mail {
+                envelope.size_bytes.saturating_add(TRACE_BYTES)
+            } else {
+                envelope.size_bytes
+            },
+            is_about_report: envelope.purpose != Purpose::Mail,
+            looks: Reports {
+                foreword: if is_failure { looks.foreword.clone() } else { Box::default() },
+                ..looks.clone()
+            },
+            give_up_s: self.rules.retry.give_up_s,
+            lines,
+            asides: asides(active, kind),
+        }
+    }
+
+    /// Whether a report gives the text back, not only the header.
+    fn returns_all(&self, envelope: &Envelope, kind: ReportKind) -> bool {
+        // A report that had no text to give back has none that is worth it.
+        let was_short = envelope.purpose != Purpose::Mail && envelope.size_bytes == 0;
+        if was_short || matches!(kind, ReportKind::Copy | ReportKind::Success) {
+            return false;
+        }
+        let is_ours = envelope.origin.uid.is_some() || !envelope.origin.user.is_empty();
+        let is_asked = envelope.ret != Some(Return::Headers);
+        let is_small = envelope.size_bytes <= RETURNED_BYTES_MAX;
+        match self.rules.reports.returns {
+            ReturnPolicy::Nobody => false,
+            ReturnPolicy::AsAsked => is_asked && is_small,
+            ReturnPolicy::OwnUsers => {
+                kind != ReportKind::Delay
+                    && (kind == ReportKind::DoubleBounce || (is_ours && is_asked))
+                    && is_small
+            }
+        }
+    }
+}
+
+/// What is told in passing: of recipients that wait, and of a sender whom no report reaches.
+fn asides(active: &Active, kind: ReportKind) -> Vec<ReportLine> {
+    let mut asides = Vec::new();
+    if kind == ReportKind::Delay {
+        return asides;
+    }
+    let open = active.open().take(ASIDES_MAX);
+    asides.extend(open.filter_map(|index| {
+        let Some(State::Later(trouble)) = active.state(index) else { return None };
+        line(active, index, Fate::Delayed, trouble.clone())
+    }));
+    let sender = &active.envelope.sender;
+    if let (Some(trouble), ReportKind::DoubleBounce) = (active.dead_end(sender), kind) {
+        let address: Box<[u8]> =
+            if active.envelope.origin.is_own() { sender.clone() } else { bracketed(sender) };
+        asides.push(ReportLine {
+            first: address.clone(),
+            address,
+            expanded_from: None,
+            original: None,
+            fate: Fate::Failed,
+            trouble: trouble.clone(),
+        });
+    }
+    asides
+}
+
+fn bracketed(address: &[u8]) -> Box<[u8]> {
+    [b"<", address, b">"].concat().into()
+}
+
+fn line(active: &Active, index: u32, fate: Fate, trouble: Trouble) -> Option<ReportLine> {
+    let recipient = active.recipient(index)?;
+    let parent = active.parent(index).and_then(|parent| active.recipient(parent));
+    let from = active
+        .parent(index)
+        .filter(|_| parent.is_some_and(|parent| parent.address != recipient.address));
+    let mut top = index;
+    // A parent stands before its members, so this ends.
+    while let Some(parent) = active.parent(top).filter(|&parent| parent < top) {
+        top = parent;
+    }
+    Some(ReportLine {
+        address: active.written(index),
+        first: active.recipient(top).unwrap_or(recipient).address.clone(),
+        expanded_from: from.map(|parent| active.written(parent)),
+        original: recipient.original.clone(),
+        fate,
+        trouble,
+    })
+}
