@@ -433,12 +433,8 @@ pub struct Listed {
     pub id: QueueId,
     /// Octets of its body.
     pub size_bytes: u64,
-    /// Octets that its priority counts.
-    pub counted_bytes: u64,
-    /// Rounds in which it was tried or left for a run, before the next one.
-    pub tries: u32,
-    /// All recipients that it has or had.
-    pub nrcpts: u32,
+    /// sendmail's number for its place in a run of the queue.
+    pub priority: i64,
     /// When it was tried last, in seconds since 1970; 0: never.
     pub tried_s: u64,
     /// Whether its sender was warned that it is late.

@@ -1,21 +1,17 @@
 //! The envelope of a message that a session has taken.
 
-use policy::{Facts, Origin, Settings};
-use queue::{Envelope, Notify, Purpose, Return};
+use policy::{Controller, Facts, Member, Origin, Settings};
+use queue::{Envelope, Followed, Notify, Purpose, Return};
 use smtp::server::Message;
+use wire::QueueId;
 use wire::command::BodyKind;
 use wire::dsn::Ret;
 
 /// What the queue is to keep of a session's message, beside its text.
 #[must_use]
 pub fn of(message: &Message, facts: &Facts, settings: &Settings) -> Envelope {
-    let recipients = message.recipients.iter().map(|recipient| queue::Recipient {
-        address: recipient.address.clone(),
-        route: recipient.route.clone(),
-        notify: notify(recipient.notify),
-        original: recipient.original.clone(),
-        followed: None,
-    });
+    let recipients =
+        message.recipients.iter().map(|recipient| named(recipient, message.controller.as_ref()));
     Envelope {
         id: message.id,
         created_s: message.began.unix_s,
@@ -36,7 +32,89 @@ pub fn of(message: &Message, facts: &Facts, settings: &Settings) -> Envelope {
         origin: origin(message, facts, settings.dresses_mail),
         quarantine: message.quarantine.clone(),
         mailers_mark: queue::mailers_mark(&settings.mailers),
+        priority: message.priority,
     }
+}
+
+/// A recipient as RCPT named it.
+fn named(recipient: &smtp::server::Recipient, sender: Option<&Controller>) -> queue::Recipient {
+    let followed = sender.map(|user| {
+        let logged = Some(user.clone());
+        Box::new(Followed { logged, ..Followed::default() })
+    });
+    queue::Recipient {
+        address: recipient.address.clone(),
+        route: recipient.route.clone(),
+        notify: notify(recipient.notify),
+        original: recipient.original.clone(),
+        followed,
+    }
+}
+
+/// The envelopes of a message whose recipients were followed with the rights of who hands it in: its own, and one for each
+/// owner of a list, who is the sender to its members. `mint` gives names for those. Never none; only the first may have the
+/// message's name, and it has nobody if all are an owner's.
+///
+/// Who wants to hear of success is not followed here: that report is the queue's, when it follows him.
+pub fn followed(
+    message: &Message,
+    facts: &Facts,
+    settings: &Settings,
+    mut mint: impl FnMut() -> QueueId,
+) -> Vec<Envelope> {
+    let whole = of(message, facts, settings);
+    let programs: Vec<bool> = settings
+        .mailers
+        .iter()
+        .map(|mailer| matches!(&*mailer.name, b"prog" | b"*file*"))
+        .collect();
+    let is_program = |member: &Member| {
+        programs.get(usize::from(member.route.mailer.0)).is_some_and(|is_program| *is_program)
+    };
+    let mut parts = vec![Envelope { recipients: Vec::new(), ..whole.clone() }];
+    for recipient in &message.recipients {
+        let own = named(recipient, message.controller.as_ref());
+        let Some(members) = recipient.members.as_ref().filter(|_| !own.notify.wants_success())
+        else {
+            parts.first_mut().into_iter().for_each(|part| part.recipients.push(own.clone()));
+            continue;
+        };
+        for member in members {
+            let owner = member.owner.as_ref().filter(|_| !message.sender.is_empty());
+            let place = parts.iter().skip(1).position(|part| Some(&part.sender) == owner);
+            let place = match (owner, place) {
+                (None, _) => 0,
+                (Some(_), Some(place)) => place.saturating_add(1),
+                (Some(owner), None) => {
+                    let recipients = Vec::new();
+                    let sender = owner.clone();
+                    parts.push(Envelope { id: mint(), sender, recipients, ..whole.clone() });
+                    parts.len().saturating_sub(1)
+                }
+            };
+            let sender = if owner.is_some() { &member.owner_user } else { &message.controller };
+            let logged = if is_program(member) { &member.controller } else { sender };
+            let is_as_written = member.address != recipient.shown;
+            let followed = Followed {
+                controller: member.controller.clone(),
+                logged: logged.clone(),
+                refused: None,
+                is_as_written,
+            };
+            let address = if is_as_written { &member.address } else { &recipient.address };
+            let notify = if owner.is_some() { Notify::UNSET } else { own.notify };
+            parts.get_mut(place).into_iter().for_each(|part| {
+                part.recipients.push(queue::Recipient {
+                    address: address.clone(),
+                    route: member.route.clone(),
+                    notify,
+                    original: own.original.clone().filter(|_| owner.is_none()),
+                    followed: Some(Box::new(followed.clone())),
+                });
+            });
+        }
+    }
+    parts
 }
 
 /// Where a message came from, with what its trace fields will tell if they are made later.
@@ -67,6 +145,12 @@ fn origin(message: &Message, facts: &Facts, dresses_mail: bool) -> queue::Origin
         };
         let set = facts.macros.iter().filter(fits).take(queue::MACROS_MAX);
         origin.macros = set.cloned().collect();
+        // Whom the trace field names: who was the only one that was asked for.
+        let sole = message.recipients.first().filter(|_| message.is_for_one);
+        let sole = sole.map(|recipient| recipient.shown.clone()).unwrap_or_default();
+        if sole.len() <= queue::FACT_BYTES_MAX && origin.macros.len() < queue::MACROS_MAX {
+            origin.macros.push((b"u"[..].into(), sole));
+        }
     }
     origin
 }

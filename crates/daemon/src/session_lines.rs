@@ -23,8 +23,6 @@ fn octets(line: &str) -> Vec<u8> {
 const VALUE_BYTES_MAX: usize = 300;
 /// Octets of a Message-Id that a line repeats.
 const MESSAGE_ID_BYTES_MAX: usize = 100;
-/// The weight of one recipient in `pri=` (sendmail's `RecipientFactor`).
-const RECIPIENT_FACTOR: u64 = 30_000;
 
 /// Writes the lines of a step's events.
 pub fn write(log: &Log, settings: &Settings, session: &Session, events: &[Entry]) {
@@ -80,6 +78,7 @@ const fn weight(event: &Event) -> (Severity, u8) {
         Event::Refused(_) | Event::Marked(_) | Event::Noted(_) | Event::HeaderTooLarge { .. } => {
             (Severity::Notice, 4)
         }
+        Event::Unparsable(_) => (Severity::Notice, 3),
         Event::TooLarge { .. } => (Severity::Notice, 7),
         Event::BareEnd { .. } | Event::Lost { .. } | Event::TimedOut { .. } => {
             (Severity::Notice, 2)
@@ -112,6 +111,10 @@ impl Scene<'_> {
             Event::Refused(refused) => refused_line(refused, &relay),
             Event::Marked(marked) => marked_line(marked, &relay),
             Event::Noted(said) | Event::Led(said) => text(said).to_string(),
+            Event::Unparsable(sender) => {
+                let sender = text(sender);
+                format!("setsender: {sender}: invalid or unparsable, received from {relay}")
+            }
             Event::Connected => format!("connect from {relay}"),
             Event::Undone(to) => format!("to={}, delay=00:00:00, pri=0, stat=RSET", text(cut(to))),
             Event::Looked { .. }
@@ -196,9 +199,10 @@ impl Scene<'_> {
     /// sendmail's `from=` line.
     fn summary(&self, from: &FromLine, relay: &str) -> String {
         let mut line = format!(
-            "from={}, size={}, class=0, nrcpts={}",
+            "from={}, size={}, class={}, nrcpts={}",
             text(cut(&from.sender)),
             from.size_bytes,
+            from.class,
             from.recipients
         );
         // Writing into a string does not fail.
@@ -259,8 +263,7 @@ fn marked_line(marked: &Marked, relay: &str) -> String {
 
 /// What sendmail says of the recipients of a message that it has just refused.
 fn given_up_line(given_up: &GivenUp) -> String {
-    let recipients = u64::try_from(given_up.recipients).unwrap_or(u64::MAX);
-    let priority = recipients.saturating_mul(RECIPIENT_FACTOR).saturating_add(given_up.bytes);
+    let priority = given_up.priority;
     format!(
         "to={}, delay=00:00:00, pri={priority}, stat={}",
         text(&given_up.to),

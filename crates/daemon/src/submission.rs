@@ -50,6 +50,7 @@ pub(crate) fn envelope(
     submission: &Submission,
     size_bytes: u64,
 ) -> Envelope {
+    let count = submission.recipients.len();
     let recipient =
         |address: &[u8]| Recipient { notify: submission.notify, ..Recipient::unrouted(address) };
     Envelope {
@@ -66,6 +67,7 @@ pub(crate) fn envelope(
         origin: Origin { user: submission.login.clone(), uid: Some(uid), ..Origin::default() },
         quarantine: None,
         mailers_mark: 0,
+        priority: queue::usual_priority(size_bytes, count),
     }
 }
 

@@ -197,8 +197,7 @@ fn wide(out: &mut String, entry: &Listed, mark: char) -> std::fmt::Result {
     // Without the day of the week.
     let time = time.get(4..).unwrap_or_default();
     let warned = if entry.is_warned { '+' } else { ' ' };
-    let tries = entry.tries.saturating_sub(1);
-    let priority = queue::run::priority(entry.counted_bytes, entry.nrcpts, tries);
+    let priority = entry.priority;
     let sender = sender(entry);
     let sender = cut(&sender, WIDE_LETTERS_MAX);
     let size = entry.size_bytes;
@@ -306,9 +305,7 @@ mod tests {
             sender: b"verylongsenderaddressforthelisting@averylongdomainname.test"[..].into(),
             status: Box::default(),
             recipients: vec![recipient(b"u@other.test")],
-            counted_bytes: 39,
-            tries: 1,
-            nrcpts: 3,
+            priority: 90_039,
             tried_s: 0,
             is_warned: false,
             is_eight_bit: None,

@@ -19,8 +19,8 @@ pub use dress::{Dress, Dressed, Story};
 pub use file::{FileFacts, FileSeen, FileTrouble, FileWanted};
 pub use question::{Ask, Facts, Macros, Origin, Parameters, Question, Resolved};
 pub use route::{
-    Carriage, Expansion, LmtpPlace, MailboxPlace, Mailer, MailerFlags, MailerId, Program,
-    Recipient, RefusedMember, Route, Transport,
+    Carriage, Controller, Expansion, LmtpPlace, MailboxPlace, Mailer, MailerFlags, MailerId,
+    Member, Program, Recipient, RefusedMember, Route, Transport,
 };
 pub use settings::Settings;
 pub use verdict::{Acceptance, Note, Refusal, Verdict};

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct MailerId(pub u8);
 
 /// Where one recipient's mail goes: sendmail's triple of mailer, host and user.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Route {
     /// Who carries it.
     pub mailer: MailerId,
@@ -31,6 +31,35 @@ pub struct Recipient {
     pub address: Box<[u8]>,
     /// Where its mail goes.
     pub route: Route,
+}
+
+/// A user in whose name mail is delivered: who wrote the alias, the list or the `.forward` that led to a recipient, or the
+/// sender. For the log and for lists of the queue, never for decisions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Controller {
+    /// The name that made it so, as it was written (`ctladdr=`).
+    pub address: Box<[u8]>,
+    /// The login name; empty: of no user of this machine, it is only that he called.
+    pub login: Box<[u8]>,
+    /// The user's number.
+    pub uid: u32,
+    /// The group's number.
+    pub gid: u32,
+}
+
+/// A place that an accepted recipient leads to, where names and lists were followed at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// As it was written.
+    pub address: Box<[u8]>,
+    /// Where its mail goes.
+    pub route: Route,
+    /// Who gets the errors, where a list has an owner.
+    pub owner: Option<Box<[u8]>>,
+    /// The user of this machine that the owner's address names.
+    pub owner_user: Option<Controller>,
+    /// In whose name it is, where that is not the sender.
+    pub controller: Option<Controller>,
 }
 
 /// A member of an expansion that leads nowhere.

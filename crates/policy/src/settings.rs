@@ -12,6 +12,7 @@ mod limits;
 mod manners;
 mod reports;
 mod timeouts;
+mod weights;
 
 pub use calling::Calling;
 pub use eight_bit::{EightBit, EightBitMode, Passage};
@@ -19,6 +20,7 @@ pub use limits::{BODY_INLINE_BYTES_MAX, DRESSED_BYTES_MAX, FRAME_BYTES_MAX, Limi
 pub use manners::{Manners, Modifiers, Offers, Privacy, Questions, Quirks};
 pub use reports::{Reports, ReturnPolicy};
 pub use timeouts::{Retry, Timeouts};
+pub use weights::Weights;
 
 /// Everything that is decided once a configuration.
 #[expect(clippy::struct_excessive_bools, reason = "each is a claim of its own")]
@@ -57,6 +59,8 @@ pub struct Settings {
     pub delivery_mode: DeliveryMode,
     /// When a delivery is tried again, and when it is given up.
     pub retry: Retry,
+    /// What makes a message more urgent than another.
+    pub weights: Weights,
     /// Files and folders.
     pub paths: Paths,
     /// What is logged, and where.
@@ -188,6 +192,7 @@ impl Default for Settings {
             timeouts: Timeouts::default(),
             delivery_mode: DeliveryMode::default(),
             retry: Retry::default(),
+            weights: Weights::default(),
             paths: Paths {
                 spool: b"/var/spool/ironpost"[..].into(),
                 run: b"/run/ironpost"[..].into(),

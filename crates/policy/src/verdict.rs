@@ -1,6 +1,6 @@
 //! What a policy answers.
 
-use crate::{Macros, Route};
+use crate::{Controller, Macros, Member, Route};
 use alloc::{boxed::Box, vec::Vec};
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +49,10 @@ pub struct Acceptance {
     pub is_unverified: bool,
     /// [`crate::Ask::Recipient`]: how many recipients this one stands for; 0 counts as one.
     pub counted: u32,
+    /// [`crate::Ask::Recipient`]: all of those, if they were followed and are not too many. The session counts nobody twice.
+    pub members: Vec<Member>,
+    /// [`crate::Ask::Sender`]: the user of this machine whose address it is.
+    pub controller: Option<Controller>,
     /// [`crate::Ask::Connect`]: how long the greeting waits. Who speaks meanwhile is refused.
     pub pause_ms: u32,
     /// Macros to carry on in this session.
@@ -64,8 +68,6 @@ pub enum Note {
     Step(Box<[u8]>),
     /// A name that others stand for: `alias NAME => LIST`, `forward NAME => LIST`.
     Led(Box<[u8]>),
-    /// Where a recipient leads, as the log names it.
-    Leaf(Box<[u8]>),
     /// A rule set said discard or quarantine, and the answer came from elsewhere.
     Marked {
         /// The rule set.

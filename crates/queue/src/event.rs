@@ -2,8 +2,9 @@
 
 use crate::QueueId;
 use crate::outcome::Status;
-use crate::recipient::{Controller, DropReason};
+use crate::recipient::DropReason;
 use alloc::{boxed::Box, vec::Vec};
+use policy::Controller;
 use policy::MailerId;
 
 /// Something that happened to a message or a destination.
@@ -79,7 +80,7 @@ pub enum Stat {
 pub struct To {
     /// The message.
     pub id: QueueId,
-    /// The recipients, as they were written.
+    /// The recipients as they were written: with angle brackets if RCPT named them.
     pub to: Vec<Box<[u8]>>,
     /// In whose name they are (`ctladdr=`).
     pub controller: Option<Controller>,
@@ -89,10 +90,8 @@ pub struct To {
     pub xdelay_ms: Option<u64>,
     /// The mailer (`mailer=`).
     pub mailer: MailerId,
-    /// For `pri=`: octets of the message.
-    pub size_bytes: u64,
-    /// For `pri=`: recipients of the message.
-    pub recipients: u32,
+    /// For `pri=`: what the message began with.
+    pub priority: i64,
     /// For `pri=`: rounds of trying before this one.
     pub tries: u32,
     /// The host that answered (`relay=`), or empty.

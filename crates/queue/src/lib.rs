@@ -31,13 +31,14 @@ pub use event::{Event, Stat, To};
 pub use ledger::Ledger;
 pub use message::{
     ADDRESS_BYTES_MAX, BodyKind, Envelope, FACT_BYTES_MAX, MACROS_MAX, Origin, Purpose,
-    RECIPIENTS_MAX, Return, mailer_names_mark, mailers_mark,
+    RECIPIENTS_MAX, Return, mailer_names_mark, mailers_mark, usual_priority,
 };
 pub use note::{ADDED_MAX, Added, Hold, Note};
 pub use outcome::{
     COMMAND_BYTES_MAX, HOST_BYTES_MAX, Outcome, Said, Scope, Status, TEXT_BYTES_MAX, Trouble, Voice,
 };
-pub use recipient::{Controller, DropReason, Followed, Notify, Receipt, Recipient, State};
+pub use policy::Controller;
+pub use recipient::{DropReason, Followed, Notify, Receipt, Recipient, State};
 pub use report::{
     Fate, RETURNED_BYTES_MAX, RETURNED_HEADER_BYTES_MAX, Report, ReportKind, ReportLine, duration,
 };

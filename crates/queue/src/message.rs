@@ -1,7 +1,7 @@
 //! A message without its text: the envelope, as the spool keeps it.
 //!
 //! Coded by hand, with a version in the first octet: old versions stay readable for ever, and a new
-//! field means a new version. Version 2 tells more of the origin. Whatever the octets are, reading them gives an envelope or an error.
+//! field means a new version. Version 2 tells more of the origin, version 3 the priority. Whatever the octets are, reading them gives an envelope or an error.
 
 use crate::QueueId;
 use crate::coding::{Reader, RecordError, put_count, put_number, put_octets, put_optional};
@@ -23,10 +23,16 @@ pub const FACT_BYTES_MAX: usize = 1024;
 pub const MACROS_MAX: usize = 64;
 
 /// The version that [`Envelope::encode`] writes.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// The version whose origins tell neither what the reverse look-up came to nor macros.
 const VERSION_1: u8 = 1;
+
+/// The version without a priority.
+const VERSION_2: u8 = 2;
+
+/// What a recipient counts for the priority.
+const RECIPIENT_FACTOR: i64 = 30_000;
 
 /// What kind of octets a message has (RFC 6152).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,6 +142,8 @@ pub struct Envelope {
     pub quarantine: Option<Box<[u8]>>,
     /// [`mailers_mark`] of the mailers that its routes name.
     pub mailers_mark: u32,
+    /// What a run of the queue goes by and the log tells (`pri=`), before its tries: the smaller, the sooner.
+    pub priority: i64,
 }
 
 impl Envelope {
@@ -173,6 +181,7 @@ impl Envelope {
         self.origin.encode(out);
         put_optional(out, self.quarantine.as_deref());
         put_number(out, self.mailers_mark.into());
+        put_number(out, self.priority.cast_unsigned());
         put_count(out, self.recipients.len());
         for recipient in &self.recipients {
             recipient.encode(out);
@@ -187,7 +196,7 @@ impl Envelope {
     pub fn decode(octets: &[u8]) -> Result<Self, RecordError> {
         let mut reader = Reader::new(octets);
         match reader.octet()? {
-            version @ (VERSION_1 | VERSION) => {
+            version @ (VERSION_1 | VERSION_2 | VERSION) => {
                 let envelope = Self::decode_from(&mut reader, version)?;
                 reader.end()?;
                 Ok(envelope)
@@ -227,11 +236,13 @@ impl Envelope {
         let origin = Origin::decode(reader, version)?;
         let quarantine = reader.optional(FACT_BYTES_MAX)?;
         let mailers_mark = reader.number_32()?;
+        let told = if version == VERSION { Some(reader.number()?.cast_signed()) } else { None };
         let count = reader.count(RECIPIENTS_MAX)?;
         let mut recipients = Vec::with_capacity(count);
         for _ in 0..count {
             recipients.push(Recipient::decode(reader)?);
         }
+        let priority = told.unwrap_or_else(|| usual_priority(size_bytes, count));
         Ok(Self {
             id,
             created_s,
@@ -246,6 +257,7 @@ impl Envelope {
             origin,
             quarantine,
             mailers_mark,
+            priority,
         })
     }
 
@@ -351,6 +363,14 @@ impl Origin {
             ..Self::default()
         })
     }
+}
+
+/// The priority of a message of no class: its size, and what the recipients count (sendmail's `RecipientFactor`).
+#[must_use]
+pub fn usual_priority(size_bytes: u64, recipients: usize) -> i64 {
+    let recipients = i64::try_from(recipients).unwrap_or(i64::MAX);
+    let size = i64::try_from(size_bytes).unwrap_or(i64::MAX);
+    recipients.saturating_mul(RECIPIENT_FACTOR).saturating_add(size)
 }
 
 /// A number that changes when the list of mailers does (FNV-1a over their names), and with it the

@@ -4,7 +4,7 @@ use crate::coding::{Reader, RecordError, put_number, put_octets, put_optional};
 use crate::message::ADDRESS_BYTES_MAX;
 use crate::outcome::{HOST_BYTES_MAX, TEXT_BYTES_MAX, Trouble};
 use alloc::{boxed::Box, vec::Vec};
-use policy::{MailerId, Route};
+use policy::{Controller, MailerId, Route};
 use serde::{Deserialize, Serialize};
 
 /// NOTIFY of RFC 3461: which reports the sender wants about a recipient.
@@ -64,20 +64,6 @@ impl Notify {
     }
 }
 
-/// A user in whose name mail is delivered: who wrote the alias, the list or the `.forward` that led to a recipient, or the
-/// sender. For the log and for lists of the queue, never for decisions.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Controller {
-    /// The name that made it so, as it was written (`ctladdr=`).
-    pub address: Box<[u8]>,
-    /// The login name; empty: of no user of this machine, it is only that he called.
-    pub login: Box<[u8]>,
-    /// The user's number.
-    pub uid: u32,
-    /// The group's number.
-    pub gid: u32,
-}
-
 /// What is known of a recipient whose names and lists were followed to their end before it was queued.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Followed {
@@ -87,6 +73,8 @@ pub struct Followed {
     pub logged: Option<Controller>,
     /// Why it can't be delivered: nothing is tried, and only the report is still to be made.
     pub refused: Option<Trouble>,
+    /// The address is as it was written in RCPT, a list or an alias, with the brackets that it had there.
+    pub is_as_written: bool,
 }
 
 /// A recipient whose mail was accepted, and where it goes.
@@ -187,31 +175,30 @@ impl Followed {
                 put_number(out, user.gid.into());
             }
         }
-        out.push(u8::from(self.refused.is_some()));
+        out.push(u8::from(self.refused.is_some()) | (u8::from(self.is_as_written) << 1));
         if let Some(refused) = &self.refused {
             refused.clone().cleaned().encode(out);
         }
     }
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, RecordError> {
-        let controller = Controller::decode(reader)?;
-        let logged = Controller::decode(reader)?;
-        let refused = match reader.octet()? {
-            0 => None,
-            1 => Some(Trouble::decode(reader)?),
+        let controller = decode_controller(reader)?;
+        let logged = decode_controller(reader)?;
+        let bits = reader.octet()?;
+        let refused = match bits {
+            0 | 2 => None,
+            1 | 3 => Some(Trouble::decode(reader)?),
             _ => return Err(RecordError::Value),
         };
-        Ok(Self { controller, logged, refused })
+        Ok(Self { controller, logged, refused, is_as_written: bits & 2 != 0 })
     }
 }
 
-impl Controller {
-    fn decode(reader: &mut Reader<'_>) -> Result<Option<Self>, RecordError> {
-        let Some(address) = reader.optional(ADDRESS_BYTES_MAX)? else { return Ok(None) };
-        let login = reader.octets(ADDRESS_BYTES_MAX)?;
-        let (uid, gid) = (reader.number_32()?, reader.number_32()?);
-        Ok(Some(Self { address, login, uid, gid }))
-    }
+fn decode_controller(reader: &mut Reader<'_>) -> Result<Option<Controller>, RecordError> {
+    let Some(address) = reader.optional(ADDRESS_BYTES_MAX)? else { return Ok(None) };
+    let login = reader.octets(ADDRESS_BYTES_MAX)?;
+    let (uid, gid) = (reader.number_32()?, reader.number_32()?);
+    Ok(Some(Controller { address, login, uid, gid }))
 }
 
 /// A success that the sender wants to hear of and has not heard of yet.

@@ -7,7 +7,7 @@
 //! asks for.
 
 use crate::QueueId;
-use crate::message::{BodyKind, Envelope, Origin, Purpose, Return};
+use crate::message::{BodyKind, Envelope, Origin, Purpose, Return, usual_priority};
 use crate::outcome::Trouble;
 use crate::recipient::{Followed, Recipient};
 use alloc::{boxed::Box, vec, vec::Vec};
@@ -134,16 +134,17 @@ impl Report {
     /// of the message that comes back and of the words around it, or nothing where only a header does.
     #[must_use]
     pub fn envelope(&self, id: QueueId, mailers_mark: u32) -> Envelope {
+        let size_bytes = match self.returned {
+            Return::Full => self.size_bytes.saturating_add(WORDS_BYTES),
+            Return::Headers => 0,
+        };
         Envelope {
             id,
             created_s: self.at_s,
             purpose: if self.is_about_report { Purpose::DoubleBounce } else { Purpose::Report },
             sender: Box::default(),
             recipients: vec![self.recipient()],
-            size_bytes: match self.returned {
-                Return::Full => self.size_bytes.saturating_add(WORDS_BYTES),
-                Return::Headers => 0,
-            },
+            size_bytes,
             body: self.body,
             is_utf8: self.is_utf8,
             ret: None,
@@ -151,6 +152,7 @@ impl Report {
             origin: Origin::default(),
             quarantine: None,
             mailers_mark,
+            priority: usual_priority(size_bytes, 1),
         }
     }
 

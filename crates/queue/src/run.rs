@@ -163,7 +163,7 @@ fn contains(text: &[u8], wanted: &[u8], folds: bool) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
     host: Box<[u8]>,
-    number: u64,
+    number: i128,
     id: u64,
 }
 
@@ -184,7 +184,7 @@ impl Plan {
     }
 
     /// Looks at a message. `priority`: sendmail's number, the smallest comes first.
-    pub fn consider(&mut self, slot: u32, envelope: &Envelope, note: &Note, priority: u64) {
+    pub fn consider(&mut self, slot: u32, envelope: &Envelope, note: &Note, priority: i64) {
         let is_tried = self.run.deed == Deed::Try;
         let is_young = is_tried
             && note.tries > 0
@@ -195,15 +195,15 @@ impl Plan {
         }
     }
 
-    fn rank(&mut self, envelope: &Envelope, priority: u64) -> Rank {
+    fn rank(&mut self, envelope: &Envelope, priority: i64) -> Rank {
         let id = envelope.id.as_u64();
         let (host, number) = match self.run.order {
-            SortOrder::Priority => (Box::default(), priority),
-            SortOrder::Host => (first_host(envelope), priority),
-            SortOrder::Time => (Box::default(), envelope.created_s),
+            SortOrder::Priority => (Box::default(), priority.into()),
+            SortOrder::Host => (first_host(envelope), priority.into()),
+            SortOrder::Time => (Box::default(), envelope.created_s.into()),
             SortOrder::Name => (Box::default(), 0),
-            SortOrder::Random => (Box::default(), self.dice.throw(u64::MAX)),
-            SortOrder::None => (Box::default(), u64::MAX.saturating_sub(id)),
+            SortOrder::Random => (Box::default(), self.dice.throw(u64::MAX).into()),
+            SortOrder::None => (Box::default(), u64::MAX.saturating_sub(id).into()),
         };
         Rank { host, number, id }
     }
@@ -222,14 +222,6 @@ fn first_host(envelope: &Envelope) -> Box<[u8]> {
     let at = address.iter().rposition(|&octet| octet == b'@');
     let host = at.and_then(|at| address.get(at.saturating_add(1)..)).unwrap_or_default();
     host.iter().rev().map(u8::to_ascii_lowercase).collect()
-}
-
-/// sendmail's number for the order of a run: octets, 30000 a recipient, 90000 a round (the defaults of its factors).
-#[must_use]
-pub fn priority(size_bytes: u64, recipients: u32, tries: u32) -> u64 {
-    let recipients = u64::from(recipients).saturating_mul(30_000);
-    let tries = u64::from(tries).saturating_mul(90_000);
-    size_bytes.saturating_add(recipients).saturating_add(tries)
 }
 
 #[cfg(test)]

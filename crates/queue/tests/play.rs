@@ -281,6 +281,7 @@ impl World {
             origin: Origin::default(),
             quarantine,
             mailers_mark: mailers_mark(&settings().mailers),
+            priority: 0,
         });
     }
 

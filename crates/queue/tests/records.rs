@@ -47,11 +47,14 @@ fn followed() -> impl Strategy<Value = Followed> {
     // What is kept of trouble is cleaned.
     let refused =
         "[a-z ]{0,40}".prop_map(|text| Trouble::ours(Status(5, 1, 1), text.as_bytes()).cleaned());
-    (user(), user(), option::of(refused)).prop_map(|(controller, logged, refused)| Followed {
-        controller,
-        logged,
-        refused,
-    })
+    (user(), user(), option::of(refused), any::<bool>()).prop_map(
+        |(controller, logged, refused, is_as_written)| Followed {
+            controller,
+            logged,
+            refused,
+            is_as_written,
+        },
+    )
 }
 
 fn origin() -> impl Strategy<Value = Origin> {
@@ -82,7 +85,8 @@ fn envelope() -> impl Strategy<Value = Envelope> {
     let body =
         prop::sample::select(vec![BodyKind::SevenBit, BodyKind::EightBit, BodyKind::Unlabelled]);
     let ret = option::of(prop::sample::select(vec![Return::Full, Return::Headers]));
-    let numbers = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u32>(), any::<bool>());
+    let numbers =
+        (any::<u64>(), any::<u64>(), any::<u64>(), any::<u32>(), any::<bool>(), any::<i64>());
     let texts = (octets(), option::of(octets()), option::of(octets()));
     (numbers, texts, purpose, body, ret, origin(), vec(recipient(), 0..5)).prop_map(
         |(numbers, texts, purpose, body, ret, origin, recipients)| Envelope {
@@ -99,6 +103,7 @@ fn envelope() -> impl Strategy<Value = Envelope> {
             origin,
             quarantine: texts.2,
             mailers_mark: numbers.3,
+            priority: numbers.5,
         },
     )
 }
@@ -252,11 +257,11 @@ fn an_envelope_of_version_1_is_still_read() {
     assert_eq!(&*envelope.origin.protocol, b"SMTP");
     assert_eq!((envelope.origin.uid, envelope.origin.resolved), (Some(0), Resolved::Ok));
     assert!(envelope.origin.macros.is_empty());
-    assert_eq!(envelope.mailers_mark, 5);
+    assert_eq!((envelope.mailers_mark, envelope.priority), (5, 30_009));
     assert_eq!(&*envelope.recipients[0].address, b"c");
     let mut newer = Vec::new();
     envelope.encode(&mut newer).unwrap();
-    assert_eq!((newer[0], Envelope::decode(&newer)), (2, Ok(envelope)));
+    assert_eq!((newer[0], Envelope::decode(&newer)), (3, Ok(envelope)));
 }
 
 #[test]

@@ -72,6 +72,7 @@ fn envelope(sender: &str, to: &[&str]) -> Envelope {
         origin: Origin::default(),
         quarantine: None,
         mailers_mark: mailers_mark(&settings().mailers),
+        priority: 0,
     }
 }
 

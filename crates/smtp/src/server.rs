@@ -24,6 +24,7 @@ use wire::line::{Line, LineEnd, LineReader};
 
 mod answer;
 mod body;
+mod body_fault;
 mod collect;
 mod count;
 mod denied;

@@ -8,6 +8,7 @@ use super::flags::Flags;
 use super::{Taken, take};
 use crate::place::Place;
 use crate::printer::Printer;
+use crate::submit;
 use daemon::client::Client;
 use daemon::edges::{self, Argument, Errand};
 use daemon::job::{self, Job, JobError};
@@ -47,6 +48,8 @@ struct Dialogue {
     /// A body that is larger than the session keeps.
     large: Vec<u8>,
     fresh_id: wire::QueueId,
+    /// What was handed in.
+    handed: Vec<wire::QueueId>,
 }
 
 /// Speaks until QUIT or the end of the input.
@@ -86,6 +89,7 @@ pub(super) fn run(flags: &Flags, place: &Place, printer: &mut Printer) -> ExitCo
         arguments: flags.arguments.clone(),
         large: Vec::new(),
         fresh_id: job::fresh_id(),
+        handed: Vec::new(),
     };
     dialogue.step(Input::Open, printer);
     let mut input = std::io::stdin().lock();
@@ -102,8 +106,7 @@ pub(super) fn run(flags: &Flags, place: &Place, printer: &mut Printer) -> ExitCo
             rest = rest.get(taken..).unwrap_or_default();
         }
     }
-    dialogue.end();
-    ExitCode::SUCCESS
+    dialogue.end()
 }
 
 /// The policy of the configuration that `-C` names.
@@ -167,21 +170,19 @@ impl Dialogue {
             session_lines::discarded(&self.log, message.id);
             return Input::Stored(message.id);
         }
-        let envelope = session_envelope::of(&message, self.session.facts(), &self.terms.settings);
+        if self.policy.is_some() && self.has_server() {
+            return match self.commit(message) {
+                Ok(id) => Input::Stored(id),
+                Err(JobError::NotStored(edges::NotStored::Full)) => {
+                    Input::NotStored(NotStored::Full)
+                }
+                Err(_) => Input::NotStored(NotStored::Trouble),
+            };
+        }
         let text = match message.body {
             Body::Inline(text) => text,
             Body::Large => std::mem::take(&mut self.large),
         };
-        if self.policy.is_some() && self.has_server() {
-            let stored = self.errand.as_mut().map(|job| job.commit(&envelope, &text));
-            return match stored {
-                Some(Ok(id)) => Input::Stored(id),
-                Some(Err(JobError::NotStored(edges::NotStored::Full))) => {
-                    Input::NotStored(NotStored::Full)
-                }
-                Some(Err(_)) | None => Input::NotStored(NotStored::Trouble),
-            };
-        }
         let submission = Submission {
             login: self.login.clone(),
             sender: message.sender,
@@ -192,6 +193,39 @@ impl Dialogue {
             Taken::Yes(id) => Input::Stored(id.unwrap_or(message.id)),
             Taken::NotNow(_) | Taken::Never(_) => Input::NotStored(NotStored::Trouble),
         }
+    }
+
+    /// Makes a message durable, all parts of it.
+    fn commit(&mut self, message: Message) -> Result<wire::QueueId, JobError> {
+        let mut last = message.id;
+        let mint = || {
+            last = wire::QueueId::from_u64(
+                last.as_u64().saturating_add(1).max(job::fresh_id().as_u64()),
+            );
+            last
+        };
+        let facts = self.session.facts();
+        let parts = session_envelope::followed(&message, facts, &self.terms.settings, mint);
+        let text = match message.body {
+            Body::Inline(text) => text,
+            Body::Large => std::mem::take(&mut self.large),
+        };
+        let parts = parts.iter().filter(|part| !part.recipients.is_empty());
+        for part in parts {
+            let job = self.errand.as_mut();
+            let job = job.ok_or(JobError::NotStored(edges::NotStored::Trouble))?;
+            job.commit(part, &text)?;
+            self.handed.push(part.id);
+            if part.id != message.id && self.log.wants(5) {
+                let mut line = format!("{}: clone: owner=", part.id).into_bytes();
+                line.extend_from_slice(&part.sender);
+                self.log.line(Severity::Info, Some(message.id), &line);
+            }
+        }
+        // The next message must have another name than the parts of this one.
+        self.fresh_id =
+            wire::QueueId::from_u64(self.fresh_id.as_u64().max(last.as_u64().saturating_add(1)));
+        Ok(message.id)
     }
 
     /// Starts a server of our own for what is handed in, unless one runs that takes it. False: the message goes another
@@ -212,14 +246,14 @@ impl Dialogue {
     }
 
     /// The client has gone: what it handed in is tried by who has it, and we wait only if we are told to.
-    fn end(&mut self) {
+    /// Gives the exit status: that of the first delivery that failed.
+    fn end(&mut self) -> ExitCode {
         let waits = self.terms.settings.delivery_mode == DeliveryMode::Interactive;
-        if let Some(job) = self.errand.take()
-            && waits
-        {
-            // What came of it is in the log, and in reports to the sender.
-            drop(job.finish());
-        }
+        let Some(job) = self.errand.take().filter(|_| waits) else { return ExitCode::SUCCESS };
+        // What else came of it is in the log, and in reports to the sender.
+        let mut attempts = job.finish().unwrap_or_default();
+        attempts.retain(|attempt| self.handed.contains(&attempt.id));
+        ExitCode::from(submit::status_of(&attempts))
     }
 
     fn verdict(&self, question: &Question) -> Verdict {

@@ -21,7 +21,7 @@ use std::path::Path;
 const RUN: &[u8] = b"/run/ironpost";
 
 /// What is written to the log of a failed delivery, and the exit status that goes with it (sysexits.h).
-const STATUSES: [(&[u8], u8); 12] = [
+const STATUSES: [(&[u8], u8); 13] = [
     (b"User unknown", exit::NOUSER),
     (b"Host unknown", exit::NOHOST),
     (b"Data format error", 65),
@@ -31,6 +31,7 @@ const STATUSES: [(&[u8], u8); 12] = [
     (b"system resource failure", exit::OSERR),
     (b"critical system file missing", 72),
     (b"can't create (user) output file", 73),
+    (b"Can't create output", 73),
     (b"I/O error", 74),
     (b"Remote protocol error", exit::PROTOCOL),
     (b"Insufficient permission", 77),
@@ -227,6 +228,7 @@ impl Part<'_> {
                 controller: one.controller.clone(),
                 logged: logged.clone(),
                 refused: None,
+                is_as_written: true,
             };
             Recipient { followed: Some(Box::new(followed)), ..one.queued(flags.notify) }
         });
@@ -235,6 +237,7 @@ impl Part<'_> {
                 controller: one.controller.clone(),
                 logged: None,
                 refused: Some(trouble(one)),
+                is_as_written: true,
             };
             let followed = Some(Box::new(followed));
             Recipient { followed, notify: flags.notify, ..Recipient::unrouted(&one.address) }
@@ -260,6 +263,7 @@ impl Part<'_> {
             },
             quarantine: None,
             mailers_mark: queue::mailer_names_mark(names),
+            priority: submission.priority(run),
         }
     }
 }

@@ -64,7 +64,7 @@ pub(super) fn expand(
 }
 
 /// A place where mail goes, as a route.
-fn recipient(machine: &Machine<'_>, endpoint: &Endpoint<'_>) -> Recipient {
+pub(super) fn recipient(machine: &Machine<'_>, endpoint: &Endpoint<'_>) -> Recipient {
     let member = endpoint.member;
     let mailer = machine.config.mailers.get(endpoint.mailer);
     let name = mailer.map(|mailer| mailer.name.as_slice()).unwrap_or_default();

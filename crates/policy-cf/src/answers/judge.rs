@@ -29,8 +29,10 @@ pub(super) fn judge(policy: &CfPolicy, machine: &mut Machine<'_>, question: &Que
     let facts = &question.facts;
     let port = policy.ports.get(usize::from(facts.daemon));
     moment::set(machine, facts, port);
+    let mode = delivery_mode(machine);
+    machine.config.macros.set_named(b"deliveryMode", &[mode]);
     machine.config.macros.mark();
-    machine.is_deferring = delivery_mode(machine) == b'd';
+    machine.is_deferring = mode == b'd';
     match &question.ask {
         Ask::Connect => connect(machine, facts, port),
         Ask::Hello { name } => {
@@ -165,8 +167,15 @@ fn sender(machine: &mut Machine<'_>, address: &[u8], parameters: &Parameters) ->
             let reply = reply.unwrap_or_else(|| b"553 5.1.7 Invalid sender address".to_vec());
             return Verdict::Refuse(refusal(&reply, host, &shown, b""));
         }
+        let name = resolved.as_ref().map(|resolved| resolved.mailer_name.as_slice());
+        if matches!(name, Some(b"prog" | b"*file*" | b"*include*")) {
+            let reply = b"553 5.1.7 Invalid sender address";
+            return Verdict::Refuse(refusal(reply, None, &shown, b""));
+        }
         resolved
     };
+    let controller =
+        resolved.as_ref().and_then(|resolved| look::user_behind(machine, resolved, &shown));
     let macros = &mut machine.config.macros;
     macros.mark();
     if let Some(resolved) = resolved {
@@ -179,10 +188,11 @@ fn sender(machine: &mut Machine<'_>, address: &[u8], parameters: &Parameters) ->
         macros.set_named(b"mail_host", b"");
         macros.set_named(b"mail_addr", b"<>");
     }
-    match check::run(machine, b"check_mail", &shown, None, &shown).verdict(b"check_mail") {
-        Some(verdict) => verdict,
-        None => yes(machine),
-    }
+    let outcome = check::run(machine, b"check_mail", &shown, None, &shown);
+    outcome.verdict(b"check_mail").unwrap_or_else(|| {
+        let macros = carried(machine);
+        Verdict::Accept(Acceptance { macros, controller, ..Acceptance::default() })
+    })
 }
 
 /// RCPT: rule sets 3 and 0, check_rcpt, and whether there is such a user.
@@ -211,16 +221,24 @@ fn recipient(policy: &CfPolicy, machine: &mut Machine<'_>, address: &[u8]) -> Ve
     let mut verdict = match local::place(machine, &mut *policy.pool.lists(), &shown, resolved) {
         Ok(route) => {
             let is_local = has_flag(machine, &route, b'A') || has_flag(machine, &route, b'w');
-            let (counted, notes) = if is_local && delivers_at_once(machine) {
-                look::stand_behind(machine, &mut *policy.pool.lists(), &shown)
-            } else {
-                (1, Vec::new())
-            };
             let lines = if is_deferred { [WILL_QUEUE.into()].into() } else { Vec::new() };
-            let route = Some(route);
-            let acceptance =
-                Acceptance { route, macros, counted, notes, lines, ..Acceptance::default() };
-            Verdict::Accept(acceptance)
+            let plain = Acceptance {
+                route: Some(route),
+                macros,
+                lines,
+                counted: 1,
+                ..Acceptance::default()
+            };
+            if is_local && delivers_at_once(machine) {
+                match look::stand_behind(machine, &mut *policy.pool.lists(), &shown) {
+                    Ok(look::Behind { counted, members, notes }) => {
+                        Verdict::Accept(Acceptance { counted, members, notes, ..plain })
+                    }
+                    Err(refusal) => Verdict::Refuse(refusal),
+                }
+            } else {
+                Verdict::Accept(plain)
+            }
         }
         Err(refusal) => Verdict::Refuse(refusal),
     };

@@ -7,15 +7,17 @@ use crate::expand::{
     Expansion, How, List, ListFault, ListFaultKind, ListWanted, Member, Outside, State, expand,
 };
 use crate::machine::{Machine, Spoken, Step};
+use crate::resolve::{Resolved, Side};
 use crate::world::UserEntry;
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use policy::{Acceptance, Note, Refusal, Verdict};
+use policy::{Acceptance, Controller, Note, Refusal, Verdict};
 
 /// Lines of one answer at most; a client that wants more asks for the lists one by one.
 const LINES_MAX: usize = 10_000;
-/// Notes of one answer at most.
-const NOTES_MAX: usize = 1000;
+/// Members of a recipient that an answer carries at most.
+const MEMBERS_MAX: usize = 1000;
 
 /// Looks names up; `verifies`: VRFY, which follows nothing.
 pub(super) fn look(
@@ -50,25 +52,91 @@ pub(super) fn look(
     Verdict::Accept(Acceptance { lines, is_unverified, notes, ..Acceptance::default() })
 }
 
-/// Who stands behind a recipient that was accepted: how many, and what was met on the way.
+/// Who stands behind a recipient that was accepted.
+pub(super) struct Behind {
+    /// How many.
+    pub(super) counted: u32,
+    /// All of them, unless they are too many or some can't be known now.
+    pub(super) members: Vec<policy::Member>,
+    /// What was met on the way.
+    pub(super) notes: Vec<Note>,
+}
+
+/// Follows a recipient that was accepted. Where nobody is found, what was wrong is the answer.
 pub(super) fn stand_behind(
     machine: &mut Machine<'_>,
     outside: &mut dyn Outside,
     shown: &[u8],
-) -> (u32, Vec<Note>) {
+) -> Result<Behind, Refusal> {
     machine.way = Some(Vec::new());
+    machine.journal = Some(Vec::new());
     let how = How { stops_at_error: true, is_verbose: true, is_single: true, ..How::default() };
     let expansion = expand(machine, outside, &[shown], &how);
-    let mut notes = notes(machine);
-    let is_there = |member: &&Member| matches!(member.state, State::Deliverable | State::Deferred);
-    let mut count = 0_u32;
-    for member in expansion.in_order().filter(is_there).take(LINES_MAX) {
-        count = count.saturating_add(1);
-        if notes.len() < NOTES_MAX {
-            notes.push(Note::Leaf(member.address.clone()));
-        }
+    let notes = notes(machine);
+    let said = machine.journal.take().unwrap_or_default();
+    let is_deferred = |member: &&Member| member.state == State::Deferred;
+    let deferred = expansion.in_order().filter(is_deferred).take(LINES_MAX).count();
+    let members = members(machine, &expansion);
+    let count = members.len().saturating_add(deferred);
+    if count == 0
+        && let Some(refusal) = first_error(&said)
+    {
+        return Err(Refusal { notes, ..refusal });
     }
-    (count.max(1), notes)
+    let is_whole = deferred == 0 && count <= MEMBERS_MAX;
+    let counted = u32::try_from(count).unwrap_or(u32::MAX).max(1);
+    Ok(Behind { counted, members: if is_whole { members } else { Vec::new() }, notes })
+}
+
+/// The places that an expansion leads to.
+fn members(machine: &mut Machine<'_>, expansion: &Expansion) -> Vec<policy::Member> {
+    let mut owners: BTreeMap<Vec<u8>, Option<Controller>> = BTreeMap::new();
+    let mut members = Vec::new();
+    for endpoint in expansion.endpoints().take(LINES_MAX) {
+        let policy::Recipient { address, route } = super::expand::recipient(machine, &endpoint);
+        let owner = endpoint.owner.map(<[u8]>::to_vec);
+        let owner_user = owner.clone().and_then(|owner| {
+            let known = owners.entry(owner).or_insert_with_key(|owner| user_of(machine, owner));
+            known.clone()
+        });
+        let owner = owner.map(Into::into);
+        let controller = controller(expansion, endpoint.member);
+        members.push(policy::Member { address, route, owner, owner_user, controller });
+    }
+    members
+}
+
+/// In whose name something is: the nearest name with a user, itself left out, as it is delivered as the mailer says.
+fn controller(expansion: &Expansion, member: &Member) -> Option<Controller> {
+    let found = expansion.line(member).skip(1).find(|member| member.ids.is_some())?;
+    let ids = found.ids?;
+    let login = found.login.as_deref().unwrap_or(&found.user).into();
+    Some(Controller { address: found.address.clone(), login, uid: ids.uid, gid: ids.gid })
+}
+
+/// The user of this machine that an address of a sender names. What is wrong with it is nobody's business here.
+pub(super) fn user_of(machine: &mut Machine<'_>, address: &[u8]) -> Option<Controller> {
+    let said = machine.replies.len();
+    let journal = machine.journal.take();
+    let resolved = machine.parse(address, Side { is_sender: true, is_header: false });
+    machine.journal = journal;
+    machine.replies.truncate(said);
+    user_behind(machine, &resolved?, address)
+}
+
+/// The user that a sender's address leads to.
+pub(super) fn user_behind(
+    machine: &mut Machine<'_>,
+    resolved: &Resolved,
+    address: &[u8],
+) -> Option<Controller> {
+    let mailer = machine.config.mailers.get(resolved.mailer?)?;
+    if !mailer.flags.has(b'w') {
+        return None;
+    }
+    let user = machine.world.user(&resolved.user)?;
+    let (login, address) = (resolved.user.clone().into(), address.into());
+    Some(Controller { address, login, uid: user.uid, gid: user.gid })
 }
 
 /// The steps of an expansion.

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use policy::Settings;
 use policy::settings::{
     Calling, DeliveryMode, EightBit, EightBitMode, Limits, Listener, LogTo, Logging, Paths, Retry,
-    Timeouts,
+    Timeouts, Weights,
 };
 
 /// The folder of ours inside sendmail's queue folder.
@@ -26,6 +26,8 @@ const RUN: &[u8] = b"/run/ironpost";
 const BLOCK_BYTES: u64 = 4096;
 /// Recipients of a transaction at most: a frame between two roles holds a thousand.
 const RECIPIENTS_MAX: u32 = 1000;
+/// Classes of Precedence that are known at most.
+const CLASSES_MAX: usize = 100;
 /// Sessions at most, whatever MaxDaemonChildren says.
 const SESSIONS_MAX: u32 = 1_000_000;
 /// The first user who is a person, and the one who is nobody (login.defs(5)).
@@ -77,6 +79,7 @@ pub(super) fn settings(
         timeouts: timeouts(machine),
         delivery_mode: delivery_mode(&machine.config.options),
         retry: retry(machine),
+        weights: weights(machine),
         paths,
         logging: Logging {
             to: if given.is_root { LogTo::Syslog } else { LogTo::Stdout },
@@ -259,6 +262,18 @@ fn retry(machine: &Machine<'_>) -> Retry {
         longest_s: first.unwrap_or(0).max(ours.longest_s),
         give_up_s: give_up.unwrap_or(ours.give_up_s),
         warn_s: warn.unwrap_or(0),
+    }
+}
+
+fn weights(machine: &Machine<'_>) -> Weights {
+    let ours = Weights::default();
+    let factor = |name, default| value(machine, name).map_or(default, number);
+    let classes = machine.config.priorities.iter().take(CLASSES_MAX);
+    Weights {
+        classes: classes.map(|(name, class)| (name.clone().into(), *class)).collect(),
+        class_factor: factor("ClassFactor", ours.class_factor),
+        recipient_factor: factor("RecipientFactor", ours.recipient_factor),
+        retry_factor: factor("RetryFactor", ours.retry_factor),
     }
 }
 

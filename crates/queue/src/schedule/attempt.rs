@@ -10,9 +10,10 @@ use crate::batch::{Batch, BatchId, BatchRecipient};
 use crate::event::{Event, Stat, To};
 use crate::note::Hold;
 use crate::outcome::{Outcome, Scope, Status, Trouble, Voice};
-use crate::recipient::{Controller, Receipt, Recipient, State};
+use crate::recipient::{Receipt, Recipient, State};
 use crate::retry::pause_ms;
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+use policy::Controller;
 
 /// A message whose delivery process died this often while it had it is put aside.
 const CRASHES_MAX: u8 = 2;
@@ -256,8 +257,7 @@ impl Scheduler {
             delay_s: self.now_ms.wrapping_div(1000).saturating_sub(envelope.created_s),
             xdelay_ms: Some(took_ms),
             mailer: mailer.unwrap_or(Recipient::UNROUTED),
-            size_bytes: envelope.size_bytes,
-            recipients: counted(active),
+            priority: envelope.priority,
             tries: active.note.tries,
             host: trouble.host.clone(),
             status: trouble.status,
@@ -270,13 +270,6 @@ impl Scheduler {
             text: trouble.text.clone(),
         }))
     }
-}
-
-/// Recipients of a message, without those that others stand in the place of.
-pub(super) fn counted(active: &Active) -> u32 {
-    let states = active.note.states.iter();
-    let counted = states.filter(|state| !matches!(state, State::Expanded { .. })).count();
-    u32::try_from(counted.max(1)).unwrap_or(u32::MAX)
 }
 
 /// In whose name a recipient is: as it was found on the way, else the user who handed the message in. Who called is no longer

@@ -129,7 +129,7 @@ impl Session {
                     let said = [b"050 ".as_slice(), text].concat();
                     self.tell(Event::Said(said.into()), out);
                 }
-                Note::Step(_) | Note::Leaf(_) => {}
+                Note::Step(_) => {}
                 Note::Led(text) => self.tell(Event::Led(text.clone()), out),
                 Note::Marked { by, quarantine } => {
                     let is_about_session = end::is_about_session(by);
@@ -150,6 +150,9 @@ impl Session {
     /// An address that is none: the policy's words if it has some, else ours.
     fn wrong_judged(&mut self, shown: &[u8], why: PathFault, verdict: &Verdict, out: &mut Outbox) {
         if let Verdict::Refuse(refusal) = verdict {
+            if self.transaction.is_none() && refusal.by.is_empty() {
+                return self.no_sender(refusal, shown, out);
+            }
             return self.turn_down(refusal, shown, out);
         }
         let start = out.bytes.len();

@@ -9,11 +9,11 @@ use policy::{Ask, Origin, Resolved, Verdict};
 use wire::QueueId;
 use wire::command::Chunk;
 use wire::dot::{TextFault, TextReader};
-use wire::escape::text;
 use wire::header::{Received, write_message_id};
 
 use super::answer::Asked;
 use super::body::{Additions, BodyFault, Collecting, Header, Opening, Skip};
+use super::body_fault::bare_words;
 use super::event::{Event, FromLine, GivenUp};
 use super::outbox::{Body, Codes, Deadline, Message, Outbox, Request};
 use super::transaction::{Chunks, Transaction};
@@ -378,10 +378,23 @@ impl Session {
             sender: self.sender_shown(),
             size_bytes: collecting.logged_bytes(),
             recipients: self.recipients(),
+            class: self.class(collecting),
             message_id: self.message_id(collecting),
             body: transaction.body_kind,
             protocol: self.protocol(transaction.is_utf8),
         })
+    }
+
+    /// The class of the Precedence that the message names.
+    fn class(&self, collecting: &Collecting) -> i64 {
+        self.terms.settings.weights.class(&collecting.head.head().precedence)
+    }
+
+    /// What a run of the queue would go by.
+    fn priority(&self, collecting: &Collecting) -> i64 {
+        let class = self.class(collecting);
+        let weights = &self.terms.settings.weights;
+        weights.priority(collecting.logged_bytes(), class, self.recipients())
     }
 
     /// The Message-Id that the message has, or that it would get.
@@ -400,7 +413,7 @@ impl Session {
     }
 
     /// Tells the log of a message that is not stored.
-    fn tell_from(&mut self, collecting: &Collecting, out: &mut Outbox) {
+    pub(super) fn tell_from(&mut self, collecting: &Collecting, out: &mut Outbox) {
         if let Some(line) = self.line_of(collecting) {
             self.tell(Event::From(Box::new(line)), out);
         }
@@ -417,42 +430,15 @@ impl Session {
         let to: Vec<&[u8]> = shown.take(GIVEN_UP_MAX).collect();
         let event = Event::GivenUp(Box::new(GivenUp {
             to: to.join(&b','),
-            bytes: collecting.logged_bytes(),
-            recipients: self.recipients(),
+            priority: self.priority(collecting),
             text,
         }));
         self.tell(event, out);
     }
 
-    fn tell_fault(&mut self, fault: &BodyFault, collecting: &Collecting, out: &mut Outbox) {
-        let limits = self.terms.settings.limits;
-        match fault {
-            BodyFault::HeaderTooLarge => {
-                self.tell(Event::HeaderTooLarge { most: limits.header_bytes_max }, out);
-            }
-            BodyFault::TooLarge => {
-                let (bytes, most) = (collecting.logged_bytes(), limits.message_bytes_max);
-                self.tell(Event::TooLarge { bytes, most }, out);
-            }
-            BodyFault::Text(TextFault::BareCr | TextFault::BareLf) => {
-                let text = if *fault == BodyFault::Text(TextFault::BareCr) {
-                    bare_words(TextFault::BareCr)
-                } else {
-                    bare_words(TextFault::BareLf)
-                };
-                let sender = self.sender_shown();
-                self.tell(Event::BareEnd { text, place: "body", sender }, out);
-            }
-            BodyFault::Text(TextFault::LongLine)
-            | BodyFault::TooManyHops
-            | BodyFault::Refused(_)
-            | BodyFault::NotStored(_) => {}
-        }
-        self.tell_from(collecting, out);
-    }
-
     fn store(&mut self, collecting: Box<Collecting>, out: &mut Outbox) {
         let line = self.line_of(&collecting);
+        let priority = self.priority(&collecting);
         let (Some(transaction), Some(line)) = (self.transaction.take(), line) else {
             return self.out_of_step(out);
         };
@@ -463,6 +449,9 @@ impl Session {
             id: transaction.id,
             began: transaction.began,
             sender: transaction.sender,
+            controller: transaction.controller,
+            is_for_one: transaction.asked == 1,
+            priority,
             recipients: transaction.recipients,
             body: if is_large { Body::Large } else { Body::Inline(buffer) },
             size_bytes,
@@ -544,54 +533,5 @@ impl Session {
             }
         }
         taken
-    }
-
-    fn say_fault(&mut self, fault: &BodyFault, out: &mut Outbox) {
-        let limits = self.terms.settings.limits;
-        match fault {
-            BodyFault::Text(fault @ (TextFault::BareCr | TextFault::BareLf)) => {
-                out.say((550, (5, 6, 0)), format_args!("{}", bare_words(*fault)));
-            }
-            BodyFault::Text(TextFault::LongLine) => {
-                let most = limits.text_line_bytes_max;
-                out.say((554, (5, 6, 0)), format_args!("Line too long ({most} max)"));
-            }
-            BodyFault::HeaderTooLarge => {
-                let most = limits.header_bytes_max;
-                out.say((552, (5, 6, 0)), format_args!("Headers too large ({most} max)"));
-            }
-            BodyFault::TooManyHops => {
-                let most = limits.hops_max;
-                let host = text(&self.terms.settings.host_name);
-                out.say((554, (5, 4, 6)), format_args!("{host} Too many hops ({most} max)"));
-            }
-            BodyFault::TooLarge => {
-                let most = limits.message_bytes_max;
-                out.say(
-                    (552, (5, 2, 3)),
-                    format_args!("Message exceeds maximum fixed size ({most})"),
-                );
-            }
-            BodyFault::Refused(refusal) => {
-                self.refused(refusal, b"", None, out);
-                if refusal.closes {
-                    self.close(out);
-                }
-            }
-            BodyFault::NotStored(NotStored::Full) => {
-                out.say((452, (4, 4, 5)), format_args!("Insufficient disk space; try again later"));
-            }
-            BodyFault::NotStored(NotStored::Trouble) => {
-                out.say((451, (4, 3, 0)), format_args!("Message not stored; try again later"));
-            }
-        }
-    }
-}
-
-/// sendmail's words for a lone CR or LF.
-const fn bare_words(fault: TextFault) -> &'static str {
-    match fault {
-        TextFault::BareCr => "Bare carriage return (CR) not allowed",
-        TextFault::BareLf | TextFault::LongLine => "Bare linefeed (LF) not allowed",
     }
 }

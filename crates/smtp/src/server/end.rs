@@ -71,7 +71,9 @@ impl Session {
             let recipients = self.recipients();
             let protocol = self.protocol(false);
             let message_id = alloc::vec::Vec::new();
-            let line = FromLine { sender, size_bytes, recipients, message_id, body, protocol };
+            let class = 0;
+            let line =
+                FromLine { sender, size_bytes, recipients, class, message_id, body, protocol };
             self.tell(Event::From(Box::new(line)), out);
         }
         self.forget(out);

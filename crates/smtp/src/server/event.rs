@@ -30,6 +30,8 @@ pub enum Event {
     /// A reply other than of a rule set that a log reader wants to see: its text (`Too many recipients`,
     /// `<a>... User unknown`; level 4).
     Noted(Box<[u8]>),
+    /// A sender that is no mailbox (`setsender: …: invalid or unparsable`, level 3).
+    Unparsable(Box<[u8]>),
     /// A client is there (`connect from`, level 10).
     Connected,
     /// A name that others stand for (`alias NAME => LIST`, level 11).
@@ -135,6 +137,8 @@ pub struct FromLine {
     pub size_bytes: u64,
     /// Number of recipients, those that VRFY and EXPN found included.
     pub recipients: usize,
+    /// The class of its Precedence.
+    pub class: i64,
     /// The Message-Id; empty: none.
     pub message_id: Vec<u8>,
     /// BODY.
@@ -148,10 +152,8 @@ pub struct FromLine {
 pub struct GivenUp {
     /// The first recipients as they were written, with commas.
     pub to: Vec<u8>,
-    /// Octets of the message, as sendmail counts them.
-    pub bytes: u64,
-    /// All recipients.
-    pub recipients: usize,
+    /// Its priority (`pri=`).
+    pub priority: i64,
     /// The text of the reply.
     pub text: Box<[u8]>,
 }

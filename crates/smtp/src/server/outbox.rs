@@ -3,7 +3,7 @@
 use alloc::{boxed::Box, vec::Vec};
 use core::fmt;
 
-use policy::{Question, Route};
+use policy::{Controller, Member, Question, Route};
 use wire::QueueId;
 use wire::command::BodyKind;
 use wire::date::Date;
@@ -78,6 +78,12 @@ pub struct Message {
     pub began: Date,
     /// The reverse-path without brackets; empty: `<>`.
     pub sender: Box<[u8]>,
+    /// The user of this machine whose address that is.
+    pub controller: Option<Controller>,
+    /// RCPT was said once only, whatever came of others.
+    pub is_for_one: bool,
+    /// What a run of the queue goes by, by size, class and recipients: the smaller, the sooner.
+    pub priority: i64,
     /// Never empty.
     pub recipients: Vec<Recipient>,
     /// The message, CR LF line ends; with our Received field, unless the settings say that mail is dressed later.
@@ -124,6 +130,8 @@ pub struct Recipient {
     pub shown: Box<[u8]>,
     /// Where its mail goes, as the policy said.
     pub route: Route,
+    /// Where it leads, without those that were recipients before it; `None`: that is seen later.
+    pub members: Option<Vec<Member>>,
     /// NOTIFY.
     pub notify: Option<Notify>,
     /// ORCPT: type, semicolon, xtext.

@@ -1,9 +1,9 @@
 //! MAIL and RCPT that were understood: what is asked about them, and what the answers make of them.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeSet, vec::Vec};
 
 use policy::settings::{Offers, Quirks};
-use policy::{Ask, Note, Parameters, Refusal, Verdict};
+use policy::{Ask, Controller, Member, Parameters, Refusal, Route, Verdict};
 use wire::QueueId;
 use wire::command::{BodyKind, Mail, Rcpt, Verb};
 use wire::date::Date;
@@ -25,8 +25,14 @@ pub(super) struct Transaction {
     pub(super) began: Date,
     pub(super) sender: Box<[u8]>,
     pub(super) recipients: Vec<Recipient>,
+    /// The user of this machine whose address the sender is.
+    pub(super) controller: Option<Controller>,
+    /// How often RCPT was asked about.
+    pub(super) asked: u32,
     /// Recipients as the log counts them.
     pub(super) counted: usize,
+    /// Where the recipients lead, as far as they were followed.
+    pub(super) visited: BTreeSet<Route>,
     /// Where the recipients lead, as far as that is known; kept only if the log wants to know.
     pub(super) leaves: Vec<Box<[u8]>>,
     pub(super) body_kind: Option<BodyKind>,
@@ -68,6 +74,19 @@ pub(super) struct Candidate {
     notify: Option<Notify>,
     original: Option<Box<[u8]>>,
 }
+
+/// The status of a sender that is no mailbox: a program, a file.
+const NOT_A_SENDER: (u8, u16, u16) = (5, 1, 7);
+
+/// Where an accepted recipient leads.
+#[derive(Debug, Default)]
+struct Way {
+    counted: u32,
+    members: Vec<Member>,
+}
+
+/// Places that the recipients of one message lead to and that are remembered; what leads to more is followed later.
+const VISITED_MAX: usize = 10_000;
 
 impl Session {
     pub(super) fn mail(&mut self, mail: &Mail<'_>, line: &[u8], out: &mut Outbox) {
@@ -118,18 +137,24 @@ impl Session {
         let shown = self.sender_shown();
         if let Verdict::Refuse(refusal) = verdict {
             if refusal.by.is_empty() {
-                // It is no address: the log names no sender for it.
-                self.named = None;
+                return self.no_sender(refusal, &shown, out);
             }
             return self.turn_down(refusal, &shown, out);
         }
         out.say((250, (2, 1, 0)), format_args!("{}... Sender ok", fault::shown(&shown)));
+        let controller = match verdict {
+            Verdict::Accept(acceptance) => acceptance.controller.clone(),
+            Verdict::Refuse(_) | Verdict::Discard { .. } | Verdict::Quarantine { .. } => None,
+        };
         self.transaction = Some(Box::new(Transaction {
             id: self.id.unwrap_or(moment.fresh_id),
             began: moment.now,
             sender: offer.sender,
+            controller,
+            asked: 0,
             recipients: Vec::new(),
             counted: 0,
+            visited: BTreeSet::new(),
             leaves: Vec::new(),
             body_kind: offer.body_kind,
             is_utf8: offer.is_utf8,
@@ -141,6 +166,19 @@ impl Session {
         }));
         self.mark(verdict, &shown, out);
         self.listen(out);
+    }
+
+    /// Says that a sender is no address; the log names none then.
+    pub(super) fn no_sender(&mut self, refusal: &Refusal, shown: &[u8], out: &mut Outbox) {
+        self.named = None;
+        if refusal.status == NOT_A_SENDER {
+            self.tell(Event::Unparsable(super::event::said(shown)), out);
+        }
+        out.say(
+            (refusal.code, refusal.status),
+            format_args!("{}", wire::escape::text(&refusal.text)),
+        );
+        if refusal.closes { self.close(out) } else { self.listen(out) }
     }
 
     pub(super) fn rcpt(&mut self, rcpt: &Rcpt<'_>, line: &[u8], out: &mut Outbox) {
@@ -165,6 +203,9 @@ impl Session {
             return self.note_reply(start, out);
         }
         self.throttle(out);
+        if let Some(transaction) = &mut self.transaction {
+            transaction.asked = transaction.asked.saturating_add(1);
+        }
         let candidate = Candidate {
             address: rcpt.path.address.into(),
             shown: written(line).into(),
@@ -196,7 +237,7 @@ impl Session {
         out: &mut Outbox,
     ) {
         let mut words = None;
-        let mut counted = 1;
+        let mut way = Way::default();
         let route = match &mut verdict {
             Verdict::Refuse(refusal) => {
                 let refusal = refusal.clone();
@@ -204,7 +245,8 @@ impl Session {
             }
             Verdict::Accept(acceptance) => {
                 words = acceptance.lines.pop();
-                counted = acceptance.counted.max(1);
+                way.counted = acceptance.counted.max(1);
+                way.members = core::mem::take(&mut acceptance.members);
                 acceptance.route.take()
             }
             Verdict::Discard { .. } | Verdict::Quarantine { .. } => None,
@@ -215,7 +257,7 @@ impl Session {
             Verdict::Refuse(_) | Verdict::Discard { .. } | Verdict::Quarantine { .. } => Vec::new(),
         };
         self.tell_notes(&notes, &candidate.shown, out);
-        let leaves = self.leaves(&notes, &candidate.shown);
+        let leaves = self.leaves(&way.members, &candidate.shown);
         let merges = self.has_quirk(Quirks::MERGED_RECIPIENTS);
         let shown = fault::shown(&candidate.shown);
         let words = words.as_deref().unwrap_or(b"Recipient ok");
@@ -229,9 +271,9 @@ impl Session {
                     out.say((250, (2, 1, 5)), format_args!("{shown}... {words}"));
                 } else {
                     out.say((250, (2, 1, 5)), format_args!("{shown}... {words}"));
-                    transaction.count(counted);
+                    let members = transaction.enter(way, &route);
                     transaction.leaves.extend(leaves);
-                    transaction.recipients.push(candidate.into_recipient(route));
+                    transaction.recipients.push(candidate.into_recipient(route, members));
                 }
             }
             // The whole message is thrown away: its recipients need no route.
@@ -246,15 +288,11 @@ impl Session {
     }
 
     /// Where a recipient leads, as far as the log wants to know.
-    fn leaves(&self, notes: &[Note], shown: &[u8]) -> Vec<Box<[u8]>> {
+    fn leaves(&self, members: &[Member], shown: &[u8]) -> Vec<Box<[u8]>> {
         if self.terms.settings.logging.level < LEAVES_LEVEL {
             return Vec::new();
         }
-        let leaf = |note: &Note| match note {
-            Note::Leaf(address) => Some(address.clone()),
-            Note::Step(_) | Note::Led(_) | Note::Marked { .. } => None,
-        };
-        let leaves: Vec<_> = notes.iter().filter_map(leaf).collect();
+        let leaves: Vec<_> = members.iter().map(|member| member.address.clone()).collect();
         if leaves.is_empty() { [shown.into()].into() } else { leaves }
     }
 
@@ -287,28 +325,39 @@ impl Chunks {
 }
 
 impl Candidate {
-    fn into_recipient(self, route: policy::Route) -> Recipient {
+    fn into_recipient(self, route: Route, members: Option<Vec<Member>>) -> Recipient {
         let Self { address, shown, notify, original } = self;
-        Recipient { address, shown, route, notify, original }
+        Recipient { address, shown, route, members, notify, original }
     }
 }
 
 impl Transaction {
-    fn count(&mut self, recipients: u32) {
-        let recipients = usize::try_from(recipients).unwrap_or(usize::MAX);
-        self.counted = self.counted.saturating_add(recipients);
+    /// Counts a recipient that was accepted, or those that it leads to; gives those that are new.
+    fn enter(&mut self, way: Way, route: &Route) -> Option<Vec<Member>> {
+        let room = VISITED_MAX.saturating_sub(self.visited.len());
+        if way.members.is_empty() || way.members.len() > room {
+            self.visited.insert(route.clone());
+            let counted = usize::try_from(way.counted).unwrap_or(usize::MAX);
+            self.counted = self.counted.saturating_add(counted);
+            return None;
+        }
+        let members = way.members.into_iter();
+        let new: Vec<Member> =
+            members.filter(|member| self.visited.insert(member.route.clone())).collect();
+        self.counted = self.counted.saturating_add(new.len());
+        Some(new)
     }
 
     /// Keeps a recipient of a message that is thrown away: it counts, and goes nowhere.
     fn discarded_recipient(&mut self, candidate: Candidate) {
-        let route = policy::Route {
+        let route = Route {
             mailer: policy::MailerId(u8::MAX),
             host: Box::default(),
             user: candidate.address.clone(),
             expands: false,
         };
-        self.count(1);
-        self.recipients.push(candidate.into_recipient(route));
+        self.counted = self.counted.saturating_add(1);
+        self.recipients.push(candidate.into_recipient(route, None));
     }
 }
 

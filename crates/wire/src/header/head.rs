@@ -8,6 +8,8 @@ use alloc::vec::Vec;
 
 /// Octets of a Message-Id that are kept.
 pub const MESSAGE_ID_BYTES_MAX: usize = 250;
+/// Octets of a Precedence that are kept.
+pub(super) const PRECEDENCE_BYTES_MAX: usize = 32;
 /// Octets of a field's name that are compared.
 const NAME_BYTES_MAX: usize = 32;
 
@@ -37,6 +39,8 @@ pub struct Head {
     pub message_id: Vec<u8>,
     /// Whether there is a Message-Id.
     pub has_message_id: bool,
+    /// The value of the first Precedence, cut to [`PRECEDENCE_BYTES_MAX`]; empty: there is none.
+    pub precedence: Vec<u8>,
     /// How it ended, once it has.
     pub end: Option<HeadEnd>,
 }
@@ -49,7 +53,16 @@ pub struct HeadReader {
     /// The beginning of the name, in lower case.
     name: Vec<u8>,
     line_bytes: u64,
-    keeps_value: bool,
+    keeps: Keeps,
+}
+
+/// Which value is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Keeps {
+    #[default]
+    None,
+    MessageId,
+    Precedence,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -126,10 +139,14 @@ impl HeadReader {
         let end = memchr::memchr(b'\n', rest);
         let taken = end.map_or(rest.len(), |at| at.saturating_add(1));
         let (line, rest) = rest.split_at_checked(taken).unwrap_or((rest, &[]));
-        if self.keeps_value {
-            let room = MESSAGE_ID_BYTES_MAX.saturating_sub(self.head.message_id.len());
-            let kept = line.iter().filter(|octet| octet.is_ascii_graphic()).take(room);
-            self.head.message_id.extend(kept);
+        let kept = match self.keeps {
+            Keeps::None => None,
+            Keeps::MessageId => Some((&mut self.head.message_id, MESSAGE_ID_BYTES_MAX)),
+            Keeps::Precedence => Some((&mut self.head.precedence, PRECEDENCE_BYTES_MAX)),
+        };
+        if let Some((value, most)) = kept {
+            let room = most.saturating_sub(value.len());
+            value.extend(line.iter().filter(|octet| octet.is_ascii_graphic()).take(room));
         }
         self.line_bytes = self.line_bytes.saturating_add(u64::try_from(taken).unwrap_or(u64::MAX));
         if end.is_some() {
@@ -142,15 +159,18 @@ impl HeadReader {
 
     fn field(&mut self) {
         self.head.fields = self.head.fields.saturating_add(1);
-        self.keeps_value = false;
+        self.keeps = Keeps::None;
         match self.name.as_slice() {
             b"received" => self.head.hops = self.head.hops.saturating_add(1),
             b"date" | b"resent-date" => self.head.has_date = true,
             b"from" | b"resent-from" => self.head.has_from = true,
             b"message-id" => {
-                self.keeps_value = !self.head.has_message_id;
+                if !self.head.has_message_id {
+                    self.keeps = Keeps::MessageId;
+                }
                 self.head.has_message_id = true;
             }
+            b"precedence" if self.head.precedence.is_empty() => self.keeps = Keeps::Precedence,
             _ => {}
         }
     }
@@ -177,17 +197,18 @@ mod tests {
 
     #[test]
     fn a_header_is_known_when_it_has_gone_by() {
-        let head = watch(b"Received: a\r\n\tb\r\nRECEIVED : c\r\nmessage-id:\r\n <1@a>\r\nFrom: x\r\n\r\nDate: y\r\n", 3);
+        let head = watch(b"Received: a\r\n\tb\r\nRECEIVED : c\r\nmessage-id:\r\n <1@a>\r\nPrecedence: bulk\r\nFrom: x\r\n\r\nDate: y\r\n", 3);
         assert_eq!(
             head,
             Head {
-                bytes: 61,
-                fields: 4,
+                bytes: 79,
+                fields: 5,
                 hops: 2,
                 has_date: false,
                 has_from: true,
                 message_id: b"<1@a>".to_vec(),
                 has_message_id: true,
+                precedence: b"bulk".to_vec(),
                 end: Some(HeadEnd::Blank),
             }
         );

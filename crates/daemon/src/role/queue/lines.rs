@@ -104,7 +104,9 @@ fn to_line(out: &mut Vec<u8>, to: &To, settings: &Settings) {
         let numbers = format!(" ({}/{})", controller.uid, controller.gid);
         put(out, &[b", ctladdr=", &controller.address, numbers.as_bytes()]);
     }
-    let priority = priority(to);
+    // What the message began with, and its tries.
+    let tries = i64::from(to.tries).saturating_mul(settings.weights.retry_factor);
+    let priority = to.priority.saturating_add(tries);
     put(out, &[b", delay=", clock(to.delay_s).as_bytes()]);
     if let Some(took_ms) = to.xdelay_ms.filter(|_| to.stat != Stat::Quarantined) {
         put(out, &[b", xdelay=", clock(took_ms / 1000).as_bytes()]);
@@ -133,10 +135,6 @@ fn to_line(out: &mut Vec<u8>, to: &To, settings: &Settings) {
         Stat::Removed => put(out, &[b"removed by the operator"]),
         Stat::Quarantined => {}
     }
-}
-
-fn priority(to: &To) -> u64 {
-    ::queue::run::priority(to.size_bytes, to.recipients, to.tries)
 }
 
 /// `[d+]hh:mm:ss`.

@@ -28,6 +28,7 @@ impl House {
             let outlook = self.scheduler.outlook(slot.into());
             let note = note.map_or_else(|| Note::new(&envelope), |note| *note);
             let mut entry = listed(id, &envelope, &note, outlook);
+            entry.priority = self.number(&envelope, &note);
             entry.size_bytes = self.body_bytes(slot).unwrap_or(entry.size_bytes);
             octets = octets.saturating_add(
                 entry
@@ -133,9 +134,7 @@ fn listed(id: wire::QueueId, envelope: &Envelope, note: &Note, outlook: Option<O
     Listed {
         id,
         size_bytes: envelope.size_bytes,
-        counted_bytes: envelope.size_bytes,
-        tries: note.tries,
-        nrcpts: u32::try_from(note.states.len()).unwrap_or(u32::MAX),
+        priority: envelope.priority,
         tried_s: note.tried_s,
         is_warned: note.is_warned,
         is_eight_bit,

@@ -3,7 +3,7 @@
 
 use super::House;
 use crate::edges::Errand;
-use ::queue::run::{Deed, Facts, Plan, Run, priority};
+use ::queue::run::{Deed, Facts, Plan, Run};
 use ::queue::{Envelope, Event, Hold, Input, Note};
 use spool::Spool as _;
 
@@ -19,7 +19,7 @@ impl House {
         for message in recovered {
             let Some((envelope, note)) = self.read(message.slot) else { continue };
             let note = note.map_or_else(|| Note::new(&envelope), |note| *note);
-            let number = number(&envelope, &note);
+            let number = self.number(&envelope, &note);
             plan.consider(message.slot.into(), &envelope, &note, number);
         }
         let mut slots = plan.finish();
@@ -31,6 +31,12 @@ impl House {
         for slot in slots {
             self.mark(slot, &deed);
         }
+    }
+
+    /// sendmail's number for a message, as its queue has it: what it began with, and the runs that came to it.
+    pub(super) fn number(&self, envelope: &Envelope, note: &Note) -> i64 {
+        let runs = i64::from(note.tries.saturating_sub(1));
+        envelope.priority.saturating_add(runs.saturating_mul(self.settings.weights.retry_factor))
     }
 
     /// Whether we were started to mark messages, and to try nothing.
@@ -99,10 +105,4 @@ fn wish(run: &Run, slot: u32) -> Input {
         Deed::Try if run.is_of_held => Input::Try { slot },
         Deed::Try => Input::Flush { slot: Some(slot) },
     }
-}
-
-/// sendmail's number for the order of a message in a run.
-fn number(envelope: &Envelope, note: &Note) -> u64 {
-    let recipients = u32::try_from(note.states.len()).unwrap_or(u32::MAX);
-    priority(envelope.size_bytes, recipients, note.tries.saturating_sub(1))
 }

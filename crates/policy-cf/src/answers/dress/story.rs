@@ -49,7 +49,11 @@ pub(super) fn set(machine: &mut Machine<'_>, story: &Story, port: Option<&Port>)
     macros.set_named(b"nrcpts", &decimal(count));
     for (name, value) in &story.macros {
         let name = name.strip_prefix(b"{").and_then(|name| name.strip_suffix(b"}")).unwrap_or(name);
-        macros.set_named(name, &clean(value));
+        if name == b"u" && value.is_empty() {
+            macros.set(b'u', None);
+        } else {
+            macros.set_named(name, &clean(value));
+        }
     }
 }
 
