@@ -6,7 +6,8 @@ use crate::file_frames::FileFrame;
 use crate::roles::Role;
 use policy::settings::DeliveryMode;
 use policy::{
-    Dress, Dressed, Expansion, FileWanted, MailerId, Question, Refusal, Route, Settings, Verdict,
+    Dress, Dressed, Expansion, FileWanted, MailerId, Question, Recipient, Refusal, Route, Settings,
+    Verdict,
 };
 use queue::run::Run;
 use queue::{Batch, BatchId, Controller, Outcome};
@@ -302,6 +303,8 @@ pub enum FromPolicy {
     Verdict(Verdict),
     /// To [`ToPolicy::Route`].
     Route(Result<Route, Refusal>),
+    /// Members that belong to the next [`FromPolicy::Expansion`].
+    Members(Vec<Recipient>),
     /// To [`ToPolicy::Expand`].
     Expansion(Expansion),
     /// To [`ToPolicy::Dress`].

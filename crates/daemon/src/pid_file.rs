@@ -13,12 +13,8 @@ const O_NOFOLLOW: i32 = 0o400_000;
 /// How a daemon of sendmail's command line differs from `ironpost serve`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AsSendmail {
-    /// Option `PidFile`; empty: none is written.
-    pub pid_file: Vec<u8>,
     /// From one run of the queue to the next, in seconds; 0: it is run by order only.
     pub interval_s: u32,
-    /// Option `MinQueueAge`, in seconds.
-    pub young_s: u32,
     /// Whether runners stay (`-qp`).
     pub is_persistent: bool,
 }
@@ -28,7 +24,7 @@ impl AsSendmail {
     pub(crate) fn adjust(&self, retry: &mut Retry) {
         let pause_s = match self.interval_s {
             0 => Retry::BY_ORDER_S,
-            interval_s => interval_s.max(self.young_s),
+            interval_s => interval_s.max(retry.young_s),
         };
         (retry.first_s, retry.longest_s) = (pause_s, pause_s);
     }
@@ -79,7 +75,7 @@ mod tests {
     #[test]
     fn the_line_on_the_start_says_what_is_served() {
         let line = |interval_s, is_persistent, listens| {
-            let daemon = AsSendmail { interval_s, is_persistent, ..AsSendmail::default() };
+            let daemon = AsSendmail { interval_s, is_persistent };
             daemon.line(listens).split_once(": ").unwrap().1.to_owned()
         };
         assert_eq!(line(0, false, true), "SMTP");
@@ -90,10 +86,10 @@ mod tests {
 
     #[test]
     fn without_runs_nothing_is_tried_again_by_itself() {
-        let mut retry = Retry::default();
+        let mut retry = Retry { young_s: 1800, ..Retry::default() };
         AsSendmail::default().adjust(&mut retry);
         assert!(retry.is_by_order());
-        AsSendmail { interval_s: 60, young_s: 1800, ..AsSendmail::default() }.adjust(&mut retry);
+        AsSendmail { interval_s: 60, ..AsSendmail::default() }.adjust(&mut retry);
         assert_eq!((retry.first_s, retry.longest_s), (1800, 1800));
     }
 }

@@ -29,6 +29,11 @@ pub fn of(message: &Message, facts: &Facts, settings: &Settings) -> Envelope {
             Ret::Headers => Return::Headers,
         }),
         envelope_id: message.envelope_id.clone(),
+        by: message.by.map(|by| queue::DeliverBy {
+            seconds: by.seconds,
+            returns: by.returns,
+            traces: by.traces,
+        }),
         origin: origin(message, facts, settings.dresses_mail),
         quarantine: message.quarantine.clone(),
         mailers_mark: queue::mailers_mark(&settings.mailers),

@@ -64,6 +64,7 @@ pub(crate) fn envelope(
         is_utf8: !submission.recipients.iter().chain([&submission.sender]).all(|a| a.is_ascii()),
         ret: None,
         envelope_id: None,
+        by: None,
         origin: Origin { user: submission.login.clone(), uid: Some(uid), ..Origin::default() },
         quarantine: None,
         mailers_mark: 0,

@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod any_octets;
 mod json;
+mod landing;
 pub(crate) mod source;
 mod steps;
 mod toml;

@@ -69,7 +69,7 @@ pub(crate) fn run(
             }
             dialogue::run(&flags, place, printer)
         }
-        Mode::Serve => serve(words, &flags, printer),
+        Mode::Serve => serve(&flags, printer),
         Mode::PrintQueue => mailq::run(place, false, printer),
         Mode::RunQueue => run_queue(place, printer),
         Mode::AddressTest => ExitCode::from(crate::address_test::run(words)),
@@ -116,14 +116,7 @@ fn of_queue(config: &[u8], words: &[OsString], flags: &Flags, printer: &mut Prin
 }
 
 /// `-bd`, `-bD`: serves a configuration of sendmail's.
-fn serve(words: &[OsString], flags: &Flags, printer: &mut Printer) -> ExitCode {
-    let here = std::env::current_dir();
-    let queue = match crate::verify::look(words, false, &flags.queue) {
-        Ok(queue) => queue,
-        Err(status) => return ExitCode::from(status),
-    };
-    // The configuration may have been named from here.
-    here.and_then(std::env::set_current_dir).ok();
+fn serve(flags: &Flags, printer: &mut Printer) -> ExitCode {
     let config = flags.config.as_deref().map_or_else(
         || std::path::PathBuf::from(SENDMAIL_CF),
         |path| OsStr::from_bytes(path).into(),
@@ -132,9 +125,7 @@ fn serve(words: &[OsString], flags: &Flags, printer: &mut Printer) -> ExitCode {
         config: Some(config),
         arguments: flags.arguments.clone(),
         as_sendmail: Some(daemon::AsSendmail {
-            pid_file: queue.pid_file,
             interval_s: flags.queue.interval_s,
-            young_s: queue.run.young_s,
             is_persistent: flags.queue.is_persistent,
         }),
         ..daemon::Serve::default()

@@ -20,6 +20,7 @@ use fields::Head;
 pub(crate) use hand_over::{place, status_of};
 use policy::settings::DeliveryMode;
 use policy_cf::machine::exit;
+use queue::Notify;
 use recipients::Recipients;
 pub(crate) use sender::Sender;
 use std::ffi::OsString;
@@ -33,6 +34,9 @@ const HOPS_MAX: u32 = 25;
 /// What a class of Precedence counts for a message, and each recipient against it (options `ClassFactor` and `RecipientFactor`).
 const CLASS_FACTOR: i64 = 1800;
 const RECIPIENT_FACTOR: i64 = 30_000;
+
+/// What is said of octets above 127 where there may be none.
+const EIGHT_BITS: &[u8] = b"Eight bit data not allowed";
 
 /// What to do with those who can't get the message (option `ErrorMode`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +84,7 @@ fn submit(run: &mut Run<'_>, flags: &Flags) -> Result<u8, u8> {
     submission.find_recipients(run);
     submission.log(run, submission.recipients.count);
     submission.look_for_loop(run);
+    submission.look_for_eight_bits(run);
     let status = submission.send(run);
     Ok(if error_mode == ErrorMode::MailAndSucceed { exit::OK } else { status })
 }
@@ -94,6 +99,7 @@ struct Submission<'f> {
     message: Collected,
     head: Head,
     class: i64,
+    notify: Notify,
     recipients: Recipients,
     is_looping: bool,
 }
@@ -126,6 +132,7 @@ impl<'f> Submission<'f> {
             message,
             head,
             class,
+            notify: flags.notify,
             recipients,
             is_looping,
         }
@@ -149,6 +156,11 @@ impl<'f> Submission<'f> {
             crate::exit::IOERR
         })?;
         self.head = Head::read(&self.message);
+        let options = &run.machine.config.options;
+        if self.head.wants_receipt && options.truth("RrtImpliesDsn") && self.notify == Notify::UNSET
+        {
+            self.notify = Notify::SUCCESS.and(Notify::FAILURE).and(Notify::DELAY);
+        }
         self.class = self.head.precedence.as_deref().map_or(0, |name| class_of(run, name));
         let limit = if self.message.is_too_large {
             let limit = manner.message_bytes_max;
@@ -235,13 +247,33 @@ impl<'f> Submission<'f> {
         run.machine.holds_errors = true;
         run.machine.system_error(&parts.concat(), None);
         run.machine.status = exit::UNAVAILABLE;
+        self.refuse_all(b"554 5.4.6 Too many hops", false);
+    }
+
+    /// Octets above 127 that nothing speaks of go no further where that is wanted (option `EightBitMode=strict`).
+    fn look_for_eight_bits(&mut self, run: &mut Run<'_>) {
+        let mode = run.machine.config.options.values.get("EightBitMode");
+        let is_strict = mode.and_then(|mode| mode.first()) == Some(&b's');
+        if !is_strict || !self.message.has_eight_bits || self.head.is_mime {
+            return;
+        }
+        run.machine.say(&[EIGHT_BITS]);
+        let priority = self.priority(run);
+        for outgoing in &self.recipients.outgoing {
+            lines::log_untried(run, outgoing, priority, EIGHT_BITS);
+        }
+        self.refuse_all(&[b"554 ", EIGHT_BITS].concat(), true);
+    }
+
+    /// Nobody gets the message.
+    fn refuse_all(&mut self, reply: &[u8], is_about_message: bool) {
         for outgoing in std::mem::take(&mut self.recipients.outgoing) {
-            let reply = b"554 5.4.6 Too many hops".to_vec();
             self.recipients.failed.push(recipients::Failed {
                 address: outgoing.address,
-                reply,
+                reply: reply.to_vec(),
                 unknown_at: None,
                 controller: None,
+                is_about_message,
             });
         }
     }

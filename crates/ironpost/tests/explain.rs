@@ -136,6 +136,44 @@ fn a_route_that_refuses_ends_with_its_status() {
     assert_eq!(code, 68);
 }
 
+/// The login name that these tests run as.
+fn login() -> String {
+    let name = Command::new("id").arg("-un").output().expect("id").stdout;
+    String::from_utf8(name).expect("ASCII").trim().to_owned()
+}
+
+#[test]
+fn aliases_lists_and_forward_are_followed_to_their_ends_and_distrust_gives_its_reason() {
+    let site = Site::new();
+    let (place, user) = (site.path("").display().to_string(), login());
+    let cf = fs::read_to_string(site.path("site.cf")).expect("read");
+    let options = format!("O AliasFile={place}aliases\nO ForwardPath={place}forward.$u\n");
+    let cf = cf.replace("O AliasFile=\n", &options).replace("F=lsDFMA:", "F=lsDFMAw5:");
+    site.write("site.cf", &cf);
+    site.write("aliases", &format!("staff: \\{user}, ann@far.test, :include:{place}list\n"));
+    site.write("list", "x@far.test\n");
+    let open_to_all = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    fs::set_permissions(site.path("list"), open_to_all).expect("changed");
+    let (text, code) = site.explain(&["staff@example.test"]);
+    for line in [
+        format!("  to \\{user}: by mailer local as user \\{user}\n"),
+        "  to ann@far.test: by mailer esmtp to host far.test as user ann@far.test\n".to_owned(),
+        "  to :include:DIR/list: refused: 550 5.2.4 Cannot open DIR/list: ".to_owned(),
+    ] {
+        assert!(text.contains(&line), "{line} in {text}");
+    }
+    assert_eq!(code, 0);
+    let name = format!("forward.{user}");
+    site.write(&name, "ann@far.test\n");
+    let (text, _) = site.explain(&[&format!("{user}@example.test")]);
+    assert!(text.contains(&format!("goes on from there: {user} has it forwarded\n")), "{text}");
+    let open_to_all = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    fs::set_permissions(site.path(&name), open_to_all).expect("changed");
+    let (text, _) = site.explain(&[&format!("{user}@example.test")]);
+    assert!(text.contains(&format!("goes by mailer local as user {user}\n")), "{text}");
+    assert!(text.contains(&format!("forward: DIR/{name}: Group writable file")), "{text}");
+}
+
 #[test]
 fn json_has_outcome_and_stages() {
     let site = Site::new();

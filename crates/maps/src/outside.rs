@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use policy::Resolved;
-use policy_cf::{Answer, Exchanger, MapHandle, MapSpec, OpenFailure, UserEntry, World};
+use policy_cf::{
+    Answer, Exchanger, MapHandle, MapSpec, OpenFailure, Unavailable, UserEntry, World,
+};
 
 use crate::alias_text::AliasText;
 use crate::cdb::Cdb;
@@ -257,8 +259,8 @@ impl World for Outside {
         std::mem::take(&mut self.notes)
     }
 
-    fn user(&mut self, name: &[u8]) -> Option<UserEntry> {
-        self.users.get_or_insert_default().user(name).ok().flatten()
+    fn user(&mut self, name: &[u8]) -> Result<Option<UserEntry>, Unavailable> {
+        self.users.get_or_insert_default().user(name)
     }
 
     fn group(&mut self, name: &[u8]) -> Option<u32> {

@@ -1,7 +1,7 @@
 //! Class `user` (and `passwd` of ironpost.toml): the users of this system. `-v` names the column.
 
 use crate::file_watch::Stamp;
-use policy_cf::{Answer, MapSpec, OpenFailure, UserEntry};
+use policy_cf::{Answer, MapSpec, OpenFailure, Unavailable, UserEntry};
 use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -63,7 +63,7 @@ impl Users {
         let entry = match remembered.user(&name) {
             Ok(Some(entry)) => entry,
             Ok(None) => return Answer::NotFound(NO_USER),
-            Err(()) => return Answer::TempFail(TEMPORARY),
+            Err(Unavailable) => return Answer::TempFail(TEMPORARY),
         };
         Answer::Found(match self.column {
             Column::Name => name,
@@ -91,7 +91,7 @@ impl Remembered {
     ///
     /// # Errors
     /// The database can't be asked.
-    pub(crate) fn user(&mut self, name: &[u8]) -> Result<Option<UserEntry>, ()> {
+    pub(crate) fn user(&mut self, name: &[u8]) -> Result<Option<UserEntry>, Unavailable> {
         let now = Instant::now();
         self.look_at_file(now);
         if let Some((asked, entry)) = self.entries.get(name)
@@ -121,9 +121,11 @@ impl Remembered {
     }
 }
 
-fn sys_user(name: &[u8]) -> Result<Option<UserEntry>, ()> {
+fn sys_user(name: &[u8]) -> Result<Option<UserEntry>, Unavailable> {
     let Ok(text) = str::from_utf8(name) else { return Ok(None) };
-    let Some(user) = sys::user::by_name(text).map_err(drop)? else { return Ok(None) };
+    let Some(user) = sys::user::by_name(text).map_err(|_number| Unavailable)? else {
+        return Ok(None);
+    };
     Ok(Some(UserEntry {
         name: user.name.into_bytes(),
         uid: user.uid,

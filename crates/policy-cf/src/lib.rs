@@ -34,4 +34,6 @@ pub mod world;
 pub use answers::{CfPolicy, Engine, Given, Pool, is_cf};
 pub use machine::{Event, Machine, Said, Spoken};
 pub use model::Config;
-pub use world::{Answer, Exchanger, MapHandle, MapSpec, OpenFailure, UserEntry, World};
+pub use world::{
+    Answer, Exchanger, MapHandle, MapSpec, OpenFailure, Unavailable, UserEntry, World,
+};

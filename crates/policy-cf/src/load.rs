@@ -97,7 +97,7 @@ fn option(machine: &mut Machine<'_>, text: &[u8], is_from_command_line: bool) {
 fn named_user(machine: &mut Machine<'_>, option: &str, value: &[u8]) {
     let name = value.split(|octet| matches!(octet, b':' | b'.' | b'/')).next().unwrap_or_default();
     let is_number = name.first().is_some_and(u8::is_ascii_digit);
-    if name.is_empty() || is_number || machine.world.user(name).is_some() {
+    if name.is_empty() || is_number || matches!(machine.world.user(name), Ok(Some(_))) {
         return;
     }
     let text = [b"readcf: option ", option.as_bytes(), b": unknown user ", name].concat();

@@ -4,7 +4,7 @@ use crate::model::{Config, MAILERS_MAX};
 use crate::read::chars::{is_space, trim_start};
 use crate::read::values::munch;
 use crate::token::meta;
-use crate::world::World;
+use crate::world::{Unavailable, World};
 use alloc::vec::Vec;
 
 /// Arguments of one mailer (sendmail's MAXPV).
@@ -306,11 +306,13 @@ fn user(text: &[u8], world: &mut dyn World, complaints: &mut Vec<Vec<u8>>) -> (i
         uid = leading_number(name);
     } else {
         match world.user(name) {
-            Some(entry) => {
+            Ok(Some(entry)) => {
                 uid = i64::from(entry.uid);
                 gid = i64::from(entry.gid);
             }
-            None => complaints.push([b"readcf: mailer U= flag: unknown user ", name].concat()),
+            Ok(None) | Err(Unavailable) => {
+                complaints.push([b"readcf: mailer U= flag: unknown user ", name].concat());
+            }
         }
     }
     if let Some(group) = group {

@@ -88,6 +88,10 @@ pub enum Answer {
 const NO_HOST: u8 = 68;
 const ENOENT: i32 = 2;
 
+/// What was asked can't be asked now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unavailable;
+
 /// The outside. What a world does not say is not there: no exchangers, files, programs, groups or load.
 pub trait World {
     /// Opens a map (or notes how: opening may wait for the first look-up).
@@ -156,7 +160,12 @@ pub trait World {
     }
 
     /// Looks up a user of this system by name.
-    fn user(&mut self, name: &[u8]) -> Option<UserEntry>;
+    ///
+    /// # Errors
+    /// Nobody knows now: that is not the same as nobody of this name.
+    fn user(&mut self, _name: &[u8]) -> Result<Option<UserEntry>, Unavailable> {
+        Ok(None)
+    }
 
     /// The group id of a name.
     fn group(&mut self, _name: &[u8]) -> Option<u32> {

@@ -6,7 +6,8 @@ use policy::{
 };
 use policy_cf::load;
 use policy_cf::{
-    Answer, CfPolicy, Engine, Given, MapHandle, MapSpec, OpenFailure, Pool, UserEntry, World,
+    Answer, CfPolicy, Engine, Given, MapHandle, MapSpec, OpenFailure, Pool, Unavailable, UserEntry,
+    World,
 };
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -28,15 +29,18 @@ impl World for Small {
         }
     }
 
-    fn user(&mut self, name: &[u8]) -> Option<UserEntry> {
-        (name == b"alice" || name == b"root").then(|| UserEntry {
+    fn user(&mut self, name: &[u8]) -> Result<Option<UserEntry>, Unavailable> {
+        if name == b"unknowable" {
+            return Err(Unavailable);
+        }
+        Ok((name == b"alice" || name == b"root").then(|| UserEntry {
             name: name.to_vec(),
             uid: 1000,
             gid: 1000,
             gecos: b"Alice Adams,,,".to_vec(),
             home: b"/home/alice".to_vec(),
             shell: b"/bin/sh".to_vec(),
-        })
+        }))
     }
 
     fn now_s(&mut self) -> u64 {
@@ -274,8 +278,9 @@ fn recipients_are_routed_or_refused() {
     assert_eq!((code, status), (550, (5, 1, 1)));
     assert_eq!((text.as_str(), by.as_str()), ("<nouser@example.test>... User unknown", ""));
     assert_eq!(refused(rcpt(&policy, from(b""), b"nobody")).2, "<nobody>... No such person");
-    let (code, ..) = refused(rcpt(&policy, from(b""), b"slow"));
-    assert_eq!(code, 451);
+    for later in [b"slow".as_slice(), b"unknowable@example.test"] {
+        assert_eq!(refused(rcpt(&policy, from(b""), later)).0, 451);
+    }
     for name in [b"alice".as_slice(), b"alice@example.test"] {
         assert!(policy.route(name).is_ok_and(|route| route.expands), "there may be a .forward");
     }

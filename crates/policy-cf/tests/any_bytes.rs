@@ -8,7 +8,7 @@
 
 use policy_cf::load::{self, Facts};
 use policy_cf::test_mode::{Session, TestMode};
-use policy_cf::{Answer, Config, Machine, MapHandle, MapSpec, OpenFailure, UserEntry, World};
+use policy_cf::{Answer, Config, Machine, MapHandle, MapSpec, OpenFailure, World};
 use proptest::prelude::*;
 
 /// A world without files, names and users: every map is there and empty.
@@ -20,9 +20,6 @@ impl World for Nothing {
     }
     fn lookup(&mut self, _: MapHandle, _: &[u8], _: &[&[u8]], _: &mut Vec<u8>) -> Answer {
         Answer::NotFound(68)
-    }
-    fn user(&mut self, _: &[u8]) -> Option<UserEntry> {
-        None
     }
     fn now_s(&mut self) -> u64 {
         0

@@ -3,7 +3,8 @@
 
 use policy::{Dress, Dressed, MailerId, Policy, Resolved, Story};
 use policy_cf::{
-    Answer, CfPolicy, Engine, Given, MapHandle, MapSpec, OpenFailure, Pool, UserEntry, World, load,
+    Answer, CfPolicy, Engine, Given, MapHandle, MapSpec, OpenFailure, Pool, Unavailable, UserEntry,
+    World, load,
 };
 use std::fmt::Write as _;
 use std::sync::Mutex;
@@ -21,15 +22,15 @@ impl World for Small {
         if key == b"slow.test" { Answer::TempFail(75) } else { Answer::NotFound(67) }
     }
 
-    fn user(&mut self, name: &[u8]) -> Option<UserEntry> {
-        (name == b"alice").then(|| UserEntry {
+    fn user(&mut self, name: &[u8]) -> Result<Option<UserEntry>, Unavailable> {
+        Ok((name == b"alice").then(|| UserEntry {
             name: name.to_vec(),
             uid: 1000,
             gid: 1000,
             gecos: b"Alice Adams,,,".to_vec(),
             home: b"/home/alice".to_vec(),
             shell: b"/bin/sh".to_vec(),
-        })
+        }))
     }
 
     fn now_s(&mut self) -> u64 {

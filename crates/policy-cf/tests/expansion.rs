@@ -10,7 +10,9 @@ use policy_cf::expand::{
     Expansion, How, List, ListFault, ListFaultKind, ListWanted, Outside, State, Writers, expand,
 };
 use policy_cf::load::{self, Facts};
-use policy_cf::{Answer, Config, Machine, MapHandle, MapSpec, OpenFailure, UserEntry, World};
+use policy_cf::{
+    Answer, Config, Machine, MapHandle, MapSpec, OpenFailure, Unavailable, UserEntry, World,
+};
 use proptest::prelude::*;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -47,16 +49,19 @@ impl World for Town {
             None => Answer::NotFound(0),
         }
     }
-    fn user(&mut self, name: &[u8]) -> Option<UserEntry> {
-        let at = self.users.iter().position(|user| user.as_bytes() == name)?;
-        Some(UserEntry {
+    fn user(&mut self, name: &[u8]) -> Result<Option<UserEntry>, Unavailable> {
+        if name == b"unknowable" {
+            return Err(Unavailable);
+        }
+        let at = self.users.iter().position(|user| user.as_bytes() == name);
+        Ok(at.map(|at| UserEntry {
             name: name.to_vec(),
             uid: 1000 + u32::try_from(at).unwrap(),
             gid: 1000,
             gecos: b"& Example, room 1".to_vec(),
             home: [b"/home/", name].concat(),
             shell: b"/bin/false".to_vec(),
-        })
+        }))
     }
     fn now_s(&mut self) -> u64 {
         0
@@ -168,6 +173,14 @@ fn the_owner_of_a_list_gets_its_errors() {
     let aliases: [(&str, &[u8]); 2] = [("list", b"x@y.example"), ("owner-list", b"carol")];
     let seen = run(&aliases, &[], &[b"list"], &How::default());
     assert_eq!(seen.expansion.endpoints().next().unwrap().owner, Some(&b"carol"[..]));
+}
+
+#[test]
+fn a_user_nobody_can_tell_of_waits() {
+    let seen = run(&[("all", b"alice, unknowable")], &[], &[b"all"], &How::default());
+    let states: Vec<State> = seen.expansion.in_order().map(|member| member.state).collect();
+    assert_eq!(states, [State::Expanded, State::Deferred, State::Deliverable]);
+    assert!(seen.said.is_empty(), "{:?}", seen.said);
 }
 
 #[test]

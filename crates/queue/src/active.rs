@@ -36,6 +36,8 @@ pub(crate) struct Active {
     pub(crate) note: Box<Note>,
     /// Recipients whose answer from the policy is awaited.
     pub(crate) asking: Vec<u32>,
+    /// Recipients whose members are on their way into messages of their own, and what they will be.
+    pub(crate) splitting: Vec<(u32, State)>,
     /// Recipients that are ready at their destinations.
     pub(crate) ready: usize,
     /// Recipients in running transactions.
@@ -74,6 +76,7 @@ impl Active {
             envelope,
             note,
             asking: Vec::new(),
+            splitting: Vec::new(),
             ready: 0,
             in_flight: 0,
             is_dirty: false,
@@ -104,7 +107,10 @@ impl Active {
 
     /// Whether nothing is going on.
     pub(crate) fn is_idle(&self) -> bool {
-        self.asking.is_empty() && self.ready == 0 && self.in_flight == 0
+        self.asking.is_empty()
+            && self.splitting.is_empty()
+            && self.ready == 0
+            && self.in_flight == 0
     }
 
     pub(crate) fn state(&self, index: u32) -> Option<&State> {

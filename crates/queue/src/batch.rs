@@ -1,7 +1,7 @@
 //! One transaction to be tried: a message, a destination, some of its recipients.
 
 use crate::QueueId;
-use crate::message::{BodyKind, Return};
+use crate::message::{BodyKind, DeliverBy, Return};
 use crate::recipient::Notify;
 use alloc::{boxed::Box, vec::Vec};
 use policy::{MailerId, Story};
@@ -38,6 +38,8 @@ pub struct Batch {
     pub ret: Option<Return>,
     /// ENVID of RFC 3461, in xtext as it came.
     pub envelope_id: Option<Box<[u8]>>,
+    /// BY of RFC 2852, from [`Batch::created_s`] on.
+    pub by: Option<DeliverBy>,
     /// When the message was accepted, in seconds since 1970.
     pub created_s: u64,
     /// What trace fields tell, for the policy; `None` where messages are handed on as they are stored.

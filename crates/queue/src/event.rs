@@ -33,6 +33,13 @@ pub enum Event {
         /// The policy that says so.
         by: DropReason,
     },
+    /// The configuration is wrong: who is to get a report can't be said.
+    Complaint {
+        /// The message.
+        id: QueueId,
+        /// What is wrong.
+        text: Box<[u8]>,
+    },
     /// Nobody is left to get a report about this report; it is kept back.
     Lost {
         /// The message.

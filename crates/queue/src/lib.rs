@@ -18,6 +18,7 @@ mod ledger;
 mod message;
 mod note;
 mod outcome;
+mod part;
 mod recipient;
 mod report;
 mod retry;
@@ -30,13 +31,14 @@ pub use coding::RecordError;
 pub use event::{Event, Stat, To};
 pub use ledger::Ledger;
 pub use message::{
-    ADDRESS_BYTES_MAX, BodyKind, Envelope, FACT_BYTES_MAX, MACROS_MAX, Origin, Purpose,
+    ADDRESS_BYTES_MAX, BodyKind, DeliverBy, Envelope, FACT_BYTES_MAX, MACROS_MAX, Origin, Purpose,
     RECIPIENTS_MAX, Return, mailer_names_mark, mailers_mark, usual_priority,
 };
 pub use note::{ADDED_MAX, Added, Hold, Note};
 pub use outcome::{
     COMMAND_BYTES_MAX, HOST_BYTES_MAX, Outcome, Said, Scope, Status, TEXT_BYTES_MAX, Trouble, Voice,
 };
+pub use part::{MEMBERS_MAX, Split};
 pub use policy::Controller;
 pub use recipient::{DropReason, Followed, Notify, Receipt, Recipient, State};
 pub use report::{

@@ -25,6 +25,11 @@ pub const MACROS_MAX: usize = 64;
 /// The version that [`Envelope::encode`] writes.
 const VERSION: u8 = 3;
 
+/// Bits in the octet of flags: whether a deadline comes behind it, and what it is.
+const DEADLINE: u8 = 32;
+const RETURNS: u8 = 64;
+const TRACES: u8 = 128;
+
 /// The version whose origins tell neither what the reverse look-up came to nor macros.
 const VERSION_1: u8 = 1;
 
@@ -60,6 +65,32 @@ pub enum Return {
     Full,
     /// Its header.
     Headers,
+}
+
+/// How long a delivery may take (RFC 2852).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliverBy {
+    /// Seconds from the time that the message was accepted; negative if it was late then.
+    pub seconds: i64,
+    /// The message is given back when time is up; otherwise the sender is only told.
+    pub returns: bool,
+    /// The sender is told of each relaying.
+    pub traces: bool,
+}
+
+impl DeliverBy {
+    /// When time is up for a message of this age, both in seconds since 1970.
+    #[must_use]
+    pub fn due_s(&self, created_s: u64) -> u64 {
+        created_s.saturating_add_signed(self.seconds)
+    }
+
+    /// Seconds that are left, or since when there is none left, as a negative number.
+    #[must_use]
+    pub fn left_s(&self, created_s: u64, now_s: u64) -> i64 {
+        let age_s = i64::try_from(now_s.saturating_sub(created_s)).unwrap_or(i64::MAX);
+        self.seconds.saturating_sub(age_s)
+    }
 }
 
 /// Why a message exists. It is what makes report loops impossible.
@@ -136,6 +167,8 @@ pub struct Envelope {
     pub ret: Option<Return>,
     /// ENVID of RFC 3461, in xtext as it came.
     pub envelope_id: Option<Box<[u8]>>,
+    /// BY of RFC 2852.
+    pub by: Option<DeliverBy>,
     /// Where it came from.
     pub origin: Origin,
     /// Why it is kept back (quarantined), if it is.
@@ -176,7 +209,13 @@ impl Envelope {
             Some(Return::Full) => 4,
             Some(Return::Headers) => 8,
         };
-        out.push(eight | (u8::from(self.is_utf8) << 1) | ret);
+        let by = self.by.map_or(0, |by| {
+            DEADLINE | if by.returns { RETURNS } else { 0 } | if by.traces { TRACES } else { 0 }
+        });
+        out.push(eight | (u8::from(self.is_utf8) << 1) | ret | by);
+        if let Some(by) = &self.by {
+            put_number(out, by.seconds.cast_unsigned());
+        }
         put_optional(out, self.envelope_id.as_deref());
         self.origin.encode(out);
         put_optional(out, self.quarantine.as_deref());
@@ -229,9 +268,15 @@ impl Envelope {
             16 => BodyKind::Unlabelled,
             _ => return Err(RecordError::Value),
         };
-        if bits & !0b1_1111 != 0 {
-            return Err(RecordError::Value);
-        }
+        let by = match bits & (DEADLINE | RETURNS | TRACES) {
+            0 => None,
+            bits if bits & DEADLINE != 0 => Some(DeliverBy {
+                seconds: reader.number()?.cast_signed(),
+                returns: bits & RETURNS != 0,
+                traces: bits & TRACES != 0,
+            }),
+            _ => return Err(RecordError::Value),
+        };
         let envelope_id = reader.optional(FACT_BYTES_MAX)?;
         let origin = Origin::decode(reader, version)?;
         let quarantine = reader.optional(FACT_BYTES_MAX)?;
@@ -254,6 +299,7 @@ impl Envelope {
             is_utf8: bits & 2 != 0,
             ret,
             envelope_id,
+            by,
             origin,
             quarantine,
             mailers_mark,

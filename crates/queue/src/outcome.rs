@@ -85,8 +85,8 @@ impl Said {
 
     fn cleaned(&self) -> Self {
         let mut reply = Vec::new();
-        for line in self.lines() {
-            let separator = usize::from(!reply.is_empty());
+        for (number, line) in self.lines().enumerate() {
+            let separator = usize::from(number > 0);
             let left = TEXT_BYTES_MAX.saturating_sub(reply.len()).saturating_sub(separator);
             if left == 0 {
                 break;
@@ -212,8 +212,12 @@ pub enum Outcome {
         host: Box<[u8]>,
         /// What it said.
         text: Box<[u8]>,
+        /// What it said to the recipient, code first; empty: not known.
+        accepted: Box<[u8]>,
         /// Whether it speaks DSN (RFC 3461), and so owes all further reports.
         reports: bool,
+        /// Whether it speaks DELIVERBY (RFC 2852), and so knows of the deadline.
+        keeps_time: bool,
     },
     /// Not now.
     Later {

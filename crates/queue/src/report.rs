@@ -7,7 +7,7 @@
 //! asks for.
 
 use crate::QueueId;
-use crate::message::{BodyKind, Envelope, Origin, Purpose, Return, usual_priority};
+use crate::message::{BodyKind, DeliverBy, Envelope, Origin, Purpose, Return, usual_priority};
 use crate::outcome::Trouble;
 use crate::recipient::{Followed, Recipient};
 use alloc::{boxed::Box, vec, vec::Vec};
@@ -61,6 +61,10 @@ pub enum Fate {
     Delivered,
     /// `relayed`: to a server that does not report.
     Relayed,
+    /// `relayed`, as a deadline wants it told of each server (RFC 2852, `T`).
+    Traced,
+    /// `relayed` to a server that does not know of the deadline (RFC 2852, `N`).
+    Noticed,
     /// `expanded`: to the members of a list, who are not reported on.
     Expanded,
 }
@@ -107,6 +111,8 @@ pub struct Report {
     pub sender: Box<[u8]>,
     /// ENVID, in xtext as it came.
     pub envelope_id: Option<Box<[u8]>>,
+    /// How long its delivery was to take.
+    pub by: Option<DeliverBy>,
     /// Where that message came from.
     pub origin: Origin,
     /// What kind of octets it has.
@@ -149,11 +155,18 @@ impl Report {
             is_utf8: self.is_utf8,
             ret: None,
             envelope_id: None,
+            by: None,
             origin: Origin::default(),
             quarantine: None,
             mailers_mark,
             priority: usual_priority(size_bytes, 1),
         }
+    }
+
+    /// The deadline, if it is over.
+    #[must_use]
+    pub fn missed(&self) -> Option<DeliverBy> {
+        self.by.filter(|by| by.left_s(self.created_s, self.at_s) <= 0)
     }
 
     fn recipient(&self) -> Recipient {

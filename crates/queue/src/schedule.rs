@@ -14,6 +14,7 @@ use crate::destination::Destinations;
 use crate::message::{Envelope, mailers_mark};
 use crate::note::Note;
 use crate::outcome::Outcome;
+use crate::part::Split;
 use crate::report::Report;
 use crate::retry::Dice;
 use crate::slots::{Phase, Slots};
@@ -92,6 +93,15 @@ pub enum Input {
         /// What the policy said. A plain route is an expansion of one recipient; a refusal is one
         /// of a refused member.
         expansion: Box<Expansion>,
+    },
+    /// The answer to [`Action::Split`].
+    Split {
+        /// The message.
+        slot: u32,
+        /// The recipient whose members went.
+        recipient: u32,
+        /// Whether its parts are in the commit of this step.
+        is_stored: bool,
     },
     /// A batch is over. A recipient of the batch that is not named is tried again later.
     Outcome {
@@ -197,6 +207,9 @@ pub enum Action {
     /// Store this report as a new message, in the same commit as the note or the end of the
     /// message it is about, which comes later in the same step: that message can still be read.
     Report(Box<Report>),
+    /// Store these parts of a message: [`Input::Split`], and they are durable together with the note that follows from it.
+    /// Always to be answered.
+    Split(Box<Split>),
     /// Write this to the log.
     Log(Box<Event>),
     /// Call [`Input::Tick`] at this time, in ms since 1970; replaces the last such wish.
@@ -379,6 +392,9 @@ impl Scheduler {
             Input::Unreadable { slot } => self.unreadable(slot),
             Input::Answered { slot, recipient, expansion } => {
                 self.answered(slot, recipient, *expansion, actions);
+            }
+            Input::Split { slot, recipient, is_stored } => {
+                self.split(slot, recipient, is_stored, actions);
             }
             Input::Outcome { batch, results } => self.outcome(batch, results, actions),
             Input::LinkDown { batches, has_crashed } => {

@@ -30,7 +30,7 @@ fn settings() -> Settings {
             mailer(b"discard", Transport::Discard, 1),
         ],
         postmaster: b"u9"[..].into(),
-        retry: Retry { first_s: 60, longest_s: 600, give_up_s: 7200, warn_s: 1800 },
+        retry: Retry { first_s: 60, longest_s: 600, give_up_s: 7200, warn_s: 1800, young_s: 0 },
         ..Settings::default()
     }
 }
@@ -183,6 +183,7 @@ impl World {
                 assert!(envelope.sender.is_empty());
                 self.store(envelope);
             }
+            Action::Split(_) => panic!("no list here is that long"),
             Action::Log(event) => self.log(&event),
             Action::Wake { at_ms } => self.wake_ms = Some(at_ms),
         }
@@ -209,6 +210,7 @@ impl World {
             }
             Event::Held { .. }
             | Event::Lost { .. }
+            | Event::Complaint { .. }
             | Event::Released { .. }
             | Event::DestinationDown { .. }
             | Event::DestinationUp { .. } => {}
@@ -278,6 +280,7 @@ impl World {
             is_utf8: false,
             ret: None,
             envelope_id: None,
+            by: None,
             origin: Origin::default(),
             quarantine,
             mailers_mark: mailers_mark(&settings().mailers),
@@ -355,8 +358,20 @@ impl World {
                         Outcome::Later { trouble: trouble(4, Voice::Smtp), scope: Scope::Recipient }
                     }
                     1 => Outcome::Never(trouble(5, Voice::Smtp)),
-                    2 => Outcome::Relayed { host, text, reports: false },
-                    3 => Outcome::Relayed { host, text, reports: true },
+                    2 => Outcome::Relayed {
+                        host,
+                        text,
+                        accepted: Box::default(),
+                        reports: false,
+                        keeps_time: false,
+                    },
+                    3 => Outcome::Relayed {
+                        host,
+                        text,
+                        accepted: Box::default(),
+                        reports: true,
+                        keeps_time: false,
+                    },
                     4 => continue,
                     _ => Outcome::Delivered { host, text },
                 }

@@ -99,6 +99,11 @@ fn envelope() -> impl Strategy<Value = Envelope> {
             body,
             is_utf8: numbers.4,
             ret,
+            by: (origin.daemon & 1 == 1).then_some(queue::DeliverBy {
+                seconds: i64::from(origin.daemon) - 100,
+                returns: origin.daemon & 2 == 2,
+                traces: origin.daemon & 4 == 4,
+            }),
             envelope_id: texts.1,
             origin,
             quarantine: texts.2,

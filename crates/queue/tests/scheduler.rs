@@ -7,9 +7,9 @@ use policy::{
 use queue::{
     Action, Batch, BodyKind, DropReason, Envelope, Event, Fate, Input, Inquiry, Note, Notify,
     Origin, Outcome, Outlook, Purpose, QueueId, Recipient, Report, ReportKind, Scheduler, Scope,
-    Stat, State, Status, To, Trouble, Voice, mailers_mark,
+    Split, Stat, State, Status, To, Trouble, Voice, mailers_mark,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const START_MS: u64 = 1_800_000_000_000;
 
@@ -27,7 +27,13 @@ fn settings() -> Settings {
             mailer(b"error", Transport::Error),
             mailer(b"discard", Transport::Discard),
         ],
-        retry: Retry { first_s: 300, longest_s: 3600, give_up_s: 432_000, warn_s: 14_400 },
+        retry: Retry {
+            first_s: 300,
+            longest_s: 3600,
+            give_up_s: 432_000,
+            warn_s: 14_400,
+            young_s: 0,
+        },
         ..Settings::default()
     }
 }
@@ -69,6 +75,7 @@ fn envelope(sender: &str, to: &[&str]) -> Envelope {
         is_utf8: false,
         ret: None,
         envelope_id: None,
+        by: None,
         origin: Origin::default(),
         quarantine: None,
         mailers_mark: mailers_mark(&settings().mailers),
@@ -114,6 +121,7 @@ struct Desk {
     events: Vec<Event>,
     inquiries: Vec<(u32, u32, Inquiry)>,
     notes: usize,
+    has_room: bool,
     wake_ms: Option<u64>,
 }
 
@@ -134,8 +142,23 @@ impl Desk {
             events: Vec::new(),
             inquiries: Vec::new(),
             notes: 0,
+            has_room: true,
             wake_ms: None,
         }
+    }
+
+    /// Stores the parts of a message. The last input comes first.
+    fn split(&mut self, split: Split) -> Vec<Input> {
+        let Split { slot, recipient, parts } = split;
+        let mut inputs = Vec::new();
+        for envelope in parts.into_iter().filter(|_| self.has_room) {
+            let slot = self.next_slot;
+            self.next_slot += 1;
+            self.spool.insert(slot, (envelope.clone(), None));
+            inputs.push(Input::Arrived { slot, envelope: Box::new(envelope) });
+        }
+        inputs.push(Input::Split { slot, recipient, is_stored: self.has_room });
+        inputs
     }
 
     fn step(&mut self, input: Input) {
@@ -161,6 +184,7 @@ impl Desk {
                     }
                     Action::Remove { slot } => assert!(self.spool.remove(&slot).is_some()),
                     Action::Report(report) => self.reports.push(*report),
+                    Action::Split(split) => inputs.append(&mut self.split(*split)),
                     Action::Log(event) => self.events.push(*event),
                     Action::Wake { at_ms } => self.wake_ms = Some(at_ms),
                 }
@@ -427,8 +451,13 @@ fn nobody_is_told_who_asked_not_to_be() {
 
 #[test]
 fn a_success_is_reported_only_by_the_last_who_can() {
-    let relayed =
-        |reports| Outcome::Relayed { host: b"mx"[..].into(), text: b"250 ok"[..].into(), reports };
+    let relayed = |reports| Outcome::Relayed {
+        host: b"mx"[..].into(),
+        text: b"250 ok"[..].into(),
+        accepted: Box::default(),
+        reports,
+        keeps_time: false,
+    };
     for (outcome, fate) in [
         (delivered(), Some(Fate::Delivered)),
         (relayed(false), Some(Fate::Relayed)),
@@ -505,6 +534,57 @@ fn a_list_is_expanded_once_and_its_owner_hears_of_failures() {
     assert_eq!(desk.reports[0].lines[0].expanded_from.as_deref(), Some(&b"list"[..]));
     let ledger = desk.scheduler.ledger();
     assert_eq!((ledger.expanded, ledger.delivered, ledger.bounced), (1, 1, 2));
+}
+
+/// The answer that a list has so many members, each twice, at different hosts.
+fn long_list(members: usize) -> Expansion {
+    let member = |number: usize| {
+        let own = recipient(&format!("user{number}@host{}", number % 7));
+        policy::Recipient { address: own.address, route: own.route }
+    };
+    let recipients = (0..members).chain(0..members).map(member).collect();
+    Expansion { recipients, owner: Some(b"owner@here"[..].into()), ..Expansion::default() }
+}
+
+#[test]
+fn a_long_list_goes_on_in_messages_of_its_own_and_everybody_gets_it_once() {
+    let mut desk = Desk::new();
+    let slot = desk.send(&["list", "user3@host3"]);
+    desk.end_all(&delivered());
+    let (_, recipient, _) = desk.inquiries.remove(0);
+    desk.step(Input::Answered { slot, recipient, expansion: Box::new(long_list(20_000)) });
+    assert!(!desk.spool.contains_key(&slot), "all that it had to do is done");
+    assert_eq!(desk.spool.len(), 20);
+    assert!(desk.spool.values().all(|(part, note)| {
+        note.is_none() && *part.sender == *b"owner@here" && part.recipients.len() <= 1000
+    }));
+    let mut told: BTreeSet<Box<[u8]>> = BTreeSet::new();
+    while !desk.batches.is_empty() {
+        for batch in std::mem::take(&mut desk.batches) {
+            assert!(batch.recipients.iter().all(|one| told.insert(one.address.clone())));
+            desk.end(&batch, &delivered());
+        }
+    }
+    assert_eq!(told.len(), 19_999);
+    assert!(desk.spool.is_empty());
+    let ledger = desk.scheduler.ledger();
+    assert_eq!((ledger.expanded, ledger.relayed + ledger.delivered), (1, 20_000));
+}
+
+#[test]
+fn a_long_list_waits_while_there_is_no_room_for_its_members() {
+    let mut desk = Desk::new();
+    desk.has_room = false;
+    let slot = desk.send(&["list"]);
+    let (_, recipient, _) = desk.inquiries.remove(0);
+    desk.step(Input::Answered { slot, recipient, expansion: Box::new(long_list(2000)) });
+    assert!(matches!(desk.scheduler.outlook(slot), Some(Outlook::Waiting { .. })));
+    desk.has_room = true;
+    desk.step(Input::Flush { slot: Some(slot) });
+    let (_, recipient, _) = desk.inquiries.remove(0);
+    desk.step(Input::Answered { slot, recipient, expansion: Box::new(long_list(2000)) });
+    assert_eq!(desk.spool.len(), 2);
+    assert!(desk.reports.is_empty());
 }
 
 #[test]
@@ -793,4 +873,57 @@ fn the_postmasters_copy_of_a_failure_has_no_text() {
         (&*desk.reports[1].to, desk.reports[1].returned),
         (&b"watch"[..], queue::Return::Headers)
     );
+}
+
+#[test]
+fn a_message_comes_back_at_the_deadline_that_asks_for_it() {
+    let mut desk = Desk::new();
+    let mut wanted = envelope("alice@here", &["bob@far"]);
+    wanted.created_s = desk.now_ms / 1000;
+    wanted.by = Some(queue::DeliverBy { seconds: 60, returns: true, traces: false });
+    desk.arrive(wanted);
+    desk.end_all(&later());
+    desk.pass(59);
+    assert!(desk.reports.is_empty());
+    desk.end_all(&later());
+    desk.pass(10);
+    assert_eq!(desk.reports.len(), 1);
+    let line = &desk.reports[0].lines[0];
+    assert_eq!((line.fate, &*line.trouble.text), (Fate::Failed, &b"delivery time expired 60s"[..]));
+    assert!(desk.spool.is_empty());
+}
+
+#[test]
+fn a_deadline_that_only_tells_warns_once_and_goes_on() {
+    let mut desk = Desk::new();
+    let mut wanted = envelope("alice@here", &["bob@far"]);
+    wanted.created_s = desk.now_ms / 1000;
+    wanted.by = Some(queue::DeliverBy { seconds: 60, returns: false, traces: false });
+    desk.arrive(wanted);
+    for _ in 0..4 {
+        desk.end_all(&later());
+        desk.pass(400);
+    }
+    let kinds: Vec<ReportKind> = desk.reports.iter().map(|report| report.kind).collect();
+    assert_eq!(kinds, [ReportKind::Delay]);
+    assert!(desk.reports[0].missed().is_some());
+    assert_eq!(desk.spool.len(), 1);
+}
+
+#[test]
+fn a_sender_with_a_deadline_hears_of_a_server_that_knows_of_none() {
+    for (traces, keeps_time, fate) in
+        [(false, false, Some(Fate::Noticed)), (false, true, None), (true, true, Some(Fate::Traced))]
+    {
+        let mut desk = Desk::new();
+        let mut wanted = envelope("alice@here", &["bob@far"]);
+        wanted.by = Some(queue::DeliverBy { seconds: 600, returns: false, traces });
+        desk.arrive(wanted);
+        let (host, text) = (b"mx"[..].into(), b"ok"[..].into());
+        let accepted = b"250 2.1.5 fine"[..].into();
+        desk.end_all(&Outcome::Relayed { host, text, accepted, reports: true, keeps_time });
+        let line = desk.reports.first().map(|report| &report.lines[0]);
+        assert_eq!(line.map(|line| line.fate), fate);
+        assert!(line.is_none_or(|line| line.trouble.reply() == Some(b"250 2.1.5 fine")));
+    }
 }

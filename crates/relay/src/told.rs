@@ -5,7 +5,8 @@
 //! only if it announced ENHANCEDSTATUSCODES (RFC 2034): many send digits and dots that mean something else.
 
 use queue::{Batch, Outcome, Return, Said, Scope, Status, Trouble, Voice};
-use smtp::client::{self, Cause, Extension, Loss, Protocol, Session, Stage};
+use smtp::client::{self, Cause, Extension, Impossible, Loss, Protocol, Session, Stage};
+use wire::command::DeliverBy;
 use wire::dsn::{Notify, Ret};
 use wire::reply::Reply;
 
@@ -35,6 +36,11 @@ pub(crate) fn with_transaction<T>(
             Return::Headers => Ret::Headers,
         }),
         envelope_id: batch.envelope_id.as_deref(),
+        by: batch.by.map(|by| DeliverBy {
+            seconds: by.left_s(batch.created_s, sys::clock::realtime_s()),
+            returns: by.returns,
+            traces: by.traces,
+        }),
     })
 }
 
@@ -93,13 +99,22 @@ impl Teller<'_> {
             Protocol::Smtp => Outcome::Relayed {
                 host,
                 text: text_of(reply),
+                accepted: Box::default(),
                 reports: self.session.extensions().has(Extension::Dsn),
+                keeps_time: self.session.extensions().has(Extension::DeliverBy),
             },
         }
     }
 
     /// A cause in words for log and reports.
     pub(crate) fn trouble(&self, cause: &Cause, whose: Option<(&Batch, usize)>) -> Trouble {
+        if let Cause::Impossible(Impossible::NoDeadlines | Impossible::TooLate { .. }) = cause {
+            // Ours, and not of one recipient: an empty first line says so.
+            let words = format!("\n554 {} {cause}", cause.status());
+            let said = Said { command: Box::default(), reply: words.into_bytes().into() };
+            let trouble = Trouble::ours(Status(5, 0, 0), b"Service unavailable");
+            return Trouble { host: self.host.into(), said: Some(Box::new(said)), ..trouble };
+        }
         let said = self.said(cause, whose);
         let reply = said.as_ref().and_then(|said| said.lines().next());
         let text = self.words(cause, reply.unwrap_or_default());

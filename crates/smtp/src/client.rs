@@ -12,6 +12,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use wire::command::DeliverBy;
 use wire::dot::DotWriter;
 use wire::dsn::{Notify, Ret};
 use wire::reply::{Reply, ReplyFault, ReplyReader};
@@ -96,6 +97,8 @@ pub struct Transaction<'a> {
     pub ret: Option<Ret>,
     /// ENVID, in xtext.
     pub envelope_id: Option<&'a [u8]>,
+    /// BY (RFC 2852), the seconds from now on.
+    pub by: Option<DeliverBy>,
 }
 
 /// One recipient of a transaction.

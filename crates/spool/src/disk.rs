@@ -56,6 +56,11 @@ pub trait Disk: Send + Sync + 'static {
     /// # Errors
     /// The system's.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Gives a file a further name.
+    ///
+    /// # Errors
+    /// The system's.
+    fn link(&self, from: &str, to: &str) -> io::Result<()>;
     /// Takes a name away.
     ///
     /// # Errors
@@ -148,6 +153,10 @@ impl Disk for RealDisk {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         Ok(rustix::fs::renameat(&self.folder, from, &self.folder, to)?)
+    }
+
+    fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        Ok(rustix::fs::linkat(&self.folder, from, &self.folder, to, AtFlags::empty())?)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

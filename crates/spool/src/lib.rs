@@ -186,6 +186,31 @@ pub trait Spool {
         body: Body<'_>,
     ) -> Result<(), Refused>;
 
+    /// Puts a message of our own making into the open batch, with what is noted of the message that it comes from: where
+    /// there is little room it is taken nevertheless, and where there is none it is put again, as notes and ends are.
+    ///
+    /// # Errors
+    /// It is not taken.
+    fn append_own(
+        &mut self,
+        ticket: u64,
+        id: QueueId,
+        envelope: &[u8],
+        body: Body<'_>,
+    ) -> Result<(), Refused>;
+
+    /// The large body of a message as one for another message: a further name, no further octets.
+    ///
+    /// # Errors
+    /// The system's, or [`Error::Damaged`]: there is no such message.
+    fn share_large(&mut self, slot: Slot) -> Result<LargeToken, Error>;
+
+    /// Whether the open batch of the shard of this id takes so many octets in so many records.
+    ///
+    /// # Errors
+    /// [`Refused::Full`]: after the next commit it does. [`Refused::TooLarge`]: none ever will.
+    fn takes(&mut self, id: QueueId, octets: usize, records: usize) -> Result<(), Refused>;
+
     /// Replaces a message's note, in the batch that is open.
     ///
     /// # Errors

@@ -1,12 +1,14 @@
 //! The log: what the caller's thread does between the commits.
 
+mod effect;
+
 use crate::batch::{Batch, Effect};
 use crate::disk::{Disk, RealDisk};
 use crate::index::{Index, Place, Row, Segments};
 use crate::note::Pending;
 use crate::record::{BLOCK_BYTES, Header, Kind, RECORD_HEADER_BYTES, large_name, segment_name};
 use crate::recover;
-use crate::shard::{Bell, Ended, Job, Report, Worker};
+use crate::shard::{Bell, Job, Report, Worker};
 use crate::{
     Body, Completion, Error, Event, Large, LargeToken, Opened, OpenedBody, QueueId, Recovered,
     Refused, Room, Slot, Spool, Statistics,
@@ -195,121 +197,31 @@ impl Log {
         self.shards.get_mut(number).ok_or(Refused::Broken)
     }
 
-    /// Applies what followed from a job.
-    fn report(&mut self, report: Report, out: &mut Vec<Completion>) {
-        let Report { shard: number, job, ended } = report;
-        let Job { mut batch, segment, offset, .. } = job;
-        let effects = std::mem::take(&mut batch.effects);
-        self.syncs = self.syncs.saturating_add(1);
-        let length = u64::try_from(batch.buffer.len()).unwrap_or(u64::MAX);
-        if let Some(shard) = self.shards.get_mut(number) {
-            batch.clear();
-            shard.spare = Some(batch);
-            shard.is_busy = false;
-        }
-        match ended {
-            Ended::Durable => {
-                self.written_bytes = self.written_bytes.saturating_add(length);
-                for effect in effects {
-                    self.apply(number, segment, offset, &effect, out);
-                }
-            }
-            Ended::Full => {
-                self.room = Room::Low;
-                self.events.push(Event("the disk is full: nothing was written".into()));
-                if let Some(shard) = self.shards.get_mut(number) {
-                    shard.segment = shard.segment.saturating_sub(1);
-                    shard.offset = self.options.segment_bytes;
-                }
-                self.give_back(effects, Refused::Full, out);
-            }
-            Ended::Failed(error) => {
-                self.is_broken = true;
-                self.events.push(Event(format!("the disk failed: {error}")));
-                self.give_back(effects, Refused::Broken, out);
-                let open: Vec<_> =
-                    self.shards.iter_mut().map(|s| std::mem::take(&mut s.open)).collect();
-                for batch in open {
-                    self.give_back(batch.effects, Refused::Broken, out);
-                }
-            }
-        }
-    }
-
-    /// Messages of a batch that is not durable are refused; ends and notes are put again, because a full disk
-    /// must not make the past come back.
-    fn give_back(&mut self, effects: Vec<Effect>, why: Refused, out: &mut Vec<Completion>) {
-        for effect in effects {
-            match effect {
-                Effect::Stored { ticket, slot, .. } => {
-                    self.index.remove(slot);
-                    out.push(Completion { ticket, result: Err(why) });
-                }
-                Effect::Ended { row, is_large } => {
-                    if let Ok(shard) = self.shard_mut(row.id) {
-                        shard.open.put(Kind::Done, 0, row.id, &[]).ok();
-                        shard.open.effects.push(Effect::Ended { row, is_large });
-                    }
-                }
-                Effect::Noted { slot, id, .. } => {
-                    if let Some(last) = Pending::arrived(&mut self.notes, slot, id) {
-                        self.note(slot, &last).ok();
-                    }
-                }
-                // It stays where it was.
-                Effect::Moved { .. } => {}
-            }
-        }
-    }
-
-    fn apply(
+    /// Puts a message into the open batch of its shard.
+    fn put_message(
         &mut self,
-        number: usize,
-        segment: u32,
-        offset: u64,
-        effect: &Effect,
-        out: &mut Vec<Completion>,
-    ) {
-        let absolute = |place: Place| Place {
-            segment,
-            offset: place.offset.saturating_add(u32::try_from(offset).unwrap_or(u32::MAX)),
-            length: place.length,
+        ticket: u64,
+        id: QueueId,
+        envelope: &[u8],
+        body: &Body<'_>,
+        is_own: bool,
+    ) -> Result<(), Refused> {
+        let id = id.as_u64();
+        let extra = u32::try_from(envelope.len()).map_err(|_| Refused::TooLarge)?;
+        let batch = &mut self.shard_mut(id)?.open;
+        let at = match body {
+            Body::Inline(text) => batch.put(Kind::Message, extra, id, &[envelope, text])?,
+            Body::Large(token, size) => {
+                let at = batch.put(Kind::Large, extra, id, &[envelope, &size.to_le_bytes()])?;
+                batch.large.push((unfinished_name(token), id));
+                self.large.insert(id);
+                at
+            }
         };
-        let Some(shard) = self.shards.get_mut(number) else { return };
-        match *effect {
-            Effect::Stored { ticket, slot, id, at } => {
-                if let Some(row) = self.index.get_mut(slot).filter(|row| row.id == id) {
-                    row.message = absolute(at);
-                    shard.segments.born(row.message);
-                }
-                out.push(Completion { ticket, result: Ok(slot) });
-            }
-            Effect::Moved { slot, id, at } => {
-                if let Some(row) = self.index.get_mut(slot).filter(|row| row.id == id) {
-                    shard.segments.died(row.message);
-                    shard.segments.copies.entry(id).or_default().push(row.message.segment);
-                    row.message = absolute(at);
-                    shard.segments.born(row.message);
-                }
-            }
-            Effect::Noted { slot, id, at } => {
-                Pending::arrived(&mut self.notes, slot, id);
-                if let Some(row) = self.index.get_mut(slot).filter(|row| row.id == id) {
-                    shard.segments.died(row.note);
-                    row.note = absolute(at);
-                    shard.segments.born(row.note);
-                }
-            }
-            Effect::Ended { row, is_large } => {
-                shard.segments.died(row.message);
-                shard.segments.died(row.note);
-                shard.segments.buried(row.id, row.message.segment, segment);
-                if is_large {
-                    // Left behind, it is removed at the next start.
-                    drop(self.disk.remove(&large_name(row.id)));
-                }
-            }
-        }
+        let row = Row { id, ..Row::default() };
+        let slot = self.index.insert(row).ok_or(Refused::Full)?;
+        self.shard_mut(id)?.open.stored(Effect::Stored { ticket, slot, id, at, is_own });
+        Ok(())
     }
 
     /// Seals the open batches of idle shards and gives them to their threads.
@@ -401,25 +313,33 @@ impl Spool for Log {
         envelope: &[u8],
         body: Body<'_>,
     ) -> Result<(), Refused> {
-        let id = id.as_u64();
         if self.room == Room::Low {
             return Err(Refused::Full);
         }
-        let extra = u32::try_from(envelope.len()).map_err(|_| Refused::TooLarge)?;
-        let batch = &mut self.shard_mut(id)?.open;
-        let at = match &body {
-            Body::Inline(text) => batch.put(Kind::Message, extra, id, &[envelope, text])?,
-            Body::Large(token, size) => {
-                let at = batch.put(Kind::Large, extra, id, &[envelope, &size.to_le_bytes()])?;
-                batch.large.push((unfinished_name(token), id));
-                self.large.insert(id);
-                at
-            }
-        };
-        let row = Row { id, ..Row::default() };
-        let slot = self.index.insert(row).ok_or(Refused::Full)?;
-        self.shard_mut(id)?.open.stored(Effect::Stored { ticket, slot, id, at });
-        Ok(())
+        self.put_message(ticket, id, envelope, &body, false)
+    }
+
+    fn append_own(
+        &mut self,
+        ticket: u64,
+        id: QueueId,
+        envelope: &[u8],
+        body: Body<'_>,
+    ) -> Result<(), Refused> {
+        self.put_message(ticket, id, envelope, &body, true)
+    }
+
+    fn share_large(&mut self, slot: Slot) -> Result<LargeToken, Error> {
+        let id = self.index.get(slot).map(|row| row.id).ok_or(Error::Damaged)?;
+        self.next_large = self.next_large.saturating_add(1);
+        let token = LargeToken(self.next_large);
+        let system = |error| Error::System("a large body", error);
+        self.disk.link(&large_name(id), &unfinished_name(&token)).map_err(system)?;
+        Ok(token)
+    }
+
+    fn takes(&mut self, id: QueueId, octets: usize, records: usize) -> Result<(), Refused> {
+        self.shard_mut(id.as_u64())?.open.takes(octets, records)
     }
 
     fn note(&mut self, slot: Slot, note: &[u8]) -> Result<(), Refused> {

@@ -200,6 +200,16 @@ impl Disk for Platter {
         })
     }
 
+    fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        self.call(|state| {
+            self.inner.link(from, to)?;
+            let change = Change::Added(to.to_owned(), *state.seen.get(from).unwrap());
+            change.apply(&mut state.seen);
+            state.pending.push(change);
+            Ok(())
+        })
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         self.call(|state| {
             self.inner.remove(name)?;

@@ -117,6 +117,68 @@ fn a_large_body_that_was_never_committed_is_swept_away() {
 }
 
 #[test]
+fn a_message_of_our_own_and_the_note_that_speaks_of_it_outlast_a_full_disk_together() {
+    let place = TempDir::new().unwrap();
+    drop(open(place.path()));
+    let disk = FaultyDisk::new(folder(place.path()), Call::Create, 2, false);
+    let (mut log, _) = Log::open_on(Arc::new(disk), OPTIONS).unwrap();
+    let parent = store(&mut log, 2, &vec![7; 40_000]).unwrap();
+    // It needs a further segment, for which there is no room.
+    let id = QueueId::from_u64(4);
+    log.append_own(4, id, b"part", Body::Inline(&vec![8; 30_000])).unwrap();
+    log.append(6, QueueId::from_u64(6), b"stranger", Body::Inline(b"refused")).unwrap();
+    log.note(parent, b"has a part").unwrap();
+    let done = settle(&mut log, 2);
+    assert!(done.contains(&Completion { ticket: 6, result: Err(Refused::Full) }), "{done:?}");
+    assert!(done.iter().any(|done| done.ticket == 4 && done.result.is_ok()), "{done:?}");
+    drop(log);
+    let (mut log, found) = Log::open(folder(place.path()), OPTIONS).unwrap();
+    let ids: Vec<u64> = found.iter().map(|found| found.id.as_u64()).collect();
+    assert_eq!(ids, [2, 4]);
+    assert_eq!(body(&mut log, found[1].slot), vec![8; 30_000]);
+    assert_eq!(log.open(found[0].slot).unwrap().note.as_deref(), Some(&b"has a part"[..]));
+}
+
+#[test]
+fn parts_of_a_message_share_its_large_body() {
+    let place = TempDir::new().unwrap();
+    let (mut log, _) = open(place.path());
+    let large = log.begin_large().unwrap();
+    File::from(large.file).write_all(&vec![b'x'; 300_000]).unwrap();
+    log.append(1, QueueId::from_u64(2), b"whole", Body::Large(large.token, 300_000)).unwrap();
+    let whole = settle(&mut log, 1)[0].result.unwrap();
+    for id in [4, 6] {
+        let token = log.share_large(whole).unwrap();
+        let shared = Body::Large(token, 300_000);
+        log.append_own(id, QueueId::from_u64(id), b"part", shared).unwrap();
+    }
+    log.remove(whole).unwrap();
+    settle(&mut log, 2);
+    drop(log);
+    let (mut log, found) = open(place.path());
+    assert_eq!(found.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [4, 6]);
+    for (_, slot) in found {
+        assert_eq!(body(&mut log, slot), vec![b'x'; 300_000]);
+        log.remove(slot).unwrap();
+    }
+    settle(&mut log, 0);
+    assert_eq!(fs::read_dir(place.path().join("large")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_batch_says_before_what_it_takes() {
+    let place = TempDir::new().unwrap();
+    let (mut log, _) = open(place.path());
+    let id = QueueId::from_u64(2);
+    assert_eq!(log.takes(id, 16 << 20, 64), Ok(()));
+    assert_eq!(log.takes(id, 32 << 20, 64), Err(Refused::TooLarge));
+    log.append_own(1, id, b"", Body::Inline(&vec![0; 20 << 20])).unwrap();
+    assert_eq!(log.takes(id, 16 << 20, 64), Err(Refused::Full));
+    settle(&mut log, 1);
+    assert_eq!(log.takes(id, 16 << 20, 64), Ok(()));
+}
+
+#[test]
 fn a_second_process_is_kept_out() {
     let place = TempDir::new().unwrap();
     let _log = open(place.path());

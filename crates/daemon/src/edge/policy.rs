@@ -64,7 +64,10 @@ impl PolicyEdge {
         self.waiting.borrow_mut().push_back(sender);
         match receiver.await.ok()? {
             FromPolicy::Verdict(verdict) => Some(verdict),
-            FromPolicy::Route(_) | FromPolicy::Expansion(_) | FromPolicy::Dressed(_) => None,
+            FromPolicy::Route(_)
+            | FromPolicy::Members(_)
+            | FromPolicy::Expansion(_)
+            | FromPolicy::Dressed(_) => None,
         }
     }
 }

@@ -209,10 +209,11 @@ impl Master {
             let text = format!("starting daemon ({}): SMTP+queueing", env!("CARGO_PKG_VERSION"));
             return self.log.line(Severity::Info, None, text.as_bytes());
         };
-        if !daemon.pid_file.is_empty()
-            && let Err(error) = crate::write_pid_file(&daemon.pid_file)
+        let pid_file = &self.settings.paths.pid_file;
+        if !pid_file.is_empty()
+            && let Err(error) = crate::write_pid_file(pid_file)
         {
-            let name = String::from_utf8_lossy(&daemon.pid_file).into_owned();
+            let name = String::from_utf8_lossy(pid_file).into_owned();
             let text = format!("unable to write pid to {name}: {error}");
             self.log.line(Severity::Error, None, text.as_bytes());
         }

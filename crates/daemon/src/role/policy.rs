@@ -8,6 +8,7 @@ use crate::edges::{FromPolicy, Grant, News, Order, ToPolicy};
 use crate::file_frames::Assembly;
 use crate::link::{Link, LinkError};
 use crate::map_notes::MapNotes;
+use crate::member_frames;
 use crate::name_service::NameService;
 use crate::roles::Role;
 use crate::start::Inheritance;
@@ -138,8 +139,12 @@ fn answer_until_closed(policy: &dyn Policy, mut link: Link) -> Result<(), LinkEr
             }
             let answer = answer(policy, &question, &files);
             files.clear();
-            if link.send(&answer, &[]).is_err() {
-                // Only the members of a list are ever too many for a frame.
+            let sent = if let FromPolicy::Expansion(expansion) = answer {
+                member_frames::send(&mut link, expansion)
+            } else {
+                link.send(&answer, &[])
+            };
+            if sent.is_err() {
                 link.send(&FromPolicy::Expansion(too_large(&question)), &[])?;
             }
         }

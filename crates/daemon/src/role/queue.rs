@@ -11,6 +11,7 @@ mod files;
 mod intake;
 mod lines;
 mod listing;
+mod parts;
 mod policy;
 mod rounds;
 
@@ -23,14 +24,14 @@ use crate::log::{Log, Severity};
 use crate::roles::Role;
 use crate::start::Inheritance;
 use ::policy::Settings;
-use ::queue::{Action, Input, Scheduler};
+use ::queue::{Action, Input, Scheduler, Split};
 use carriers::Carriers;
 use dressing::Dressing;
 use files::Files;
 use intake::{Intake, Source};
 use policy::PolicyLine;
 use spool::Spool as _;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -61,6 +62,8 @@ struct House {
     policy: PolicyLine,
     files: Files,
     dressing: Dressing,
+    /// Parts of messages that are to be stored.
+    splits: VecDeque<Split>,
     life: Link,
     index: u8,
     ids: Ids,
@@ -182,6 +185,7 @@ impl House {
             policy: PolicyLine::default(),
             files: Files::default(),
             dressing: Dressing::default(),
+            splits: VecDeque::new(),
             life: inheritance.life,
             index: inheritance.index,
             ids: Ids::new(QUEUE_LANE),
@@ -217,6 +221,7 @@ impl House {
             }
             self.keep_house(now_ms);
             self.go_on_with_round();
+            self.store_splits();
             self.spool.commit();
             self.flush();
             if self.is_over(now_ms) {

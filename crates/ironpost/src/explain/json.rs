@@ -1,5 +1,6 @@
 //! An explanation as one JSON object on one line. Octets that are no printable ASCII stand as `\ooo`, as in the log.
 
+use super::landing::{End, Landing};
 use super::steps::{Blamed, Cause, Step};
 use super::trial::{Explanation, Outcome, Refused, Stage, Way};
 use crate::mailq::quoted;
@@ -34,16 +35,31 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
 
 fn going(way: &Way) -> String {
     format!(
-        r#"{{"kind":"goes","mailer":{},"program":{},"host":{},"user":{},"sender":{},"aliases":{},"quarantine":{},"deferred":{}}}"#,
+        r#"{{"kind":"goes","mailer":{},"program":{},"host":{},"user":{},"sender":{},"aliases":{},"landings":[{}],"quarantine":{},"deferred":{}}}"#,
         quoted(&way.mailer),
         quoted(&way.program),
         maybe(way.host.as_deref()),
         quoted(&way.user),
         maybe(way.sender.as_deref()),
         maybe(way.aliases.as_deref()),
+        way.landings.iter().map(landing).collect::<Vec<_>>().join(","),
         maybe(way.quarantine.as_deref()),
         way.is_deferred
     )
+}
+
+fn landing(landing: &Landing) -> String {
+    let end = match &landing.end {
+        End::Goes { mailer, host, user } => format!(
+            r#""kind":"goes","mailer":{},"host":{},"user":{}"#,
+            quoted(mailer),
+            maybe(host.as_deref()),
+            quoted(user)
+        ),
+        End::Refused(reply) => format!(r#""kind":"refused","reply":{}"#, quoted(reply)),
+        End::Waits => r#""kind":"waits""#.to_owned(),
+    };
+    format!(r#"{{"address":{},{end}}}"#, quoted(&landing.address))
 }
 
 fn blame(refused: &Refused) -> String {

@@ -3,6 +3,7 @@
 //! `check_relay`, rule sets 3 and 0 for the sender, `check_mail`, rule sets 3 and 0 for the recipient, `check_rcpt`, then
 //! the mailer's own rule sets (manual, section 5.1.4). Nothing is sent, nothing is stored; maps are asked as in earnest.
 
+use super::landing::{self, End, Landing};
 use super::source::Source;
 use super::steps::{self, Cause, Step};
 use policy_cf::machine::{Event, Machine, ScanTable, enhanced_length, exit, strip_quotes};
@@ -73,6 +74,10 @@ pub(crate) struct Way {
     pub(crate) sender: Option<Vec<u8>>,
     /// What the aliases put in its place.
     pub(crate) aliases: Option<Vec<u8>>,
+    /// Where it ends up behind aliases, lists and `.forward`; nothing if it stays where it is.
+    pub(crate) landings: Vec<Landing>,
+    /// How many further ends there are.
+    pub(crate) untold: usize,
     /// Why it waits in quarantine.
     pub(crate) quarantine: Option<Vec<u8>>,
     /// A map could not answer: it waits in the queue.
@@ -227,13 +232,13 @@ impl Trial<'_, '_> {
         if self.end.is_none()
             && let Some(number) = resolved.mailer
         {
-            self.delivery(session, number, &mut way);
+            self.delivery(session, number, address, &mut way);
         }
         way
     }
 
     /// What the mailer makes of it: aliases of local users, rule set 5, the sender's name.
-    fn delivery(&mut self, session: &Session, number: usize, way: &mut Way) {
+    fn delivery(&mut self, session: &Session, number: usize, address: &[u8], way: &mut Way) {
         let Some(mailer) = self.machine.config.mailers.get(number) else { return };
         let flags = mailer.flags;
         way.program.clone_from(&mailer.path);
@@ -247,8 +252,8 @@ impl Trial<'_, '_> {
         if way.aliases.is_none() && flags.has(b'5') {
             self.local_user(way);
         }
-        if way.aliases.is_none() && !way.is_deferred {
-            self.known(way);
+        if !way.is_deferred && [b'A', b'5', b'w'].into_iter().any(|flag| flags.has(flag)) {
+            self.follow(address, way);
         }
         if let Some(from) = session.from.as_deref().filter(|from| !from.is_empty()) {
             let side = Side { is_sender: true, is_header: false };
@@ -283,16 +288,32 @@ impl Trial<'_, '_> {
         self.end_stage("local user (rule set 5)", user, false);
     }
 
-    /// A mailer with F=w delivers to users of this host only.
-    fn known(&mut self, way: &Way) {
-        let number = self.machine.config.mailer(&way.mailer);
-        let mailer = number.and_then(|number| self.machine.config.mailers.get(number));
-        if mailer.is_some_and(|mailer| mailer.flags.has(b'w'))
-            && self.machine.world.user(&way.user).is_none()
-        {
-            let reply = b"550 5.1.1 User unknown".to_vec();
-            let refused = Refused { reply, by: "the users of this host", cause: None };
-            self.end = Some(Outcome::Refused(refused));
+    /// Aliases, lists and `.forward` to their end.
+    fn follow(&mut self, address: &[u8], way: &mut Way) {
+        self.begin();
+        let followed = landing::follow(self.machine, address);
+        self.begin();
+        if !followed.said.is_empty() {
+            let steps = followed.said.into_iter().map(Step::Said).collect();
+            let (name, input) = ("aliases, lists and .forward", address.to_vec());
+            self.stages.push(Stage { name, input, is_aside: false, steps });
+        }
+        match followed.landings.as_slice() {
+            // It is where rule sets 0 and 5 said that it is.
+            [Landing { end: End::Goes { mailer, host, user }, .. }]
+                if *mailer == way.mailer && *host == way.host && *user == way.user => {}
+            [Landing { address: name, end: End::Refused(reply) }] if name == address => {
+                let by = "the users of this host";
+                self.end =
+                    Some(Outcome::Refused(Refused { reply: reply.clone(), by, cause: None }));
+            }
+            [Landing { address: name, end: End::Waits }] if name == address => {
+                way.is_deferred = true;
+            }
+            _ => {
+                way.landings = followed.landings;
+                way.untold = followed.untold;
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Everything from outside is escaped: neither an address nor a map may speak to the terminal.
 
+use super::landing::{End, Landing};
 use super::source::Source;
 use super::steps::{Blamed, Cause, RuleRun, SetRun, Step};
 use super::trial::{Explanation, Outcome, Refused, Stage, Way};
@@ -123,6 +124,10 @@ fn going(way: &Way, show: Show) -> String {
         return format!("{} an alias: {user} is {}", show.ink(Ink::Good, "is"), value(aliases));
     }
     let mut out = format!("{} by mailer {}", show.ink(Ink::Good, "goes"), value(&way.mailer));
+    if !way.landings.is_empty() {
+        let user = value(&way.user);
+        return format!("{} on from there: {user} has it forwarded", show.ink(Ink::Good, "goes"));
+    }
     if let Some(host) = &way.host {
         out.push_str(" to host ");
         out.push_str(&value(host));
@@ -208,7 +213,7 @@ impl Page<'_> {
         let Outcome::Goes(way) = outcome else {
             return;
         };
-        if !way.program.is_empty() {
+        if !way.program.is_empty() && way.landings.is_empty() {
             match way.program.as_slice() {
                 b"[IPC]" | b"[TCP]" => self.line(1, "over the network"),
                 b"[FILE]" => self.line(1, "into a file"),
@@ -217,6 +222,30 @@ impl Page<'_> {
         }
         if let Some(sender) = &way.sender {
             self.line(1, &format!("from {}", safe(sender)));
+        }
+        for landing in &way.landings {
+            let text = self.landing(landing);
+            self.line(1, &text);
+        }
+        if way.untold > 0 {
+            self.line(1, &format!("and {} more", way.untold));
+        }
+    }
+
+    fn landing(&self, landing: &Landing) -> String {
+        let name = self.show.ink(Ink::Value, &safe(&landing.address));
+        match &landing.end {
+            End::Goes { mailer, host, user } => {
+                let host = host
+                    .as_ref()
+                    .map_or_else(String::new, |host| format!(" to host {}", safe(host)));
+                format!("to {name}: by mailer {}{host} as user {}", safe(mailer), safe(user))
+            }
+            End::Refused(reply) => {
+                let refused = self.show.ink(Ink::Bad, "refused");
+                format!("to {name}: {refused}: {}", safe(reply))
+            }
+            End::Waits => format!("to {name}: later: something can't be read now"),
         }
     }
 

@@ -17,6 +17,10 @@ pub(super) struct Head {
     pub(super) precedence: Option<Vec<u8>>,
     /// Fields that servers leave behind.
     pub(super) hops: u32,
+    /// It calls itself MIME.
+    pub(super) is_mime: bool,
+    /// It asks for a receipt (`Return-Receipt-To`).
+    pub(super) wants_receipt: bool,
     /// There is a field that names recipients.
     pub(super) names_recipients: bool,
 }
@@ -60,6 +64,8 @@ impl Head {
             message_id: None,
             precedence: None,
             hops: 0,
+            is_mime: fields.iter().any(|field| field.is("mime-version")),
+            wants_receipt: fields.iter().any(|field| field.is("return-receipt-to")),
             names_recipients: false,
         };
         let own_id = if is_resent { "resent-message-id" } else { "message-id" };

@@ -207,7 +207,7 @@ fn give(submission: &Submission<'_>, run: &mut Run<'_>, part: &Part<'_>, place: 
         login: sys::user::current_name().into(),
         sender: bare(part.sender).into(),
         recipients: outgoing.chain(failed).map(|address| bare(address).into()).collect(),
-        notify: submission.flags.notify,
+        notify: submission.notify,
     };
     let trouble = match take(&envelope, &text(submission, run), place) {
         Taken::Yes(_) => return,
@@ -230,7 +230,7 @@ impl Part<'_> {
                 refused: None,
                 is_as_written: true,
             };
-            Recipient { followed: Some(Box::new(followed)), ..one.queued(flags.notify) }
+            Recipient { followed: Some(Box::new(followed)), ..one.queued(submission.notify) }
         });
         let failed = self.failed.iter().map(|one| {
             let followed = Followed {
@@ -240,7 +240,7 @@ impl Part<'_> {
                 is_as_written: true,
             };
             let followed = Some(Box::new(followed));
-            Recipient { followed, notify: flags.notify, ..Recipient::unrouted(&one.address) }
+            Recipient { followed, notify: submission.notify, ..Recipient::unrouted(&one.address) }
         });
         let recipients: Vec<Recipient> = failed.chain(outgoing).collect();
         let names = run.machine.config.mailers.iter().map(|mailer| &mailer.name);
@@ -255,6 +255,7 @@ impl Part<'_> {
             body: submission.body_kind(),
             ret: flags.ret,
             envelope_id: flags.envelope_id.clone().map(Into::into),
+            by: None,
             origin: Origin {
                 user: sys::user::current_name().into(),
                 uid: Some(sys::user::real_uid()),
@@ -296,7 +297,8 @@ fn trouble(failed: &Failed) -> Trouble {
     let mut next = || numbers.next().unwrap_or(0);
     let status = Status(u8::try_from(next()).unwrap_or(5), next(), next());
     let said = Said { command: Box::default(), reply: failed.reply.clone().into() };
-    Trouble { said: Some(Box::new(said)), ..Trouble::ours(status, text) }
+    let said = (!failed.is_about_message).then(|| Box::new(said));
+    Trouble { said, ..Trouble::ours(status, text) }
 }
 
 /// Where a server of this configuration is to be found.

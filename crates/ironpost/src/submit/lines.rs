@@ -92,6 +92,18 @@ pub(super) fn log_queued(run: &Run<'_>, recipient: &Outgoing, priority: i64, is_
     send(INFO, &parts.concat());
 }
 
+/// The line of a recipient that is not tried because of the message.
+pub(super) fn log_untried(run: &Run<'_>, recipient: &Outgoing, priority: i64, text: &[u8]) {
+    if run.log_level() <= 7 {
+        return;
+    }
+    let priority = format!(", delay=00:00:00, pri={priority}, stat=");
+    send(
+        INFO,
+        &[&run.id, b": to=".as_slice(), &recipient.address, priority.as_bytes(), text].concat(),
+    );
+}
+
 /// The enhanced status code of a reply, and its text.
 pub(super) fn split(reply: &[u8]) -> (&[u8], &[u8]) {
     let rest = reply.get(4..).unwrap_or_default();

@@ -34,6 +34,8 @@ pub(super) struct Failed {
     pub(super) unknown_at: Option<Vec<u8>>,
     /// In whose name it would have been delivered.
     pub(super) controller: Option<Controller>,
+    /// It is the message that is wrong: nothing is to be said of this one.
+    pub(super) is_about_message: bool,
 }
 
 /// What the lists came to.
@@ -121,6 +123,7 @@ fn failed(run: &Run<'_>, expansion: &Expansion, member: &Member) -> Failed {
         reply,
         unknown_at: is_unknown.then(|| name(run, member.mailer).to_vec()),
         controller: controller(expansion, member),
+        is_about_message: false,
     }
 }
 

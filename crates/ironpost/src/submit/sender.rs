@@ -61,7 +61,7 @@ impl Sender {
             sender.ids = Some((sys::user::real_uid(), sys::user::real_gid()));
             return sender;
         }
-        if let Some(user) = run.machine.world.user(&resolved.user) {
+        if let Ok(Some(user)) = run.machine.world.user(&resolved.user) {
             sender.ids = Some((user.uid, user.gid));
             sender.home = Some(user.home);
         }

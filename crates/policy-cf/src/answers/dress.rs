@@ -135,7 +135,7 @@ fn full_name(machine: &mut Machine<'_>, written: &[u8]) -> Option<Vec<u8>> {
     if !flags.has(b'l') {
         return None;
     }
-    let user = machine.world.user(&strip_quotes(&resolved.user))?;
+    let user = machine.world.user(&strip_quotes(&resolved.user)).ok()??;
     let name = clean(&crate::expand::full_name(&user));
     (!name.is_empty()).then_some(name)
 }

@@ -5,6 +5,7 @@ use crate::expand::{Outside, find_user};
 use crate::machine::{Machine, ScanTable, exit, strip_quotes};
 use crate::resolve::{Resolved, Side, set};
 use crate::token::meta;
+use crate::world::Unavailable;
 use alloc::vec::Vec;
 use policy::{MailerId, Refusal, Route};
 
@@ -77,7 +78,9 @@ pub(super) fn place(
         }
         if flags.has(b'w') {
             let user = strip_quotes(&resolved.user);
-            let Some((found, is_near)) = find_user(machine, lists, &user) else {
+            let found = find_user(machine, lists, &user)
+                .map_err(|Unavailable| no(b"451 4.3.0 Temporary user lookup failure"))?;
+            let Some((found, is_near)) = found else {
                 return Err(no(b"550 5.1.1 User unknown"));
             };
             if is_near {

@@ -134,7 +134,7 @@ pub(super) fn user_behind(
     if !mailer.flags.has(b'w') {
         return None;
     }
-    let user = machine.world.user(&resolved.user)?;
+    let user = machine.world.user(&resolved.user).ok()??;
     let (login, address) = (resolved.user.clone().into(), address.into());
     Some(Controller { address, login, uid: user.uid, gid: user.gid })
 }

@@ -262,6 +262,7 @@ fn retry(machine: &Machine<'_>) -> Retry {
         longest_s: first.unwrap_or(0).max(ours.longest_s),
         give_up_s: give_up.unwrap_or(ours.give_up_s),
         warn_s: warn.unwrap_or(0),
+        young_s: first.unwrap_or(0),
     }
 }
 
@@ -282,7 +283,8 @@ fn paths(machine: &Machine<'_>, given: &Given) -> Paths {
         Some(data) => (joined(data, b"spool"), joined(data, b"run")),
         None => (spool_of(&machine.config.options), RUN.to_vec()),
     };
-    Paths { spool: spool.into(), run: run.into(), read: read(machine) }
+    let pid_file = value(machine, "PidFile").unwrap_or_default().into();
+    Paths { spool: spool.into(), run: run.into(), read: read(machine), pid_file }
 }
 
 fn joined(folder: &[u8], name: &[u8]) -> Vec<u8> {

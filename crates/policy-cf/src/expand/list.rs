@@ -149,7 +149,7 @@ impl Expander<'_, '_> {
     fn is_mailbox(&mut self, mailer: Option<usize>, user: &[u8]) -> bool {
         let mailer = mailer.and_then(|number| self.machine.config.mailers.get(number));
         mailer.is_some_and(|mailer| mailer.flags.has(b'w'))
-            && self.machine.world.user(user).is_some()
+            && matches!(self.machine.world.user(user), Ok(Some(_)))
     }
 }
 

@@ -113,7 +113,11 @@ impl Expander<'_, '_> {
                 return;
             }
             self.about(index);
-            let Some((user, is_near)) = self.find_user(&name) else {
+            let Ok(found) = self.find_user(&name) else {
+                self.set_state(index, State::Deferred);
+                return;
+            };
+            let Some((user, is_near)) = found else {
                 self.machine.set_status(exit::NOUSER);
                 self.refuse(index, &[b"550 5.1.1 User unknown"]);
                 return;

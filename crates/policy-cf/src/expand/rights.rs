@@ -2,7 +2,7 @@
 
 use super::{Expander, Ids, Outside};
 use crate::machine::Machine;
-use crate::world::UserEntry;
+use crate::world::{Unavailable, UserEntry};
 use alloc::vec::Vec;
 
 /// MaxAliasRecursion, where it is not set.
@@ -82,7 +82,7 @@ impl Settings {
         let number = |text: &[u8]| str::from_utf8(text).ok().and_then(|text| text.parse().ok());
         if let Some(uid) = number(name) {
             self.default_ids.uid = uid;
-        } else if let Some(user) = machine.world.user(name) {
+        } else if let Ok(Some(user)) = machine.world.user(name) {
             self.default_ids = Ids { uid: user.uid, gid: user.gid };
             self.default_user = user.name;
         }
@@ -121,36 +121,43 @@ impl Expander<'_, '_> {
     }
 
     /// A user, as [`find_user`] finds it. `true`: not by the name as given.
-    pub(super) fn find_user(&mut self, name: &[u8]) -> Option<(UserEntry, bool)> {
-        let (user, is_near) = find_user(self.machine, self.outside, name)?;
+    pub(super) fn find_user(
+        &mut self,
+        name: &[u8],
+    ) -> Result<Option<(UserEntry, bool)>, Unavailable> {
+        let found = find_user(self.machine, self.outside, name)?;
+        let Some((user, is_near)) = found else { return Ok(None) };
         let is_by_full_name = !user.name.eq_ignore_ascii_case(name);
         if is_by_full_name {
             self.progress(&[b"sending to ", &full_name(&user), b" <", &user.name, b">"]);
         }
-        Some((user, is_near))
+        Ok(Some((user, is_near)))
     }
 }
 
 /// A user by login name, else in lower case, else by full name (option MatchGECOS). `true`: not by the name as given.
+///
+/// # Errors
+/// The user database can't be asked now.
 pub(crate) fn find_user(
     machine: &mut Machine<'_>,
     outside: &mut dyn Outside,
     name: &[u8],
-) -> Option<(UserEntry, bool)> {
+) -> Result<Option<(UserEntry, bool)>, Unavailable> {
     if name.is_empty() {
-        return None;
+        return Ok(None);
     }
-    if let Some(user) = machine.world.user(name) {
-        return Some((user, false));
+    if let Some(user) = machine.world.user(name)? {
+        return Ok(Some((user, false)));
     }
     let lower = name.to_ascii_lowercase();
     if lower != name
-        && let Some(user) = machine.world.user(&lower)
+        && let Some(user) = machine.world.user(&lower)?
     {
-        return Some((user, true));
+        return Ok(Some((user, true)));
     }
     if !machine.config.options.truth("MatchGECOS") {
-        return None;
+        return Ok(None);
     }
     let blank = machine.blank() & 0x7f;
     let is_blank = |octet: &u8| *octet == blank || *octet == b'_';
@@ -162,8 +169,8 @@ pub(crate) fn find_user(
         }
         let full = full_name(user);
         full.contains(&b' ') && full.eq_ignore_ascii_case(&spaced)
-    })?;
-    Some((user, true))
+    });
+    Ok(user.map(|user| (user, true)))
 }
 
 /// The full name in passwd(5): up to a comma, `&` is the login name with a capital.

@@ -58,6 +58,8 @@ pub struct Retry {
     pub give_up_s: u32,
     /// Age at which the sender is warned once (Timeout.queuewarn); 0: never.
     pub warn_s: u32,
+    /// What was tried within so many seconds is left alone by a run of the queue (`MinQueueAge`).
+    pub young_s: u32,
 }
 
 impl Retry {
@@ -73,6 +75,6 @@ impl Retry {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { first_s: 300, longest_s: 3600, give_up_s: 5 * 86_400, warn_s: 4 * 3600 }
+        Self { first_s: 300, longest_s: 3600, give_up_s: 5 * 86_400, warn_s: 4 * 3600, young_s: 0 }
     }
 }

@@ -6,7 +6,7 @@
 use super::{Fate, Report, ReportKind, ReportLine};
 use crate::QueueId;
 use crate::message::Return;
-use crate::outcome::{Voice, cleaned};
+use crate::outcome::{Status, Trouble, Voice, cleaned};
 use alloc::{boxed::Box, format, string::String, vec::Vec};
 
 mod people;
@@ -120,7 +120,10 @@ impl<'r> Paper<'r> {
             ReportKind::Success => (b"Return receipt"[..].into(), b"return-receipt"),
             ReportKind::Delay => {
                 let late = duration(self.report.at_s.saturating_sub(self.report.created_s));
-                let subject = format!("Warning: could not send message for past {late}");
+                let subject = match self.report.missed() {
+                    Some(by) => format!("Warning: Delivery time ({}s) exceeded", by.seconds),
+                    None => format!("Warning: could not send message for past {late}"),
+                };
                 (subject.into_bytes().into(), b"warning-timeout")
             }
         }
@@ -138,6 +141,10 @@ impl<'r> Paper<'r> {
             line(out, &[b"Received-From-MTA: DNS; ", &client]);
         }
         line(out, &[b"Arrival-Date: ", self.date(report.created_s).as_bytes()]);
+        if let Some(by) = &report.by {
+            let due = self.date(by.due_s(report.created_s));
+            line(out, &[b"Deliver-By-Date: ", due.as_bytes()]);
+        }
         for one in self.listed() {
             line(out, &[]);
             self.status_fields(one, out);
@@ -186,7 +193,7 @@ impl<'r> Paper<'r> {
         // A sender that was refused says nothing of where this recipient would have gone.
         let said = one.trouble.said.as_ref();
         let is_about_sender = said.is_some_and(|said| said.command.starts_with(b"MAIL"));
-        if !host.is_empty() && !is_about_sender {
+        if !host.is_empty() && !is_about_sender && told(&one.trouble).is_none() {
             line(out, &[b"Remote-MTA: DNS; ", &host]);
         }
         if let Some(reply) = one.trouble.reply().filter(|reply| !reply.is_empty()) {
@@ -215,18 +222,37 @@ const fn action(fate: Fate) -> &'static [u8] {
         Fate::Delayed => b"delayed",
         Fate::Delivered => b"delivered (to mailbox)",
         Fate::Relayed => b"relayed (to non-DSN-aware mailer)",
+        Fate::Traced => b"relayed (Deliver-By trace mode)",
+        Fate::Noticed => b"relayed (Deliver-By notify mode)",
         Fate::Expanded => b"expanded (to multi-recipient alias)",
     }
 }
 
+/// What we said ourselves of a server that can't be given the message, without words of its own.
+fn told(trouble: &Trouble) -> Option<&[u8]> {
+    let said = trouble.said.as_ref().filter(|_| trouble.voice == Voice::Local)?;
+    said.reply.strip_prefix(b"\n")
+}
+
+/// The status in those words.
+fn told_status(trouble: &Trouble) -> Option<Status> {
+    let words = told(trouble)?;
+    let mut numbers =
+        words.get(4..)?.split(|&octet| octet == b' ').next()?.split(|&octet| octet == b'.');
+    let mut next = || core::str::from_utf8(numbers.next()?).ok()?.parse::<u16>().ok();
+    Some(Status(u8::try_from(next()?).ok()?, next()?, next()?))
+}
+
 /// RFC 3464, 2.3.4: a failure is 5.y.z, but for 4.4.7; a delay is 4.y.z.
 fn status(one: &ReportLine) -> String {
-    let status = &one.trouble.status;
+    let status = &told_status(&one.trouble).unwrap_or(one.trouble.status);
     let status = match one.fate {
         Fate::Failed if (status.0, status.1, status.2) != (4, 4, 7) => status.in_class(5),
         Fate::Failed => *status,
         Fate::Delayed => status.in_class(4),
-        Fate::Delivered | Fate::Relayed | Fate::Expanded => status.in_class(2),
+        Fate::Delivered | Fate::Relayed | Fate::Traced | Fate::Noticed | Fate::Expanded => {
+            status.in_class(2)
+        }
     };
     format!("{status}")
 }
@@ -251,6 +277,7 @@ fn returned(report: &Report, original: &[u8], boundary: &str, out: &mut Vec<u8>)
     let eight = report.body.is_eight_bit() || report.is_utf8;
     let sender: &[u8] = if report.is_about_report { b"MAILER-DAEMON" } else { &report.sender };
     line(out, &[b"Return-Path: <", &cleaned(sender, ADDRESS_SHOWN_MAX), b">"]);
+    let mut is_text = false;
     let bounded = original.get(..report.original_bytes_max()).unwrap_or(original);
     for one in bounded.split_inclusive(|&octet| octet == b'\n') {
         let bare =
@@ -262,6 +289,11 @@ fn returned(report: &Report, original: &[u8], boundary: &str, out: &mut Vec<u8>)
         if bare.strip_prefix(b"--").is_some_and(|rest| rest.starts_with(boundary.as_bytes())) {
             continue;
         }
+        // A reader of mailboxes must not take it for the beginning of another message.
+        if is_text && bare.starts_with(b"From ") {
+            out.push(b'>');
+        }
+        is_text |= bare.is_empty();
         let is_clean = |&&octet: &&u8| !matches!(octet, b'\r' | 0) && (eight || octet.is_ascii());
         out.extend(bare.iter().filter(is_clean));
         out.extend_from_slice(b"\r\n");

@@ -6,15 +6,16 @@
 //! note.
 
 use super::consult::CONSULTED_FIRST;
-use super::{Actions, Scheduler};
+use super::{Action, Actions, Scheduler};
 use crate::active::{Active, Round, memory_bytes};
 use crate::event::Stat;
 use crate::message::{ADDRESS_BYTES_MAX, Purpose};
 use crate::note::{ADDED_MAX, Added};
 use crate::outcome::{Said, Status, Trouble};
+use crate::part::{self, MEMBERS_MAX, PART_RECIPIENTS, Split};
 use crate::recipient::{Notify, Receipt, Recipient, State};
 use alloc::{boxed::Box, collections::BTreeSet, format, vec::Vec};
-use policy::{Expansion, MailerId, Refusal, RefusedMember, Route};
+use policy::{Expansion, MailerId, Recipient as Member, Refusal, RefusedMember, Route};
 
 impl Scheduler {
     /// The policy answered about a recipient.
@@ -35,7 +36,7 @@ impl Scheduler {
             active.asking.swap_remove(place);
             // The operator may have ended it meanwhile.
             if active.state(index).is_some_and(State::is_open) {
-                ready = self.expanded(&mut active, index, expansion, actions);
+                ready = self.expanded((slot, index), &mut active, expansion, actions);
             }
         }
         let is_still = active.is_held()
@@ -50,8 +51,8 @@ impl Scheduler {
     /// Puts the members in the place of a recipient; gives their numbers.
     fn expanded(
         &mut self,
+        (slot, index): (u32, u32),
         active: &mut Active,
-        index: u32,
         expansion: Expansion,
         actions: &mut Actions,
     ) -> Vec<u32> {
@@ -73,20 +74,28 @@ impl Scheduler {
         } else {
             (parent.notify.without_success(), parent.original.clone())
         };
-        self.set_state(active, index, State::Expanded { owner, receipt });
-        active.is_dirty = true;
-        let mut ready = Vec::new();
-        let mut visited = Visited::new(active, self.rules.mark);
-        for member in recipients {
-            let route = Route { expands: false, ..member.route };
-            if visited.insert(&member.address, &route) {
+        let members = newcomers(active, index, self.rules.mark, recipients);
+        let members: Vec<Recipient> = members
+            .into_iter()
+            .map(|member| {
                 let (notify, original) = heir.clone();
                 let followed = parent.followed.clone();
+                let route = Route { expands: false, ..member.route };
                 // One that nobody stands behind keeps the form that he was written in.
                 let is_itself = *member.address == *bare(&parent.address);
                 let address = if is_itself { parent.address.clone() } else { member.address };
-                let recipient = Recipient { address, route, notify, original, followed };
-                ready.extend(self.add(active, index, recipient, State::Waiting));
+                Recipient { address, route, notify, original, followed }
+            })
+            .collect();
+        let mut ready = Vec::new();
+        let state = State::Expanded { owner, receipt };
+        if members.len() > PART_RECIPIENTS {
+            self.split_off((slot, index), active, state, members, actions);
+        } else {
+            self.set_state(active, index, state);
+            active.is_dirty = true;
+            for member in members {
+                ready.extend(self.add(active, index, member, State::Waiting));
             }
         }
         // Who is unknown of those that a report goes to was told when it was made.
@@ -97,6 +106,48 @@ impl Scheduler {
             self.add_refused(active, index, member, &heir, actions);
         }
         ready
+    }
+
+    /// Sends the members of a long list on their way into messages of their own.
+    fn split_off(
+        &self,
+        (slot, index): (u32, u32),
+        active: &mut Active,
+        state: State,
+        members: Vec<Recipient>,
+        actions: &mut Actions,
+    ) {
+        let sender = if let State::Expanded { owner: Some(owner), .. } = &state {
+            owner
+        } else {
+            active.sender(index)
+        };
+        let mut parts = part::split(&active.envelope, sender, members);
+        for part in &mut parts {
+            part.mailers_mark = self.rules.mark;
+        }
+        active.splitting.push((index, state));
+        actions.push(Action::Split(Box::new(Split { slot, recipient: index, parts })));
+    }
+
+    /// The members of a recipient are in messages of their own; or there was no room for them now.
+    pub(super) fn split(&mut self, slot: u32, index: u32, is_stored: bool, actions: &mut Actions) {
+        let Some(mut active) = self.active.remove(&slot) else { return };
+        let place = active.splitting.iter().position(|(recipient, _)| *recipient == index);
+        if let Some(place) = place {
+            let (_, state) = active.splitting.swap_remove(place);
+            if is_stored {
+                self.set_state(&mut active, index, state);
+                // In the commit that has the parts.
+                active.is_dirty = false;
+                actions.push(Action::note(slot, &active.note));
+            } else {
+                let text = b"no room for the members of this list";
+                self.trouble(&mut active, index, Trouble::ours(Status(4, 3, 1), text), actions);
+            }
+        }
+        self.active.insert(slot, active);
+        self.mark_if_idle(slot);
     }
 
     /// Why there is nobody to put in the place of a recipient, if there is nobody.
@@ -118,14 +169,19 @@ impl Scheduler {
         if !expansion.recipients.iter().all(|member| is_known(member.route.mailer)) {
             return Some(Trouble::ours(Status(4, 3, 5), b"mailer unknown"));
         }
-        let more = expansion.recipients.len().saturating_add(expansion.refused.len());
+        let members = expansion.recipients.len();
+        let more = if members > PART_RECIPIENTS { 0 } else { members };
+        let more = more.saturating_add(expansion.refused.len());
         let is_too_long = |octets: &[u8]| octets.len() > ADDRESS_BYTES_MAX;
         let has_long = expansion.recipients.iter().any(|member| {
             is_too_long(&member.address)
                 || is_too_long(&member.route.host)
                 || is_too_long(&member.route.user)
         }) || expansion.refused.iter().any(|member| is_too_long(&member.address));
-        if has_long || active.note.added.len().saturating_add(more) > ADDED_MAX {
+        if has_long
+            || members > MEMBERS_MAX
+            || active.note.added.len().saturating_add(more) > ADDED_MAX
+        {
             return Some(Trouble::ours(Status(5, 2, 4), b"mailing list expansion is too large"));
         }
         None
@@ -175,39 +231,33 @@ impl Scheduler {
 }
 
 /// What makes two recipients the same: mailer, host, user.
-type Key = (MailerId, Box<[u8]>, Box<[u8]>);
+type Key<'a> = (MailerId, &'a [u8], &'a [u8]);
 
-/// Everybody who is a recipient in his own right.
-struct Visited {
-    routes: BTreeSet<Key>,
-    /// Addresses of those that were routed among other mailers, whose routes say nothing now.
-    addresses: BTreeSet<Box<[u8]>>,
+fn key(route: &Route) -> Key<'_> {
+    (route.mailer, &route.host, &route.user)
 }
 
-impl Visited {
-    fn new(active: &Active, mark: u32) -> Self {
-        let mut visited = Self { routes: BTreeSet::new(), addresses: BTreeSet::new() };
-        for (index, state) in (0_u32..).zip(&active.note.states) {
-            let Some(one) = active.recipient(index) else { continue };
-            if matches!(state, State::Expanded { .. }) || one.route.expands {
-                continue;
-            }
-            match active.inquiry(index, mark) {
-                None => visited.routes.insert(key(&one.route)),
-                Some(_) => visited.addresses.insert(one.address.clone()),
-            };
+/// Members who are not recipients in their own right yet, each once. `asked` is the recipient they stand for.
+fn newcomers(active: &Active, asked: u32, mark: u32, members: Vec<Member>) -> Vec<Member> {
+    let mut routes = BTreeSet::new();
+    // Those that were routed among other mailers: their routes say nothing now.
+    let mut addresses: BTreeSet<&[u8]> = BTreeSet::new();
+    for (index, state) in (0_u32..).zip(&active.note.states) {
+        let Some(one) = active.recipient(index) else { continue };
+        if index == asked || matches!(state, State::Expanded { .. }) || one.route.expands {
+            continue;
         }
-        visited
+        match active.inquiry(index, mark) {
+            None => routes.insert(key(&one.route)),
+            Some(_) => addresses.insert(&one.address),
+        };
     }
-
-    /// Whether a member is new; it is not the second time.
-    fn insert(&mut self, address: &[u8], route: &Route) -> bool {
-        !self.addresses.contains(address) && self.routes.insert(key(route))
-    }
-}
-
-fn key(route: &Route) -> Key {
-    (route.mailer, route.host.clone(), route.user.clone())
+    let are_new: Vec<bool> = members
+        .iter()
+        .map(|member| !addresses.contains(&*member.address) && routes.insert(key(&member.route)))
+        .collect();
+    let told = members.into_iter().zip(are_new);
+    told.filter_map(|(member, is_new)| is_new.then_some(member)).collect()
 }
 
 /// The trouble that a refusal is: its words without the address that stands before them for the client.

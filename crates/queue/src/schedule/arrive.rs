@@ -167,7 +167,13 @@ impl Scheduler {
     }
 
     /// Takes a message into memory and makes its open recipients ready.
-    fn activate(&mut self, slot: u32, active: Active, actions: &mut Actions) {
+    fn activate(&mut self, slot: u32, mut active: Active, actions: &mut Actions) {
+        if active.envelope.by.is_some_and(|by| by.returns)
+            && self.is_past_its_time(&active)
+            && !active.is_held()
+        {
+            self.give_up(&mut active);
+        }
         self.active_bytes = self.active_bytes.saturating_add(active.size_bytes);
         self.slots.set_phase(slot, Phase::Active);
         self.count_admitted(slot, true);

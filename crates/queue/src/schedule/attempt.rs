@@ -8,6 +8,7 @@ use super::{Action, Actions, Flight, Scheduler};
 use crate::active::{Active, Came, Round};
 use crate::batch::{Batch, BatchId, BatchRecipient};
 use crate::event::{Event, Stat, To};
+use crate::message::{Purpose, usual_priority};
 use crate::note::Hold;
 use crate::outcome::{Outcome, Scope, Status, Trouble, Voice};
 use crate::recipient::{Receipt, Recipient, State};
@@ -257,7 +258,7 @@ impl Scheduler {
             delay_s: self.now_ms.wrapping_div(1000).saturating_sub(envelope.created_s),
             xdelay_ms: Some(took_ms),
             mailer: mailer.unwrap_or(Recipient::UNROUTED),
-            priority: envelope.priority,
+            priority: priority(active),
             tries: active.note.tries,
             host: trouble.host.clone(),
             status: trouble.status,
@@ -270,6 +271,17 @@ impl Scheduler {
             text: trouble.text.clone(),
         }))
     }
+}
+
+/// What a message begins with (`pri=`). A report counts those that its one recipient came to.
+fn priority(active: &Active) -> i64 {
+    let envelope = &active.envelope;
+    if envelope.purpose == Purpose::Mail {
+        return envelope.priority;
+    }
+    let states = active.note.states.iter();
+    let counted = states.filter(|state| !matches!(state, State::Expanded { .. })).count();
+    usual_priority(envelope.size_bytes, counted.max(1))
 }
 
 /// In whose name a recipient is: as it was found on the way, else the user who handed the message in. Who called is no longer
@@ -307,21 +319,27 @@ impl Telling {
 
 /// What an outcome makes of a recipient, and what the log says of it.
 fn judged(active: &Active, index: u32, outcome: Outcome) -> (Stat, Trouble, State) {
-    let wants = active.recipient(index).is_some_and(|one| one.notify.wants_success())
-        && !active.sender(index).is_empty();
-    let sent = |host: Box<[u8]>, text: Box<[u8]>, is_owed: bool| {
-        let said = Trouble { host, ..Trouble::ours(Status(2, 0, 0), &text) }.cleaned();
-        let receipt = is_owed.then(|| Receipt { host: said.host.clone(), text: said.text.clone() });
-        (said, receipt)
+    let has_sender = !active.sender(index).is_empty();
+    let wants = active.recipient(index).is_some_and(|one| one.notify.wants_success()) && has_sender;
+    let sent = |host: Box<[u8]>, text: Box<[u8]>| {
+        Trouble { host, ..Trouble::ours(Status(2, 0, 0), &text) }.cleaned()
     };
     match outcome {
         Outcome::Delivered { host, text } => {
-            let (said, receipt) = sent(host, text, wants);
-            (Stat::Sent, said, State::Delivered(receipt))
+            let said = sent(host, text);
+            let receipt = Receipt { host: said.host.clone(), text: said.text.clone() };
+            (Stat::Sent, said, State::Delivered(wants.then_some(receipt)))
         }
-        Outcome::Relayed { host, text, reports } => {
-            let (said, receipt) = sent(host, text, wants && !reports);
-            (Stat::Sent, said, State::Relayed(receipt))
+        Outcome::Relayed { host, text, accepted, reports, keeps_time } => {
+            let said = sent(host, text);
+            // A deadline of which the next server does not know, or of which the sender wants to hear on the way.
+            let by = active.envelope.by.filter(|_| has_sender);
+            let is_owed = (wants && !reports) || by.is_some_and(|by| by.traces || !keeps_time);
+            let accepted =
+                if accepted.is_empty() { [b"250 ", &*said.text].concat() } else { accepted.into() };
+            let text = crate::outcome::cleaned(&accepted, crate::outcome::TEXT_BYTES_MAX);
+            let receipt = Receipt { host: said.host.clone(), text };
+            (Stat::Sent, said, State::Relayed(is_owed.then_some(receipt)))
         }
         Outcome::Later { trouble, .. } => {
             let trouble = trouble.cleaned();
@@ -366,6 +384,7 @@ fn batch(active: &Active, id: BatchId, slot: u32, indexes: &[u32]) -> Option<Bat
         is_utf8: envelope.is_utf8,
         ret: envelope.ret,
         envelope_id: envelope.envelope_id.clone(),
+        by: envelope.by,
         created_s: envelope.created_s,
         story: None,
     })

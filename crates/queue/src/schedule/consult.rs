@@ -8,7 +8,7 @@ use super::{Action, Actions, Inquiry, Scheduler};
 use crate::active::{Active, Consulted};
 use crate::event::{Event, Stat, To};
 use crate::message::Purpose;
-use crate::outcome::Trouble;
+use crate::outcome::{Status, Trouble};
 use crate::recipient::{Recipient, State};
 use crate::slots::Order;
 use alloc::{boxed::Box, vec, vec::Vec};
@@ -22,6 +22,9 @@ const CONSULTED_MAX: usize = 100;
 
 /// Our own name as a sender. Nothing goes there, but if it is no alias, the log tells.
 const OURSELVES: &[u8] = b"MAILER-DAEMON";
+
+/// The configuration says nothing of an address that it must know.
+const MISCONFIGURED: Status = Status(5, 3, 5);
 
 impl Scheduler {
     /// Asks about everybody who is to get a report about a message now and was not asked about; true: answers are awaited.
@@ -135,7 +138,15 @@ impl Scheduler {
 
     /// The line on somebody who is to get a report and is unknown.
     fn unknown_line(&self, active: &Active, address: &[u8], trouble: &Trouble) -> Action {
+        if trouble.status == MISCONFIGURED {
+            let (id, text) = (active.envelope.id, trouble.text.clone());
+            return Action::log(Event::Complaint { id, text });
+        }
         let mailers = (0_u8..).zip(&self.rules.mailers);
+        if trouble.status == MISCONFIGURED {
+            let (id, text) = (active.envelope.id, trouble.text.clone());
+            return Action::log(Event::Complaint { id, text });
+        }
         let local = mailers
             .filter(|(_, mailer)| *mailer.name == *b"local")
             .map(|(number, _)| number)

@@ -72,10 +72,11 @@ impl Scheduler {
         actions: &mut Actions,
     ) -> Option<(ReportKind, Box<[u8]>, ReportLine)> {
         let place = usize::try_from(index).ok()?;
+        let relayed = relayed(active, index);
         let state = active.note.states.get_mut(place)?;
         let (fate, receipt) = match state {
             State::Delivered(receipt) => (Fate::Delivered, receipt.take()?),
-            State::Relayed(receipt) => (Fate::Relayed, receipt.take()?),
+            State::Relayed(receipt) => (relayed, receipt.take()?),
             State::Expanded { receipt, .. } => (Fate::Expanded, receipt.take()?),
             State::Failed(trouble) => {
                 let trouble = trouble.clone();
@@ -89,8 +90,8 @@ impl Scheduler {
         };
         let Receipt { host, text } = receipt;
         let trouble = Trouble { host, ..Trouble::ours(Status(2, 0, 0), &text) };
-        let trouble = if fate == Fate::Relayed {
-            let said = Said { command: Box::default(), reply: [b"250 ", &*text].concat().into() };
+        let trouble = if fate == relayed {
+            let said = Said { command: Box::default(), reply: text };
             Trouble { voice: Voice::Smtp, said: Some(Box::new(said)), ..trouble }
         } else {
             trouble
@@ -183,8 +184,16 @@ impl Scheduler {
     /// Whether the sender is to hear now that a message is late.
     pub(super) fn is_time_to_warn(&self, active: &Active) -> bool {
         let warn_s = self.rules.retry.warn_s;
-        let is_time = warn_s != 0 && self.age_s(active) >= warn_s.into();
-        is_time && !active.note.is_warned && active.open_count() > 0
+        let is_late = warn_s != 0 && self.age_s(active) >= warn_s.into();
+        (is_late || self.is_past_its_time(active))
+            && !active.note.is_warned
+            && active.open_count() > 0
+    }
+
+    /// Whether the time that its sender set is over (RFC 2852).
+    pub(super) fn is_past_its_time(&self, active: &Active) -> bool {
+        let envelope = &active.envelope;
+        envelope.by.is_some_and(|by| by.left_s(envelope.created_s, self.now_ms / 1000) <= 0)
     }
 
     /// Puts out reports with these lines.
@@ -232,6 +241,7 @@ impl Scheduler {
             created_s: envelope.created_s,
             sender: envelope.sender.clone(),
             envelope_id: envelope.envelope_id.clone(),
+            by: envelope.by,
             origin: origin.clone(),
             body: envelope.body,
             is_utf8: envelope.is_utf8,
@@ -271,6 +281,16 @@ impl Scheduler {
                     && is_small
             }
         }
+    }
+}
+
+/// How a report calls it that a recipient was relayed.
+fn relayed(active: &Active, index: u32) -> Fate {
+    let wants = active.recipient(index).is_some_and(|one| one.notify.wants_success());
+    match active.envelope.by {
+        Some(by) if !wants && by.traces => Fate::Traced,
+        Some(_) if !wants => Fate::Noticed,
+        Some(_) | None => Fate::Relayed,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::outcome::{Status, Trouble};
 use crate::recipient::State;
 use crate::retry::pause_ms;
 use crate::slots::{Order, Phase};
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, format, vec::Vec};
 
 /// A message with more recipients than this does not write a note for each outcome, ...
 const SMALL_NOTE_MAX: usize = 200;
@@ -131,7 +131,12 @@ impl Scheduler {
         let pause_ms = self.pause_after(&active);
         let next_s = self.now_ms.saturating_add(pause_ms).wrapping_div(1000);
         let give_up_s = active.envelope.created_s.saturating_add(self.rules.retry.give_up_s.into());
-        let next_s = next_s.min(give_up_s.max(u64::from(self.now_s()).saturating_add(1)));
+        let soon_s = u64::from(self.now_s()).saturating_add(1);
+        let next_s = next_s.min(give_up_s.max(soon_s));
+        // Its sender's time is up: then it goes back, or he hears of it once.
+        let due_s = active.envelope.by.filter(|_| !active.note.is_warned);
+        let due_s = due_s.map(|by| by.due_s(active.envelope.created_s).max(soon_s));
+        let next_s = next_s.min(due_s.unwrap_or(u64::MAX));
         // What waits for its destination is due as soon as that is back, after a start also.
         active.note.next_try_s = if is_blocked { 0 } else { next_s };
         if active.is_dirty {
@@ -179,13 +184,21 @@ impl Scheduler {
 
     /// Recipients of a message that is too old fail.
     pub(super) fn give_up(&mut self, active: &mut Active) {
-        if self.age_s(active) < self.rules.retry.give_up_s.into() {
+        let by = active.envelope.by.filter(|by| by.returns);
+        let limit = by.filter(|_| self.is_past_its_time(active));
+        if limit.is_none() && self.age_s(active) < self.rules.retry.give_up_s.into() {
             return;
         }
         let expired: Vec<u32> = active.open().collect();
         for index in expired {
-            let trouble = match active.state(index) {
-                Some(State::Later(last)) => Trouble { status: Status(4, 4, 7), ..last.clone() },
+            let trouble = match (limit, active.state(index)) {
+                (Some(by), _) => {
+                    let text = format!("delivery time expired {}s", by.seconds);
+                    Trouble::ours(Status(5, 4, 7), text.as_bytes())
+                }
+                (None, Some(State::Later(last))) => {
+                    Trouble { status: Status(4, 4, 7), ..last.clone() }
+                }
                 _ => Trouble::ours(Status(4, 4, 7), b"message could not be delivered in time"),
             };
             // The log has it already: from the try, or from that of another message for the same destination.

@@ -130,6 +130,7 @@ fn job(address: SocketAddr, number: u64, recipients: &[&str]) -> Job {
         is_utf8: false,
         ret: None,
         envelope_id: None,
+        by: None,
         created_s: 0,
         story: None,
     };

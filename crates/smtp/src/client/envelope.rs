@@ -253,6 +253,15 @@ pub(super) fn impossible(
     if transaction.is_utf8 && !extensions.has(Extension::SmtpUtf8) {
         return Some(Impossible::Utf8);
     }
+    if let Some(by) = transaction.by.filter(|by| by.returns) {
+        if !extensions.has(Extension::DeliverBy) {
+            return Some(Impossible::NoDeadlines);
+        }
+        let least = extensions.deliver_by_min_s();
+        if by.seconds < i64::from(least) {
+            return Some(Impossible::TooLate { left_s: by.seconds, least_s: least });
+        }
+    }
     (!is_fit(transaction.sender)).then_some(Impossible::Sender)
 }
 
@@ -304,6 +313,11 @@ fn write_mail(transaction: &Transaction<'_>, extensions: &Extensions, out: &mut 
             out.extend_from_slice(b" RET=");
             out.extend_from_slice(ret.as_bytes());
         }
+    }
+    if let Some(by) = transaction.by.filter(|_| extensions.has(Extension::DeliverBy)) {
+        let mode = if by.returns { "R" } else { "N" };
+        let trace = if by.traces { "T" } else { "" };
+        out.extend_from_slice(format!(" BY={};{mode}{trace}", by.seconds).as_bytes());
     }
     out.extend_from_slice(b"\r\n");
 }

@@ -31,6 +31,8 @@ pub enum Extension {
     SmtpUtf8,
     /// RFC 2034: what looks like an enhanced status code is one.
     EnhancedStatusCodes,
+    /// RFC 2852.
+    DeliverBy,
 }
 
 /// What a server can do.
@@ -38,6 +40,7 @@ pub enum Extension {
 pub struct Extensions {
     known: u8,
     size_bytes_max: u64,
+    deliver_by_min_s: u32,
 }
 
 impl Extension {
@@ -49,6 +52,7 @@ impl Extension {
             Self::Dsn => 8,
             Self::SmtpUtf8 => 16,
             Self::EnhancedStatusCodes => 32,
+            Self::DeliverBy => 64,
         }
     }
 }
@@ -66,6 +70,12 @@ impl Extensions {
         Some(self.size_bytes_max).filter(|&most| most > 0)
     }
 
+    /// The least number of seconds that a deadline must leave this server.
+    #[must_use]
+    pub const fn deliver_by_min_s(&self) -> u32 {
+        self.deliver_by_min_s
+    }
+
     /// Reads the lines of a reply to EHLO; the first is the server's name.
     fn read(reply: &Reply) -> Self {
         let mut extensions = Self::default();
@@ -79,14 +89,18 @@ impl Extensions {
                 ("DSN", Extension::Dsn),
                 ("SMTPUTF8", Extension::SmtpUtf8),
                 ("ENHANCEDSTATUSCODES", Extension::EnhancedStatusCodes),
+                ("DELIVERBY", Extension::DeliverBy),
             ];
             let found =
                 known.iter().find(|(name, _)| keyword.eq_ignore_ascii_case(name.as_bytes()));
             let Some(&(_, extension)) = found else { continue };
             extensions.known |= extension.bit();
+            let number = words.next().and_then(|word| core::str::from_utf8(word).ok());
             if extension == Extension::Size {
-                let number = words.next().and_then(|word| core::str::from_utf8(word).ok());
                 extensions.size_bytes_max =
+                    number.and_then(|number| number.parse().ok()).unwrap_or(0);
+            } else if extension == Extension::DeliverBy {
+                extensions.deliver_by_min_s =
                     number.and_then(|number| number.parse().ok()).unwrap_or(0);
             }
         }

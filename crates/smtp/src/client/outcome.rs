@@ -109,6 +109,15 @@ pub enum Impossible {
     Sender,
     /// The forward-path cannot stand in a command.
     Address,
+    /// The message is to come back at its deadline, and the server knows of none (RFC 2852).
+    NoDeadlines,
+    /// Less time is left than this server must have.
+    TooLate {
+        /// Seconds that are left.
+        left_s: i64,
+        /// Seconds that it must have.
+        least_s: u32,
+    },
 }
 
 impl Outcome {
@@ -148,6 +157,9 @@ impl Cause {
             Self::Impossible(Impossible::Utf8) => Status::new(5, 6, 7),
             Self::Impossible(Impossible::Sender) => Status::new(5, 1, 7),
             Self::Impossible(Impossible::Address) => Status::new(5, 1, 3),
+            Self::Impossible(Impossible::NoDeadlines | Impossible::TooLate { .. }) => {
+                Status::new(5, 4, 7)
+            }
         }
     }
 
@@ -171,6 +183,12 @@ impl fmt::Display for Cause {
             Self::Impossible(Impossible::Utf8) => f.write_str("server does not offer SMTPUTF8"),
             Self::Impossible(Impossible::Sender) => f.write_str("sender address cannot be sent"),
             Self::Impossible(Impossible::Address) => f.write_str("address cannot be sent"),
+            Self::Impossible(Impossible::NoDeadlines) => {
+                f.write_str("Server does not support Deliver By")
+            }
+            Self::Impossible(Impossible::TooLate { left_s, least_s }) => {
+                write!(f, "Message can't be delivered in time; {left_s} < {least_s}")
+            }
         }
     }
 }

@@ -460,6 +460,7 @@ impl Session {
             is_utf8: transaction.is_utf8,
             ret: transaction.ret,
             envelope_id: transaction.envelope_id,
+            by: transaction.by,
             head: head.into_head(),
             hello: self.facts.hello.clone(),
             protocol,

@@ -5,7 +5,7 @@ use core::fmt;
 
 use policy::{Controller, Member, Question, Route};
 use wire::QueueId;
-use wire::command::BodyKind;
+use wire::command::{BodyKind, DeliverBy};
 use wire::date::Date;
 use wire::dsn::{Notify, Ret};
 use wire::escape;
@@ -100,6 +100,8 @@ pub struct Message {
     pub ret: Option<Ret>,
     /// ENVID, in xtext.
     pub envelope_id: Option<Box<[u8]>>,
+    /// BY.
+    pub by: Option<DeliverBy>,
     /// What is known of its header as it came.
     pub head: Head,
     /// What HELO or EHLO said.

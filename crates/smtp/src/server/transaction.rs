@@ -5,7 +5,7 @@ use alloc::{boxed::Box, collections::BTreeSet, vec::Vec};
 use policy::settings::{Offers, Quirks};
 use policy::{Ask, Controller, Member, Parameters, Refusal, Route, Verdict};
 use wire::QueueId;
-use wire::command::{BodyKind, Mail, Rcpt, Verb};
+use wire::command::{BodyKind, DeliverBy, Mail, Rcpt, Verb};
 use wire::date::Date;
 use wire::dsn::{Notify, Ret};
 
@@ -39,6 +39,7 @@ pub(super) struct Transaction {
     pub(super) is_utf8: bool,
     pub(super) ret: Option<Ret>,
     pub(super) envelope_id: Option<Box<[u8]>>,
+    pub(super) by: Option<DeliverBy>,
     pub(super) discard: Option<Box<[u8]>>,
     pub(super) quarantine: Option<Box<[u8]>>,
     pub(super) chunks: Chunks,
@@ -63,6 +64,7 @@ pub(super) struct Offer {
     is_utf8: bool,
     ret: Option<Ret>,
     envelope_id: Option<Box<[u8]>>,
+    by: Option<DeliverBy>,
 }
 
 /// What RCPT offered, while the policy thinks.
@@ -117,6 +119,7 @@ impl Session {
             is_utf8: mail.is_utf8,
             ret: mail.ret,
             envelope_id: mail.envelope_id.map(Into::into),
+            by: mail.by,
         };
         let parameters = Parameters {
             size_bytes: mail.size_bytes,
@@ -160,6 +163,7 @@ impl Session {
             is_utf8: offer.is_utf8,
             ret: offer.ret,
             envelope_id: offer.envelope_id,
+            by: offer.by,
             discard: None,
             quarantine: None,
             chunks: Chunks::None,

@@ -10,6 +10,7 @@ use smtp::client::{
 };
 use smtp::server::{self, Body, Input, Outbox, Request, Terms};
 use wire::QueueId;
+use wire::command::DeliverBy;
 use wire::date::Date;
 use wire::dsn::{Notify, Ret};
 
@@ -168,6 +169,7 @@ fn dsn_parameters_go_to_who_knows_them() {
         is_utf8: false,
         ret: Some(Ret::Headers),
         envelope_id: Some(b"QQ"),
+        by: None,
     };
     for (hello, mail, rcpt) in [
         (
@@ -187,6 +189,42 @@ fn dsn_parameters_go_to_who_knows_them() {
     }
 }
 
+/// A deadline at which the message comes back.
+const BY: DeliverBy = DeliverBy { seconds: 600, returns: true, traces: true };
+
+#[test]
+fn a_deadline_goes_on_to_a_server_that_knows_of_them_and_has_the_time() {
+    let recipients = [Recipient { address: b"x@c", notify: None, original: None }];
+    let transaction = |by| Transaction {
+        sender: b"a@b",
+        recipients: &recipients,
+        size_bytes: 0,
+        is_eight_bit: false,
+        is_utf8: false,
+        ret: None,
+        envelope_id: None,
+        by: Some(by),
+    };
+    for (keyword, by, mail) in [
+        ("DELIVERBY", BY, Some("MAIL From:<a@b> BY=600;RT")),
+        ("DELIVERBY 900", BY, None),
+        ("HELP", BY, None),
+        ("HELP", DeliverBy { returns: false, ..BY }, Some("MAIL From:<a@b>")),
+        (
+            "DELIVERBY 900",
+            DeliverBy { seconds: -5, returns: false, traces: false },
+            Some("MAIL From:<a@b> BY=-5;N"),
+        ),
+    ] {
+        let mut session = Session::new(Protocol::Smtp, b"us.test");
+        session.receive(format!("220 hi\r\n250-x\r\n250 {keyword}\r\n").as_bytes());
+        session.output().clear();
+        session.begin(&transaction(by));
+        let sent = String::from_utf8(session.output().clone()).unwrap();
+        assert_eq!(sent.lines().next(), mail);
+    }
+}
+
 #[test]
 fn what_a_server_cannot_carry_is_not_tried() {
     let mut session = Session::new(Protocol::Smtp, b"us.test");
@@ -201,10 +239,12 @@ fn what_a_server_cannot_carry_is_not_tried() {
         is_utf8: false,
         ret: None,
         envelope_id: None,
+        by: None,
     };
     for (transaction, why) in [
         (Transaction { is_utf8: true, ..plain }, Impossible::Utf8),
         (Transaction { sender: b"a\r\nb", ..plain }, Impossible::Sender),
+        (Transaction { by: Some(BY), ..plain }, Impossible::NoDeadlines),
         (
             Transaction {
                 recipients: &[Recipient {

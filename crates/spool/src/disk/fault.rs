@@ -109,6 +109,11 @@ impl Disk for FaultyDisk {
         self.inner.rename(from, to)
     }
 
+    fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        self.check(Call::Rename)?;
+        self.inner.link(from, to)
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         self.check(Call::Remove)?;
         self.inner.remove(name)

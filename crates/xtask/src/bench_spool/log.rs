@@ -123,6 +123,7 @@ fn scheduled(slots: &[u32]) -> Scheduler {
             is_utf8: false,
             ret: None,
             envelope_id: None,
+            by: None,
             origin: Origin::default(),
             quarantine: None,
             mailers_mark: queue::mailers_mark(&settings.mailers),

@@ -8,7 +8,7 @@ use policy_cf::load::{self, Facts};
 use policy_cf::machine::ScanTable;
 use policy_cf::options::Options;
 use policy_cf::resolve::Side;
-use policy_cf::{Answer, Config, Machine, MapHandle, MapSpec, OpenFailure, UserEntry, World};
+use policy_cf::{Answer, Config, Machine, MapHandle, MapSpec, OpenFailure, World};
 use std::ops::ControlFlow;
 
 /// Keys looked at in one file: a file may claim any number.
@@ -31,9 +31,6 @@ impl World for Echo {
             1 => Answer::TempFail(75),
             _ => Answer::Found(key.to_vec()),
         }
-    }
-    fn user(&mut self, _: &[u8]) -> Option<UserEntry> {
-        None
     }
     fn now_s(&mut self) -> u64 {
         0

@@ -47,10 +47,9 @@ impl Master {
 
     /// The file with our process id goes with us.
     fn forget_pid(&self) {
-        if let Some(daemon) = &self.options.as_sendmail
-            && !daemon.pid_file.is_empty()
-        {
-            std::fs::remove_file(crate::path_of(&daemon.pid_file)).ok();
+        let pid_file = &self.settings.paths.pid_file;
+        if self.options.as_sendmail.is_some() && !pid_file.is_empty() {
+            std::fs::remove_file(crate::path_of(pid_file)).ok();
         }
     }
 

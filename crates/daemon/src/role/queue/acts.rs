@@ -5,6 +5,7 @@ use crate::edges::{Attempt, Errand};
 use crate::log::Severity;
 use ::queue::{Action, Envelope, Event, Input, Note, Report, ReportKind, To};
 use spool::Spool as _;
+use std::sync::Arc;
 
 impl House {
     /// Does all actions, in order.
@@ -23,6 +24,7 @@ impl House {
                     if self.errand == Some(Errand::DeliverUnreported)
                         && report.kind == ReportKind::Failure => {}
                 Action::Report(report) => self.report(&report),
+                Action::Split(split) => self.splits.push_back(*split),
                 Action::Log(event) => self.log_event(&event),
                 Action::Wake { at_ms } => self.wake_at_ms = Some(at_ms),
             }
@@ -78,18 +80,22 @@ impl House {
         if report.is_dressed_later && !original.is_empty() {
             original = self.dressing.returned(report.about, &original);
         }
-        // In the shard of the message that it is about: durable together with what is noted there.
-        let shard = self.spool.shard_of(report.id);
-        let mut id = self.mint();
-        while self.spool.shard_of(id) != shard {
-            id = self.mint();
-        }
+        let id = self.mint_in(self.spool.shard_of(report.id));
         let text = super::lines::report_line(report, id);
         self.log.line(Severity::Info, Some(report.id), &text);
         let mut body = Vec::new();
         report.write(id, crate::date::offset_s(), &original, &mut body);
         let envelope = report.envelope(id, ::queue::mailers_mark(&self.settings.mailers));
-        self.store_report(Box::new(envelope), body);
+        let mut record = Vec::new();
+        if envelope.encode(&mut record).is_err() {
+            return;
+        }
+        let body: Arc<[u8]> = body.into();
+        let inline = spool::Body::Inline(&body);
+        let stored = self.append_own(Box::new(envelope), &record, Some(Arc::clone(&body)), inline);
+        if let Err(refused) = stored {
+            self.log.line(Severity::Error, Some(id), format!("not stored: {refused}").as_bytes());
+        }
     }
 
     /// The beginning of a message's body; nothing if it can't be read.

@@ -51,7 +51,7 @@ const LARGE_MAX: usize = 1000;
 enum Asker {
     /// A session or a command.
     Edge { number: u32, ticket: u32 },
-    /// Nobody: a report of our own.
+    /// Nobody: a report of our own, or a part of a message.
     Ourselves,
     /// The file in the drop folder that can go.
     Drop(Box<str>),
@@ -389,12 +389,20 @@ impl House {
         self.step(Input::Arrived { slot: slot.into(), envelope: pending.envelope });
     }
 
-    /// Stores a report in the commit of this turn.
-    pub(super) fn store_report(&mut self, envelope: Box<Envelope>, body: Vec<u8>) {
-        let mut record = Vec::new();
-        if envelope.encode(&mut record).is_ok() {
-            self.append(Asker::Ourselves, envelope, &record, body.into());
-        }
+    /// Stores a message of our own making in the commit of this turn, with what is noted of the one that it comes from.
+    pub(super) fn append_own(
+        &mut self,
+        envelope: Box<Envelope>,
+        record: &[u8],
+        fresh: Option<Arc<[u8]>>,
+        body: spool::Body<'_>,
+    ) -> Result<(), spool::Refused> {
+        self.intake.next_ticket = self.intake.next_ticket.wrapping_add(1);
+        let ticket = self.intake.next_ticket;
+        self.spool.append_own(ticket, envelope.id, record, body)?;
+        let pending = Pending { asker: Asker::Ourselves, envelope, body: fresh };
+        self.intake.pending.insert(ticket, pending);
+        Ok(())
     }
 
     /// An id of our own lane.
@@ -402,6 +410,16 @@ impl House {
         let id = self.ids.mint();
         self.saw_id(id.as_u64());
         id
+    }
+
+    /// An id of our own lane whose message goes into this shard: durable together with what is noted there.
+    pub(super) fn mint_in(&mut self, shard: usize) -> QueueId {
+        loop {
+            let id = self.mint();
+            if self.spool.shard_of(id) == shard {
+                return id;
+            }
+        }
     }
 
     /// Stores what was found in the drop folder; the file goes when the message is durable.

@@ -15,6 +15,7 @@ pub(super) fn weight(event: &Event) -> (Severity, u8) {
             Stat::Failed => (Severity::Info, 7),
         },
         Event::Lost { .. } => (Severity::Alert, 0),
+        Event::Complaint { .. } => (Severity::Critical, 0),
         Event::Held { .. } | Event::Released { .. } => (Severity::Info, 9),
         // sendmail has no such lines: below its debugging they would be news to those who read its log.
         Event::Dropped { .. } | Event::DestinationDown { .. } | Event::DestinationUp { .. } => {
@@ -37,6 +38,10 @@ pub(super) fn line(event: &Event, settings: &Settings) -> (Option<QueueId>, Vec<
         }
         Event::Released { id } => {
             put(&mut out, &[b"unquarantine"]);
+            Some(*id)
+        }
+        Event::Complaint { id, text } => {
+            put(&mut out, &[b"SYSERR(root): ", text]);
             Some(*id)
         }
         Event::Lost { id } => {
@@ -70,7 +75,10 @@ pub(super) fn line(event: &Event, settings: &Settings) -> (Option<QueueId>, Vec<
 pub(super) fn report_line(report: &Report, id: QueueId) -> Vec<u8> {
     let mut out = format!("{id}: ").into_bytes();
     let first = report.lines.first().map(|line| &line.trouble);
-    let text = first.map_or(&b""[..], |trouble| &trouble.text);
+    // The last that went wrong: an unknown sender, if there is one.
+    let last = report.asides.iter().rfind(|line| line.fate == ::queue::Fate::Failed);
+    let last = last.map(|line| &line.trouble).or(first);
+    let text = last.map_or(&b""[..], |trouble| &trouble.text);
     let age = ::queue::duration(report.at_s.saturating_sub(report.created_s));
     let is_late = first.is_some_and(|first| first.status == Status(4, 4, 7));
     let who: &[u8] = match report.kind {
@@ -86,9 +94,15 @@ pub(super) fn report_line(report: &Report, id: QueueId) -> Vec<u8> {
         ReportKind::Failure | ReportKind::DoubleBounce | ReportKind::Copy => {
             put(&mut out, &[who, text]);
         }
-        ReportKind::Delay => {
-            put(&mut out, &[who, b"Warning: could not send message for past ", age.as_bytes()]);
-        }
+        ReportKind::Delay => match report.missed() {
+            Some(by) => {
+                let seconds = format!("({}s)", by.seconds);
+                put(&mut out, &[who, b"Warning: Delivery time ", seconds.as_bytes(), b" exceeded"]);
+            }
+            None => {
+                put(&mut out, &[who, b"Warning: could not send message for past ", age.as_bytes()]);
+            }
+        },
         ReportKind::Success => put(&mut out, &[who, b"Return receipt"]),
     }
     out

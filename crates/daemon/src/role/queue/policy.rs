@@ -8,6 +8,7 @@ use super::House;
 use crate::edges::{FromPolicy, ToPolicy};
 use crate::file_frames;
 use crate::link::Link;
+use crate::member_frames;
 use ::policy::{Dress, Expansion, FileSeen, Recipient, Refusal, RefusedMember, Route};
 use ::queue::{BatchId, Input, Inquiry};
 use std::collections::VecDeque;
@@ -44,12 +45,15 @@ pub(super) struct PolicyLine {
     link: Option<Link>,
     /// Sent and not answered, in order.
     asked: VecDeque<Asked>,
+    /// Members that came before the answer that they belong to.
+    members: Vec<Recipient>,
 }
 
 impl PolicyLine {
     /// A policy is there: what waits is asked of it.
     pub(super) fn connect(&mut self, descriptor: OwnedFd) {
         self.link = Some(Link::new(descriptor));
+        self.members.clear();
         let waiting = std::mem::take(&mut self.asked);
         for asked in &waiting {
             self.send(asked);
@@ -146,6 +150,13 @@ impl House {
                     return;
                 }
             };
+            if let FromPolicy::Members(more) = answer {
+                if member_frames::take(&mut self.policy.members, more).is_err() {
+                    self.policy.link = None;
+                    return;
+                }
+                continue;
+            }
             let Some(asked) = self.policy.asked.pop_front() else {
                 self.policy.link = None;
                 return;
@@ -174,7 +185,11 @@ impl House {
                 self.gather(asked, expansion.wanted);
                 return;
             }
-            (FromPolicy::Expansion(expansion), _) => expansion,
+            (FromPolicy::Expansion(mut expansion), _) => {
+                let mut members = std::mem::take(&mut self.policy.members);
+                members.append(&mut expansion.recipients);
+                Expansion { recipients: members, ..expansion }
+            }
             (FromPolicy::Route(Ok(route)), Inquiry::RouteAndExpand | Inquiry::Report)
                 if route.expands =>
             {
@@ -184,7 +199,7 @@ impl House {
             }
             (FromPolicy::Route(Ok(route)), _) => one(&asked.address, route),
             (FromPolicy::Route(Err(refusal)), _) => refused(&asked.address, refusal),
-            (FromPolicy::Verdict(_) | FromPolicy::Dressed(_), _) => {
+            (FromPolicy::Verdict(_) | FromPolicy::Dressed(_) | FromPolicy::Members(_), _) => {
                 self.policy.link = None;
                 return;
             }

@@ -36,20 +36,32 @@ impl<'r> Paper<'r> {
         self.transcript(out);
         if report.kind == ReportKind::Delay {
             let late = duration(report.at_s.saturating_sub(report.created_s));
-            line(out, &[b"Warning: message still undelivered after ", late.as_bytes()]);
+            if let Some(by) = report.missed() {
+                let seconds = format!("({}s)", by.seconds);
+                line(out, &[b"Warning: Delivery time ", seconds.as_bytes(), b" exceeded"]);
+            } else {
+                line(out, &[b"Warning: message still undelivered after ", late.as_bytes()]);
+            }
             let until = duration(report.give_up_s.into());
             line(out, &[b"Will keep trying until message is ", until.as_bytes(), b" old"]);
         }
     }
 
     fn lists(self, out: &mut Vec<u8>) {
-        let headings: [Heading; 2] = [
+        let tells_of_late = self.report.missed().is_some();
+        let headings: [Heading; 3] = [
             (b"The following addresses had permanent fatal errors", |fate| fate == Fate::Failed),
+            (b"The following addresses had transient non-fatal errors", |fate| {
+                fate == Fate::Delayed
+            }),
             (b"The following addresses had successful delivery notifications", |fate| {
-                matches!(fate, Fate::Delivered | Fate::Relayed | Fate::Expanded)
+                !matches!(fate, Fate::Failed | Fate::Delayed)
             }),
         ];
-        for (heading, belongs) in headings {
+        for (place, (heading, belongs)) in headings.into_iter().enumerate() {
+            if place == 1 && !tells_of_late {
+                continue;
+            }
             let mut lines = self.listed().into_iter().filter(|one| belongs(one.fate)).peekable();
             if lines.peek().is_none() {
                 continue;
@@ -99,6 +111,11 @@ impl<'r> Paper<'r> {
         let address = cleaned(&one.address, ADDRESS_SHOWN_MAX);
         let said = cleaned(&one.trouble.text, TEXT_SHOWN_MAX);
         match one.fate {
+            Fate::Failed if self.report.missed().is_some_and(|by| by.returns) => {
+                let seconds = self.report.by.map_or(0, |by| by.seconds);
+                line(out, &[format!("Delivery time ({seconds}s) expired").as_bytes()]);
+                line(out, &[b"Message will be deleted from queue"]);
+            }
             Fate::Failed if one.trouble.status.0 == 4 => {
                 line(out, &[&address, b"... Deferred: ", &said]);
                 let age = duration(self.report.give_up_s.into());
@@ -116,6 +133,8 @@ impl<'r> Paper<'r> {
             Fate::Relayed => {
                 line(out, &[&address, b"... relayed; expect no further notifications"]);
             }
+            Fate::Traced => line(out, &[&address, b"... Deliver-By trace: relayed"]),
+            Fate::Noticed => line(out, &[&address, b"... Deliver-by notify: relayed"]),
             Fate::Expanded => line(out, &[&address, b"... expanded to multiple addresses"]),
         }
     }
@@ -125,6 +144,8 @@ impl<'r> Paper<'r> {
 fn person(one: &ReportLine, out: &mut Vec<u8>) {
     let note: &[u8] = match one.fate {
         Fate::Relayed => b"  (relayed to non-DSN-aware mailer)",
+        Fate::Traced => b"  (Deliver-By trace: relayed)",
+        Fate::Noticed => b"  (Deliver-By notify: relayed)",
         Fate::Expanded => b"  (expanded by mailing list)",
         Fate::Delivered => b"  (successfully delivered to mailbox)",
         Fate::Failed | Fate::Delayed => b"",
@@ -170,20 +191,26 @@ fn talk(trouble: &Trouble, is_same_host: bool, out: &mut Vec<u8>) {
 
 /// Failures that are the message's or the host's, whoever it was for.
 fn says_nothing_of_address(text: &[u8]) -> bool {
-    let whole: [&[u8]; 4] =
-        [b"Service unavailable", b"Remote protocol error", b"Local config", b"Data format error"];
+    let whole: [&[u8]; 5] = [
+        b"Service unavailable",
+        b"Remote protocol error",
+        b"Local config",
+        b"Data format error",
+        b"Eight bit data",
+    ];
     whole.iter().any(|start| text.starts_with(start))
 }
 
 /// The codes before the last line: those that sendmail's exit codes stand for, else the status's own.
 fn codes(trouble: &Trouble) -> alloc::string::String {
-    let known: [(&[u8], &str); 6] = [
+    let known: [(&[u8], &str); 7] = [
         (b"User unknown", "550 5.1.1"),
         (b"Host unknown", "550 5.1.2"),
         (b"Service unavailable", "554 5.0.0"),
         (b"Remote protocol error", "554 5.5.0"),
         (b"Local configuration error", "554 5.3.5"),
         (b"Data format error", "501 5.6.0"),
+        (b"Eight bit data", "554 5.6.1"),
     ];
     match known.iter().find(|(start, _)| trouble.text.starts_with(start)) {
         Some((_, codes)) => (*codes).into(),

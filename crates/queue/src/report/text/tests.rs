@@ -18,6 +18,7 @@ fn report(kind: ReportKind, fate: Fate, trouble: Trouble) -> Report {
         created_s: 1_795_230_000,
         sender: b"alice@example.org"[..].into(),
         envelope_id: Some(b"a+2Bb+0Ac"[..].into()),
+        by: None,
         origin: Origin {
             client_address: b"192.0.2.1"[..].into(),
             hello: b"client.example"[..].into(),
