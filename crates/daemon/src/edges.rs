@@ -11,6 +11,7 @@ use policy::{
 };
 use queue::run::Run;
 use queue::{Batch, BatchId, Controller, Outcome};
+use relay::Talk;
 use serde::{Deserialize, Serialize};
 use wire::QueueId;
 
@@ -87,7 +88,7 @@ pub enum Order {
         /// One a process.
         proofs: Vec<Proof>,
     },
-    /// To the queue, before [`Order::Go`]: end when this is done.
+    /// To queue and relay, before [`Order::Go`]: end when this is done.
     Errand(Errand),
     /// Finish what was promised, then end.
     Stop,
@@ -345,6 +346,8 @@ pub enum ToQueue {
         /// The host.
         node: Box<[u8]>,
     },
+    /// On an errand: show what is done for it, from its beginning on.
+    Watch,
     /// Nothing more is handed over on this edge; what comes of tries is still told.
     Finish,
     /// Tries everything now.
@@ -391,6 +394,17 @@ pub enum FromQueue {
     Room(bool),
     /// What a try came to, told on an errand: to the process that the server was started by.
     Result(Attempt),
+    /// On an errand: what who watches it (`-v`) is to see, cleaned.
+    Shown(Box<[u8]>),
+    /// Likewise: a queue run has come to this message.
+    Running {
+        /// Its id.
+        id: QueueId,
+        /// Which of them it is, from 1 on.
+        number: u32,
+        /// How many there are.
+        total: u32,
+    },
     /// A part of the list; the last one is empty.
     Listed {
         /// Of the request.
@@ -481,6 +495,26 @@ pub struct Try {
     pub large_bytes: Option<u64>,
     /// What stands in place of the beginning of a large body; a small one has it already.
     pub head: Option<Head>,
+    /// Whether the message has just come and was in no queue.
+    pub is_first: bool,
+}
+
+/// Queue to relay.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum ToRelay {
+    /// A batch to be tried; body and descriptor beside it.
+    Try(Box<Try>),
+    /// An errand is over: close what is kept, and say what was said.
+    Part,
+}
+
+/// Relay to queue.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum FromRelay {
+    /// What came of a try.
+    Tried(Tried),
+    /// The answer to [`ToRelay::Part`].
+    Parted(Vec<Talk>),
 }
 
 /// A header for a mailer, in place of the stored one.
@@ -499,6 +533,8 @@ pub struct Tried {
     pub batch: BatchId,
     /// Each recipient by its number within the message.
     pub results: Vec<(u32, Outcome)>,
+    /// What was said meanwhile, on an errand.
+    pub talk: Vec<Talk>,
 }
 
 /// Queue to a reader: one file to look at.

@@ -74,6 +74,22 @@ pub enum JobError {
     System(#[from] std::io::Error),
 }
 
+/// What who watches a job sees.
+#[derive(Debug, Clone, Copy)]
+pub enum Seen<'s> {
+    /// Lines, cleaned.
+    Text(&'s [u8]),
+    /// A queue run has come to a message.
+    Running {
+        /// Its id.
+        id: QueueId,
+        /// Which of them it is, from 1 on.
+        number: u32,
+        /// How many there are.
+        total: u32,
+    },
+}
+
 /// A server that lasts as long as a job. Dropped without [`Job::finish`], it finishes by itself.
 #[derive(Debug)]
 pub struct Job {
@@ -160,6 +176,8 @@ impl Job {
                 FromQueue::NotStored { why, .. } => return Err(JobError::NotStored(why)),
                 FromQueue::Result(attempt) => self.attempts.push(attempt),
                 FromQueue::Begin { .. }
+                | FromQueue::Shown(_)
+                | FromQueue::Running { .. }
                 | FromQueue::Stored { .. }
                 | FromQueue::Room(_)
                 | FromQueue::Listed { .. }
@@ -178,6 +196,8 @@ impl Job {
                 }
                 FromQueue::Result(attempt) => self.attempts.push(attempt),
                 FromQueue::Begin { .. }
+                | FromQueue::Shown(_)
+                | FromQueue::Running { .. }
                 | FromQueue::Stored { .. }
                 | FromQueue::NotStored { .. }
                 | FromQueue::Large { .. }
@@ -220,15 +240,44 @@ impl Job {
     ///
     /// # Errors
     /// The server can't be waited for.
-    pub fn finish(mut self) -> Result<Vec<Attempt>, JobError> {
+    pub fn finish(self) -> Result<Vec<Attempt>, JobError> {
+        self.wait(None)
+    }
+
+    /// The same; what sendmail shows with `-v` is given as it comes.
+    ///
+    /// # Errors
+    /// The server can't be waited for.
+    pub fn finish_watched(self, watch: &mut dyn FnMut(Seen<'_>)) -> Result<Vec<Attempt>, JobError> {
+        self.wait(Some(watch))
+    }
+
+    fn wait(mut self, watch: Option<&mut dyn FnMut(Seen<'_>)>) -> Result<Vec<Attempt>, JobError> {
+        let is_watched = watch.is_some();
+        let mut unseen = |_: Seen<'_>| ();
+        let watch = watch.unwrap_or(&mut unseen);
+        if is_watched {
+            drop(send(&mut self.mail, &ToQueue::Watch, &[]));
+        }
         for link in [&mut self.mail, &mut self.control] {
             // A queue that is gone has finished.
             drop(send(link, &ToQueue::Finish, &[]));
         }
         // It ends when all is tried, however long that takes.
         while let Ok(Some(answer)) = next(&mut self.mail, None) {
-            if let FromQueue::Result(attempt) = answer {
-                self.attempts.push(attempt);
+            match answer {
+                FromQueue::Result(attempt) => self.attempts.push(attempt),
+                FromQueue::Shown(text) => watch(Seen::Text(&text)),
+                FromQueue::Running { id, number, total } => {
+                    watch(Seen::Running { id, number, total });
+                }
+                FromQueue::Begin { .. }
+                | FromQueue::Stored { .. }
+                | FromQueue::NotStored { .. }
+                | FromQueue::Large { .. }
+                | FromQueue::Room(_)
+                | FromQueue::Listed { .. }
+                | FromQueue::Removed { .. } => {}
             }
         }
         self.child.wait()?;

@@ -14,6 +14,12 @@ pub const HOST_BYTES_MAX: usize = 320;
 /// The most octets of a command that are kept.
 pub const COMMAND_BYTES_MAX: usize = 512;
 
+/// What stands in place of a reply that did not come; the host follows.
+pub const READ_ERROR: &[u8] = b"451 4.4.1 reply: read error from ";
+
+/// What stands in place of the answer to RCPT when the server closes instead; the host follows.
+pub const RESET: &[u8] = b"421 4.4.1 Connection reset by ";
+
 /// An enhanced status code (RFC 3463): class, subject, detail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Status(pub u8, pub u16, pub u16);
@@ -141,6 +147,27 @@ impl Trouble {
         }
     }
 
+    /// The same with what a server said before this trouble came, where it brings no words of its own: the last that was said
+    /// is what the log tells.
+    #[must_use]
+    pub fn after(self, earlier: Self) -> Self {
+        match self.said {
+            Some(_) => self,
+            None => Self { said: earlier.said, voice: earlier.voice, ..self },
+        }
+    }
+
+    /// What a listing of the queue shows: of a connection that broke, that; else `Deferred: ` and the text.
+    #[must_use]
+    pub fn shown(&self) -> Box<[u8]> {
+        let first = self.said.as_ref().and_then(|said| said.lines().next()).unwrap_or_default();
+        if let Some(host) = first.strip_prefix(READ_ERROR).or_else(|| first.strip_prefix(RESET)) {
+            return [b"reply: read error from ", host].concat().into();
+        }
+        let colon: &[u8] = if self.text.is_empty() { b"" } else { b": " };
+        [b"Deferred", colon, &*self.text].concat().into()
+    }
+
     /// The name in `host`, without its dot and without the address.
     #[must_use]
     pub fn host_name(&self) -> &[u8] {
@@ -233,7 +260,8 @@ pub enum Outcome {
 /// `text` with every octet that is not printable ASCII or part of UTF-8 text as a blank or `?`, without blanks at
 /// the ends, at most `bytes_max` octets. What a stranger said goes through here before it is
 /// stored, logged or quoted: an escape sequence or a line end in it would speak in our name.
-pub(crate) fn cleaned(text: &[u8], bytes_max: usize) -> Box<[u8]> {
+#[must_use]
+pub fn cleaned(text: &[u8], bytes_max: usize) -> Box<[u8]> {
     let mut clean = Vec::with_capacity(text.len().min(bytes_max));
     let is_utf8 = core::str::from_utf8(text).is_ok();
     for &octet in text.trim_ascii() {

@@ -14,7 +14,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -89,12 +89,24 @@ pub(crate) struct Race<'f> {
     failures: &'f Failures,
     timeout: Duration,
     until: Instant,
+    only_to: Option<IpAddr>,
 }
 
 impl<'f> Race<'f> {
     pub(crate) fn new(hops: Vec<Hop>, failures: &'f Failures, timeout: Duration) -> Self {
         let hops = order(hops, |address| failures.has(address)).into();
-        Self { hops, failures, timeout, until: Instant::now() + timeout * TIMEOUTS_MAX }
+        Self {
+            hops,
+            failures,
+            timeout,
+            until: Instant::now() + timeout * TIMEOUTS_MAX,
+            only_to: None,
+        }
+    }
+
+    /// The same, connecting to this address whatever DNS says (`ConnectOnlyTo`).
+    pub(crate) fn only_to(self, only_to: Option<IpAddr>) -> Self {
+        Self { only_to, ..self }
     }
 
     /// Whether no address is left, or no time.
@@ -155,12 +167,12 @@ impl<'f> Race<'f> {
         };
         *started = Some(hop.clone());
         let timeout = self.timeout;
+        let address = self.only_to.map_or(hop.address, |ip| (ip, hop.address.port()).into());
         running.push(Box::pin(async move {
-            let connected =
-                match tokio::time::timeout(timeout, TcpStream::connect(hop.address)).await {
-                    Ok(connected) => connected,
-                    Err(_elapsed) => Err(io::ErrorKind::TimedOut.into()),
-                };
+            let connected = match tokio::time::timeout(timeout, TcpStream::connect(address)).await {
+                Ok(connected) => connected,
+                Err(_elapsed) => Err(io::ErrorKind::TimedOut.into()),
+            };
             // Whole flights are written at once: waiting for more would only cost time.
             (hop, connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream)))
         }));
@@ -214,7 +226,11 @@ mod tests {
     use tokio::net::TcpListener;
 
     fn hop(name: &str, address: &str) -> Hop {
-        Hop { name: name.as_bytes().into(), address: address.parse().unwrap() }
+        Hop {
+            name: name.as_bytes().into(),
+            address: address.parse().unwrap(),
+            is_as_written: false,
+        }
     }
 
     fn in_runtime<T>(future: impl Future<Output = T>) -> T {

@@ -13,19 +13,25 @@
 #![forbid(unsafe_code)]
 
 mod body;
+mod caller;
 mod connect;
+mod fallback;
+mod hosts;
 pub mod mx;
 mod pool;
 pub mod resolve;
 mod session;
 mod stream;
+mod talk;
+mod terms;
 mod told;
 
 pub use mx::Ourselves;
-pub use pool::Relay;
+pub use pool::{Parted, Relay};
 pub use resolve::{Answer, Lookup, Query, QueryKind};
 
 pub use body::Body;
+pub use talk::{Gravity, Kind, LINE_BYTES_MAX, TALK_BYTES_MAX, TALK_EVENTS_MAX, Talk};
 
 use policy::Carriage;
 use queue::{Batch, BatchId, Outcome};
@@ -47,6 +53,8 @@ pub struct Job {
     pub body: Body,
     /// The form in which the mailer wants it.
     pub carriage: Carriage,
+    /// Whether it has just come and was in no queue.
+    pub is_first: bool,
 }
 
 /// How a mailer reaches its server.
@@ -76,4 +84,6 @@ pub struct Report {
     pub batch: BatchId,
     /// What came of each recipient, by its number within the message.
     pub results: Vec<(u32, Outcome)>,
+    /// What was said meanwhile, on an errand.
+    pub talk: Vec<Talk>,
 }

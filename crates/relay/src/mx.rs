@@ -51,6 +51,8 @@ pub struct Hop {
     pub name: Box<[u8]>,
     /// Where to connect.
     pub address: SocketAddr,
+    /// Whether the name is shown as the configuration has it.
+    pub is_as_written: bool,
 }
 
 impl Hop {
@@ -58,7 +60,7 @@ impl Hop {
     #[must_use]
     pub fn shown(&self) -> Box<[u8]> {
         let mut name = self.name.to_vec();
-        if !name.starts_with(b"[") && !name.ends_with(b".") {
+        if !self.is_as_written && !name.starts_with(b"[") && !name.ends_with(b".") {
             name.push(b'.');
         }
         name.into()
@@ -337,6 +339,7 @@ pub async fn find(
             Host::Address(address) => Ok(vec![Hop {
                 name: format!("[{address}]").into_bytes().into(),
                 address: SocketAddr::new(*address, target.port),
+                is_as_written: false,
             }]),
             Host::Single(name) => hops_of(name, target.port, ourselves, lookup).await,
             Host::Domain(name) => exchangers_of(name, target.port, ourselves, lookup, chance).await,
@@ -447,7 +450,10 @@ async fn hops_of(
     if addresses.is_empty() {
         return Err(Nowhere::Forbidden(shown(host)));
     }
-    let hop = |address| Hop { name: host.into(), address: SocketAddr::new(address, port) };
+    let hop = |address| {
+        let address = SocketAddr::new(address, port);
+        Hop { name: host.into(), address, is_as_written: false }
+    };
     Ok(addresses.into_iter().map(hop).collect())
 }
 

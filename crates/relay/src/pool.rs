@@ -11,13 +11,15 @@
 //!   was tired of waiting. The job goes back to the head of the line, once.
 //! - Every job is reported exactly once, also if its task dies: its ticket reports when it is dropped.
 
+use crate::caller::{self, Call};
 use crate::connect::{Failures, Race};
-use crate::mx::{self, Hop, Ourselves};
-use crate::session::{Connection, Finish, Server};
-use crate::stream::Stream;
+use crate::hosts::{Hosts, Reach, nobody_let_us_in};
+use crate::mx::{Hop, Ourselves};
+use crate::session::{Connection, Finish};
+use crate::talk::Talk;
+use crate::terms::Terms;
 use crate::{Doors, Job, Lookup, Report, Way};
-use policy::settings::{EightBit, Timeouts};
-use policy::{Carriage, Settings};
+use policy::Settings;
 use queue::{Outcome, Scope, Status, Trouble};
 use smtp::client::{Habits, Protocol};
 use std::cell::{Cell, RefCell};
@@ -25,62 +27,11 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::net::UnixStream;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 /// For so long no more connections are made than a destination has shown that it bears.
 const RESTRAINT: Duration = Duration::from_secs(10);
-
-/// How many hosts of a destination may refuse us before a connection attempt is given up.
-const REFUSALS_MAX: usize = 8;
-
-/// What connections need to know.
-#[derive(Debug)]
-pub(crate) struct Terms {
-    /// Our name in EHLO.
-    pub(crate) hello_name: Box<[u8]>,
-    /// Our name elsewhere.
-    pub(crate) host_name: Box<[u8]>,
-    pub(crate) timeouts: Timeouts,
-    pub(crate) eight_bit: Rc<EightBit>,
-    is_patient: bool,
-    keeps_connections: bool,
-    ourselves: Ourselves,
-}
-
-impl Terms {
-    fn new(settings: &Settings, mut ourselves: Ourselves) -> Self {
-        ourselves.names.push(settings.host_name.clone());
-        ourselves.trusted.extend_from_slice(&settings.trusted_next_hops);
-        let calling = &settings.calling;
-        let host_name = settings.host_name.clone();
-        let is_named = !calling.name.is_empty();
-        Self {
-            hello_name: if is_named { calling.name.clone() } else { host_name.clone() },
-            host_name,
-            timeouts: settings.timeouts,
-            eight_bit: Rc::new(settings.eight_bit.clone()),
-            is_patient: calling.is_patient,
-            keeps_connections: calling.keeps_connections,
-            ourselves,
-        }
-    }
-
-    /// How we behave towards the servers of a mailer.
-    fn habits(&self, carriage: &Carriage) -> Habits {
-        Habits {
-            is_patient: self.is_patient,
-            reads_loosely: self.is_patient,
-            awaits_esmtp: self.is_patient && !carriage.flags.has(b'a'),
-        }
-    }
-
-    /// Messages that a connection carries for a mailer; 0: any number.
-    fn messages_max(&self, carriage: &Carriage) -> u32 {
-        if self.keeps_connections { carriage.messages_max } else { 1 }
-    }
-}
 
 /// Delivers over SMTP and LMTP. To be used inside a `tokio::task::LocalSet` on a runtime with I/O and time.
 #[derive(Clone)]
@@ -89,7 +40,10 @@ pub struct Relay(Rc<Office>);
 /// A host of a route, in lower case, and the way to it; for LMTP the way is all.
 type Key = (Box<[u8]>, Way);
 
-struct Office {
+/// Is told what was said when the connections of an errand were closed.
+pub type Parted = Box<dyn FnOnce(Vec<Talk>)>;
+
+pub(crate) struct Office {
     terms: RefCell<Rc<Terms>>,
     lookup: Rc<dyn Lookup>,
     doors: Rc<dyn Doors>,
@@ -98,6 +52,12 @@ struct Office {
     destinations: RefCell<HashMap<Key, Rc<Destination>>>,
     jobs: Cell<usize>,
     is_closing: Cell<bool>,
+    /// Who carries out jobs one after another, on an errand.
+    caller: RefCell<Option<mpsc::UnboundedSender<Call>>>,
+    /// Who is told when what the caller kept is closed.
+    parted: RefCell<Option<Parted>>,
+    /// Connections that the caller keeps.
+    kept: Cell<usize>,
 }
 
 impl std::fmt::Debug for Relay {
@@ -126,7 +86,28 @@ impl Relay {
             destinations: RefCell::default(),
             jobs: Cell::new(0),
             is_closing: Cell::new(false),
+            caller: RefCell::default(),
+            parted: RefCell::default(),
+            kept: Cell::new(0),
         }))
+    }
+
+    /// From now on jobs are carried out one after another and written down, as a command of sendmail's does it.
+    /// Must be called inside a `LocalSet`.
+    pub fn go_on_errand(&self) {
+        let (sender, calls) = mpsc::unbounded_channel();
+        *self.0.caller.borrow_mut() = Some(sender);
+        tokio::task::spawn_local(caller::work(Rc::clone(&self.0), calls));
+    }
+
+    /// Closes what an errand keeps, after all jobs that were submitted; then says what was said, never inside of this call.
+    pub fn part(&self, parted: Parted) {
+        *self.0.parted.borrow_mut() = Some(parted);
+        let caller = self.0.caller.borrow();
+        if caller.as_ref().is_none_or(|caller| caller.send(Call::Farewell).is_err()) {
+            let office = Rc::clone(&self.0);
+            tokio::task::spawn_local(async move { office.parted(Vec::new()) });
+        }
     }
 
     /// Takes a job.
@@ -144,6 +125,11 @@ impl Relay {
         if let Some(trouble) = too_large {
             // Not before this call has returned.
             tokio::task::spawn_local(async move { ticket.report_all(&Outcome::Never(trouble)) });
+            return;
+        }
+        if let Some(caller) = &*office.caller.borrow() {
+            // A caller that died drops the ticket, which reports itself.
+            drop(caller.send(Call::Job(Box::new(ticket))));
             return;
         }
         let mut destinations = office.destinations.borrow_mut();
@@ -171,12 +157,16 @@ impl Relay {
     /// Whether nothing is left: no job and no connection that has not said QUIT.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.jobs() == 0 && self.0.destinations.borrow().is_empty()
+        self.jobs() == 0 && self.0.destinations.borrow().is_empty() && self.0.kept.get() == 0
     }
 
     /// Idle connections say QUIT now, others after their job; what waits or comes from now on is reported `Later`.
     pub fn close(&self) {
         self.0.is_closing.set(true);
+        if let Some(caller) = &*self.0.caller.borrow() {
+            // One that died keeps nothing.
+            drop(caller.send(Call::Farewell));
+        }
         for destination in self.0.destinations.borrow().values() {
             destination.bell.notify_waiters();
             destination.bell.notify_one();
@@ -185,17 +175,17 @@ impl Relay {
 }
 
 /// A job that is owed a report.
-struct Ticket {
+pub(crate) struct Ticket {
     /// `None` once it is reported.
-    job: Option<Job>,
+    pub(crate) job: Option<Job>,
     office: Rc<Office>,
     is_second_try: bool,
 }
 
 impl Ticket {
-    fn report(mut self, results: Vec<(u32, Outcome)>) {
+    pub(crate) fn report(mut self, results: Vec<(u32, Outcome)>, talk: Vec<Talk>) {
         if let Some(job) = self.job.take() {
-            self.office.report(&job, results);
+            self.office.report(&job, results, talk);
         }
     }
 
@@ -203,7 +193,7 @@ impl Ticket {
     fn report_all(mut self, outcome: &Outcome) {
         if let Some(job) = self.job.take() {
             let results = everybody(&job, outcome);
-            self.office.report(&job, results);
+            self.office.report(&job, results, Vec::new());
         }
     }
 }
@@ -213,19 +203,66 @@ impl Drop for Ticket {
         if let Some(job) = self.job.take() {
             let trouble = Trouble::ours(Status(4, 3, 0), b"delivery was broken off");
             let results = everybody(&job, &Outcome::Later { trouble, scope: Scope::Recipient });
-            self.office.report(&job, results);
+            self.office.report(&job, results, Vec::new());
         }
     }
 }
 
-fn everybody(job: &Job, outcome: &Outcome) -> Vec<(u32, Outcome)> {
+pub(crate) fn everybody(job: &Job, outcome: &Outcome) -> Vec<(u32, Outcome)> {
     job.batch.recipients.iter().map(|recipient| (recipient.index, outcome.clone())).collect()
 }
 
 impl Office {
-    fn report(&self, job: &Job, results: Vec<(u32, Outcome)>) {
+    fn report(&self, job: &Job, results: Vec<(u32, Outcome)>, talk: Vec<Talk>) {
         self.jobs.set(self.jobs.get().saturating_sub(1));
-        (self.report)(Report { batch: job.batch.id, results });
+        (self.report)(Report { batch: job.batch.id, results, talk });
+    }
+
+    pub(crate) fn terms(&self) -> Rc<Terms> {
+        Rc::clone(&self.terms.borrow())
+    }
+
+    pub(crate) fn doors(&self) -> &dyn Doors {
+        &*self.doors
+    }
+
+    pub(crate) fn failures(&self) -> &Failures {
+        &self.failures
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.is_closing.get()
+    }
+
+    pub(crate) fn set_kept(&self, connections: usize) {
+        self.kept.set(connections);
+    }
+
+    /// All that the caller kept is closed.
+    pub(crate) fn parted(&self, talk: Vec<Talk>) {
+        let parted = self.parted.borrow_mut().take();
+        if let Some(parted) = parted {
+            parted(talk);
+        }
+    }
+
+    /// Where a host of a route can be reached.
+    pub(crate) async fn exchangers(
+        &self,
+        host: &[u8],
+        port: u16,
+        terms: &Terms,
+    ) -> Result<Vec<Hop>, Outcome> {
+        let mut seed = RandomState::new().hash_one(0_u8);
+        let mut chance = || {
+            seed = RandomState::new().hash_one(seed);
+            seed
+        };
+        terms
+            .fallbacks
+            .find(host, port, &terms.ourselves, &*self.lookup, &mut chance)
+            .await
+            .map_err(|nowhere| nowhere.outcome())
     }
 }
 
@@ -326,91 +363,6 @@ impl Destination {
     }
 }
 
-/// The hosts of a destination that were not tried yet, best first.
-struct Hosts<'p> {
-    way: Reach<'p>,
-    habits: Habits,
-    refusals: usize,
-}
-
-enum Reach<'p> {
-    Race {
-        race: Race<'p>,
-        failures: &'p Failures,
-        protocol: Protocol,
-    },
-    /// A Unix socket, once.
-    Door(Option<(&'p dyn Doors, &'p [u8])>),
-}
-
-impl Hosts<'_> {
-    fn is_over(&self) -> bool {
-        match &self.way {
-            Reach::Race { race, .. } => race.is_over() || self.refusals >= REFUSALS_MAX,
-            Reach::Door(door) => door.is_none(),
-        }
-    }
-
-    /// The next host that lets us in.
-    ///
-    /// # Errors
-    /// The last trouble; `last` if no host is left. What a server said before stays with it.
-    async fn next(&mut self, terms: &Terms, mut last: Trouble) -> Result<Connection, Trouble> {
-        let (race, failures, protocol) = match &mut self.way {
-            Reach::Door(door) => {
-                let Some((doors, path)) = door.take() else { return Err(last) };
-                return through_door(doors, path, terms, self.habits).await;
-            }
-            Reach::Race { race, failures, protocol } => (race, failures, *protocol),
-        };
-        while self.refusals < REFUSALS_MAX {
-            let newer = match race.next().await {
-                None => break,
-                Some(Err(unreachable)) => unreachable.trouble(),
-                Some(Ok((hop, stream))) => {
-                    race.leave(&hop.name);
-                    let server = Server::of(&hop, protocol);
-                    match Connection::open(server, Stream::Tcp(stream), terms, self.habits).await {
-                        Ok(connection) => return Ok(connection),
-                        Err(trouble) => {
-                            failures.remember(hop.address);
-                            self.refusals += 1;
-                            trouble
-                        }
-                    }
-                }
-            };
-            let said = newer.said.clone().or(last.said);
-            last = Trouble { said, ..newer };
-        }
-        Err(last)
-    }
-}
-
-/// What becomes of everybody when the last host did not let us in either.
-fn nobody_let_us_in(last: Trouble) -> Outcome {
-    if last.status.0 == 5 {
-        // For good, and said by the last of them: a host that accepts no mail (RFC 7504).
-        return Outcome::Never(last);
-    }
-    Outcome::Later { trouble: last, scope: Scope::Destination }
-}
-
-async fn through_door(
-    doors: &dyn Doors,
-    path: &[u8],
-    terms: &Terms,
-    habits: Habits,
-) -> Result<Connection, Trouble> {
-    let ours = |text: &str| {
-        let host = b"localhost"[..].into();
-        Trouble { host, ..Trouble::ours(Status(4, 3, 5), text.as_bytes()) }.cleaned()
-    };
-    let socket = doors.open(path).await.map_err(|why| ours(&why))?;
-    let stream = UnixStream::from_std(socket.into()).map_err(|error| ours(&error.to_string()))?;
-    Connection::open(Server::local(), Stream::Unix(stream), terms, habits).await
-}
-
 /// Whether a host took nobody and refused nobody for good, for reasons that are its own: another host may take the
 /// message. A recipient that is refused for now waits (RFC 5321, 4.2.5).
 fn is_unwilling(results: &[(u32, Outcome)]) -> bool {
@@ -425,7 +377,7 @@ fn is_unwilling(results: &[(u32, Outcome)]) -> bool {
     })
 }
 
-fn is_about_recipient(trouble: &Trouble) -> bool {
+pub(crate) fn is_about_recipient(trouble: &Trouble) -> bool {
     trouble.said.as_ref().is_some_and(|said| said.command.starts_with(b"RCPT"))
 }
 
@@ -472,11 +424,12 @@ impl Presence {
         let (host, way) = &self.destination.key;
         let habits = self.destination.habits(terms);
         let hops = match way {
-            Way::Smtp { port } => self.exchangers(host, *port, terms).await?,
+            Way::Smtp { port } => self.office.exchangers(host, *port, terms).await?,
             Way::Lmtp(address) => {
                 vec![Hop {
                     name: format!("[{}]", address.ip()).into_bytes().into(),
                     address: *address,
+                    is_as_written: false,
                 }]
             }
             Way::LmtpUnix(path) => {
@@ -487,20 +440,9 @@ impl Presence {
         let protocol =
             if matches!(way, Way::Smtp { .. }) { Protocol::Smtp } else { Protocol::Lmtp };
         let timeout = Duration::from_secs(terms.timeouts.connect_s.into());
-        let race = Race::new(hops, &self.office.failures, timeout);
+        let race = Race::new(hops, &self.office.failures, timeout).only_to(terms.only_to);
         let failures = &self.office.failures;
         Ok(Hosts { way: Reach::Race { race, failures, protocol }, habits, refusals: 0 })
-    }
-
-    async fn exchangers(&self, host: &[u8], port: u16, terms: &Terms) -> Result<Vec<Hop>, Outcome> {
-        let mut seed = RandomState::new().hash_one(0_u8);
-        let mut chance = || {
-            seed = RandomState::new().hash_one(seed);
-            seed
-        };
-        mx::find(host, port, &terms.ourselves, &*self.office.lookup, &mut chance)
-            .await
-            .map_err(|nowhere| nowhere.outcome())
     }
 
     /// Serves the line with one connection, until it is gone or nothing more comes.
@@ -527,7 +469,9 @@ impl Presence {
                     self.destination.line.borrow_mut().push_front(ticket);
                     return;
                 }
-                Finish::Kept(results) if !is_unwilling(&results) => ticket.report(results),
+                Finish::Kept(results) if !is_unwilling(&results) => {
+                    ticket.report(results, Vec::new());
+                }
                 Finish::Kept(results) => {
                     connection.quit().await;
                     return self.elsewhere(ticket, results, &mut hosts, terms).await;
@@ -572,7 +516,7 @@ impl Presence {
                 }
             }
         }
-        ticket.report(results);
+        ticket.report(results, Vec::new());
     }
 
     /// Waits for a job as long as idle connections are kept; false: there is none, or the

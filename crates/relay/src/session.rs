@@ -6,13 +6,17 @@
 //! gains nothing by it.
 
 use crate::mx::Hop;
-use crate::pool::Terms;
 use crate::stream::Stream;
+use crate::talk::{Gravity, Kind, Record, Talk};
+use crate::terms::Terms;
 use crate::told::{Teller, with_transaction};
 use crate::{Body, Job};
 use policy::settings::{EightBit, Passage, Timeouts};
-use queue::{BodyKind, Outcome, Trouble};
-use smtp::client::{Cause, Extension, Habits, Loss, Patience, Protocol, Session, Want};
+use queue::{Batch, BodyKind, Outcome, Trouble};
+use smtp::client::{
+    self, Cause, Extension, Habits, Loss, Patience, Protocol, Session, Stage, Want,
+};
+use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -62,6 +66,9 @@ impl Server {
     }
 }
 
+/// What is written down of a conversation, if anything is; shared by the connections of one errand.
+pub(crate) type Notebook = Option<Rc<RefCell<Record>>>;
+
 /// A connection whose server has let us in.
 pub(crate) struct Connection {
     stream: Stream,
@@ -76,6 +83,9 @@ pub(crate) struct Connection {
     text: Vec<u8>,
     /// Whether BODY=8BITMIME goes with the present transaction.
     is_eight_bit: bool,
+    notebook: Notebook,
+    /// Places of recipients whose deferral is in the notebook.
+    noted: Vec<usize>,
 }
 
 impl Connection {
@@ -88,6 +98,7 @@ impl Connection {
         stream: Stream,
         terms: &Terms,
         habits: Habits,
+        notebook: Notebook,
     ) -> Result<Self, Trouble> {
         let mut connection = Self {
             stream,
@@ -100,8 +111,10 @@ impl Connection {
             piece: Vec::new(),
             text: Vec::new(),
             is_eight_bit: false,
+            notebook,
+            noted: Vec::new(),
         };
-        connection.converse().await;
+        connection.converse(None).await;
         match connection.session.gone() {
             Some(cause) => Err(connection.teller().trouble(cause, None)),
             None => Ok(connection),
@@ -118,6 +131,28 @@ impl Connection {
         }
     }
 
+    /// What is spoken here.
+    pub(crate) fn kind(&self) -> Kind {
+        match self.server.protocol {
+            Protocol::Lmtp => Kind::Lmtp,
+            Protocol::Smtp if self.session.extensions().is_extended() => Kind::Esmtp,
+            Protocol::Smtp => Kind::Smtp,
+        }
+    }
+
+    /// Whether the server is still there for another transaction: what the last one may have left is taken back first.
+    pub(crate) async fn reset(&mut self) -> bool {
+        if self.session.reset() {
+            self.converse(None).await;
+        }
+        self.session.gone().is_none()
+    }
+
+    /// Places of recipients whose deferral was written down when it was said.
+    pub(crate) fn take_noted(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.noted)
+    }
+
     /// Carries out a transaction.
     pub(crate) async fn transact(&mut self, job: &Job) -> Finish {
         let form = self.form(job).await;
@@ -125,10 +160,14 @@ impl Connection {
         with_transaction(&job.batch, self.is_eight_bit, |all| self.session.begin(all));
         match form {
             Ok((wish, findings)) => {
-                self.converse().await;
+                self.converse(Some(&job.batch)).await;
                 if self.session.want() == Want::Body {
                     match self.send_body(&job.body, wish, findings).await {
-                        Ok(()) => self.converse().await,
+                        Ok(()) => {
+                            self.note(|record| record.sent(b"."));
+                            self.flush(self.timeout(Patience::Dot)).await;
+                            self.converse(Some(&job.batch)).await;
+                        }
                         // Half a message is on its way: only the end of the connection can stop it.
                         Err(_) => self.session.lose(Loss::OurBody),
                     }
@@ -163,16 +202,125 @@ impl Connection {
     pub(crate) async fn quit(mut self) {
         if self.session.gone().is_none() {
             self.session.quit();
+            self.note_commands();
             if self.stream.try_write(self.session.output()) > 0 {
                 // Who closes before the answer has come makes some servers complain in their logs.
-                let answer = self.stream.read(&mut self.input);
-                drop(tokio::time::timeout(FAREWELL, answer).await);
+                self.hear_farewell().await;
             }
         }
     }
 
+    /// Reads once more, for a short time: what comes is for the notebook alone.
+    async fn hear_farewell(&mut self) {
+        let answer = self.stream.read(&mut self.input);
+        if let Ok(Ok(count)) = tokio::time::timeout(FAREWELL, answer).await {
+            let heard = self.input.get(..count).unwrap_or_default();
+            if let Some(notebook) = &self.notebook {
+                notebook.borrow_mut().heard(heard);
+            }
+        }
+    }
+
+    fn note(&self, write: impl FnOnce(&mut Record)) {
+        if let Some(notebook) = &self.notebook {
+            write(&mut notebook.borrow_mut());
+        }
+    }
+
+    /// Writes down what is about to be said: commands, no message.
+    fn note_commands(&mut self) {
+        if let Some(notebook) = &self.notebook {
+            let mut record = notebook.borrow_mut();
+            for line in self.session.output().split(|&octet| octet == b'\n') {
+                if !line.is_empty() {
+                    record.sent(line.trim_ascii_end());
+                }
+            }
+        }
+    }
+
+    /// Hands in what the server said, and writes it down. With a notebook a line at a time: what a line comes to stands behind
+    /// it.
+    fn receive(&mut self, count: usize, batch: Option<&Batch>) {
+        let input = std::mem::take(&mut self.input);
+        let heard = input.get(..count).unwrap_or_default();
+        if self.notebook.is_some() {
+            for line in heard.split_inclusive(|&octet| octet == b'\n') {
+                self.note(|record| record.heard(line));
+                self.session.receive(line);
+                if self.session.gone().is_none() {
+                    self.note_deferrals(batch);
+                }
+            }
+        } else {
+            self.session.receive(heard);
+        }
+        self.input = input;
+    }
+
+    /// Writes down who was put off, once each: after RCPT, and in LMTP after the dot.
+    fn note_deferrals(&mut self, batch: Option<&Batch>) {
+        let (Some(batch), true) = (batch, self.notebook.is_some()) else { return };
+        for (place, one) in batch.recipients.iter().enumerate() {
+            let Some(client::Outcome::Later(cause, _)) = self.session.known(place) else {
+                continue;
+            };
+            let is_his = cause.stage() == Stage::Recipient
+                || cause.stage() == Stage::Dot && self.server.protocol == Protocol::Lmtp;
+            if !is_his || self.noted.contains(&place) {
+                continue;
+            }
+            let came = client::Outcome::Later(cause.clone(), client::Scope::Recipient);
+            if let Outcome::Later { trouble, .. } = self.teller().outcome(batch, place, came) {
+                let text = deferred(&trouble);
+                let whose = vec![one.index];
+                self.note(|record| record.push(Talk::Result { whose, text }));
+                self.noted.push(place);
+            }
+        }
+    }
+
+    /// The connection is gone: hears the last words of a server we said goodbye to, and tells the log what it does not see.
+    async fn part(&mut self, batch: Option<&Batch>) {
+        if self.notebook.is_none() {
+            return;
+        }
+        if self.session.has_parted() {
+            self.hear_farewell().await;
+        }
+        self.note_deferrals(batch);
+        let name = self.server.name.escape_ascii();
+        let event = match self.session.gone() {
+            Some(Cause::Lost { stage, why: Loss::Timeout }) => {
+                let phase = phase(*stage);
+                let text = format!("timeout waiting for input from {name} during client {phase}");
+                Talk::Log { gravity: Gravity::Notice, text: text.into_bytes().into() }
+            }
+            Some(Cause::Unexpected { stage, reply }) if has_protocol_line(*stage) => {
+                let command = match stage {
+                    Stage::Data => "DATA-1",
+                    Stage::Dot => "DATA-2",
+                    Stage::Recipient => "RCPT",
+                    Stage::Greeting
+                    | Stage::Hello
+                    | Stage::Idle
+                    | Stage::Reset
+                    | Stage::Mail
+                    | Stage::Body => "MAIL",
+                };
+                let said = crate::told::first_line(reply);
+                let said = String::from_utf8_lossy(&said);
+                let text = format!("{name}: SMTP {command} protocol error: {said}");
+                Talk::Log { gravity: Gravity::Critical, text: text.into_bytes().into() }
+            }
+            _ => return,
+        };
+        self.note(|record| record.push(event));
+    }
+
     /// Talks until the machine wants something else than an answer.
-    async fn converse(&mut self) {
+    async fn converse(&mut self, batch: Option<&Batch>) {
+        self.note_commands();
         self.flush(Duration::from_secs(self.timeouts.reply_s.into())).await;
         let mut waited: Option<(Patience, Instant)> = None;
         while let Want::Answer(patience) = self.session.want() {
@@ -184,16 +332,18 @@ impl Connection {
             let replies = self.session.replies();
             match tokio::time::timeout_at(until, self.stream.read(&mut self.input)).await {
                 Ok(Ok(0)) => self.session.lose(Loss::Closed),
-                Ok(Ok(count)) => {
-                    self.session.receive(self.input.get(..count).unwrap_or_default());
-                }
+                Ok(Ok(count)) => self.receive(count, batch),
                 Ok(Err(error)) => self.session.lose(loss(&error)),
                 Err(_elapsed) => self.session.lose(Loss::Timeout),
             }
             if self.session.replies() != replies {
                 waited = None;
             }
+            self.note_commands();
             self.flush(self.timeout(patience)).await;
+        }
+        if self.session.gone().is_some() {
+            self.part(batch).await;
         }
     }
 
@@ -285,6 +435,30 @@ impl Connection {
 fn is_eight_bit(job: &Job, wish: &Wish) -> bool {
     let is_declared = job.batch.body == BodyKind::EightBit;
     (is_declared || wish.is_labelled) && wish.conversion != Conversion::ToSeven
+}
+
+/// What `stat=` says of a deferral.
+pub(crate) fn deferred(trouble: &Trouble) -> Box<[u8]> {
+    let colon: &[u8] = if trouble.text.is_empty() { b"" } else { b": " };
+    [b"Deferred", colon, &*trouble.text].concat().into()
+}
+
+/// Where in a conversation a server fell silent, in sendmail's words.
+fn phase(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Greeting => "greeting",
+        Stage::Hello => "EHLO",
+        Stage::Idle | Stage::Reset => "RSET",
+        Stage::Mail => "MAIL",
+        Stage::Recipient => "RCPT",
+        Stage::Data => "DATA 354",
+        Stage::Body | Stage::Dot => "DATA status",
+    }
+}
+
+/// Whether an answer of a wrong class here has a line of its own in the log.
+fn has_protocol_line(stage: Stage) -> bool {
+    matches!(stage, Stage::Mail | Stage::Recipient | Stage::Data | Stage::Dot)
 }
 
 fn loss(error: &io::Error) -> Loss {

@@ -4,7 +4,7 @@
 //! ours, and follow from the reply's code and what it was the answer to. An enhanced status code of the server counts
 //! only if it announced ENHANCEDSTATUSCODES (RFC 2034): many send digits and dots that mean something else.
 
-use queue::{Batch, Outcome, Return, Said, Scope, Status, Trouble, Voice};
+use queue::{Batch, Outcome, READ_ERROR, RESET, Return, Said, Scope, Status, Trouble, Voice};
 use smtp::client::{self, Cause, Extension, Impossible, Loss, Protocol, Session, Stage};
 use wire::command::DeliverBy;
 use wire::dsn::{Notify, Ret};
@@ -118,14 +118,50 @@ impl Teller<'_> {
         let said = self.said(cause, whose);
         let reply = said.as_ref().and_then(|said| said.lines().next());
         let text = self.words(cause, reply.unwrap_or_default());
+        let is_told = said.is_some() && !is_protocol_error(cause);
+        let (said, voice) = match (said, cause) {
+            (None, Cause::Lost { stage, why }) => {
+                let (said, voice) = self.in_its_place(*stage, *why, whose);
+                (said, voice)
+            }
+            (said, _) => (said, if is_told { Voice::Smtp } else { Voice::Local }),
+        };
         Trouble {
             status: self.status(cause),
             text: text.into_bytes().into(),
             host: self.host.into(),
-            voice: if said.is_some() { Voice::Smtp } else { Voice::Local },
+            voice,
             said: said.map(Box::new),
         }
         .cleaned()
+    }
+
+    /// What stands in the place of a reply that did not come, and whether the log tells it.
+    fn in_its_place(
+        &self,
+        stage: Stage,
+        why: Loss,
+        whose: Option<(&Batch, usize)>,
+    ) -> (Option<Said>, Voice) {
+        if !matches!(why, Loss::Closed | Loss::Broken | Loss::Timeout) {
+            return (None, Voice::Local);
+        }
+        let is_reset = stage == Stage::Recipient && why != Loss::Timeout;
+        let (words, voice) =
+            if is_reset { (RESET, Voice::Smtp) } else { (READ_ERROR, Voice::Local) };
+        let command = match (stage, whose) {
+            (Stage::Recipient, Some((batch, place))) => self.rcpt(batch, place),
+            _ => Vec::new(),
+        };
+        let reply = [words, self.name].concat().into();
+        (Some(Said { command: command.into(), reply }), voice)
+    }
+
+    fn rcpt(&self, batch: &Batch, place: usize) -> Vec<u8> {
+        with_transaction(batch, self.is_eight_bit, |all| {
+            let one = all.recipients.get(place);
+            one.map(|one| client::rcpt_line(one, self.session.extensions())).unwrap_or_default()
+        })
     }
 
     /// What the server said, and to what.
@@ -138,12 +174,7 @@ impl Teller<'_> {
             (Stage::Mail, Some((batch, _))) => {
                 with_transaction(batch, self.is_eight_bit, |all| client::mail_line(all, extensions))
             }
-            (Stage::Recipient, Some((batch, place))) => {
-                with_transaction(batch, self.is_eight_bit, |all| {
-                    let one = all.recipients.get(place);
-                    one.map(|one| client::rcpt_line(one, extensions)).unwrap_or_default()
-                })
-            }
+            (Stage::Recipient, Some((batch, place))) => self.rcpt(batch, place),
             (Stage::Data | Stage::Body | Stage::Dot, _) => b"DATA".to_vec(),
             (Stage::Greeting | Stage::Idle | Stage::Mail | Stage::Recipient, _) => Vec::new(),
         };
@@ -188,6 +219,10 @@ impl Teller<'_> {
             cause if is_protocol_error(cause) => "Remote protocol error".to_owned(),
             Cause::Unexpected { .. } => format!("unexpected reply from {}", name()),
             Cause::Garbled { fault, .. } => format!("{fault} from {}", name()),
+            // The words stand in the place of the reply.
+            Cause::Lost { stage: Stage::Recipient, why: Loss::Closed | Loss::Broken } => {
+                String::new()
+            }
             Cause::Lost { why, .. } => match why {
                 Loss::Closed => format!("Connection reset by {}", name()),
                 Loss::Broken => format!("Connection broken by {}", name()),
@@ -213,6 +248,12 @@ fn text_of(reply: &Reply) -> Box<[u8]> {
     let lines = lines_of(reply);
     let first = lines.split(|&octet| octet == b'\n').next().unwrap_or_default();
     first.get(4..).unwrap_or_default().into()
+}
+
+/// The first line of a reply as it came, code included.
+pub(crate) fn first_line(reply: &Reply) -> Vec<u8> {
+    let lines = lines_of(reply);
+    lines.split(|&octet| octet == b'\n').next().unwrap_or_default().to_vec()
 }
 
 /// The lines of a reply as they came, codes included, LF between them.

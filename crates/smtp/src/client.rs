@@ -278,6 +278,44 @@ impl Session {
         self.state = State::Envelope(envelope);
     }
 
+    /// Takes back what the last transaction may have left (RSET), when [`Want::Transaction`] and there was one; the next begins
+    /// without. True: an answer is awaited.
+    pub fn reset(&mut self) -> bool {
+        if !matches!(self.state, State::Idle) || !(self.is_used || self.needs_reset) {
+            return false;
+        }
+        (self.is_used, self.needs_reset) = (false, false);
+        let mut envelope = Envelope::reset();
+        envelope.send(&self.extensions, &mut self.out);
+        self.state = State::Envelope(envelope);
+        true
+    }
+
+    /// What is known by now of a recipient of the transaction, by its place.
+    #[must_use]
+    pub fn known(&self, place: usize) -> Option<&Outcome> {
+        self.results.get(place)?.as_ref()
+    }
+
+    /// Whether QUIT was said to a server whose answer no longer matters.
+    #[must_use]
+    pub fn has_parted(&self) -> bool {
+        self.gone().is_some_and(|cause| self.is_polite(cause))
+    }
+
+    /// Whether a server that said this hears QUIT.
+    fn is_polite(&self, cause: &Cause) -> bool {
+        match cause {
+            // It closes the connection itself; sendmail says goodbye all the same.
+            Cause::Said { reply, .. } | Cause::Unexpected { reply, .. } if reply.code == 421 => {
+                self.habits.is_patient
+            }
+            Cause::Said { .. } => true,
+            Cause::Unexpected { stage, .. } => !matches!(stage, Stage::Idle | Stage::Body),
+            Cause::Garbled { .. } | Cause::Lost { .. } | Cause::Impossible(_) => false,
+        }
+    }
+
     /// Appends a piece of the message, when [`Want::Body`]. Dots are added here.
     pub fn write_body(&mut self, piece: &[u8]) {
         if let State::Body { dots, .. } = &mut self.state {
@@ -451,15 +489,7 @@ impl Session {
             return;
         }
         self.settle(&Outcome::Later(cause.clone(), Scope::Destination));
-        let is_polite = match &cause {
-            // It closes the connection itself.
-            Cause::Said { reply, .. } | Cause::Unexpected { reply, .. } if reply.code == 421 => {
-                false
-            }
-            Cause::Said { .. } => true,
-            Cause::Unexpected { stage, .. } => !matches!(stage, Stage::Idle | Stage::Body),
-            Cause::Garbled { .. } | Cause::Lost { .. } | Cause::Impossible(_) => false,
-        };
+        let is_polite = self.is_polite(&cause);
         if is_polite {
             self.out.extend_from_slice(b"QUIT\r\n");
         }

@@ -74,7 +74,9 @@ impl QueueEdge {
                             continue;
                         }
                         // Told on errands, where this edge is another's.
-                        FromQueue::Result(_) => continue,
+                        FromQueue::Result(_) | FromQueue::Shown(_) | FromQueue::Running { .. } => {
+                            continue;
+                        }
                         FromQueue::Room(has_room) => {
                             reader.has_room.set(has_room);
                             continue;

@@ -14,6 +14,7 @@ mod listing;
 mod parts;
 mod policy;
 mod rounds;
+mod shown;
 
 use crate::cage;
 use crate::drop::DropFolder;
@@ -30,6 +31,7 @@ use dressing::Dressing;
 use files::Files;
 use intake::{Intake, Source};
 use policy::PolicyLine;
+use shown::Shown;
 use spool::Spool as _;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -42,6 +44,9 @@ const FAREWELL_MS: u64 = 9_000;
 
 /// Octets of a segment that is made on an errand.
 const ERRAND_SEGMENT_BYTES: u64 = 1024 * 1024;
+
+/// Batches that an errand tries at the same time.
+const ERRAND_BATCHES_MAX: u32 = 1;
 
 /// How long an errand waits for whoever has the spool, and how often it looks.
 const LOCK_MS: u64 = 3_000;
@@ -74,6 +79,9 @@ struct House {
     drops: Option<DropFolder>,
     /// Files in the drop folder that are no messages: named once in the log.
     refused_drops: HashSet<String>,
+    /// Slots of messages that were in the queue before an errand began.
+    queued_before: HashSet<u32>,
+    shown: Shown,
     wake_at_ms: Option<u64>,
     housekeeping_at_ms: u64,
     stop_until_ms: Option<u64>,
@@ -135,6 +143,7 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
         }
     };
     let mut house = House::new(inheritance, log, spool, drops);
+    house.tell_room();
     for message in &recovered {
         house.recovered(message);
     }
@@ -193,6 +202,8 @@ impl House {
             fresh: Fresh::default(),
             drops,
             refused_drops: HashSet::new(),
+            queued_before: HashSet::new(),
+            shown: Shown::default(),
             wake_at_ms: None,
             housekeeping_at_ms: 0,
             stop_until_ms: None,
@@ -242,12 +253,13 @@ impl House {
 
     fn recovered(&mut self, message: &spool::Recovered) {
         self.saw_id(message.id.as_u64());
+        let slot = message.slot.into();
         if self.errand.is_some() {
             // A run comes to it by itself; the others are about what is handed over.
+            self.queued_before.insert(slot);
             return;
         }
         let Some((envelope, note)) = self.read(message.slot) else { return };
-        let slot = message.slot.into();
         self.step(Input::Recovered { slot, envelope, note });
     }
 
@@ -324,7 +336,12 @@ impl House {
     /// Tells the scheduler how much can be out at the same time.
     fn tell_room(&mut self) {
         if self.stop_until_ms.is_none() {
-            let batches = self.carriers.room();
+            // A command's work is done in order, as sendmail does it.
+            let batches = if self.errand.is_some() {
+                ERRAND_BATCHES_MAX.min(self.carriers.room())
+            } else {
+                self.carriers.room()
+            };
             self.step(Input::Room { batches });
         }
     }
@@ -351,7 +368,7 @@ impl House {
                 // What came to the drop folder while we had the spool is ours, too.
                 self.pick_up_drops();
             }
-            return self.is_errand_done();
+            return self.is_errand_done() && self.carriers.part();
         }
         let Some(until) = self.stop_until_ms else { return false };
         until <= now_ms || (self.intake.is_idle() && self.carriers.is_idle())

@@ -1,7 +1,7 @@
 //! `relay`: carries what the queue hands it to other servers.
 
 use crate::cage;
-use crate::edges::{Asked, Grant, Head, News, Order, Resolved, Tried, Try};
+use crate::edges::{Asked, FromRelay, Grant, Head, News, Order, Resolved, ToRelay, Tried};
 use crate::life::Life;
 use crate::link::LinkError;
 use crate::port::Port;
@@ -48,7 +48,8 @@ impl House {
         let reports = Rc::clone(&queue);
         let report = Rc::new(move |report: Report| {
             if let Some(port) = &*reports.borrow() {
-                let tried = Tried { batch: report.batch, results: report.results };
+                let Report { batch, results, talk } = report;
+                let tried = FromRelay::Tried(Tried { batch, results, talk });
                 // A queue that died asks its successor to try again.
                 drop(port.send(&tried, &[]));
             }
@@ -84,6 +85,9 @@ async fn work(inheritance: Inheritance) -> Result<ExitCode, LinkError> {
     let (role, index) = (inheritance.role, inheritance.index);
     let mut life = Life::begin(inheritance.life);
     let house = House::new(inheritance.settings, life.port());
+    if inheritance.errand.is_some() {
+        house.relay.go_on_errand();
+    }
     for (grant, descriptor) in inheritance.grants {
         house.granted(&grant, descriptor);
     }
@@ -135,9 +139,18 @@ fn ourselves(settings: &Settings) -> Ourselves {
 fn carry_for(descriptor: OwnedFd, relay: &Relay, settings: &Rc<RefCell<Settings>>) -> Port {
     let port = Port::new(descriptor);
     let (reader, relay, settings) = (port.clone(), relay.clone(), Rc::clone(settings));
+    let answers = port.clone();
     tokio::task::spawn_local(async move {
         let result = reader.run(|link| {
-            while let Some((wish, tail)) = link.receive::<Try>()? {
+            while let Some((wish, tail)) = link.receive::<ToRelay>()? {
+                let ToRelay::Try(wish) = wish else {
+                    let port = answers.clone();
+                    relay.part(Box::new(move |talk| {
+                        // A queue that died needs no answer.
+                        drop(port.send(&FromRelay::Parted(talk), &[]));
+                    }));
+                    continue;
+                };
                 let body = match wish.large_bytes {
                     None => Body::Bytes(tail.to_vec().into()),
                     Some(size) => {
@@ -157,7 +170,8 @@ fn carry_for(descriptor: OwnedFd, relay: &Relay, settings: &Rc<RefCell<Settings>
                 };
                 let connections_max = mailer.map_or(1, |mailer| mailer.concurrency_max);
                 let carriage = mailer.map(|mailer| mailer.carriage.clone()).unwrap_or_default();
-                relay.submit(Job { batch: wish.batch, way, connections_max, body, carriage });
+                let (batch, is_first) = (wish.batch, wish.is_first);
+                relay.submit(Job { batch, way, connections_max, body, carriage, is_first });
             }
             Ok(())
         });

@@ -98,6 +98,8 @@ pub(crate) struct Flags {
     pub(crate) from_header: bool,
     /// `-i`, `-oi`: a line with one dot is text.
     pub(crate) ignores_dots: bool,
+    /// `-v`: show what is done.
+    pub(crate) is_verbose: bool,
     /// `-f`, `-r`: the envelope sender.
     pub(crate) sender: Option<Vec<u8>>,
     /// `-F`: the sender's full name.
@@ -114,8 +116,6 @@ pub(crate) struct Flags {
     pub(crate) hops: u32,
     /// `-p`: the protocol, and the host behind a colon, that the message came by.
     pub(crate) protocol: Option<Vec<u8>>,
-    /// `-v`.
-    pub(crate) is_verbose: bool,
     /// `-q…`: which messages a run of the queue, or its list, is about.
     pub(crate) queue: QueueWords,
     /// What is wrong with the words and does not keep the message back; said first.
@@ -154,6 +154,7 @@ impl Flags {
             mode: Mode::Deliver,
             from_header: false,
             ignores_dots: false,
+            is_verbose: false,
             sender: None,
             full_name: None,
             notify: Notify::UNSET,
@@ -162,7 +163,6 @@ impl Flags {
             body: None,
             hops: 0,
             protocol: None,
-            is_verbose: false,
             queue: QueueWords::default(),
             complaints: Vec::new(),
             config: None,

@@ -6,7 +6,7 @@ use crate::printer::Printer;
 use crate::verify::QueueLook;
 use daemon::client::{Client, ClientError};
 use daemon::edges::{Argument, Errand};
-use daemon::job::Job;
+use daemon::job::{Job, Seen};
 use daemon::request::Request;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
@@ -48,7 +48,20 @@ impl Order<'_> {
             };
         }
         let errand = Errand::Run(Box::new(self.queue.run.clone()));
-        match Job::start(self.config, self.arguments, errand).and_then(Job::finish) {
+        let folder = String::from_utf8_lossy(&self.queue.folder).into_owned();
+        let finish = |job: Job| {
+            if !self.is_verbose {
+                return job.finish();
+            }
+            job.finish_watched(&mut |seen| match seen {
+                Seen::Text(text) => printer.octets(text),
+                Seen::Running { id, number, total } => {
+                    printer
+                        .line(&format!("\nRunning {folder}/{id} (sequence {number} of {total})"));
+                }
+            })
+        };
+        match Job::start(self.config, self.arguments, errand).and_then(finish) {
             Ok(attempts) => ExitCode::from(crate::submit::status_of(&attempts)),
             Err(error) => printer.fail("sendmail", &error.to_string(), exit::TEMPFAIL),
         }

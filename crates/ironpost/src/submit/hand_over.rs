@@ -8,12 +8,13 @@ use crate::sendmail::{Taken, take};
 use crate::submit::Sender;
 use daemon::client::Client;
 use daemon::edges::{Attempt, Errand};
-use daemon::job::{Job, JobError};
+use daemon::job::{Job, JobError, Seen};
 use daemon::request;
 use policy::settings::DeliveryMode;
 use policy_cf::machine::exit;
 use queue::{Controller, Envelope, Followed, Origin, Purpose, Recipient, Said, Status, Trouble};
 use std::ffi::OsStr;
+use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -157,7 +158,20 @@ fn deliver(
         job.detach();
         return false;
     }
-    let attempts = job.finish().unwrap_or_default();
+    let is_watched = run.asked.is_verbose || run.machine.config.options.truth("Verbose");
+    let attempts = if is_watched {
+        // What was said so far comes first.
+        run.tell();
+        job.finish_watched(&mut |seen| {
+            let Seen::Text(text) = seen else { return };
+            let mut output = std::io::stdout().lock();
+            // Who closed it watches no more.
+            drop(output.write_all(text).and_then(|()| output.flush()));
+        })
+    } else {
+        job.finish()
+    };
+    let attempts = attempts.unwrap_or_default();
     attempts.iter().filter(|attempt| count(run, parts, attempt)).count() > 0
 }
 

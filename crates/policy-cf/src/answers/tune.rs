@@ -147,9 +147,23 @@ fn calling(machine: &Machine<'_>) -> Calling {
     Calling {
         name: name.unwrap_or_default().into(),
         is_patient: true,
-        keeps_connections: value(machine, "ConnectionCacheSize")
-            .is_none_or(|text| number(text) > 0),
+        fallback_mx: host_option(machine, "FallbackMXhost"),
+        fallback_smart: host_option(machine, "FallbackSmartHost"),
+        tries_null_list: machine.config.options.truth("TryNullMXList"),
+        only_to: value(machine, "ConnectOnlyTo")
+            .and_then(|text| core::str::from_utf8(text).ok())
+            .and_then(|text| text.trim_matches(['[', ']']).parse().ok()),
+        host_memory_s: timeout(machine, b"hoststatus", b'm').unwrap_or(1800).min(86_400),
+        connections_kept: value(machine, "ConnectionCacheSize").map_or(1, |text| {
+            u8::try_from(number(text)).unwrap_or(if number(text) > 0 { u8::MAX } else { 0 })
+        }),
     }
+}
+
+/// A host that an option names; empty: none that can be one.
+fn host_option(machine: &Machine<'_>, name: &str) -> Box<[u8]> {
+    let found = value(machine, name).filter(|host| host.len() <= HELLO_BYTES_MAX);
+    found.unwrap_or_default().into()
 }
 
 /// What becomes of octets above 127.

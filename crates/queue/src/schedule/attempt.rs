@@ -13,7 +13,7 @@ use crate::note::Hold;
 use crate::outcome::{Outcome, Scope, Status, Trouble, Voice};
 use crate::recipient::{Receipt, Recipient, State};
 use crate::retry::pause_ms;
-use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeSet, vec::Vec};
 use policy::Controller;
 
 /// A message whose delivery process died this often while it had it is put aside.
@@ -83,12 +83,15 @@ impl Scheduler {
     ) {
         let Some(flight) = self.land(id) else { return };
         let Some(mut active) = self.active.remove(&flight.slot) else { return };
-        let mut results: BTreeMap<u32, Outcome> = results.into_iter().collect();
+        let mut owed: BTreeSet<u32> = flight.recipients.iter().copied().collect();
+        // In the order in which they were tried, as the log tells them.
+        let mut results: Vec<(u32, Outcome)> =
+            results.into_iter().filter(|(index, _)| owed.remove(index)).collect();
+        results.extend(owed.into_iter().map(|index| (index, not_named())));
         let mut has_answered = false;
         let mut down = None;
         let mut told = Telling::default();
-        for &index in &flight.recipients {
-            let outcome = results.remove(&index).unwrap_or_else(not_named);
+        for (index, outcome) in results {
             match &outcome {
                 Outcome::Later { scope: Scope::Destination, trouble } => {
                     down = Some(trouble.clone());

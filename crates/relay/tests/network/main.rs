@@ -135,7 +135,7 @@ fn job(address: SocketAddr, number: u64, recipients: &[&str]) -> Job {
         story: None,
     };
     let (way, body) = (Way::Smtp { port: 25 }, Body::Bytes(text.into()));
-    Job { batch, way, connections_max: 1, body, carriage: Carriage::default() }
+    Job { batch, way, connections_max: 1, body, carriage: Carriage::default(), is_first: true }
 }
 
 fn wire_id(number: u64) -> wire::QueueId {

@@ -73,12 +73,7 @@ impl Envelope {
         envelope.is_patient = is_patient;
         write_mail(transaction, extensions, &mut envelope.lines);
         envelope.unsent.push_back(Asked::Mail);
-        let mut recipients: Vec<_> = transaction.recipients.iter().enumerate().collect();
-        if is_patient {
-            // As sendmail names them; logs that are compared line by line want it so.
-            recipients.reverse();
-        }
-        for (place, recipient) in recipients {
+        for (place, recipient) in transaction.recipients.iter().enumerate() {
             if is_fit(recipient.address) && !recipient.address.is_empty() {
                 write_rcpt(recipient, extensions, &mut envelope.lines);
                 envelope.unsent.push_back(Asked::Recipient(place));

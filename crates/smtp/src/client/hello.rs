@@ -40,6 +40,7 @@ pub enum Extension {
 pub struct Extensions {
     known: u8,
     size_bytes_max: u64,
+    is_extended: bool,
     deliver_by_min_s: u32,
 }
 
@@ -64,6 +65,12 @@ impl Extensions {
         self.known & extension.bit() != 0
     }
 
+    /// Whether EHLO or LHLO was answered, not HELO.
+    #[must_use]
+    pub const fn is_extended(&self) -> bool {
+        self.is_extended
+    }
+
     /// The most octets of a message, if the server says so.
     #[must_use]
     pub fn size_bytes_max(&self) -> Option<u64> {
@@ -78,7 +85,7 @@ impl Extensions {
 
     /// Reads the lines of a reply to EHLO; the first is the server's name.
     fn read(reply: &Reply) -> Self {
-        let mut extensions = Self::default();
+        let mut extensions = Self { is_extended: true, ..Self::default() };
         for line in reply.lines.iter().skip(1) {
             let mut words = line.split(|&octet| octet == b' ').filter(|word| !word.is_empty());
             let keyword = words.next().unwrap_or_default();

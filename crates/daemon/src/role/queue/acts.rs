@@ -119,6 +119,7 @@ impl House {
     pub(super) fn log_event(&mut self, event: &Event) {
         if let (Some(_), Event::To(to)) = (&self.errand, event) {
             self.intake.tell_results(&attempts(to));
+            self.show_result(to);
         }
         let (severity, level) = super::lines::weight(event);
         if self.log.wants(level) {

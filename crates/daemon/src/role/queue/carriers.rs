@@ -1,7 +1,7 @@
 //! Who carries mail out: the relays, and delivery children, one a user, started when there is work.
 
 use super::House;
-use crate::edges::{News, Task, Tried, Try, Ward};
+use crate::edges::{FromRelay, News, Task, ToRelay, Tried, Try, Ward};
 use crate::link::{Link, LinkError};
 use crate::log::Severity;
 use ::policy::{MailboxPlace, Transport};
@@ -27,7 +27,17 @@ struct Carrier {
     /// Tries that wait for the child to come.
     waiting: Vec<Parcel>,
     batches: HashSet<BatchId>,
+    /// A relay on an errand that was told to close what it keeps.
+    parting: Parting,
     is_over: bool,
+}
+
+/// How far a relay has come with its farewell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parting {
+    Not,
+    Asked,
+    Done,
 }
 
 /// A try with its body.
@@ -88,6 +98,23 @@ impl Carriers {
         }
     }
 
+    /// Has the relays of an errand close what they keep; whether they all have.
+    pub(super) fn part(&mut self) -> bool {
+        let mut have_parted = true;
+        for carrier in self.all.iter_mut().filter(|carrier| carrier.is_relay()) {
+            if carrier.parting == Parting::Not
+                && let Some(link) = &mut carrier.link
+            {
+                carrier.parting = Parting::Asked;
+                if link.send(&ToRelay::Part, &[]).is_err() {
+                    carrier.is_over = true;
+                }
+            }
+            have_parted &= carrier.parting == Parting::Done || carrier.is_over;
+        }
+        have_parted
+    }
+
     fn has_relay(&self) -> bool {
         self.all.iter().any(Carrier::is_relay)
     }
@@ -103,7 +130,8 @@ impl Carriers {
 
 impl Carrier {
     fn new(ward: Option<Ward>, link: Option<Link>) -> Self {
-        Self { ward, link, waiting: Vec::new(), batches: HashSet::new(), is_over: false }
+        let (waiting, batches) = (Vec::new(), HashSet::new());
+        Self { ward, link, waiting, batches, parting: Parting::Not, is_over: false }
     }
 
     /// A relay that lives.
@@ -118,9 +146,18 @@ impl Carrier {
             self.waiting.push(parcel);
             return;
         };
-        let sent = match parcel.body {
-            ParcelBody::Inline(body) => link.send(&parcel.wish, &body),
-            ParcelBody::Large(file) => link.send_with(&parcel.wish, &[], file.into()),
+        let sent = if self.ward.is_none() {
+            self.parting = Parting::Not;
+            let wish = ToRelay::Try(Box::new(parcel.wish));
+            match parcel.body {
+                ParcelBody::Inline(body) => link.send(&wish, &body),
+                ParcelBody::Large(file) => link.send_with(&wish, &[], file.into()),
+            }
+        } else {
+            match parcel.body {
+                ParcelBody::Inline(body) => link.send(&parcel.wish, &body),
+                ParcelBody::Large(file) => link.send_with(&parcel.wish, &[], file.into()),
+            }
         };
         if sent.is_err() {
             self.is_over = true;
@@ -199,6 +236,7 @@ impl House {
 
     /// Gives a parcel to who carries it.
     pub(super) fn hand_over(&mut self, ward: Option<Ward>, parcel: Parcel) {
+        self.show_try(&parcel.wish.batch, ward.is_none());
         if let Some(ward) = ward {
             self.carry_by_child(ward, parcel);
         } else if let Some(relay) = self.carriers.relay() {
@@ -225,8 +263,9 @@ impl House {
 
     /// A batch with its body, from memory or from the spool.
     pub(super) fn parcel(&mut self, batch: Batch) -> Option<Parcel> {
+        let is_first = self.is_first(batch.slot);
         if let Some(body) = self.fresh.forget(batch.slot) {
-            let wish = Try { batch, large_bytes: None, head: None };
+            let wish = Try { batch, large_bytes: None, head: None, is_first };
             return Some(Parcel { wish, body: ParcelBody::Inline(body) });
         }
         let opened = self.spool.open(batch.slot.into()).ok()?;
@@ -234,7 +273,7 @@ impl House {
             spool::OpenedBody::Inline(body) => (None, ParcelBody::Inline(body.into())),
             spool::OpenedBody::Large(file, size) => (Some(size), ParcelBody::Large(file)),
         };
-        Some(Parcel { wish: Try { batch, large_bytes, head: None }, body })
+        Some(Parcel { wish: Try { batch, large_bytes, head: None, is_first }, body })
     }
 
     /// A batch that could not even be tried.
@@ -298,9 +337,7 @@ impl House {
         for place in 0..self.carriers.all.len() {
             loop {
                 match self.take_tried(place) {
-                    Ok(Some(tried)) => {
-                        self.step(Input::Outcome { batch: tried.batch, results: tried.results });
-                    }
+                    Ok(Some(tried)) => self.tried(tried),
                     Ok(None) => break,
                     Err(error) => {
                         let text = format!("a carrier: {error}; cut");
@@ -320,7 +357,20 @@ impl House {
     fn take_tried(&mut self, place: usize) -> Result<Option<Tried>, LinkError> {
         let Some(carrier) = self.carriers.all.get_mut(place) else { return Ok(None) };
         let Some(link) = &mut carrier.link else { return Ok(None) };
-        let Some((tried, _)) = link.receive::<Tried>()? else { return Ok(None) };
+        let tried = if carrier.ward.is_none() {
+            match link.receive::<FromRelay>()? {
+                Some((FromRelay::Tried(tried), _)) => tried,
+                Some((FromRelay::Parted(talk), _)) => {
+                    carrier.parting = Parting::Done;
+                    self.show_farewell(&talk);
+                    return self.take_tried(place);
+                }
+                None => return Ok(None),
+            }
+        } else {
+            let Some((tried, _)) = link.receive::<Tried>()? else { return Ok(None) };
+            tried
+        };
         if !carrier.batches.remove(&tried.batch) {
             return Err(LinkError::Garbled("an outcome of a batch it does not have"));
         }

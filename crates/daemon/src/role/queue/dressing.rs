@@ -136,6 +136,7 @@ impl House {
         };
         self.dressing.keep(parcel.wish.batch.slot, &dressed);
         let ward = self.ward(&parcel.wish.batch);
+        let is_first = parcel.wish.is_first;
         let batch = &mut parcel.wish.batch;
         batch.sender = dressed.sender;
         for (recipient, user) in batch.recipients.iter_mut().zip(dressed.users) {
@@ -145,6 +146,10 @@ impl House {
             ParcelBody::Inline(body) => {
                 let text = body.get(text_at..).unwrap_or_default();
                 *body = [&dressed.header, text].concat().into();
+                if !is_first {
+                    // As it goes out: what it was when it came is no longer known to sendmail's queue.
+                    batch.size_bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
+                }
             }
             ParcelBody::Large(_) => {
                 let text_at = u64::try_from(text_at).unwrap_or(u64::MAX);

@@ -42,6 +42,8 @@ struct Edge {
     is_over: bool,
     /// It hands over nothing more.
     is_finished: bool,
+    /// Whether what is done is shown here.
+    is_watching: bool,
 }
 
 /// Large bodies that one edge may have open.
@@ -56,6 +58,9 @@ enum Asker {
     /// The file in the drop folder that can go.
     Drop(Box<str>),
 }
+
+/// Frames that are kept for who will watch an errand.
+const UNSEEN_MAX: usize = 256;
 
 /// A message on its way to the disk.
 struct Pending {
@@ -72,6 +77,8 @@ pub(super) struct Intake {
     next_number: u32,
     next_ticket: u64,
     had_no_room: bool,
+    /// What was to be shown before anybody watched.
+    unseen: Vec<FromQueue>,
 }
 
 impl Intake {
@@ -91,6 +98,7 @@ impl Intake {
             large: HashMap::new(),
             is_over: false,
             is_finished: false,
+            is_watching: false,
         });
     }
 
@@ -125,6 +133,18 @@ impl Intake {
             for result in results {
                 drop(edge.link.send(&FromQueue::Result(result.clone()), &[]));
             }
+        }
+    }
+
+    /// Shows something to who watches an errand; what comes before anybody watches is kept, as far as there is room.
+    pub(super) fn show(&mut self, news: &FromQueue) {
+        let mut is_seen = false;
+        for edge in self.edges.iter_mut().filter(|edge| edge.is_watching) {
+            is_seen = true;
+            drop(edge.link.send(news, &[]));
+        }
+        if !is_seen && self.unseen.len() < UNSEEN_MAX {
+            self.unseen.push(news.clone());
         }
     }
 
@@ -224,6 +244,12 @@ impl House {
             ToQueue::List { ticket, after } => {
                 let entries = self.listed(after);
                 self.tell(place, &FromQueue::Listed { ticket, entries });
+            }
+            ToQueue::Watch => {
+                edge.is_watching = true;
+                for early in std::mem::take(&mut self.intake.unseen) {
+                    self.intake.show(&early);
+                }
             }
             ToQueue::Finish => edge.is_finished = true,
             ToQueue::Turn { node } => self.step(Input::Turn { node }),

@@ -143,6 +143,7 @@ fn to_line(out: &mut Vec<u8>, to: &To, settings: &Settings) {
         // The delivery agents of this machine have nothing to add.
         Stat::Sent if to.text.is_empty() || *to.text == *b"Sent" => put(out, &[b"Sent"]),
         Stat::Sent => put(out, &[b"Sent (", &to.text, b")"]),
+        Stat::Deferred if to.text.is_empty() => put(out, &[b"Deferred"]),
         Stat::Deferred => put(out, &[b"Deferred: ", &to.text]),
         Stat::Failed => put(out, &[&to.text]),
         Stat::Discarded => put(out, &[b"discarded"]),

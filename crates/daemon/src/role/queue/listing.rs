@@ -116,11 +116,8 @@ fn listed(id: wire::QueueId, envelope: &Envelope, note: &Note, outlook: Option<O
     let added = note.added.iter().map(|added| &added.recipient);
     let all = envelope.recipients.iter().chain(added).zip(&note.states);
     for (recipient, state) in all.filter(|(_, state)| state.is_open()) {
-        let said: Box<[u8]> = if let State::Later(trouble) = state {
-            [b"Deferred: ", &*trouble.text].concat().into()
-        } else {
-            Box::default()
-        };
+        let said: Box<[u8]> =
+            if let State::Later(trouble) = state { trouble.shown() } else { Box::default() };
         if status.is_empty() {
             status.clone_from(&said);
         }

@@ -52,6 +52,7 @@ impl House {
             && let Some(slot) = self.round.pop()
         {
             if let Some((envelope, note)) = self.read(slot.into()) {
+                self.show_running(envelope.id, self.round.len());
                 self.step(Input::Run { slot, envelope, note });
             }
         }

@@ -1,0 +1,498 @@
+//! One job after another, as sendmail's delivery does it: for commands that start a server of their own.
+//!
+//! A few connections are kept for later jobs to the same host by the same mailer (`ConnectionCacheSize`). Exchangers are asked
+//! in their order; what one refuses for now goes to the next, recipient by recipient. A host that did not let us in is not
+//! asked again in the same errand. Everything that is said goes into the job's record, for who watches (`-v`) and for the log.
+//!
+//! The machine, its patience and its limits are those of [`crate::pool`]; only the order is another.
+
+use crate::connect::Race;
+use crate::hosts::nobody_let_us_in;
+use crate::mx::Hop;
+use crate::pool::{Office, Ticket, everybody, is_about_recipient};
+use crate::session::{Connection, Finish, Notebook, Server, deferred};
+use crate::stream::Stream;
+use crate::talk::{Gravity, Record, Talk};
+use crate::terms::Terms;
+use crate::{Job, Way};
+use policy::MailerId;
+use queue::{Outcome, Scope, Status, Trouble};
+use smtp::client::Protocol;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// Hosts that are remembered as down; when there are more, all are forgotten.
+const REMEMBERED_MAX: usize = 4096;
+
+/// Connections that are kept, whatever the configuration says.
+const KEPT_MAX: usize = 64;
+
+/// What a caller is asked for.
+pub(crate) enum Call {
+    /// To carry this out.
+    Job(Box<Ticket>),
+    /// To close all that is kept.
+    Farewell,
+}
+
+/// Works off calls until nobody can make any.
+pub(crate) async fn work(office: Rc<Office>, mut calls: mpsc::UnboundedReceiver<Call>) {
+    let notebook: Rc<RefCell<Record>> = Rc::default();
+    let mut caller = Caller { office, notebook, slots: Vec::new(), down: HashMap::new() };
+    while let Some(call) = calls.recv().await {
+        match call {
+            Call::Job(ticket) => caller.carry(*ticket).await,
+            Call::Farewell => caller.farewell().await,
+        }
+    }
+}
+
+/// A place for a connection. It keeps its name when the connection is gone, until somebody else needs it.
+struct Slot {
+    host: Box<[u8]>,
+    mailer: MailerId,
+    port: u16,
+    connection: Option<Connection>,
+    carried: u32,
+    used_at: Instant,
+}
+
+/// A host of a destination, with all its addresses.
+struct Host {
+    hops: Vec<Hop>,
+    /// As it is shown.
+    name: Box<[u8]>,
+    port: u16,
+    /// The port, where it is not that of mail.
+    shown_port: Option<u16>,
+    door: Option<Box<[u8]>>,
+    protocol: Protocol,
+}
+
+struct Caller {
+    office: Rc<Office>,
+    notebook: Rc<RefCell<Record>>,
+    slots: Vec<Option<Slot>>,
+    down: HashMap<Box<[u8]>, (Instant, Trouble)>,
+}
+
+/// How far a job has come.
+struct Course {
+    /// In the order in which the log tells them.
+    results: Vec<(u32, Outcome)>,
+    /// Who is named when something is done for them all.
+    whose: Vec<u32>,
+    /// Who has been told that he waits.
+    told: Vec<u32>,
+    last: Trouble,
+}
+
+impl Caller {
+    fn note(&self, event: Talk) {
+        self.notebook.borrow_mut().push(event);
+    }
+
+    async fn carry(&mut self, mut ticket: Ticket) {
+        let terms = self.office.terms();
+        if let Some(job) = ticket.job.as_mut() {
+            let results = self.deliver(job, &terms).await;
+            if terms.kept == 0 {
+                self.drop_all().await;
+            }
+            let talk = self.notebook.borrow_mut().take();
+            ticket.report(one_by_one(results), talk);
+        }
+    }
+
+    /// All outcomes of a job.
+    async fn deliver(&mut self, job: &mut Job, terms: &Terms) -> Vec<(u32, Outcome)> {
+        if terms.is_patient && job.is_first {
+            // As sendmail names them: the last first, while they have not been in its queue.
+            job.batch.recipients.reverse();
+        }
+        let is_lmtp = !matches!(job.way, Way::Smtp { .. });
+        let hosts = match self.hosts(job, terms).await {
+            Ok(hosts) => hosts,
+            Err(outcome) => return self.everybody(job, &outcome),
+        };
+        let all: Vec<u32> = job.batch.recipients.iter().map(|one| one.index).collect();
+        let nowhere = Trouble::ours(Status(4, 4, 1), b"no address to connect to");
+        let mut course =
+            Course { results: Vec::new(), whose: all, told: Vec::new(), last: nowhere };
+        for host in hosts {
+            if job.batch.recipients.is_empty() || self.office.is_closing() {
+                break;
+            }
+            let place = match self.reach(&host, job, terms, &course.whose).await {
+                Ok(place) => place,
+                Err(trouble) => {
+                    course.last = trouble.after(course.last);
+                    continue;
+                }
+            };
+            let finished = self.transact(place, job).await;
+            course.take(job, finished);
+        }
+        self.conclude(job, course, is_lmtp)
+    }
+
+    /// Whoever is left waits; and tells the notebook of all that it does not know yet.
+    fn conclude(&self, job: &Job, mut course: Course, is_lmtp: bool) -> Vec<(u32, Outcome)> {
+        let mut last = Some(course.last);
+        for one in &job.batch.recipients {
+            if course.told.contains(&one.index) {
+                continue;
+            }
+            let Some(trouble) = last.clone() else { continue };
+            if is_lmtp {
+                // Each recipient has a line of his own; what happened stands in the first.
+                last = Some(Trouble { text: Box::default(), said: None, ..trouble.clone() });
+            }
+            course.results.retain(|(index, _)| *index != one.index);
+            course.results.push((one.index, nobody_let_us_in(trouble)));
+        }
+        let is_sent = |(_, outcome): &(u32, Outcome)| {
+            matches!(outcome, Outcome::Delivered { .. } | Outcome::Relayed { .. })
+        };
+        let (sent, others): (Vec<_>, Vec<_>) = course.results.into_iter().partition(is_sent);
+        let mut events: Vec<(Vec<u32>, Box<[u8]>)> = Vec::new();
+        let mut join = |index: u32, text: Box<[u8]>, is_alone: bool| match events.last_mut() {
+            Some((whose, last)) if *last == text && !is_alone => whose.push(index),
+            _ => events.push((vec![index], text)),
+        };
+        for (index, outcome) in &others {
+            if let Outcome::Later { trouble, .. } = outcome
+                && !course.told.contains(index)
+            {
+                join(*index, deferred(trouble), is_lmtp);
+            }
+        }
+        for (index, outcome) in &sent {
+            if let Outcome::Delivered { text, .. } | Outcome::Relayed { text, .. } = outcome {
+                let text: Box<[u8]> = if text.is_empty() {
+                    b"Sent"[..].into()
+                } else {
+                    [b"Sent (", &**text, b")"].concat().into()
+                };
+                join(*index, text, false);
+            }
+        }
+        for (whose, text) in events {
+            let text = queue::printable(&text, crate::talk::LINE_BYTES_MAX);
+            self.note(Talk::Result { whose, text });
+        }
+        others.into_iter().chain(sent).collect()
+    }
+
+    /// The same for everybody, where no host was asked.
+    fn everybody(&self, job: &Job, outcome: &Outcome) -> Vec<(u32, Outcome)> {
+        if let Outcome::Never(trouble) = outcome
+            && let Some(said) = trouble.said.as_ref().filter(|_| trouble.status == Status(5, 3, 5))
+        {
+            // The postmaster's error, not the sender's.
+            let text = said.reply.get(4..).unwrap_or_default();
+            let text = [b"SYSERR(root): ", text].concat().into();
+            self.note(Talk::Log { gravity: Gravity::Critical, text });
+        }
+        if let Outcome::Later { trouble, .. } = outcome {
+            let whose = job.batch.recipients.iter().map(|one| one.index).collect();
+            self.note(Talk::Result { whose, text: deferred(trouble) });
+        }
+        everybody(job, outcome)
+    }
+
+    /// Where a job can go, best first.
+    async fn hosts(&self, job: &Job, terms: &Terms) -> Result<Vec<Host>, Outcome> {
+        let mut protocol = Protocol::Lmtp;
+        let hops = match &job.way {
+            Way::Smtp { port } => {
+                protocol = Protocol::Smtp;
+                self.office.exchangers(&job.batch.host, *port, terms).await?
+            }
+            Way::Lmtp(address) => {
+                let name = format!("[{}]", address.ip()).into_bytes().into();
+                vec![Hop { name, address: *address, is_as_written: false }]
+            }
+            Way::LmtpUnix(path) => {
+                let name = b"localhost"[..].into();
+                let door = Some(path.clone());
+                let (hops, shown_port) = (Vec::new(), None);
+                return Ok(vec![Host { hops, name, port: 0, shown_port, door, protocol }]);
+            }
+        };
+        let mut hosts: Vec<Host> = Vec::new();
+        for hop in hops {
+            let port = hop.address.port();
+            match hosts.last_mut() {
+                Some(host) if host.port == port && host.name == hop.shown() => host.hops.push(hop),
+                _ => hosts.push(Host {
+                    name: hop.shown(),
+                    port,
+                    shown_port: Some(port).filter(|&port| port != 25),
+                    hops: vec![hop],
+                    door: None,
+                    protocol,
+                }),
+            }
+        }
+        Ok(hosts)
+    }
+
+    /// A connection to a host, kept or new: its place.
+    async fn reach(
+        &mut self,
+        host: &Host,
+        job: &Job,
+        terms: &Terms,
+        whose: &[u32],
+    ) -> Result<usize, Trouble> {
+        self.scan(job, terms).await;
+        if let Some(place) = self.find(host, job)
+            && self.is_there(place, whose).await
+        {
+            return Ok(place);
+        }
+        if let Some((until, trouble)) = self.down.get(&host.name)
+            && *until > Instant::now()
+        {
+            return Err(Trouble { host: host.name.clone(), ..trouble.clone() });
+        }
+        let shown = host.door.as_ref().unwrap_or(&host.name);
+        let (whose, port) = (whose.to_vec(), host.shown_port);
+        self.note(Talk::Connecting { whose: whose.clone(), host: shown.clone(), port });
+        let reached = self.connect(host, terms).await;
+        let (server, stream) = reached.inspect_err(|trouble| self.remember(host, trouble))?;
+        let place = self.room(whose, terms).await;
+        let slot = Slot {
+            host: host.name.clone(),
+            mailer: job.batch.mailer,
+            port: host.port,
+            connection: None,
+            carried: 0,
+            used_at: Instant::now(),
+        };
+        self.put(place, slot);
+        self.notebook.borrow_mut().turn();
+        let habits = terms.habits(&job.carriage);
+        let notebook: Notebook = Some(Rc::clone(&self.notebook));
+        let opened = Connection::open(server, stream, terms, habits, notebook).await;
+        let connection = opened.inspect_err(|trouble| self.remember(host, trouble))?;
+        if let Some(Some(slot)) = self.slots.get_mut(place) {
+            slot.connection = Some(connection);
+        }
+        Ok(place)
+    }
+
+    fn remember(&mut self, host: &Host, trouble: &Trouble) {
+        if self.down.len() >= REMEMBERED_MAX {
+            self.down.clear();
+        }
+        let until = Instant::now() + self.office.terms().host_memory;
+        self.down.insert(host.name.clone(), (until, trouble.clone()));
+    }
+
+    async fn connect(&self, host: &Host, terms: &Terms) -> Result<(Server, Stream), Trouble> {
+        if let Some(path) = &host.door {
+            let ours = |text: &str| {
+                let trouble = Trouble::ours(Status(4, 3, 5), text.as_bytes());
+                Trouble { host: host.name.clone(), ..trouble }.cleaned()
+            };
+            let socket = self.office.doors().open(path).await.map_err(|why| ours(&why))?;
+            let stream = UnixStream::from_std(socket.into());
+            let stream = stream.map_err(|error| ours(&error.to_string()))?;
+            return Ok((Server::local(), Stream::Unix(stream)));
+        }
+        let timeout = Duration::from_secs(terms.timeouts.connect_s.into());
+        let mut race =
+            Race::new(host.hops.clone(), self.office.failures(), timeout).only_to(terms.only_to);
+        match race.next().await {
+            Some(Ok((hop, stream))) => Ok((Server::of(&hop, host.protocol), Stream::Tcp(stream))),
+            Some(Err(unreachable)) => Err(unreachable.trouble()),
+            None => Err(Trouble::ours(Status(4, 4, 1), b"no address to connect to")),
+        }
+    }
+
+    /// Whether a kept connection still stands.
+    async fn is_there(&mut self, place: usize, whose: &[u32]) -> bool {
+        let Some(Some(slot)) = self.slots.get_mut(place) else { return false };
+        let Some(mut connection) = slot.connection.take() else { return false };
+        if !connection.reset().await {
+            return false;
+        }
+        let (kind, host) = (connection.kind(), slot.host.clone());
+        slot.connection = Some(connection);
+        self.note(Talk::Cached { whose: whose.to_vec(), kind, host });
+        true
+    }
+
+    async fn transact(&mut self, place: usize, job: &Job) -> Transacted {
+        let gone =
+            || everybody(job, &Outcome::Later { trouble: lost(), scope: Scope::Destination });
+        let Some(Some(slot)) = self.slots.get_mut(place) else {
+            return Transacted { results: gone(), noted: Vec::new(), is_kept: false };
+        };
+        let Some(mut connection) = slot.connection.take() else {
+            return Transacted { results: gone(), noted: Vec::new(), is_kept: false };
+        };
+        let finish = connection.transact(job).await;
+        let noted = connection.take_noted();
+        slot.carried = slot.carried.saturating_add(1);
+        slot.used_at = Instant::now();
+        match finish {
+            Finish::Kept(results) => {
+                slot.connection = Some(connection);
+                Transacted { results, noted, is_kept: true }
+            }
+            Finish::Closed(results) | Finish::Untouched(results) => {
+                Transacted { results, noted, is_kept: false }
+            }
+        }
+    }
+
+    fn find(&self, host: &Host, job: &Job) -> Option<usize> {
+        self.slots.iter().position(|slot| {
+            slot.as_ref().is_some_and(|slot| {
+                slot.host == host.name
+                    && slot.port == host.port
+                    && slot.mailer == job.batch.mailer
+                    && slot.connection.is_some()
+            })
+        })
+    }
+
+    /// Closes what has waited too long or carried enough.
+    async fn scan(&mut self, job: &Job, terms: &Terms) {
+        let idle = Duration::from_secs(terms.timeouts.idle_s.into());
+        let most = job.carriage.messages_max;
+        for place in 0..self.slots.len() {
+            let is_over = self.slots.get(place).and_then(Option::as_ref).is_some_and(|slot| {
+                let has_carried_enough =
+                    most > 0 && slot.mailer == job.batch.mailer && slot.carried >= most;
+                slot.connection.is_some() && (has_carried_enough || slot.used_at.elapsed() >= idle)
+            });
+            if is_over {
+                self.close(place, Vec::new()).await;
+            }
+        }
+    }
+
+    /// A place for a new connection; a connection that stands there is closed.
+    async fn room(&mut self, whose: Vec<u32>, terms: &Terms) -> usize {
+        let wanted = terms.kept.clamp(1, KEPT_MAX);
+        self.slots.resize_with(wanted.max(self.slots.len()), || None);
+        let mut best = 0;
+        let mut is_free = false;
+        for (place, slot) in self.slots.iter().enumerate() {
+            match slot {
+                Some(slot) if slot.connection.is_some() => {
+                    let oldest = self.slots.get(best).and_then(Option::as_ref);
+                    // In whole seconds: among equals the first place gives way.
+                    let age = |slot: &Slot| slot.used_at.elapsed().as_secs();
+                    if !is_free && oldest.is_some_and(|oldest| age(slot) > age(oldest)) {
+                        best = place;
+                    }
+                }
+                Some(_) | None => (best, is_free) = (place, true),
+            }
+        }
+        self.close(best, whose).await;
+        best
+    }
+
+    /// Gives a place free.
+    async fn close(&mut self, place: usize, whose: Vec<u32>) {
+        let Some(slot) = self.slots.get_mut(place).and_then(Option::take) else { return };
+        self.note(Talk::Closing { whose, host: slot.host });
+        if let Some(connection) = slot.connection {
+            connection.quit().await;
+        }
+        self.count();
+    }
+
+    fn put(&mut self, place: usize, slot: Slot) {
+        if let Some(free) = self.slots.get_mut(place) {
+            *free = Some(slot);
+        }
+        self.count();
+    }
+
+    fn count(&self) {
+        self.office.set_kept(self.slots.iter().flatten().count());
+    }
+
+    /// Closes all without a word about it: nothing is kept here.
+    async fn drop_all(&mut self) {
+        for slot in std::mem::take(&mut self.slots).into_iter().flatten() {
+            if let Some(connection) = slot.connection {
+                connection.quit().await;
+            }
+        }
+        self.count();
+    }
+
+    async fn farewell(&mut self) {
+        for place in 0..self.slots.len() {
+            self.close(place, Vec::new()).await;
+        }
+        let talk = self.notebook.borrow_mut().take();
+        self.office.parted(talk);
+    }
+}
+
+/// What a host did to one message says nothing of the next: which hosts are down is remembered here, and an errand tries
+/// everything once.
+fn one_by_one(mut results: Vec<(u32, Outcome)>) -> Vec<(u32, Outcome)> {
+    for (_, outcome) in &mut results {
+        if let Outcome::Later { scope, .. } = outcome {
+            *scope = Scope::Recipient;
+        }
+    }
+    results
+}
+
+/// What a transaction came to.
+struct Transacted {
+    results: Vec<(u32, Outcome)>,
+    /// Places of those whose deferral was written down.
+    noted: Vec<usize>,
+    is_kept: bool,
+}
+
+fn lost() -> Trouble {
+    Trouble::ours(Status(4, 4, 2), b"the connection was lost")
+}
+
+impl Course {
+    /// Takes over what is settled; who may be taken by another host stays in the job.
+    fn take(&mut self, job: &mut Job, transacted: Transacted) {
+        let named = transacted.noted.iter().filter_map(|&place| job.batch.recipients.get(place));
+        self.told.extend(named.map(|one| one.index));
+        let mut again: Vec<u32> = Vec::new();
+        let mut reached: Vec<u32> = Vec::new();
+        for (index, outcome) in transacted.results {
+            self.results.retain(|(known, _)| *known != index);
+            if let Outcome::Later { trouble, .. } = &outcome {
+                if is_about_recipient(trouble) {
+                    // He was refused, or the server was lost over him: he waits, unless another host takes him.
+                    if transacted.is_kept {
+                        again.push(index);
+                    }
+                } else {
+                    self.last = trouble.clone();
+                    again.push(index);
+                    reached.push(index);
+                }
+            } else {
+                reached.push(index);
+            }
+            self.results.push((index, outcome));
+        }
+        self.whose = reached;
+        job.batch.recipients.retain(|one| again.contains(&one.index));
+    }
+}

@@ -1,0 +1,103 @@
+//! The hosts of a destination, one after another, until one lets us in.
+
+use crate::Doors;
+use crate::connect::{Failures, Race};
+use crate::session::{Connection, Server};
+use crate::stream::Stream;
+use crate::terms::Terms;
+use queue::{Outcome, Scope, Status, Trouble};
+use smtp::client::{Habits, Protocol};
+use tokio::net::UnixStream;
+
+/// How many hosts of a destination may refuse us before a connection attempt is given up.
+const REFUSALS_MAX: usize = 8;
+
+/// The hosts of a destination that were not tried yet, best first.
+pub(crate) struct Hosts<'p> {
+    pub(crate) way: Reach<'p>,
+    pub(crate) habits: Habits,
+    pub(crate) refusals: usize,
+}
+
+pub(crate) enum Reach<'p> {
+    Race {
+        race: Race<'p>,
+        failures: &'p Failures,
+        protocol: Protocol,
+    },
+    /// A Unix socket, once.
+    Door(Option<(&'p dyn Doors, &'p [u8])>),
+}
+
+impl Hosts<'_> {
+    pub(crate) fn is_over(&self) -> bool {
+        match &self.way {
+            Reach::Race { race, .. } => race.is_over() || self.refusals >= REFUSALS_MAX,
+            Reach::Door(door) => door.is_none(),
+        }
+    }
+
+    /// The next host that lets us in.
+    ///
+    /// # Errors
+    /// The last trouble; `last` if no host is left. What a server said before stays with it.
+    pub(crate) async fn next(
+        &mut self,
+        terms: &Terms,
+        mut last: Trouble,
+    ) -> Result<Connection, Trouble> {
+        let (race, failures, protocol) = match &mut self.way {
+            Reach::Door(door) => {
+                let Some((doors, path)) = door.take() else { return Err(last) };
+                return through_door(doors, path, terms, self.habits).await;
+            }
+            Reach::Race { race, failures, protocol } => (race, failures, *protocol),
+        };
+        while self.refusals < REFUSALS_MAX {
+            let newer = match race.next().await {
+                None => break,
+                Some(Err(unreachable)) => unreachable.trouble(),
+                Some(Ok((hop, stream))) => {
+                    race.leave(&hop.name);
+                    let server = Server::of(&hop, protocol);
+                    match Connection::open(server, Stream::Tcp(stream), terms, self.habits, None)
+                        .await
+                    {
+                        Ok(connection) => return Ok(connection),
+                        Err(trouble) => {
+                            failures.remember(hop.address);
+                            self.refusals += 1;
+                            trouble
+                        }
+                    }
+                }
+            };
+            last = newer.after(last);
+        }
+        Err(last)
+    }
+}
+
+/// What becomes of everybody when the last host did not let us in either.
+pub(crate) fn nobody_let_us_in(last: Trouble) -> Outcome {
+    if last.status.0 == 5 {
+        // For good, and said by the last of them: a host that accepts no mail (RFC 7504).
+        return Outcome::Never(last);
+    }
+    Outcome::Later { trouble: last, scope: Scope::Destination }
+}
+
+async fn through_door(
+    doors: &dyn Doors,
+    path: &[u8],
+    terms: &Terms,
+    habits: Habits,
+) -> Result<Connection, Trouble> {
+    let ours = |text: &str| {
+        let host = b"localhost"[..].into();
+        Trouble { host, ..Trouble::ours(Status(4, 3, 5), text.as_bytes()) }.cleaned()
+    };
+    let socket = doors.open(path).await.map_err(|why| ours(&why))?;
+    let stream = UnixStream::from_std(socket.into()).map_err(|error| ours(&error.to_string()))?;
+    Connection::open(Server::local(), Stream::Unix(stream), terms, habits, None).await
+}
