@@ -2,12 +2,16 @@
 //! a cage that is the user's. The names say which attack each test is.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop")]
 
+#[path = "running/server.rs"]
+mod server;
+
+use server::Server;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -35,22 +39,11 @@ Mprog, P=/bin/sh, F=lsDFMoqeu9, A=sh -c $u
 M*file*, P=[FILE], F=lsDFMPEouq9, A=FILE $u
 ";
 
-/// Ends the server, whatever the test came to.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
 /// A server with one user, who may have a `.forward`.
 struct Town {
     folder: TempDir,
     user: String,
-    port: u16,
-    _server: Server,
+    server: Server,
 }
 
 /// Somebody whose mail may be delivered here: as root another user, else ourselves.
@@ -74,17 +67,8 @@ impl Town {
         fs::write(path.join("sendmail.cf"), fill(CF)).unwrap();
         fs::write(path.join("aliases"), fill(aliases)).unwrap();
         fs::write(path.join("program"), fill("cat > DIR/out/mailbox.$$\n")).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = Command::new(env!("CARGO_BIN_EXE_ironpost"))
-            .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--config"])
-            .arg(path.join("sendmail.cf"))
-            .arg("--data")
-            .arg(path.join("data"))
-            .stdout(fs::File::create(path.join("log")).unwrap())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self { user, port, _server: Server(child), folder }
+        let server = Server::start(path);
+        Self { folder, user, server }
     }
 
     fn path(&self) -> &Path {
@@ -102,8 +86,7 @@ impl Town {
     }
 
     fn send(&self, to: &str) {
-        self.until("the greeting", || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
-        let mut talk = BufReader::new(TcpStream::connect(("127.0.0.1", self.port)).unwrap());
+        let mut talk = BufReader::new(TcpStream::connect(("127.0.0.1", self.server.port)).unwrap());
         let to = format!("RCPT TO:<{to}>\r\n");
         let from = "MAIL FROM:<sender@remote.test>\r\n";
         for said in ["", "HELO x\r\n", from, &to, "DATA\r\n", "Subject: x\r\n\r\nhello\r\n.\r\n"] {
@@ -204,7 +187,7 @@ fn a_program_of_the_aliases_runs_and_one_in_an_address_does_not() {
     let town = Town::with("prog: \"|cat > DIR/out/letter\"\n");
     town.send("prog");
     town.until("the program", || town.has("letter"));
-    let mut talk = BufReader::new(TcpStream::connect(("127.0.0.1", town.port)).unwrap());
+    let mut talk = BufReader::new(TcpStream::connect(("127.0.0.1", town.server.port)).unwrap());
     let attack =
         format!("RCPT TO:<\"|touch {}/out/owned\"@mail.example.test>\r\n", town.path().display());
     for said in

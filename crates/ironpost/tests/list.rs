@@ -9,13 +9,16 @@
     reason = "a test may stop and tell"
 )]
 
+#[path = "running/server.rs"]
+mod server;
+
+use server::Server;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -46,16 +49,6 @@ Mlocal, P=/bin/false, F=lsDFMA5:/|@qPn, A=false
 Mesmtp, P=[IPC], F=mDFMuXa, r=100, A=TCP $h PORT
 Mprog, P=/bin/false, F=lsDFMoqeu9, A=false
 ";
-
-/// Ends the server, whatever the test came to.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
 
 /// How often each recipient got a message.
 type Told = Arc<Mutex<HashMap<String, usize>>>;
@@ -165,23 +158,8 @@ fn everybody_on_a_long_list_gets_it_once() {
     let path = folder.path();
     fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     write_files(path, members, sink_port);
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let child = Command::new(env!("CARGO_BIN_EXE_ironpost"))
-        .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--config"])
-        .arg(path.join("sendmail.cf"))
-        .arg("--data")
-        .arg(path.join("data"))
-        .stdout(fs::File::create(path.join("log")).unwrap())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let server = Server(child);
-    let began = Instant::now();
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(began.elapsed() < PATIENCE, "no greeting");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let accepted = send(port);
+    let server = Server::start(path);
+    let accepted = send(server.port);
     let began = Instant::now();
     while told.lock().unwrap().len() < members {
         let log = || fs::read_to_string(path.join("log")).unwrap();
@@ -190,7 +168,7 @@ fn everybody_on_a_long_list_gets_it_once() {
         std::thread::sleep(Duration::from_millis(20));
     }
     let took = began.elapsed();
-    let peaks = memory(server.0.id());
+    let peaks = memory(server.child.id());
     eprintln!("{members} members: accepted in {accepted:?}, delivered in {took:?}, KiB {peaks:?}");
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(told.lock().unwrap().len(), members);

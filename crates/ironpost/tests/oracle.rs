@@ -38,6 +38,9 @@ const DIALOGUE_FLOORS: [(&str, &str); 3] = [
     ("privacy-authwarn,privacy-novrfy*,queue-groups,vrfy-gecos,misc-oldcf", "100"),
 ];
 
+/// Cases of outgoing mail and the share of their checks that must agree. Only ever raised.
+const OUTGOING_FLOORS: [(&str, &str); 2] = [("cache-*", "95"), ("phase-4*", "97")];
+
 /// The comparer of the recordings, if they are there.
 fn oracle() -> Option<PathBuf> {
     let oracle = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/oracle/compare");
@@ -108,6 +111,18 @@ fn commands_answer_as_sendmail_does() {
     for (group, floor) in COMMAND_FLOORS {
         let tool = ["--tools", &tools, "--tool", &vacation];
         let arguments = [&["cli", "--only", group, "--cmd", &sendmail][..], &tool].concat();
+        hold(&oracle, &arguments, floor);
+    }
+}
+
+#[test]
+fn outgoing_mail_is_carried_and_shown_as_sendmail_does() {
+    let Some(oracle) = oracle() else { return };
+    let folder = names();
+    let tools = folder.path().display().to_string();
+    let sendmail = format!("{tools}/sendmail");
+    for (cases, floor) in OUTGOING_FLOORS {
+        let arguments = ["out", "--only", cases, "--cmd", &sendmail, "--tools", &tools];
         hold(&oracle, &arguments, floor);
     }
 }

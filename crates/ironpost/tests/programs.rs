@@ -1,12 +1,16 @@
 //! Mailers of a sendmail.cf that are programs: run as the recipient, in a cage; their exit codes and output come back.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop")]
 
+#[path = "running/server.rs"]
+mod server;
+
+use server::Server;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -39,16 +43,6 @@ id -un > DIR/who
 echo $1 > DIR/to
 ";
 
-/// Ends the server, whatever the test came to.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let since = Instant::now();
     while since.elapsed() < PATIENCE {
@@ -60,25 +54,14 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     panic!("waited in vain for {what}");
 }
 
-fn serve(folder: &Path, port: u16) -> Server {
+fn serve(folder: &Path) -> Server {
     let place = folder.to_str().unwrap();
-    let config = folder.join("sendmail.cf");
-    fs::write(&config, CF.replace("DIR", place)).unwrap();
+    fs::write(folder.join("sendmail.cf"), CF.replace("DIR", place)).unwrap();
     fs::write(folder.join("program"), SCRIPT.replace("DIR", place)).unwrap();
-    let child = Command::new(env!("CARGO_BIN_EXE_ironpost"))
-        .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--config"])
-        .arg(config)
-        .arg("--data")
-        .arg(folder.join("data"))
-        .stdout(fs::File::create(folder.join("log")).unwrap())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    Server(child)
+    Server::start(folder)
 }
 
 fn send(port: u16, from: &str, to: &str) {
-    until("the greeting", || TcpStream::connect(("127.0.0.1", port)).is_ok());
     let mut talk = BufReader::new(TcpStream::connect(("127.0.0.1", port)).unwrap());
     let (from, to) = (format!("MAIL FROM:<{from}>\r\n"), format!("RCPT TO:<{to}>\r\n"));
     for said in ["", "HELO x\r\n", &from, &to, "DATA\r\n", "Subject: x\r\n\r\nFrom me\r\n.\r\n"] {
@@ -101,8 +84,8 @@ fn a_program_delivers_as_the_recipient_and_its_refusal_is_a_failure() {
     let folder = TempDir::new_in("/tmp").unwrap();
     let path = folder.path();
     fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let _server = serve(path, port);
+    let server = serve(path);
+    let port = server.port;
     let user = somebody();
     let log = || fs::read_to_string(path.join("log")).unwrap();
     send(port, "a@b.test", &user);

@@ -1,13 +1,17 @@
 //! A server that is told what to do by a sendmail.cf.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop")]
 
+#[path = "running/server.rs"]
+mod server;
+
+use server::Server;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -34,33 +38,13 @@ Mlocal, P=[FILE], F=lsDFMAw5:/|@qSP, A=FILE /var/mail/$u
 Mesmtp, P=[IPC], F=mDFMuXa, A=TCP $h
 ";
 
-/// Ends the server, whatever the test came to.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
+fn serve(folder: &Path) -> Server {
+    serve_with(folder, CF)
 }
 
-fn serve(folder: &Path, port: u16) -> Server {
-    serve_with(folder, port, CF)
-}
-
-fn serve_with(folder: &Path, port: u16, cf: &str) -> Server {
-    let config = folder.join("sendmail.cf");
-    fs::write(&config, cf).unwrap();
-    let child = Command::new(PROGRAM)
-        .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--config"])
-        .arg(config)
-        .arg("--data")
-        .arg(folder.join("data"))
-        .stdout(fs::File::create(folder.join("log")).unwrap())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    Server(child)
+fn serve_with(folder: &Path, cf: &str) -> Server {
+    fs::write(folder.join("sendmail.cf"), cf).unwrap();
+    Server::start(folder)
 }
 
 fn session(port: u16) -> BufReader<TcpStream> {
@@ -93,8 +77,8 @@ fn a_server_answers_with_the_rule_sets_of_its_sendmail_cf() {
     let folder = TempDir::new_in("/tmp").unwrap();
     // Its roles are other users when we are root.
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let server = serve(folder.path(), port);
+    let server = serve(folder.path());
+    let port = server.port;
     let mut session = session(port);
     let greeting = say(&mut session, "");
     assert!(greeting.starts_with("220 mail.example.test ESMTP Rules;"), "{greeting}");
@@ -156,9 +140,9 @@ fn a_table_older_than_its_text_is_named_in_the_log() {
     assert!(made.wait().unwrap().success());
     let later = std::time::SystemTime::now() + Duration::from_mins(1);
     fs::File::options().append(true).open(&text).unwrap().set_modified(later).unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let cf = format!("{CF}Krooms hash {}\n", text.display());
-    let server = serve_with(folder.path(), port, &cf);
+    let server = serve_with(folder.path(), &cf);
+    let port = server.port;
     assert!(say(&mut session(port), "").starts_with("220 "));
     drop(server);
     let log = fs::read_to_string(folder.path().join("log")).unwrap();

@@ -16,7 +16,7 @@ use crate::talk::{Gravity, Record, Talk};
 use crate::terms::Terms;
 use crate::{Job, Way};
 use policy::MailerId;
-use queue::{Outcome, Scope, Status, Trouble};
+use queue::{Outcome, READ_ERROR, RESET, Scope, Status, Trouble, Voice};
 use smtp::client::Protocol;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -155,6 +155,9 @@ impl Caller {
             }
             course.results.retain(|(index, _)| *index != one.index);
             course.results.push((one.index, nobody_let_us_in(trouble)));
+        }
+        if is_lmtp {
+            set_apart(&mut course.results, &course.told);
         }
         let is_sent = |(_, outcome): &(u32, Outcome)| {
             matches!(outcome, Outcome::Delivered { .. } | Outcome::Relayed { .. })
@@ -441,6 +444,30 @@ impl Caller {
         }
         let talk = self.notebook.borrow_mut().take();
         self.office.parted(talk);
+    }
+}
+
+/// LMTP: of those whose answer did not come, the first is told why the connection ended, and the others that it did.
+fn set_apart(results: &mut [(u32, Outcome)], told: &[u32]) {
+    let mut is_behind = false;
+    for (index, outcome) in results {
+        let Outcome::Later { trouble, .. } = outcome else { continue };
+        let name = trouble.host.split(|&octet| octet == b' ').next().unwrap_or_default();
+        let Some(said) = trouble.said.as_mut().filter(|_| told.contains(index)) else { continue };
+        let is_lost = said.reply.starts_with(READ_ERROR);
+        if !is_lost && !said.reply.starts_with(b"421 ") {
+            continue;
+        }
+        if is_behind {
+            trouble.status = Status(4, 0, 0);
+        }
+        if is_lost {
+            trouble.voice = Voice::Smtp;
+        }
+        if is_lost && is_behind {
+            said.reply = [RESET, name].concat().into();
+        }
+        is_behind = true;
     }
 }
 

@@ -220,7 +220,10 @@ impl Teller<'_> {
             Cause::Unexpected { .. } => format!("unexpected reply from {}", name()),
             Cause::Garbled { fault, .. } => format!("{fault} from {}", name()),
             // The words stand in the place of the reply.
-            Cause::Lost { stage: Stage::Recipient, why: Loss::Closed | Loss::Broken } => {
+            Cause::Lost { stage, why: Loss::Closed | Loss::Broken }
+                if *stage == Stage::Recipient
+                    || *stage == Stage::Dot && self.protocol == Protocol::Lmtp =>
+            {
                 String::new()
             }
             Cause::Lost { why, .. } => match why {

@@ -143,10 +143,6 @@ impl Scheduler {
             return Action::log(Event::Complaint { id, text });
         }
         let mailers = (0_u8..).zip(&self.rules.mailers);
-        if trouble.status == MISCONFIGURED {
-            let (id, text) = (active.envelope.id, trouble.text.clone());
-            return Action::log(Event::Complaint { id, text });
-        }
         let local = mailers
             .filter(|(_, mailer)| *mailer.name == *b"local")
             .map(|(number, _)| number)

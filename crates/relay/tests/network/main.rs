@@ -6,6 +6,7 @@
     reason = "a test may stop where something is wrong"
 )]
 
+mod errand;
 mod server;
 
 use policy::{Carriage, MailerId, Settings};

@@ -8,7 +8,7 @@ use super::House;
 use crate::edges::{FromPolicy, ToPolicy};
 use crate::file_frames;
 use crate::link::Link;
-use crate::member_frames;
+use crate::member_frames::Held;
 use ::policy::{Dress, Expansion, FileSeen, Recipient, Refusal, RefusedMember, Route};
 use ::queue::{BatchId, Input, Inquiry};
 use std::collections::VecDeque;
@@ -45,15 +45,14 @@ pub(super) struct PolicyLine {
     link: Option<Link>,
     /// Sent and not answered, in order.
     asked: VecDeque<Asked>,
-    /// Members that came before the answer that they belong to.
-    members: Vec<Recipient>,
+    held: Held,
 }
 
 impl PolicyLine {
     /// A policy is there: what waits is asked of it.
     pub(super) fn connect(&mut self, descriptor: OwnedFd) {
         self.link = Some(Link::new(descriptor));
-        self.members.clear();
+        self.held.clear();
         let waiting = std::mem::take(&mut self.asked);
         for asked in &waiting {
             self.send(asked);
@@ -151,7 +150,7 @@ impl House {
                 }
             };
             if let FromPolicy::Members(more) = answer {
-                if member_frames::take(&mut self.policy.members, more).is_err() {
+                if self.policy.held.take(more).is_err() {
                     self.policy.link = None;
                     return;
                 }
@@ -185,11 +184,7 @@ impl House {
                 self.gather(asked, expansion.wanted);
                 return;
             }
-            (FromPolicy::Expansion(mut expansion), _) => {
-                let mut members = std::mem::take(&mut self.policy.members);
-                members.append(&mut expansion.recipients);
-                Expansion { recipients: members, ..expansion }
-            }
+            (FromPolicy::Expansion(expansion), _) => self.policy.held.complete(expansion),
             (FromPolicy::Route(Ok(route)), Inquiry::RouteAndExpand | Inquiry::Report)
                 if route.expands =>
             {

@@ -1,0 +1,48 @@
+//! A server for one test: begun with a sendmail.cf in a folder of its own, ended whatever the test came to.
+
+use std::fs::File;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long it may take to greet.
+const START: Duration = Duration::from_secs(30);
+
+/// A server that runs.
+pub(crate) struct Server {
+    /// Its first process.
+    pub(crate) child: Child,
+    /// The port of 127.0.0.1 it listens on.
+    pub(crate) port: u16,
+}
+
+impl Server {
+    /// Begins it with `sendmail.cf` of the folder and waits until it answers. Its log is `log`, its data are in `data`.
+    pub(crate) fn start(folder: &Path) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let child = Command::new(env!("CARGO_BIN_EXE_ironpost"))
+            .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--config"])
+            .arg(folder.join("sendmail.cf"))
+            .arg("--data")
+            .arg(folder.join("data"))
+            .stdout(File::create(folder.join("log")).unwrap())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let server = Self { child, port };
+        let since = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(since.elapsed() < START, "no greeting");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        server
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
