@@ -3,7 +3,8 @@
 use super::House;
 use crate::edges::{Attempt, Errand};
 use crate::log::Severity;
-use ::queue::{Action, Envelope, Event, Input, Note, Report, ReportKind, To};
+use ::policy::Expansion;
+use ::queue::{Action, Envelope, Event, Input, Inquiry, Note, Report, ReportKind, To};
 use spool::Spool as _;
 use std::sync::Arc;
 
@@ -14,6 +15,14 @@ impl House {
         for action in actions.drain(..) {
             match action {
                 Action::Load { slot } => answers.push(self.loaded(slot)),
+                Action::Inquire { slot, recipient, inquiry: Inquiry::Report, .. }
+                    if self.errand == Some(Errand::DeliverUnreported) =>
+                {
+                    // Who waits for what comes of it tells the sender himself.
+                    let later = Some(Box::default());
+                    let expansion = Box::new(Expansion { later, ..Expansion::default() });
+                    answers.push(Input::Answered { slot, recipient, expansion });
+                }
                 Action::Inquire { slot, recipient, address, inquiry } => {
                     self.policy.inquire(slot, recipient, address, inquiry);
                 }
