@@ -9,7 +9,8 @@ use policy::{
     Dress, Dressed, Expansion, FileWanted, MailerId, Question, Recipient, Refusal, Route, Settings,
     Verdict,
 };
-use queue::{Batch, BatchId, Outcome};
+use queue::run::Run;
+use queue::{Batch, BatchId, Controller, Outcome};
 use relay::Talk;
 use serde::{Deserialize, Serialize};
 use wire::QueueId;
@@ -94,7 +95,7 @@ pub enum Order {
 }
 
 /// What a server is started for that ends with its work (`sendmail -bs`, `-odi`, `-q`, `mailq`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Errand {
     /// To try once what is handed over meanwhile, and nothing else that is queued.
     Deliver,
@@ -102,8 +103,8 @@ pub enum Errand {
     DeliverUnreported,
     /// To keep what is handed over for a later run.
     Keep,
-    /// To try once all that is queued, and what is handed over.
-    Run,
+    /// A run of the queue: one message after the other, and what is handed over.
+    Run(Box<Run>),
 }
 
 impl Errand {
@@ -115,8 +116,8 @@ impl Errand {
 
     /// Whether it is about what was queued before, too.
     #[must_use]
-    pub fn tries_all(self) -> bool {
-        self == Self::Run
+    pub fn is_run(&self) -> bool {
+        matches!(self, Self::Run(_))
     }
 }
 
@@ -351,6 +352,8 @@ pub enum ToQueue {
     Finish,
     /// Tries everything now.
     Flush,
+    /// Does with the messages that are meant what is wished.
+    Run(Box<Run>),
     /// Drops what is queued under this id (postmaster's order).
     Remove {
         /// Comes back in the answer.
@@ -447,6 +450,14 @@ pub struct Listed {
     pub id: QueueId,
     /// Octets of its body.
     pub size_bytes: u64,
+    /// sendmail's number for its place in a run of the queue.
+    pub priority: i64,
+    /// When it was tried last, in seconds since 1970; 0: never.
+    pub tried_s: u64,
+    /// Whether its sender was warned that it is late.
+    pub is_warned: bool,
+    /// Its body has eight bits, as who sent it said; `None`: nothing was said.
+    pub is_eight_bit: Option<bool>,
     /// When it came, in seconds since 1970.
     pub created_s: u64,
     /// Whether it is being tried now.
@@ -460,7 +471,18 @@ pub struct Listed {
     /// Why it is still here, in words.
     pub status: Box<[u8]>,
     /// Recipients that are not done.
-    pub recipients: Vec<Box<[u8]>>,
+    pub recipients: Vec<ListedRecipient>,
+}
+
+/// A recipient of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedRecipient {
+    /// Its address.
+    pub address: Box<[u8]>,
+    /// In whose name it is, if an alias, a list or a `.forward` led to it.
+    pub controller: Option<Controller>,
+    /// What was said of it last; empty: nothing yet.
+    pub status: Box<[u8]>,
 }
 
 /// Queue to relay or to a delivery child: one transaction to try. The body is the tail, or a

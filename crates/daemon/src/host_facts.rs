@@ -6,6 +6,9 @@ use policy_cf::read::chars::{trim_end, words};
 /// The version that the configuration's `$v` names: the release that is followed.
 const VERSION: &[u8] = b"8.17.1.9";
 
+/// The release that is followed, as log lines name it.
+pub const RELEASE: &str = "8.17.1.9";
+
 /// Gathers them: the host's name, its full name and addresses as hosts(5) has them. `mode` is the letter of
 /// `${opMode}`.
 #[must_use]

@@ -44,7 +44,10 @@ mod role {
     pub(crate) mod smtpd;
 }
 
-pub use host_facts::gather as host_facts;
+mod pid_file;
+
+pub use host_facts::{RELEASE, gather as host_facts};
+pub use pid_file::{AsSendmail, clock, write as write_pid_file};
 use policy::Settings;
 use role::master::StartError;
 use roles::Role;
@@ -78,11 +81,20 @@ pub struct Serve {
     pub listen: Vec<String>,
     /// Options and macros of the command line, for a sendmail.cf.
     pub arguments: Vec<edges::Argument>,
+    /// As sendmail's daemon: its files, its log lines, its manner of running the queue.
+    pub as_sendmail: Option<AsSendmail>,
     /// Called once, when everybody is ready.
     pub announce: Option<fn(&Settings)>,
 }
 
 impl Serve {
+    /// Makes the settings what the command line says besides the file.
+    fn adjust(&self, settings: &mut Settings) {
+        if let Some(daemon) = &self.as_sendmail {
+            daemon.adjust(&mut settings.retry);
+        }
+    }
+
     /// The configuration file, open, and its name.
     fn configuration(&self) -> Result<Option<NamedFile>, StartError> {
         let Some(path) = &self.config else { return Ok(None) };

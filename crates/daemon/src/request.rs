@@ -25,6 +25,8 @@ pub enum Request {
     List,
     /// Try everything now (operators).
     Flush,
+    /// Do with the messages that are meant what is wished (operators).
+    Run(Box<queue::run::Run>),
     /// Drop a message (operators).
     Remove(QueueId),
     /// What each process may do; with deeds: tried (operators).

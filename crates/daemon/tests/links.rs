@@ -108,7 +108,15 @@ fn examples() -> Vec<Vec<u8>> {
         quarantine: b"a look"[..].into(),
         sender: b"a@b"[..].into(),
         status: b"Deferred"[..].into(),
-        recipients: vec![b"c@d"[..].into()],
+        recipients: vec![daemon::edges::ListedRecipient {
+            address: b"c@d"[..].into(),
+            controller: None,
+            status: Box::default(),
+        }],
+        priority: 1,
+        tried_s: 0,
+        is_warned: false,
+        is_eight_bit: None,
     };
     let envelope: Box<[u8]> = b"envelope"[..].into();
     vec![

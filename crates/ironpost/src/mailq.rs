@@ -4,12 +4,13 @@ use crate::exit;
 use crate::flags::{QueueFlags, QueueOrder};
 use crate::place::Place;
 use crate::printer::Printer;
+use crate::sendmail::queue_order::Order;
 use daemon::client::{Client, ClientError};
-use daemon::edges::{Argument, Errand, Listed};
+use daemon::edges::{Errand, Listed};
 use daemon::job::Job;
 use daemon::request::Request;
+use queue::run::Facts;
 use std::fmt::Write;
-use std::path::Path;
 use std::process::ExitCode;
 
 /// Carries out `ironpost queue …`.
@@ -52,23 +53,49 @@ pub(crate) fn run(place: &Place, is_json: bool, printer: &mut Printer) -> ExitCo
     ExitCode::SUCCESS
 }
 
-/// Lists the queue of a sendmail.cf; where no server runs, one is started that looks it up. `folder` is the queue's.
-pub(crate) fn of_configuration(
-    config: &Path,
-    arguments: &[Argument],
-    folder: &str,
-    printer: &mut Printer,
-) -> ExitCode {
-    let mut listing = Listing::new(false);
-    let listed = Job::start(config, arguments, Errand::Keep).and_then(|mut job| {
-        job.list(|entry| listing.add(entry))?;
-        job.finish()
-    });
-    if let Err(error) = listed {
-        return printer.fail("mailq", &error.to_string(), exit::TEMPFAIL);
+/// Lists the queue of a sendmail.cf: the server that has it tells; where none runs, one is started that looks it up.
+pub(crate) fn of_configuration(order: &Order<'_>, printer: &mut Printer) -> ExitCode {
+    let run = &order.queue.run;
+    let mut listing = Listing {
+        is_verbose: order.is_verbose,
+        young_s: run.young_s,
+        now_s: sys::clock::realtime_s(),
+        ..Listing::new(false)
+    };
+    let mut each = |entry: &Listed| {
+        if !order.queue.is_of_lost && run.wants(&facts(entry)) {
+            listing.add(entry);
+        }
+    };
+    let listed = match order.server() {
+        Some(mut server) => server.list(&mut each).map_err(|error| error.to_string()),
+        None => Job::start(order.config, order.arguments, Errand::Keep)
+            .and_then(|mut job| {
+                job.list(&mut each)?;
+                job.finish()
+            })
+            .map(drop)
+            .map_err(|error| error.to_string()),
+    };
+    if let Err(why) = listed {
+        return printer.fail("mailq", &why, exit::TEMPFAIL);
     }
-    listing.show(folder, printer);
+    listing.show(&String::from_utf8_lossy(&order.queue.folder), printer);
     ExitCode::SUCCESS
+}
+
+/// What limits of `-q` are held against.
+fn facts(entry: &Listed) -> Facts {
+    let shown = |octets: &[u8]| {
+        if entry.is_own { octets.to_vec() } else { [b"<", octets, b">"].concat() }
+    };
+    let reason = Some(entry.quarantine.to_vec()).filter(|reason| !reason.is_empty());
+    Facts {
+        id: entry.id.to_ascii().to_vec(),
+        sender: shown(&entry.sender),
+        recipients: entry.recipients.iter().map(|one| shown(&one.address)).collect(),
+        reason,
+    }
 }
 
 /// What is queued, as it will be shown.
@@ -76,23 +103,44 @@ struct Listing {
     out: String,
     count: u64,
     is_json: bool,
+    is_verbose: bool,
+    /// What was tried within so many seconds is marked.
+    young_s: u32,
+    now_s: u64,
 }
 
 impl Listing {
     fn new(is_json: bool) -> Self {
-        Self { out: String::new(), count: 0, is_json }
+        Self { out: String::new(), count: 0, is_json, is_verbose: false, young_s: 0, now_s: 0 }
     }
 
     fn add(&mut self, entry: &Listed) {
         self.count = self.count.saturating_add(1);
         // Writing into a string does not fail.
-        let written =
-            if self.is_json { json(&mut self.out, entry) } else { columns(&mut self.out, entry) };
+        let mark = self.mark(entry);
+        let written = if self.is_json {
+            json(&mut self.out, entry)
+        } else if self.is_verbose {
+            wide(&mut self.out, entry, mark)
+        } else {
+            columns(&mut self.out, entry, mark)
+        };
         written.ok();
     }
 
+    /// The sign behind an id: it is being tried, or it was a short while ago.
+    fn mark(&self, entry: &Listed) -> char {
+        let is_young =
+            entry.tried_s > 0 && entry.tried_s.saturating_add(self.young_s.into()) > self.now_s;
+        match (entry.is_active, is_young) {
+            (true, _) => '*',
+            (false, true) => '-',
+            (false, false) => ' ',
+        }
+    }
+
     fn show(&self, folder: &str, printer: &mut Printer) {
-        let Self { out, count, is_json } = self;
+        let Self { out, count, is_json, .. } = self;
         if *is_json {
             printer.octets(out.as_bytes());
             return;
@@ -103,7 +151,12 @@ impl Listing {
         }
         let plural = if *count == 1 { "request" } else { "requests" };
         printer.line(&format!(
-            "\t\t{folder} ({count} {plural})\n-----Q-ID----- --Size-- -----Q-Time----- ------------Sender/Recipient-----------"
+            "\t\t{folder} ({count} {plural})\n-----Q-ID----- --Size-- {}",
+            if self.is_verbose {
+                "-Priority- ---Q-Time--- --------Sender/Recipient--------"
+            } else {
+                "-----Q-Time----- ------------Sender/Recipient-----------"
+            }
         ));
         printer.octets(out.as_bytes());
         printer.line(&format!("\t\tTotal requests: {count}"));
@@ -119,30 +172,90 @@ const SENDER_LETTERS_MAX: usize = 39;
 /// Letters of a recipient that are shown.
 const RECIPIENT_LETTERS_MAX: usize = 38;
 
+/// The same with `-v`.
+const WIDE_LETTERS_MAX: usize = 78;
+const WIDE_REASON_LETTERS_MAX: usize = 100;
+
 /// sendmail's columns: id, mark, size, time, sender; why it is kept or still here; recipients. Addresses that came by SMTP
 /// stand in their angle brackets, those of a command as they were given.
-fn columns(out: &mut String, entry: &Listed) -> std::fmt::Result {
-    let mark = if entry.is_active { '*' } else { ' ' };
+fn columns(out: &mut String, entry: &Listed, mark: char) -> std::fmt::Result {
     let time = daemon::listing_time(entry.created_s);
-    let sender = match (&*entry.sender, entry.is_own) {
-        (b"", _) => "MAILER-DAEMON".to_owned(),
-        (sender, is_own) => address(sender, is_own),
-    };
+    let sender = sender(entry);
     let sender = cut(&sender, SENDER_LETTERS_MAX);
     writeln!(out, "{}{mark}{:>8} {time} {sender}", entry.id, entry.size_bytes)?;
-    if !entry.quarantine.is_empty() {
-        let reason = wire::escape::text(&entry.quarantine).to_string();
-        writeln!(out, "     QUARANTINE: {}", cut(&reason, REASON_LETTERS_MAX))?;
-    }
-    if !entry.status.is_empty() {
-        let reason = wire::escape::text(&entry.status).to_string();
-        writeln!(out, "                 ({})", cut(&reason, REASON_LETTERS_MAX))?;
-    }
+    reasons(out, entry, REASON_LETTERS_MAX)?;
     for recipient in &entry.recipients {
-        let recipient = address(recipient, entry.is_own).replace('\\', "\\\\");
+        let recipient = shown(&recipient.address, entry.is_own);
         writeln!(out, "\t\t\t\t\t {}", cut(&recipient, RECIPIENT_LETTERS_MAX))?;
     }
     Ok(())
+}
+
+/// The same with `-v`: priorities, in whose name recipients are, and what was said of each.
+fn wide(out: &mut String, entry: &Listed, mark: char) -> std::fmt::Result {
+    let time = daemon::listing_time(entry.created_s);
+    // Without the day of the week.
+    let time = time.get(4..).unwrap_or_default();
+    let warned = if entry.is_warned { '+' } else { ' ' };
+    let priority = entry.priority;
+    let sender = sender(entry);
+    let sender = cut(&sender, WIDE_LETTERS_MAX);
+    let size = entry.size_bytes;
+    writeln!(out, "{}{mark}{size:>8} {priority:>10}{warned}{time} {sender}", entry.id)?;
+    reasons(out, entry, WIDE_REASON_LETTERS_MAX)?;
+    let mut last = None;
+    for recipient in &entry.recipients {
+        if last != Some(&recipient.controller) && (last.is_some() || recipient.controller.is_some())
+        {
+            let user = recipient.controller.as_ref().map(|user| {
+                let [login, name] =
+                    [&user.login, &user.address].map(|text| wire::escape::text(text));
+                format!("{login}:{}:{}:{name}", user.uid, user.gid)
+            });
+            writeln!(out, "\t\t\t\t\t\t(---{}---)", user.unwrap_or_default())?;
+        }
+        last = Some(&recipient.controller);
+        let address = shown(&recipient.address, entry.is_own);
+        writeln!(out, "\t\t\t\t\t\t{}", cut(&address, WIDE_LETTERS_MAX))?;
+        if !recipient.status.is_empty() {
+            let status = wire::escape::text(&recipient.status).to_string();
+            writeln!(out, "\t\t ({})", cut(&status, WIDE_REASON_LETTERS_MAX))?;
+        }
+    }
+    Ok(())
+}
+
+fn sender(entry: &Listed) -> String {
+    match (&*entry.sender, entry.is_own) {
+        (b"", _) => "MAILER-DAEMON".to_owned(),
+        (sender, is_own) => address(sender, is_own),
+    }
+}
+
+fn shown(octets: &[u8], is_own: bool) -> String {
+    address(octets, is_own).replace('\\', "\\\\")
+}
+
+/// Why it is kept back, what kind of body it has, why it is still here.
+fn reasons(out: &mut String, entry: &Listed, letters_max: usize) -> std::fmt::Result {
+    if !entry.quarantine.is_empty() {
+        let reason = wire::escape::text(&entry.quarantine).to_string();
+        writeln!(out, "     QUARANTINE: {}", cut(&reason, letters_max))?;
+    }
+    let body = match entry.is_eight_bit {
+        Some(true) => "8BITMIME",
+        Some(false) => "7BIT",
+        None => "",
+    };
+    if entry.status.is_empty() && body.is_empty() {
+        return Ok(());
+    }
+    write!(out, "    {body:>10}")?;
+    if !entry.status.is_empty() {
+        let reason = wire::escape::text(&entry.status).to_string();
+        write!(out, "   ({})", cut(&reason, letters_max))?;
+    }
+    writeln!(out)
 }
 
 fn address(octets: &[u8], is_own: bool) -> String {
@@ -156,7 +269,7 @@ fn cut(text: &str, letters_max: usize) -> &str {
 }
 
 fn json(out: &mut String, entry: &Listed) -> std::fmt::Result {
-    let recipients: Vec<String> = entry.recipients.iter().map(|r| quoted(r)).collect();
+    let recipients: Vec<String> = entry.recipients.iter().map(|one| quoted(&one.address)).collect();
     writeln!(
         out,
         r#"{{"id":"{}","size":{},"created":{},"active":{},"sender":{},"quarantine":{},"status":{},"recipients":[{}]}}"#,
@@ -191,14 +304,26 @@ mod tests {
             quarantine: Box::default(),
             sender: b"verylongsenderaddressforthelisting@averylongdomainname.test"[..].into(),
             status: Box::default(),
-            recipients: vec![b"u@other.test"[..].into()],
+            recipients: vec![recipient(b"u@other.test")],
+            priority: 90_039,
+            tried_s: 0,
+            is_warned: false,
+            is_eight_bit: None,
+        }
+    }
+
+    fn recipient(address: &[u8]) -> daemon::edges::ListedRecipient {
+        daemon::edges::ListedRecipient {
+            address: address.into(),
+            controller: None,
+            status: Box::default(),
         }
     }
 
     /// The lines without the id and the time, which depends on the zone.
     fn lines(entry: &Listed) -> Vec<String> {
         let mut out = String::new();
-        columns(&mut out, entry).unwrap();
+        columns(&mut out, entry, if entry.is_active { '*' } else { ' ' }).unwrap();
         let time = daemon::listing_time(entry.created_s);
         let out = out.replace(&time, "TIME").replace(&entry.id.to_string(), "ID");
         out.lines().map(str::to_owned).collect()

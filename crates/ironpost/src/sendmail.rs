@@ -7,6 +7,7 @@
 mod dialogue;
 mod flags;
 mod message;
+pub(crate) mod queue_order;
 
 use crate::exit;
 use crate::mailq;
@@ -16,6 +17,7 @@ use daemon::client::{Client, ClientError};
 use daemon::request::{Answer, Submission};
 pub(crate) use flags::Flags;
 pub(crate) use flags::each_flag;
+pub(crate) use flags::{About, QueueWords};
 use flags::{Mode, Wrong};
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
@@ -77,29 +79,40 @@ pub(crate) fn run(
             ExitCode::SUCCESS
         }
         Mode::MakeAliases => crate::newaliases::run(words),
-        Mode::HostStatus | Mode::CountQueue => ExitCode::SUCCESS,
+        Mode::HostStatus | Mode::CountQueue | Mode::KeepRunning => ExitCode::SUCCESS,
     }
 }
 
 /// `-bp`, `-q`, `-bh` with a configuration of sendmail's: of its queue.
 fn of_queue(config: &[u8], words: &[OsString], flags: &Flags, printer: &mut Printer) -> ExitCode {
-    let is_run = flags.mode == Mode::RunQueue;
-    let folder = match crate::verify::look(words, is_run) {
-        Ok(folder) => String::from_utf8_lossy(&folder).into_owned(),
+    let is_run = matches!(flags.mode, Mode::RunQueue | Mode::KeepRunning);
+    let queue = match crate::verify::look(words, is_run, &flags.queue) {
+        Ok(queue) => queue,
         Err(status) => return ExitCode::from(status),
     };
-    let config = std::path::Path::new(OsStr::from_bytes(config));
-    if is_run {
-        let watched = flags.is_verbose.then_some(&*folder);
-        return crate::submit::run_queue(config, &flags.arguments, watched, printer);
+    let order = queue_order::Order {
+        config: std::path::Path::new(OsStr::from_bytes(config)),
+        arguments: &flags.arguments,
+        queue,
+        is_verbose: flags.is_verbose,
+    };
+    match flags.mode {
+        Mode::RunQueue => order.run(printer),
+        Mode::KeepRunning => order.keep_running(flags.queue.interval_s, words, printer),
+        Mode::PrintQueue => mailq::of_configuration(&order, printer),
+        Mode::CountQueue => {
+            printer.line("Data unavailable: shared memory not updated");
+            ExitCode::SUCCESS
+        }
+        Mode::Deliver
+        | Mode::Dialogue
+        | Mode::Serve
+        | Mode::AddressTest
+        | Mode::Verify
+        | Mode::OptionNames
+        | Mode::MakeAliases
+        | Mode::HostStatus => ExitCode::SUCCESS,
     }
-    if flags.mode == Mode::PrintQueue {
-        return mailq::of_configuration(config, &flags.arguments, &folder, printer);
-    }
-    if flags.mode == Mode::CountQueue {
-        printer.line("Data unavailable: shared memory not updated");
-    }
-    ExitCode::SUCCESS
 }
 
 /// `-bd`, `-bD`: serves a configuration of sendmail's.
@@ -111,6 +124,10 @@ fn serve(flags: &Flags, printer: &mut Printer) -> ExitCode {
     let options = daemon::Serve {
         config: Some(config),
         arguments: flags.arguments.clone(),
+        as_sendmail: Some(daemon::AsSendmail {
+            interval_s: flags.queue.interval_s,
+            is_persistent: flags.queue.is_persistent,
+        }),
         ..daemon::Serve::default()
     };
     match daemon::serve(options) {

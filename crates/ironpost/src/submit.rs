@@ -14,21 +14,16 @@ mod recipients;
 mod sender;
 
 use crate::configured::{self, Run};
-use crate::printer::Printer;
 use crate::sendmail::Flags;
 use collect::{Collected, Manner};
-use daemon::edges::{Argument, Errand};
-use daemon::job::{Job, Seen};
 use fields::Head;
-pub(crate) use hand_over::status_of;
+pub(crate) use hand_over::{place, status_of};
 use policy::settings::DeliveryMode;
 use policy_cf::machine::exit;
 use queue::Notify;
 use recipients::Recipients;
 pub(crate) use sender::Sender;
 use std::ffi::OsString;
-use std::path::Path;
-use std::process::ExitCode;
 
 /// Octets of a message, where the configuration sets no limit.
 const MESSAGE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -61,28 +56,6 @@ enum ErrorMode {
 /// Runs the mode; gives the exit status.
 pub(crate) fn run(words: &[OsString], flags: &Flags) -> u8 {
     configured::with(words, b'm', |run| submit(run, flags).unwrap_or_else(|status| status))
-}
-
-/// `-q`: tries all that is queued, once; the exit status tells of failures. With a folder (`-v`) it says what is done.
-pub(crate) fn run_queue(
-    config: &Path,
-    arguments: &[Argument],
-    folder: Option<&str>,
-    printer: &mut Printer,
-) -> ExitCode {
-    let run = |job: Job| {
-        let Some(folder) = folder else { return job.finish() };
-        job.finish_watched(&mut |seen| match seen {
-            Seen::Text(text) => printer.octets(text),
-            Seen::Running { id, number, total } => {
-                printer.line(&format!("\nRunning {folder}/{id} (sequence {number} of {total})"));
-            }
-        })
-    };
-    match Job::start(config, arguments, Errand::Run).and_then(run) {
-        Ok(attempts) => ExitCode::from(status_of(&attempts)),
-        Err(error) => printer.fail("sendmail", &error.to_string(), crate::exit::TEMPFAIL),
-    }
 }
 
 fn submit(run: &mut Run<'_>, flags: &Flags) -> Result<u8, u8> {

@@ -1,9 +1,12 @@
 //! `sendmail -bv ADDR…`: where mail for these addresses would go; and what any mode says of a sendmail.cf before it works.
 
 use crate::configured::{self, Run};
+use crate::place::Place;
+use crate::sendmail::{About, QueueWords};
 use crate::submit::Sender;
 use policy_cf::expand::{Expansion, How, Member, State, expand};
 use policy_cf::machine::exit;
+use queue::run::{Deed, SortOrder};
 use std::ffi::OsString;
 
 /// Runs the mode; gives the exit status.
@@ -44,25 +47,88 @@ fn verify(run: &mut Run<'_>) -> Result<u8, u8> {
     Ok(run.machine.status)
 }
 
-/// Looks at the configuration that the words name, as every mode does first: errors, who calls, the queue folder. Gives that
-/// folder. `is_run`: it is to be run.
+/// What a configuration says of its queue, and which part of it the words mean.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct QueueLook {
+    /// The folder, as the configuration has it.
+    pub(crate) folder: Vec<u8>,
+    /// What is meant of it.
+    pub(crate) run: queue::run::Run,
+    /// What could not be read is meant: the spool has put it aside, and lists nothing of it.
+    pub(crate) is_of_lost: bool,
+    /// Where a server of this queue is to be found.
+    pub(crate) place: Option<Place>,
+    /// Option `PidFile`.
+    pub(crate) pid_file: Vec<u8>,
+    /// Option `LogLevel`.
+    pub(crate) log_level: u32,
+}
+
+impl QueueLook {
+    fn of(run: &Run<'_>, words: &QueueWords) -> Self {
+        let options = &run.machine.config.options;
+        let value = |name: &str| options.values.get(name).cloned().unwrap_or_default();
+        let order = match value("QueueSortOrder").first().map(u8::to_ascii_lowercase) {
+            Some(b'h') => SortOrder::Host,
+            Some(b't') => SortOrder::Time,
+            Some(b'f') => SortOrder::Name,
+            Some(b'r') => SortOrder::Random,
+            Some(b'n' | b'm') => SortOrder::None,
+            _ => SortOrder::Priority,
+        };
+        let deed = match &words.mark {
+            None => Deed::Try,
+            Some(reason) if reason.is_empty() => Deed::Release,
+            Some(reason) => Deed::Hold(reason.as_slice().into()),
+        };
+        let young = options.values.get("MinQueueAge");
+        Self {
+            folder: value("QueueDirectory"),
+            run: queue::run::Run {
+                limits: words.limits.clone(),
+                is_of_held: words.about == About::Held,
+                order,
+                young_s: young.map_or(0, |text| policy_cf::answers::seconds(text, b'm')),
+                deed,
+            },
+            is_of_lost: words.about == About::Lost,
+            place: Some(crate::submit::place(run)),
+            pid_file: value("PidFile"),
+            log_level: run.log_level(),
+        }
+    }
+}
+
+/// Whether there is a queue group of this name; without a name: yes.
+fn has_group(run: &Run<'_>, name: &[u8]) -> bool {
+    let lines = &run.machine.config.queue_groups;
+    let is_it = |line: &[u8]| line.split(|octet| b", \t".contains(octet)).next() == Some(name);
+    name.eq_ignore_ascii_case(b"mqueue") || lines.iter().any(|line| is_it(line))
+}
+
+/// Looks at the configuration that the words name, as every mode does first: errors, who calls, the queue folder. Gives what it
+/// says of the queue. `is_run`: it is to be run.
 ///
 /// # Errors
 /// The exit status it ends with.
-pub(crate) fn look(words: &[OsString], is_run: bool) -> Result<Vec<u8>, u8> {
-    let mut folder = Vec::new();
+pub(crate) fn look(words: &[OsString], is_run: bool, queue: &QueueWords) -> Result<QueueLook, u8> {
+    let mut found = QueueLook::default();
+    let mut is_unknown = false;
     let status = configured::with(words, b'p', |run| {
         let looked = run.settle().and_then(|()| run.enter_queue());
-        folder =
-            run.machine.config.options.values.get("QueueDirectory").cloned().unwrap_or_default();
+        found = QueueLook::of(run, queue);
         let is_closed = is_run && run.machine.config.options.is_private("restrictqrun");
         if looked.is_err() && is_closed {
             run.machine.say(&[b"You do not have permission to process the queue"]);
             return crate::exit::NOPERM;
         }
+        if let Some(name) = queue.group.as_ref().filter(|name| !has_group(run, name)) {
+            run.machine.say(&[b"Queue group ", name, b" unknown"]);
+            is_unknown = true;
+        }
         looked.err().unwrap_or(exit::OK)
     });
-    if status == exit::OK { Ok(folder) } else { Err(status) }
+    if status == exit::OK && !is_unknown { Ok(found) } else { Err(status) }
 }
 
 /// What `-bs` looks at before it greets: the configuration, who calls, the queue folder. What is wrong is said in replies.

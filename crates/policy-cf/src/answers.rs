@@ -20,7 +20,7 @@ mod ports;
 mod reports;
 mod tune;
 
-pub use tune::{delivery_mode, spool_of};
+pub use tune::{delivery_mode, seconds, spool_of};
 
 use crate::expand::Outside;
 use crate::load::{self, Facts, Setting};

@@ -428,6 +428,7 @@ fn places(judge: &mut Judge, written: &Written, system: &SystemFacts) -> Paths {
             .map_or_else(|| judge.path(written.paths.spool.as_ref(), SPOOL), octets),
         run: below("run").map_or_else(|| judge.path(written.paths.run.as_ref(), RUN), octets),
         read: Vec::new(),
+        pid_file: Box::default(),
     }
 }
 

@@ -146,6 +146,8 @@ pub struct Paths {
     pub run: Box<[u8]>,
     /// Files and folders that the policy reads (aliases, maps), for its cage.
     pub read: Vec<Box<[u8]>>,
+    /// Where a daemon of sendmail's command line writes its process id; empty: nowhere.
+    pub pid_file: Box<[u8]>,
 }
 
 /// What is logged, and where.
@@ -197,6 +199,7 @@ impl Default for Settings {
                 spool: b"/var/spool/ironpost"[..].into(),
                 run: b"/run/ironpost"[..].into(),
                 read: Vec::new(),
+                pid_file: Box::default(),
             },
             logging: Logging { to: LogTo::Stdout, level: 9, is_json: false },
             postmaster: b"postmaster"[..].into(),

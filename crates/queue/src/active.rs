@@ -18,6 +18,17 @@ pub(crate) enum Round {
     Broken,
 }
 
+/// How a message came into memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Came {
+    /// It is tried as it comes.
+    New,
+    /// It waited in the queue.
+    Waited,
+    /// Likewise, and it is tried although it is kept back.
+    Forced,
+}
+
 /// A message in memory.
 #[derive(Debug)]
 pub(crate) struct Active {
@@ -37,8 +48,8 @@ pub(crate) struct Active {
     pub(crate) has_late_note: bool,
     /// What this round has been so far.
     pub(crate) round: Round,
-    /// Whether it waited in the queue: it was not tried when it came.
-    pub(crate) has_waited: bool,
+    /// How it came into memory.
+    pub(crate) came: Came,
     /// About how much memory it takes.
     pub(crate) size_bytes: usize,
     /// Whom reports of this round would go to, as far as the policy was asked about them.
@@ -71,7 +82,7 @@ impl Active {
             is_dirty: false,
             has_late_note: false,
             round: Round::Untried,
-            has_waited: false,
+            came: Came::New,
             size_bytes,
             consulted: Vec::new(),
         }
@@ -159,7 +170,7 @@ impl Active {
     }
 
     pub(crate) fn is_held(&self) -> bool {
-        is_held(&self.envelope, &self.note)
+        self.came != Came::Forced && is_held(&self.envelope, &self.note)
     }
 }
 

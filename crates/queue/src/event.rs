@@ -78,6 +78,8 @@ pub enum Stat {
     Discarded,
     /// Thrown away by the operator.
     Removed,
+    /// Kept back when it came; the text says why.
+    Quarantined,
 }
 
 /// The fields of a `to=` line.

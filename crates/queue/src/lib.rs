@@ -22,6 +22,7 @@ mod part;
 mod recipient;
 mod report;
 mod retry;
+pub mod run;
 mod schedule;
 mod slots;
 

@@ -13,7 +13,10 @@ use alloc::{boxed::Box, vec::Vec};
 pub const ADDED_MAX: usize = 20_000;
 
 /// The version that [`Note::encode`] writes.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+
+/// The version that does not tell when the last round was.
+const VERSION_1: u8 = 1;
 
 /// A recipient that an expansion brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +50,8 @@ pub struct Note {
     pub added: Vec<Added>,
     /// Rounds of trying that ended without an end for all.
     pub tries: u32,
+    /// When the last round ended, in seconds since 1970; 0: there was none.
+    pub tried_s: u64,
     /// When the next round may begin, in seconds since 1970; 0: at once.
     pub next_try_s: u64,
     /// Whether the sender was warned of the delay.
@@ -71,6 +76,7 @@ impl Note {
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.push(VERSION);
         put_number(out, self.tries.into());
+        put_number(out, self.tried_s);
         put_number(out, self.next_try_s);
         out.push(u8::from(self.is_warned));
         out.push(self.crashes);
@@ -101,8 +107,8 @@ impl Note {
     pub fn decode(octets: &[u8]) -> Result<Self, RecordError> {
         let mut reader = Reader::new(octets);
         match reader.octet()? {
-            VERSION => {
-                let note = Self::decode_1(&mut reader)?;
+            version @ (VERSION_1 | VERSION) => {
+                let note = Self::decode_from(&mut reader, version)?;
                 reader.end()?;
                 Ok(note)
             }
@@ -110,8 +116,9 @@ impl Note {
         }
     }
 
-    fn decode_1(reader: &mut Reader<'_>) -> Result<Self, RecordError> {
+    fn decode_from(reader: &mut Reader<'_>, version: u8) -> Result<Self, RecordError> {
         let tries = reader.number_32()?;
+        let tried_s = if version == VERSION_1 { 0 } else { reader.number()? };
         let next_try_s = reader.number()?;
         let is_warned = match reader.octet()? {
             0 => false,
@@ -139,7 +146,7 @@ impl Note {
         for _ in 0..count {
             states.push(State::decode(reader)?);
         }
-        Ok(Self { states, added, tries, next_try_s, is_warned, crashes, hold })
+        Ok(Self { states, added, tries, tried_s, next_try_s, is_warned, crashes, hold })
     }
 
     /// Makes the note agree with its envelope if it does not: bit rot and foreign hands must not

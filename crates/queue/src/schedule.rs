@@ -124,6 +124,21 @@ pub enum Input {
     },
     /// The configuration was read again.
     Settings(Box<Settings>),
+    /// A run of the queue comes to a message that the spool holds and that was not known here: it is tried now, also if it is kept
+    /// back.
+    Run {
+        /// Its place.
+        slot: u32,
+        /// Its envelope.
+        envelope: Box<Envelope>,
+        /// Its last note, if it has one.
+        note: Option<Box<Note>>,
+    },
+    /// The operator wants a message tried now that is kept back; it stays so.
+    Try {
+        /// Which.
+        slot: u32,
+    },
     /// The operator wants everything, or one message, tried now.
     Flush {
         /// Which; `None`: everything.
@@ -138,6 +153,8 @@ pub enum Input {
     Hold {
         /// Which.
         slot: u32,
+        /// Why; `None`: because he says so.
+        reason: Option<Box<[u8]>>,
     },
     /// The operator lets a message go.
     Release {
@@ -314,6 +331,10 @@ pub struct Scheduler {
     /// Whose messages the flush is about; empty: all.
     flushed: BTreeSet<u32>,
     woken_at_ms: Option<u64>,
+    /// Why messages are to be kept back that are being read for it.
+    hold_reasons: BTreeMap<u32, Box<[u8]>>,
+    /// Whether what waits for a destination that is down is told of, once a message, instead of left for later.
+    tells_blocked: bool,
     ledger: Ledger,
 }
 
@@ -342,8 +363,16 @@ impl Scheduler {
             flush_from: None,
             flushed: BTreeSet::new(),
             woken_at_ms: None,
+            hold_reasons: BTreeMap::new(),
+            tells_blocked: false,
             ledger: Ledger::default(),
         }
+    }
+
+    /// For a server that tries everything once and ends: a destination that does not answer is not waited for. What is for it
+    /// is deferred with what was said before, in the log also.
+    pub fn tell_blocked(&mut self) {
+        self.tells_blocked = true;
     }
 
     /// Takes one input at the time `now_ms` (since 1970) and appends what is to be done. Inputs
@@ -373,10 +402,12 @@ impl Scheduler {
             }
             Input::Room { batches } => self.room = batches,
             Input::Settings(settings) => self.adopt(&settings),
+            Input::Run { slot, envelope, note } => self.run(slot, envelope, note, actions),
+            Input::Try { slot } => self.try_held(slot, actions),
             Input::Flush { slot: Some(slot) } => self.flush_one(slot),
             Input::Flush { slot: None } => self.flush_all(),
             Input::Turn { node } => self.turn(&node),
-            Input::Hold { slot } => self.hold(slot, actions),
+            Input::Hold { slot, reason } => self.hold(slot, reason, actions),
             Input::Release { slot } => self.release(slot, actions),
             Input::Remove { slot } => self.remove(slot, actions),
             Input::Tick => {}

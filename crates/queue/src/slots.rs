@@ -44,6 +44,8 @@ pub(crate) enum Order {
     Hold,
     Release,
     Remove,
+    /// To try it as if it were not kept back.
+    Try,
 }
 
 /// One message.

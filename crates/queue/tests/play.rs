@@ -30,7 +30,7 @@ fn settings() -> Settings {
             mailer(b"discard", Transport::Discard, 1),
         ],
         postmaster: b"u9"[..].into(),
-        retry: Retry { first_s: 60, longest_s: 600, give_up_s: 7200, warn_s: 1800 },
+        retry: Retry { first_s: 60, longest_s: 600, give_up_s: 7200, warn_s: 1800, young_s: 0 },
         ..Settings::default()
     }
 }
@@ -202,7 +202,7 @@ impl World {
                     Stat::Sent => "sent",
                     Stat::Discarded => "discarded",
                     Stat::Removed => "removed",
-                    Stat::Deferred | Stat::Failed => return,
+                    Stat::Deferred | Stat::Failed | Stat::Quarantined => return,
                 };
                 for one in &to.to {
                     self.end(to.id.as_u64(), one, end);
@@ -424,7 +424,7 @@ impl World {
     fn operate(&mut self) {
         let Some(&slot) = self.spool.keys().nth(self.dice.throw(4)) else { return };
         match self.dice.throw(5) {
-            0 => self.step(Input::Hold { slot }),
+            0 => self.step(Input::Hold { slot, reason: None }),
             1 => self.step(Input::Release { slot }),
             2 => self.step(Input::Remove { slot }),
             3 => self.step(Input::Flush { slot: Some(slot) }),

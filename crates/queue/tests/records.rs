@@ -152,7 +152,7 @@ fn note() -> impl Strategy<Value = Note> {
         .prop_map(|(parent, mailers_mark, recipient)| Added { parent, mailers_mark, recipient });
     let hold =
         prop_oneof![Just(Hold::AsAccepted), Just(Hold::Released), octets().prop_map(Hold::Held)];
-    let numbers = (any::<u32>(), any::<u64>(), any::<bool>(), any::<u8>());
+    let numbers = (any::<u32>(), any::<u64>(), any::<bool>(), any::<u8>(), any::<u64>());
     (vec(state(), 0..6), vec(added, 0..4), numbers, hold).prop_map(
         |(states, added, numbers, hold)| Note {
             states,
@@ -161,6 +161,7 @@ fn note() -> impl Strategy<Value = Note> {
             next_try_s: numbers.1,
             is_warned: numbers.2,
             crashes: numbers.3,
+            tried_s: numbers.4,
             hold,
         },
     )
@@ -266,4 +267,13 @@ fn an_envelope_of_version_1_is_still_read() {
     let mut newer = Vec::new();
     envelope.encode(&mut newer).unwrap();
     assert_eq!((newer[0], Envelope::decode(&newer)), (3, Ok(envelope)));
+}
+
+#[test]
+fn a_note_of_version_1_is_still_read() {
+    // Three rounds, the next at 200, warned, kept back because of `x`, no recipients.
+    let record = [1, 3, 200, 1, 1, 0, 2, 2, b'x', 0, 0];
+    let note = Note::decode(&record).unwrap();
+    assert_eq!((note.tries, note.next_try_s, note.tried_s, note.is_warned), (3, 200, 0, true));
+    assert_eq!(note.hold, Hold::Held(b"x"[..].into()));
 }

@@ -27,7 +27,13 @@ fn settings() -> Settings {
             mailer(b"error", Transport::Error),
             mailer(b"discard", Transport::Discard),
         ],
-        retry: Retry { first_s: 300, longest_s: 3600, give_up_s: 432_000, warn_s: 14_400 },
+        retry: Retry {
+            first_s: 300,
+            longest_s: 3600,
+            give_up_s: 432_000,
+            warn_s: 14_400,
+            young_s: 0,
+        },
         ..Settings::default()
     }
 }
@@ -621,7 +627,7 @@ fn the_operator_holds_releases_removes_and_flushes() {
     let mut desk = Desk::new();
     let slot = desk.send(&["bob@far"]);
     desk.end_all(&later());
-    desk.step(Input::Hold { slot });
+    desk.step(Input::Hold { slot, reason: None });
     desk.pass(10_000);
     assert_eq!(desk.scheduler.outlook(slot), Some(Outlook::Held));
     desk.step(Input::Release { slot });

@@ -72,7 +72,7 @@ impl Teller<'_> {
     /// What came of one recipient of a batch.
     pub(crate) fn outcome(&self, batch: &Batch, place: usize, came: client::Outcome) -> Outcome {
         match came {
-            client::Outcome::Delivered(reply) => self.taken(&reply),
+            client::Outcome::Delivered(reply) => self.taken(&reply, place),
             client::Outcome::Later(cause, _) if is_protocol_error(&cause) => {
                 Outcome::Never(self.trouble(&cause, Some((batch, place))))
             }
@@ -91,7 +91,7 @@ impl Teller<'_> {
         }
     }
 
-    fn taken(&self, reply: &Reply) -> Outcome {
+    fn taken(&self, reply: &Reply, place: usize) -> Outcome {
         let host = self.host.into();
         match self.protocol {
             // It is at its last hop; log lines of local delivery have no text.
@@ -99,7 +99,7 @@ impl Teller<'_> {
             Protocol::Smtp => Outcome::Relayed {
                 host,
                 text: text_of(reply),
-                accepted: Box::default(),
+                accepted: self.session.welcome(place).map(first_line).unwrap_or_default().into(),
                 reports: self.session.extensions().has(Extension::Dsn),
                 keeps_time: self.session.extensions().has(Extension::DeliverBy),
             },

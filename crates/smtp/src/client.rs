@@ -130,6 +130,8 @@ pub struct Session {
     is_used: bool,
     /// What came of the last transaction; `None`: not known yet.
     results: Vec<Option<Outcome>>,
+    /// What was said to recipients of the last transaction, where a report may have to tell.
+    welcomes: Vec<(usize, Reply)>,
     is_touched: bool,
 }
 
@@ -166,6 +168,7 @@ impl Session {
             needs_reset: false,
             is_used: false,
             results: Vec::new(),
+            welcomes: Vec::new(),
             is_touched: false,
         }
     }
@@ -252,9 +255,17 @@ impl Session {
         self.end(Cause::Lost { stage, why });
     }
 
+    /// What the server said when it accepted a recipient of the last transaction, by its place; kept only where a report may
+    /// have to tell it.
+    #[must_use]
+    pub fn welcome(&self, place: usize) -> Option<&Reply> {
+        self.welcomes.iter().find(|(one, _)| *one == place).map(|(_, reply)| reply)
+    }
+
     /// Begins a transaction, when [`Want::Transaction`]. At other times nothing is sent, and all its recipients are for later.
     pub fn begin(&mut self, transaction: &Transaction<'_>) {
         self.results = transaction.recipients.iter().map(|_| None).collect();
+        self.welcomes.clear();
         self.is_touched = false;
         if !matches!(self.state, State::Idle) {
             return;
@@ -411,6 +422,7 @@ impl Session {
             }
             envelope::Next::Body => {
                 let accepted = envelope.accepted();
+                self.welcomes = envelope.welcomes();
                 let is_for_nobody = accepted.is_empty();
                 self.state = State::Body { accepted, dots: DotWriter::default() };
                 if is_for_nobody {

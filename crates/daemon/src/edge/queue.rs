@@ -173,6 +173,11 @@ impl QueueEdge {
     pub(crate) fn flush(&self) -> bool {
         self.inner.port.send(&ToQueue::Flush, &[]).is_ok()
     }
+
+    /// Has done with messages what an operator wishes. False: the queue is gone.
+    pub(crate) fn run(&self, run: Box<queue::run::Run>) -> bool {
+        self.inner.port.send(&ToQueue::Run(run), &[]).is_ok()
+    }
 }
 
 impl LargeBody {

@@ -149,13 +149,21 @@ async fn converse(house: &Rc<House>, connection: OwnedFd) -> Result<(), LinkErro
         let answer = match request {
             Request::Submit(submission) => house.submit(&mut conversation, uid, submission).await?,
             Request::List => house.list(&mut conversation).await?,
-            Request::Flush | Request::Remove(_) | Request::Privileges { .. } | Request::Reload
+            Request::Flush
+            | Request::Run(_)
+            | Request::Remove(_)
+            | Request::Privileges { .. }
+            | Request::Reload
                 if !may_order =>
             {
                 Answer::NotPermitted
             }
             Request::Flush => match house.queue() {
                 Some(queue) if queue.flush() => Answer::Done,
+                Some(_) | None => not_now(),
+            },
+            Request::Run(run) => match house.queue() {
+                Some(queue) if queue.run(run) => Answer::Done,
                 Some(_) | None => not_now(),
             },
             Request::Remove(id) => house.remove(id).await,
@@ -213,6 +221,7 @@ impl House {
                 Request::Submit(_)
                 | Request::List
                 | Request::Flush
+                | Request::Run(_)
                 | Request::Remove(_)
                 | Request::Privileges { .. }
                 | Request::Reload => return Ok(Answer::Confused),

@@ -84,7 +84,8 @@ pub(crate) fn run(options: Serve) -> Result<ExitCode, StartError> {
     sys::fd::keep_from_children()?;
     let signals = Signals::block()?;
     let mut family = Family::new(crate::is_root(), None)?;
-    let settings = first_policy(&options, &mut family)?;
+    let mut settings = first_policy(&options, &mut family)?;
+    options.adjust(&mut settings);
     let hands = Hands::open(&settings)?;
     Master::start(options, settings, family, hands, signals, None)?.work()
 }
@@ -196,10 +197,29 @@ impl Master {
             return;
         }
         self.is_announced = true;
-        let text = format!("starting daemon ({}): SMTP+queueing", env!("CARGO_PKG_VERSION"));
-        self.log.line(Severity::Info, None, text.as_bytes());
+        self.tell_start();
         if let Some(say) = self.options.announce {
             say(&self.settings);
+        }
+    }
+
+    /// The line on the start, and the file with our process id.
+    pub(super) fn tell_start(&self) {
+        let Some(daemon) = &self.options.as_sendmail else {
+            let text = format!("starting daemon ({}): SMTP+queueing", env!("CARGO_PKG_VERSION"));
+            return self.log.line(Severity::Info, None, text.as_bytes());
+        };
+        let pid_file = &self.settings.paths.pid_file;
+        if !pid_file.is_empty()
+            && let Err(error) = crate::write_pid_file(pid_file)
+        {
+            let name = String::from_utf8_lossy(pid_file).into_owned();
+            let text = format!("unable to write pid to {name}: {error}");
+            self.log.line(Severity::Error, None, text.as_bytes());
+        }
+        if self.log.wants(9) {
+            let line = daemon.line(true);
+            self.log.line(Severity::Info, None, line.as_bytes());
         }
     }
 

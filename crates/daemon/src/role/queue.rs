@@ -13,6 +13,7 @@ mod lines;
 mod listing;
 mod parts;
 mod policy;
+mod rounds;
 mod shown;
 
 use crate::cage;
@@ -86,6 +87,8 @@ struct House {
     stop_until_ms: Option<u64>,
     /// What the server was started for, if it ends with that.
     errand: Option<Errand>,
+    /// What is left of a run of the queue: the messages, the next one last.
+    round: Vec<u32>,
 }
 
 /// Bodies kept in memory between the commit and the first try, so that they need not be read back.
@@ -130,9 +133,9 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
         // A few messages: the disk of a host that only sends is not to be filled with room for thousands.
         options.segment_bytes = ERRAND_SEGMENT_BYTES;
     }
-    let errand = inheritance.errand;
+    let errand = inheritance.errand.clone();
     let drops = DropFolder::open(&folder).ok().filter(|_| errand != Some(Errand::Keep));
-    let (spool, recovered) = match open(&folder, options, errand) {
+    let (spool, recovered) = match open(&folder, options, errand.is_some()) {
         Ok(opened) => opened,
         Err(error) => {
             log.line(Severity::Critical, None, format!("the spool: {error}").as_bytes());
@@ -141,11 +144,15 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
     };
     let mut house = House::new(inheritance, log, spool, drops);
     house.tell_room();
-    for message in recovered {
-        house.recovered(&message);
+    for message in &recovered {
+        house.recovered(message);
     }
-    if errand == Some(Errand::Run) {
-        house.step(Input::Flush { slot: None });
+    match errand {
+        Some(Errand::Run(run)) => house.begin_run(*run, &recovered),
+        Some(Errand::Deliver | Errand::DeliverUnreported | Errand::Keep) => {
+            house.scheduler.tell_blocked();
+        }
+        None => {}
     }
     house.work()
 }
@@ -154,15 +161,13 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
 fn open(
     folder: &OwnedFd,
     options: spool::Options,
-    errand: Option<Errand>,
+    is_errand: bool,
 ) -> Result<(spool::Log, Vec<spool::Recovered>), spool::Error> {
     let until_ms = sys::clock::monotonic_ms().saturating_add(LOCK_MS);
     loop {
         let handle = folder.try_clone().map_err(|error| spool::Error::System("folder", error))?;
         match spool::Log::open(handle, options) {
-            Err(spool::Error::Locked)
-                if errand.is_some() && sys::clock::monotonic_ms() < until_ms =>
-            {
+            Err(spool::Error::Locked) if is_errand && sys::clock::monotonic_ms() < until_ms => {
                 std::thread::sleep(LOCK_PAUSE);
             }
             opened => return opened,
@@ -203,6 +208,7 @@ impl House {
             housekeeping_at_ms: 0,
             stop_until_ms: None,
             errand: inheritance.errand,
+            round: Vec::new(),
         };
         for (grant, descriptor) in inheritance.grants {
             house.granted(grant, descriptor);
@@ -225,6 +231,7 @@ impl House {
                 self.step(Input::Tick);
             }
             self.keep_house(now_ms);
+            self.go_on_with_round();
             self.store_splits();
             self.spool.commit();
             self.flush();
@@ -246,14 +253,13 @@ impl House {
 
     fn recovered(&mut self, message: &spool::Recovered) {
         self.saw_id(message.id.as_u64());
-        if self.errand.is_some_and(|errand| !errand.tries_all()) {
+        let slot = message.slot.into();
+        if self.errand.is_some() {
+            // A run comes to it by itself; the others are about what is handed over.
+            self.queued_before.insert(slot);
             return;
         }
         let Some((envelope, note)) = self.read(message.slot) else { return };
-        let slot = message.slot.into();
-        if self.errand.is_some() {
-            self.queued_before.insert(slot);
-        }
         self.step(Input::Recovered { slot, envelope, note });
     }
 
@@ -374,6 +380,7 @@ impl House {
             && self.intake.is_idle()
             && self.carriers.is_idle()
             && self.scheduler.is_quiet()
+            && self.round.is_empty()
     }
 
     /// Writes what waits on all edges; who can't take it has ended, and is found by the next read.

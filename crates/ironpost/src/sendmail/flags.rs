@@ -1,6 +1,7 @@
 //! sendmail's own flags, as getopt reads them: `-oi`, `-f ADDR`, `-fADDR`, `-tv`, `--`.
 
 use daemon::edges::Argument;
+use queue::run::{Limit, Part};
 use queue::{BodyKind, Notify, Return};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -16,8 +17,10 @@ pub(crate) enum Mode {
     Serve,
     /// `-bp`: print the queue.
     PrintQueue,
-    /// `-q`: try the queue now.
+    /// `-q`, `-Q`: try the queue now, or mark what is in it.
     RunQueue,
+    /// `-q30m` without `-bd`: try the queue again and again.
+    KeepRunning,
     /// `-bt`: address test mode of a sendmail.cf.
     AddressTest,
     /// `-bv`: say where addresses go.
@@ -35,8 +38,46 @@ pub(crate) enum Mode {
 impl Mode {
     /// Whether it is about a queue, and not about a message.
     pub(crate) const fn is_about_queue(self) -> bool {
-        matches!(self, Self::PrintQueue | Self::RunQueue | Self::HostStatus | Self::CountQueue)
+        matches!(
+            self,
+            Self::PrintQueue
+                | Self::RunQueue
+                | Self::KeepRunning
+                | Self::HostStatus
+                | Self::CountQueue
+        )
     }
+}
+
+/// Which part of a queue is meant.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum About {
+    /// What is to be delivered.
+    #[default]
+    Waiting,
+    /// What is kept back.
+    Held,
+    /// What could not be read: put aside by the spool, and in no list.
+    Lost,
+}
+
+/// What `-q` and `-Q` say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct QueueWords {
+    /// `-qI`, `-qR`, `-qS`, `-qQ`: parts of ids, recipients, senders, reasons.
+    pub(crate) limits: Vec<Limit>,
+    /// `-qQ`, `-qL`: about what is kept back, or what could not be read.
+    pub(crate) about: About,
+    /// `-qG`: a queue group.
+    pub(crate) group: Option<Vec<u8>>,
+    /// `-q30m`, `-qp30m`: from one run to the next, in seconds; 0: it is run once.
+    pub(crate) interval_s: u32,
+    /// `-qp`: runners stay.
+    pub(crate) is_persistent: bool,
+    /// `-Q`: why it is kept back from now on; empty: it no longer is.
+    pub(crate) mark: Option<Vec<u8>>,
+    /// Whether there is a `-q`.
+    is_named: bool,
 }
 
 /// What is wrong with the words.
@@ -49,7 +90,7 @@ pub(crate) enum Wrong {
 }
 
 /// The flags of one call.
-#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Flags {
     pub(crate) mode: Mode,
@@ -75,6 +116,8 @@ pub(crate) struct Flags {
     pub(crate) hops: u32,
     /// `-p`: the protocol, and the host behind a colon, that the message came by.
     pub(crate) protocol: Option<Vec<u8>>,
+    /// `-q…`: which messages a run of the queue, or its list, is about.
+    pub(crate) queue: QueueWords,
     /// What is wrong with the words and does not keep the message back; said first.
     pub(crate) complaints: Vec<String>,
     /// `-C`: the configuration.
@@ -93,7 +136,7 @@ pub(crate) struct Flags {
 const WITH_VALUE: &[u8] = b"ABbCDdeFfhLMNOopQqRrVX";
 
 /// Those of them whose value must be in the same word, if there is one.
-const VALUE_IN_WORD: &[u8] = b"dq";
+const VALUE_IN_WORD: &[u8] = b"dqQ";
 
 /// Modes of sendmail that this command does not have: daemons, host status, old protocols.
 const MODES_ELSEWHERE: &[u8] = b"dDlCq";
@@ -120,6 +163,7 @@ impl Flags {
             body: None,
             hops: 0,
             protocol: None,
+            queue: QueueWords::default(),
             complaints: Vec::new(),
             config: None,
             arguments: Vec::new(),
@@ -136,9 +180,19 @@ impl Flags {
             }
         })?;
         flags.recipients = operands;
+        flags.settle_queue();
         match flags.mode_elsewhere.take() {
             Some(wrong) => Err(wrong),
             None => Ok(flags),
+        }
+    }
+
+    /// Words about the queue without another mode make a run of it.
+    fn settle_queue(&mut self) {
+        let is_about_queue = self.queue.is_named || self.queue.mark.is_some();
+        if self.mode == Mode::Deliver && is_about_queue {
+            let again = self.queue.interval_s > 0 && self.queue.mark.is_none();
+            self.mode = if again { Mode::KeepRunning } else { Mode::RunQueue };
         }
     }
 
@@ -184,10 +238,8 @@ impl Flags {
                 // What else is wrong with the words is said first.
                 self.mode_elsewhere = Some(wrong);
             }
-            (b'q', value) => {
-                queue_interval(value)?;
-                self.mode = Mode::RunQueue;
-            }
+            (b'q', value) => self.queue.read(value)?,
+            (b'Q', reason) => self.queue.mark = Some(reason.to_vec()),
             (b'f' | b'r', _) if self.sender.is_some() => {
                 return Err(Wrong::Value("More than one \"from\" person".into()));
             }
@@ -290,20 +342,67 @@ pub(crate) fn each_flag(words: &[OsString], take: &mut Take<'_>) -> Result<Vec<V
     Ok(operands)
 }
 
-/// The time between queue runs: digits with units.
-fn queue_interval(value: &[u8]) -> Result<(), Wrong> {
-    let value = value.strip_prefix(b"p").or_else(|| value.strip_prefix(b"f")).unwrap_or(value);
-    match value.iter().find(|octet| !octet.is_ascii_digit()) {
-        None
-        | Some(b's' | b'm' | b'h' | b'd' | b'w' | b'G' | b'I' | b'R' | b'S' | b'Q' | b'L' | b'!') => {
-            Ok(())
+impl QueueWords {
+    /// Takes what stands behind `-q`.
+    fn read(&mut self, value: &[u8]) -> Result<(), Wrong> {
+        self.is_named = true;
+        let (excludes, what) = match value.strip_prefix(b"!") {
+            Some(rest) => (true, rest),
+            None => (false, value),
+        };
+        let mut limit = |part, text: &[u8]| {
+            self.limits.push(Limit { part, text: text.into(), excludes });
+        };
+        match what {
+            [b'I', text @ ..] => limit(Part::Id, text),
+            [b'R', text @ ..] => limit(Part::Recipient, text),
+            [b'S', text @ ..] => limit(Part::Sender, text),
+            [b'Q', text @ ..] => {
+                if !text.is_empty() {
+                    limit(Part::Reason, text);
+                }
+                self.about = About::Held;
+            }
+            [b'L', ..] => self.about = About::Lost,
+            [b'G', group @ ..] => self.group = Some(group.to_vec()),
+            [b'f', ..] => {}
+            [b'p', interval @ ..] => {
+                self.interval_s = interval_s(interval)?.max(1);
+                self.is_persistent = true;
+            }
+            interval => self.interval_s = interval_s(interval)?,
         }
-        Some(b'-') => Err(Wrong::Value("Invalid -q value".into())),
-        Some(other) => {
-            let unit = wire::escape::text(std::slice::from_ref(other)).to_string();
-            Err(Wrong::Value(format!("Invalid time unit `{unit}'")))
+        Ok(())
+    }
+}
+
+/// A time between queue runs: digits with units, minutes where there is none.
+fn interval_s(value: &[u8]) -> Result<u32, Wrong> {
+    if value.first() == Some(&b'-') {
+        return Err(Wrong::Value("Invalid -q value".into()));
+    }
+    let is_known = |octet: &u8| octet.is_ascii_digit() || b"smhdw".contains(octet);
+    if let Some(other) = value.iter().find(|octet| !is_known(octet)) {
+        let unit = wire::escape::text(std::slice::from_ref(other)).to_string();
+        return Err(Wrong::Value(format!("Invalid time unit `{unit}'")));
+    }
+    let (mut total, mut count) = (0_u32, 0_u32);
+    let unit = |octet: u8| match octet {
+        b's' => 1_u32,
+        b'h' => 3600,
+        b'd' => 86_400,
+        b'w' => 604_800,
+        _ => 60,
+    };
+    for &octet in value {
+        if octet.is_ascii_digit() {
+            count = count.saturating_mul(10).saturating_add(u32::from(octet - b'0'));
+        } else {
+            total = total.saturating_add(count.saturating_mul(unit(octet)));
+            count = 0;
         }
     }
+    Ok(total.saturating_add(count.saturating_mul(60)))
 }
 
 /// `never`, or some of `success,failure,delay` (RFC 3461).
@@ -342,6 +441,25 @@ mod tests {
         assert_eq!(flags.sender.as_deref(), Some(&b"a@b"[..]));
         assert_eq!(flags.full_name.as_deref(), Some(&b"CronDaemon"[..]));
         assert_eq!(flags.recipients, Vec::<Vec<u8>>::new());
+    }
+
+    #[test]
+    fn words_about_the_queue_name_messages_and_make_a_run_of_it() {
+        let flags = read(&["-qRremote", "-q!Sbob", "-v"]).unwrap();
+        assert_eq!(flags.mode, Mode::RunQueue);
+        assert!(flags.is_verbose && flags.queue.about == About::Waiting);
+        let limit = |part, text: &[u8], excludes| Limit { part, text: text.into(), excludes };
+        let wanted = [limit(Part::Recipient, b"remote", false), limit(Part::Sender, b"bob", true)];
+        assert_eq!(flags.queue.limits, wanted);
+        assert_eq!(read(&["-q1h30m"]).unwrap().mode, Mode::KeepRunning);
+        assert_eq!(read(&["-q1h30m"]).unwrap().queue.interval_s, 5400);
+        assert_eq!(read(&["-qp5"]).unwrap().queue.interval_s, 300);
+        let daemon = read(&["-bD", "-q30s"]).unwrap();
+        assert_eq!((daemon.mode, daemon.queue.interval_s), (Mode::Serve, 30));
+        assert_eq!(read(&["-bp", "-qQ"]).unwrap().mode, Mode::PrintQueue);
+        let marks = read(&["-qQ", "-Q"]).unwrap();
+        assert_eq!((marks.mode, marks.queue.mark), (Mode::RunQueue, Some(Vec::new())));
+        assert_eq!(read(&["-q1z"]).unwrap_err(), Wrong::Value("Invalid time unit `z'".into()));
     }
 
     #[test]

@@ -315,6 +315,7 @@ fn trouble(failed: &Failed) -> Trouble {
     Trouble { said, ..Trouble::ours(status, text) }
 }
 
-fn place(run: &Run<'_>) -> Place {
+/// Where a server of this configuration is to be found.
+pub(crate) fn place(run: &Run<'_>) -> Place {
     Place::of_cf(RUN, &policy_cf::answers::spool_of(&run.machine.config.options))
 }

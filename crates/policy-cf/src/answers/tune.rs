@@ -206,7 +206,8 @@ fn limits(machine: &Machine<'_>) -> Limits {
 }
 
 /// A time as sendmail writes it: `1h30m`; `unit` counts where none is written. Bounded by a month.
-pub(super) fn seconds(text: &[u8], unit: u8) -> u32 {
+#[must_use]
+pub fn seconds(text: &[u8], unit: u8) -> u32 {
     let mut total = 0_u32;
     let mut count = 0_u32;
     let mut has_digits = false;
@@ -275,6 +276,7 @@ fn retry(machine: &Machine<'_>) -> Retry {
         longest_s: first.unwrap_or(0).max(ours.longest_s),
         give_up_s: give_up.unwrap_or(ours.give_up_s),
         warn_s: warn.unwrap_or(0),
+        young_s: first.unwrap_or(0),
     }
 }
 
@@ -295,7 +297,8 @@ fn paths(machine: &Machine<'_>, given: &Given) -> Paths {
         Some(data) => (joined(data, b"spool"), joined(data, b"run")),
         None => (spool_of(&machine.config.options), RUN.to_vec()),
     };
-    Paths { spool: spool.into(), run: run.into(), read: read(machine) }
+    let pid_file = value(machine, "PidFile").unwrap_or_default().into();
+    Paths { spool: spool.into(), run: run.into(), read: read(machine), pid_file }
 }
 
 fn joined(folder: &[u8], name: &[u8]) -> Vec<u8> {

@@ -58,10 +58,23 @@ pub struct Retry {
     pub give_up_s: u32,
     /// Age at which the sender is warned once (Timeout.queuewarn); 0: never.
     pub warn_s: u32,
+    /// What was tried within so many seconds is left alone by a run of the queue (`MinQueueAge`).
+    pub young_s: u32,
+}
+
+impl Retry {
+    /// A pause that never ends by itself.
+    pub const BY_ORDER_S: u32 = u32::MAX;
+
+    /// Whether what could not be delivered is tried again by order only.
+    #[must_use]
+    pub const fn is_by_order(&self) -> bool {
+        self.first_s == Self::BY_ORDER_S
+    }
 }
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { first_s: 300, longest_s: 3600, give_up_s: 5 * 86_400, warn_s: 4 * 3600 }
+        Self { first_s: 300, longest_s: 3600, give_up_s: 5 * 86_400, warn_s: 4 * 3600, young_s: 0 }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::answer::bare;
 use super::{Action, Actions, Scheduler};
-use crate::active::{self, Active, Round};
+use crate::active::{self, Active, Came, Round};
 use crate::destination::{Destination, Group, MIXED};
 use crate::event::Stat;
 use crate::message::Envelope;
@@ -38,7 +38,17 @@ impl Scheduler {
         if active::is_held(envelope, &note) {
             return;
         }
-        let due_s = u32::try_from(note.next_try_s).unwrap_or(u32::MAX);
+        let due_s = if self.rules.retry.is_by_order() {
+            u32::MAX
+        } else {
+            // No later than the pauses of now allow: they may have been longer before.
+            let pause_s = u64::from(self.rules.retry.longest_s);
+            let latest_s = match note.tried_s {
+                0 => u64::MAX,
+                tried_s => tried_s.saturating_add(pause_s).saturating_add(pause_s >> 3),
+            };
+            u32::try_from(note.next_try_s.min(latest_s)).unwrap_or(u32::MAX)
+        };
         if due_s > self.now_s() {
             self.slots.set_timer(slot, Phase::Waiting, due_s.min(self.latest_s(slot)));
         } else {
@@ -56,18 +66,45 @@ impl Scheduler {
         self.move_home(slot, home);
         self.slots.set_phase(slot, Phase::Held);
         if let Some(reason) = &envelope.quarantine {
-            actions
-                .push(Action::log(crate::Event::Held { id: envelope.id, reason: reason.clone() }));
+            let reason = reason.clone();
+            self.tell_held(&Active::new(envelope, note), &reason, actions);
             return;
         }
         let (has_room, share) = (self.has_room(), self.share());
         let is_free = self.destinations.of(home).is_some_and(|one| {
-            one.line.length == 0 && one.admitted < share && one.blocked_by().is_none()
+            let is_blocked = one.blocked_by().is_some() && !self.tells_blocked;
+            one.line.length == 0 && one.admitted < share && !is_blocked
         });
         if has_room && is_free {
             self.activate(slot, Active::new(envelope, note), actions);
         } else {
             self.line_up(slot, false);
+        }
+    }
+
+    /// A message that a run of the queue comes to.
+    pub(super) fn run(
+        &mut self,
+        slot: u32,
+        envelope: Box<Envelope>,
+        note: Option<Box<Note>>,
+        actions: &mut Actions,
+    ) {
+        let note = Box::new(fitted(&envelope, note));
+        if !self.claim(slot, &envelope, &note) {
+            return;
+        }
+        let home = self.home(&envelope, &note);
+        self.move_home(slot, home);
+        self.slots.set_phase(slot, Phase::Held);
+        self.activate(slot, Active { came: Came::Forced, ..waited(envelope, note) }, actions);
+    }
+
+    /// Says of each recipient of a new message that it is kept back.
+    fn tell_held(&self, active: &Active, reason: &[u8], actions: &mut Actions) {
+        let trouble = Trouble::ours(Status(2, 0, 0), reason);
+        for index in active.open() {
+            actions.push(self.to(active, &[index], Stat::Quarantined, &trouble, 0));
         }
     }
 
@@ -89,6 +126,10 @@ impl Scheduler {
         let open = note.states.iter().filter(|state| !state.is_end()).count();
         self.correct_open(slot, open);
         let order = self.slots.row_mut(slot).map(|row| core::mem::take(&mut row.order));
+        if order == Some(Order::Try) {
+            self.activate(slot, Active { came: Came::Forced, ..waited(envelope, note) }, actions);
+            return;
+        }
         if order == Some(Order::Release) {
             note.hold = Hold::Released;
             note.crashes = 0;
@@ -168,6 +209,9 @@ impl Scheduler {
             }
         }
         for ((number, _), recipients) in groups {
+            if self.is_told_blocked(&mut active, number, &recipients, actions) {
+                continue;
+            }
             active.ready = active.ready.saturating_add(recipients.len());
             if let Some(destination) = self.destinations.of_mut(number) {
                 destination.ready.push_back(Group { slot, recipients });
@@ -210,6 +254,9 @@ impl Scheduler {
                 | Transport::Waits { .. },
             ) => {
                 let number = self.destinations.find(route, &self.rules.mailers);
+                if self.tells_blocked {
+                    return Some(number);
+                }
                 let blocked =
                     self.destinations.of(number).and_then(Destination::blocked_by).cloned();
                 let Some(trouble) = blocked else { return Some(number) };
@@ -224,6 +271,28 @@ impl Scheduler {
                 None
             }
         }
+    }
+
+    /// Defers what is for a destination that is down, where that is told of at once.
+    fn is_told_blocked(
+        &mut self,
+        active: &mut Active,
+        number: u32,
+        recipients: &[u32],
+        actions: &mut Actions,
+    ) -> bool {
+        let blocked = self.destinations.of(number).and_then(Destination::blocked_by).cloned();
+        let Some(mut trouble) = blocked.filter(|_| self.tells_blocked) else { return false };
+        // Nobody was spoken to: the name of the host is known, and no address.
+        let name = trouble.host.split(|&octet| octet == b' ').next().unwrap_or_default().into();
+        trouble.host = name;
+        active.is_dirty = true;
+        active.round = Round::Tried;
+        actions.push(self.to(active, recipients, Stat::Deferred, &trouble, 0));
+        for &index in recipients {
+            self.set_state(active, index, State::Later(trouble.clone()));
+        }
+        true
     }
 
     /// Books trouble that is known without a try: for good if its status says so.
@@ -296,9 +365,10 @@ impl Scheduler {
     }
 }
 
-/// A message that is taken into memory again.
-fn waited(envelope: Box<Envelope>, note: Box<Note>) -> Active {
-    Active { has_waited: true, ..Active::new(envelope, note) }
+/// A message that is taken into memory again. One that was only queued when it came counts as tried then.
+fn waited(envelope: Box<Envelope>, mut note: Box<Note>) -> Active {
+    note.tries = note.tries.max(1);
+    Active { came: Came::Waited, ..Active::new(envelope, note) }
 }
 
 fn fitted(envelope: &Envelope, note: Option<Box<Note>>) -> Note {

@@ -5,7 +5,7 @@
 //! is the probe. As long as it fails, the pauses grow.
 
 use super::{Action, Actions, Flight, Scheduler};
-use crate::active::{Active, Round};
+use crate::active::{Active, Came, Round};
 use crate::batch::{Batch, BatchId, BatchRecipient};
 use crate::event::{Event, Stat, To};
 use crate::message::{Purpose, usual_priority};
@@ -262,7 +262,7 @@ impl Scheduler {
             xdelay_ms: Some(took_ms),
             mailer: mailer.unwrap_or(Recipient::UNROUTED),
             priority: priority(active),
-            tries: active.note.tries.max(u32::from(active.has_waited)),
+            tries: active.note.tries,
             host: trouble.host.clone(),
             status: trouble.status,
             stat,
@@ -290,7 +290,7 @@ fn priority(active: &Active) -> i64 {
 /// In whose name a recipient is: as it was found on the way, else the user who handed the message in. Who called is no longer
 /// told of a message that waited, as sendmail's queue does not keep it.
 fn controller(recipient: &Recipient, active: &Active) -> Option<Controller> {
-    let is_told = |user: &&Controller| !active.has_waited || !user.login.is_empty();
+    let is_told = |user: &&Controller| active.came == Came::New || !user.login.is_empty();
     match &recipient.followed {
         Some(followed) => followed.logged.as_ref().filter(is_told).cloned(),
         // Who speaks SMTP answers for the sender he names, not for himself.

@@ -6,7 +6,7 @@
 //! panic").
 
 use super::{Action, Actions, Scheduler};
-use crate::active::Active;
+use crate::active::{Active, Came};
 use crate::event::Event;
 use crate::message::{Envelope, Purpose, Return};
 use crate::note::Hold;
@@ -246,7 +246,7 @@ impl Scheduler {
             body: envelope.body,
             is_utf8: envelope.is_utf8,
             returned: if returns_all { Return::Full } else { Return::Headers },
-            size_bytes: if active.has_waited && self.rules.dresses_mail {
+            size_bytes: if active.came != Came::New && self.rules.dresses_mail {
                 envelope.size_bytes.saturating_add(TRACE_BYTES)
             } else {
                 envelope.size_bytes

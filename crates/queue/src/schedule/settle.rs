@@ -5,7 +5,7 @@
 //! so that each failure is told once, and failures of one round in one report.
 
 use super::{Action, Actions, Scheduler};
-use crate::active::{Active, Round};
+use crate::active::{Active, Came, Round};
 use crate::destination::{Destination, MIXED};
 use crate::event::{Event, Stat};
 use crate::note::Note;
@@ -119,13 +119,15 @@ impl Scheduler {
             row.is_warned |= active.note.is_warned;
         }
         self.slots.set_phase(slot, Phase::Held);
-        let is_held = active.is_held();
         let is_blocked =
             home != MIXED && self.destinations.of(home).and_then(Destination::blocked_by).is_some();
-        if active.round == Round::Tried && !is_held {
+        if active.round == Round::Tried && !active.is_held() {
             active.note.tries = active.note.tries.saturating_add(1);
+            active.note.tried_s = self.now_ms.wrapping_div(1000);
             active.is_dirty = true;
         }
+        active.came = Came::Waited;
+        let is_held = active.is_held();
         let pause_ms = self.pause_after(&active);
         let next_s = self.now_ms.saturating_add(pause_ms).wrapping_div(1000);
         let give_up_s = active.envelope.created_s.saturating_add(self.rules.retry.give_up_s.into());

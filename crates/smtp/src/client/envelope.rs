@@ -8,6 +8,7 @@ use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::vec::Vec;
 
+use wire::dsn::Notify;
 use wire::reply::Reply;
 
 use super::hello::{Extension, Extensions};
@@ -40,6 +41,8 @@ pub(super) struct Envelope {
     /// Places of recipients whose address cannot be sent.
     unfit: Vec<usize>,
     accepted: Vec<usize>,
+    /// What the server said to those it accepted, where a report may have to tell; `None`: none does.
+    welcomes: Option<Vec<(usize, Reply)>>,
     has_sender: bool,
     /// Nothing goes out before RSET and MAIL were answered.
     is_patient: bool,
@@ -71,6 +74,7 @@ impl Envelope {
     ) -> Self {
         let mut envelope = if has_reset { Self::reset() } else { Self::empty() };
         envelope.is_patient = is_patient;
+        envelope.welcomes = may_be_told(transaction, extensions).then(Vec::new);
         write_mail(transaction, extensions, &mut envelope.lines);
         envelope.unsent.push_back(Asked::Mail);
         for (place, recipient) in transaction.recipients.iter().enumerate() {
@@ -93,6 +97,7 @@ impl Envelope {
             awaited: VecDeque::new(),
             unfit: Vec::new(),
             accepted: Vec::new(),
+            welcomes: None,
             has_sender: false,
             is_patient: false,
         }
@@ -128,6 +133,11 @@ impl Envelope {
 
     pub(super) fn accepted(&mut self) -> Vec<usize> {
         core::mem::take(&mut self.accepted)
+    }
+
+    /// What the server said to those it accepted, as far as it was kept.
+    pub(super) fn welcomes(&mut self) -> Vec<(usize, Reply)> {
+        self.welcomes.take().unwrap_or_default()
     }
 
     /// How long the next answer may take.
@@ -201,7 +211,7 @@ impl Envelope {
             }
             Asked::Recipient(place) => {
                 if reply.is_positive() {
-                    self.accept(place);
+                    self.accept(place, reply);
                 } else if self.has_sender {
                     set(results, place, Outcome::of(stage, reply));
                 }
@@ -217,11 +227,21 @@ impl Envelope {
     }
 
     /// A recipient is accepted only after its sender was: a server that says otherwise is not believed.
-    fn accept(&mut self, place: usize) {
+    fn accept(&mut self, place: usize, reply: Reply) {
         if self.has_sender {
             self.accepted.push(place);
+            if let Some(welcomes) = &mut self.welcomes {
+                welcomes.push((place, reply));
+            }
         }
     }
+}
+
+/// Whether a report of success or of a deadline may follow on this server's yes: where it makes none itself.
+fn may_be_told(transaction: &Transaction<'_>, extensions: &Extensions) -> bool {
+    let wants = |one: &Recipient<'_>| matches!(one.notify, Some(Notify::On { success: true, .. }));
+    transaction.by.is_some()
+        || (!extensions.has(Extension::Dsn) && transaction.recipients.iter().any(wants))
 }
 
 const fn reply_refuses(reply: &Reply) -> bool {

@@ -58,8 +58,8 @@ fn begin(mission: &Mission, link: &mut Link) -> Result<Master, StartError> {
         arguments: mission.arguments.clone(),
         ..Serve::default()
     };
-    let errand: Errand = mission.errand;
-    let mut family = Family::new(crate::is_root(), Some(errand))?;
+    let errand: Errand = mission.errand.clone();
+    let mut family = Family::new(crate::is_root(), Some(errand.clone()))?;
     let mut settings = first_policy(&options, &mut family)?;
     // Nobody reads our standard output.
     settings.logging.to = LogTo::Syslog;

@@ -178,8 +178,9 @@ impl Family {
             process.grant(grant, descriptor);
         }
         self.join(&mut process)?;
-        if let Some(errand) = self.errand.filter(|_| matches!(role, Role::Queue | Role::Relay)) {
-            process.order(&Order::Errand(errand));
+        let is_told = matches!(role, Role::Queue | Role::Relay);
+        if let Some(errand) = self.errand.as_ref().filter(|_| is_told) {
+            process.order(&Order::Errand(errand.clone()));
         }
         process.order(&Order::Go { index, identity: self.identity(role) });
         drop(process.link.flush());

@@ -15,7 +15,13 @@ impl Master {
         if is_reading || !matches!(self.phase, Phase::Running) {
             return;
         }
-        self.log.line(Severity::Notice, None, b"reading the configuration again");
+        if self.options.as_sendmail.is_some() {
+            let program = std::env::args_os().next().unwrap_or_default();
+            let text = format!("restarting {} due to signal", program.to_string_lossy());
+            self.log.line(Severity::Info, None, text.as_bytes());
+        } else {
+            self.log.line(Severity::Notice, None, b"reading the configuration again");
+        }
         if let Err(error) = self.start_reader() {
             let text = format!("cannot read the configuration again: {error}; the old one stays");
             self.log.line(Severity::Error, None, text.as_bytes());
@@ -35,7 +41,8 @@ impl Master {
     }
 
     /// The second policy has read the file: it takes over.
-    pub(super) fn reloaded(&mut self, place: usize, settings: Settings) {
+    pub(super) fn reloaded(&mut self, place: usize, mut settings: Settings) {
+        self.options.adjust(&mut settings);
         if place >= self.family.processes.len() {
             return;
         }
@@ -59,6 +66,9 @@ impl Master {
         }
         self.family.processes.push(newcomer);
         self.settings = settings;
+        if self.options.as_sendmail.is_some() {
+            return self.tell_start();
+        }
         self.log.line(
             Severity::Notice,
             None,

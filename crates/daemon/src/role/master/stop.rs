@@ -37,8 +37,19 @@ impl Master {
     /// SIGTERM: begin the end, once.
     pub(super) fn begin_stop(&mut self) {
         if matches!(self.phase, Phase::Running) {
-            self.log.line(Severity::Info, None, b"stopping daemon, reason=signal");
+            if self.options.as_sendmail.is_none() || self.log.wants(10) {
+                self.log.line(Severity::Info, None, b"stopping daemon, reason=signal");
+            }
+            self.forget_pid();
             self.enter_stage(0);
+        }
+    }
+
+    /// The file with our process id goes with us.
+    fn forget_pid(&self) {
+        let pid_file = &self.settings.paths.pid_file;
+        if self.options.as_sendmail.is_some() && !pid_file.is_empty() {
+            std::fs::remove_file(crate::path_of(pid_file)).ok();
         }
     }
 

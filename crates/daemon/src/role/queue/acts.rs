@@ -3,7 +3,8 @@
 use super::House;
 use crate::edges::{Attempt, Errand};
 use crate::log::Severity;
-use ::queue::{Action, Envelope, Event, Input, Note, Report, ReportKind, To};
+use ::policy::Expansion;
+use ::queue::{Action, Envelope, Event, Input, Inquiry, Note, Report, ReportKind, To};
 use spool::Spool as _;
 use std::sync::Arc;
 
@@ -14,6 +15,14 @@ impl House {
         for action in actions.drain(..) {
             match action {
                 Action::Load { slot } => answers.push(self.loaded(slot)),
+                Action::Inquire { slot, recipient, inquiry: Inquiry::Report, .. }
+                    if self.errand == Some(Errand::DeliverUnreported) =>
+                {
+                    // Who waits for what comes of it tells the sender himself.
+                    let later = Some(Box::default());
+                    let expansion = Box::new(Expansion { later, ..Expansion::default() });
+                    answers.push(Input::Answered { slot, recipient, expansion });
+                }
                 Action::Inquire { slot, recipient, address, inquiry } => {
                     self.policy.inquire(slot, recipient, address, inquiry);
                 }
@@ -59,7 +68,7 @@ impl House {
         }
     }
 
-    fn note(&mut self, slot: u32, record: &[u8]) {
+    pub(super) fn note(&mut self, slot: u32, record: &[u8]) {
         if let Err(refused) = self.spool.note(slot.into(), record) {
             // Not written: what was delivered may be delivered again after a crash, and nothing is lost.
             self.log.line(Severity::Error, None, format!("no note: {refused}").as_bytes());
@@ -116,8 +125,8 @@ impl House {
         }
     }
 
-    fn log_event(&mut self, event: &Event) {
-        if let (Some(_), Event::To(to)) = (self.errand, event) {
+    pub(super) fn log_event(&mut self, event: &Event) {
+        if let (Some(_), Event::To(to)) = (&self.errand, event) {
             self.intake.tell_results(&attempts(to));
             self.show_result(to);
         }

@@ -235,7 +235,7 @@ impl House {
                     self.spool.abandon(token);
                 }
             }
-            ToQueue::List { .. } | ToQueue::Flush | ToQueue::Remove { .. }
+            ToQueue::List { .. } | ToQueue::Flush | ToQueue::Run(_) | ToQueue::Remove { .. }
                 if !edge.source.is_control() =>
             {
                 // Who talks to strangers has no say over other people's mail.
@@ -254,6 +254,7 @@ impl House {
             ToQueue::Finish => edge.is_finished = true,
             ToQueue::Turn { node } => self.step(Input::Turn { node }),
             ToQueue::Flush => self.step(Input::Flush { slot: None }),
+            ToQueue::Run(run) => self.run_now(&run),
             ToQueue::Remove { ticket, id } => {
                 let slot = self.spool.find(id);
                 if let Some(slot) = slot {
@@ -407,7 +408,7 @@ impl House {
         if let Some(body) = pending.body {
             self.fresh.keep(slot.into(), body);
         }
-        if self.errand == Some(Errand::Keep) {
+        if self.is_mark_only() || self.errand == Some(Errand::Keep) {
             // The next run finds it.
             return;
         }

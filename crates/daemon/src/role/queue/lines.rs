@@ -10,13 +10,13 @@ use wire::QueueId;
 pub(super) fn weight(event: &Event) -> (Severity, u8) {
     match event {
         Event::To(to) => match to.stat {
-            Stat::Sent | Stat::Discarded | Stat::Removed => (Severity::Info, 8),
+            Stat::Sent | Stat::Discarded | Stat::Removed | Stat::Quarantined => (Severity::Info, 8),
             Stat::Deferred => (Severity::Info, 9),
             Stat::Failed => (Severity::Info, 7),
         },
         Event::Lost { .. } => (Severity::Alert, 0),
         Event::Complaint { .. } => (Severity::Critical, 0),
-        Event::Held { .. } | Event::Released { .. } => (Severity::Notice, 5),
+        Event::Held { .. } | Event::Released { .. } => (Severity::Info, 9),
         // sendmail has no such lines: below its debugging they would be news to those who read its log.
         Event::Dropped { .. } | Event::DestinationDown { .. } | Event::DestinationUp { .. } => {
             (Severity::Info, 10)
@@ -114,7 +114,7 @@ fn to_line(out: &mut Vec<u8>, to: &To, settings: &Settings) {
     for (number, address) in to.to.iter().enumerate() {
         put(out, &[if number == 0 { b"" } else { b"," }, address]);
     }
-    if let Some(controller) = &to.controller {
+    if let Some(controller) = to.controller.as_ref().filter(|_| to.stat != Stat::Quarantined) {
         let numbers = format!(" ({}/{})", controller.uid, controller.gid);
         put(out, &[b", ctladdr=", &controller.address, numbers.as_bytes()]);
     }
@@ -122,11 +122,15 @@ fn to_line(out: &mut Vec<u8>, to: &To, settings: &Settings) {
     let tries = i64::from(to.tries).saturating_mul(settings.weights.retry_factor);
     let priority = to.priority.saturating_add(tries);
     put(out, &[b", delay=", clock(to.delay_s).as_bytes()]);
-    if let Some(took_ms) = to.xdelay_ms {
+    if let Some(took_ms) = to.xdelay_ms.filter(|_| to.stat != Stat::Quarantined) {
         put(out, &[b", xdelay=", clock(took_ms / 1000).as_bytes()]);
     }
     put(out, &[b", mailer=", name(to.mailer, settings)]);
     put(out, &[format!(", pri={priority}").as_bytes()]);
+    if to.stat == Stat::Quarantined {
+        // Nothing was tried: there is no more to say.
+        return put(out, &[b", quarantine=", &to.text, b", stat=quarantined"]);
+    }
     if !to.host.is_empty() {
         put(out, &[b", relay=", &to.host]);
     }
@@ -144,6 +148,7 @@ fn to_line(out: &mut Vec<u8>, to: &To, settings: &Settings) {
         Stat::Failed => put(out, &[&to.text]),
         Stat::Discarded => put(out, &[b"discarded"]),
         Stat::Removed => put(out, &[b"removed by the operator"]),
+        Stat::Quarantined => {}
     }
 }
 

@@ -1,11 +1,12 @@
 //! What is queued, for `mailq`; and the drop folder, where `sendmail` leaves mail while nobody serves.
 
 use super::House;
-use crate::edges::Listed;
+use crate::edges::{Listed, ListedRecipient};
 use crate::log::Severity;
 use crate::request::Submission;
 use crate::submission;
-use ::queue::{Envelope, Note, Outlook, State};
+use ::queue::run::reason;
+use ::queue::{BodyKind, Envelope, Note, Outlook, State};
 use spool::Spool as _;
 
 /// Messages in one answer.
@@ -25,9 +26,17 @@ impl House {
         for (id, slot) in self.spool.list(after, LISTED_MAX) {
             let Some((envelope, note)) = self.read(slot) else { continue };
             let outlook = self.scheduler.outlook(slot.into());
-            let mut entry = listed(id, &envelope, note.as_deref(), outlook);
+            let note = note.map_or_else(|| Note::new(&envelope), |note| *note);
+            let mut entry = listed(id, &envelope, &note, outlook);
+            entry.priority = self.number(&envelope, &note);
             entry.size_bytes = self.body_bytes(slot).unwrap_or(entry.size_bytes);
-            octets = octets.saturating_add(entry.recipients.iter().map(|r| r.len()).sum());
+            octets = octets.saturating_add(
+                entry
+                    .recipients
+                    .iter()
+                    .map(|one| one.address.len().saturating_add(one.status.len()))
+                    .sum(),
+            );
             if octets > LISTED_BYTES_MAX && !entries.is_empty() {
                 break;
             }
@@ -101,43 +110,35 @@ impl House {
     }
 }
 
-fn listed(
-    id: wire::QueueId,
-    envelope: &Envelope,
-    note: Option<&Note>,
-    outlook: Option<Outlook>,
-) -> Listed {
-    let state = |number: usize| note.and_then(|note| note.states.get(number));
+fn listed(id: wire::QueueId, envelope: &Envelope, note: &Note, outlook: Option<Outlook>) -> Listed {
     let mut status: Box<[u8]> = Box::default();
     let mut recipients = Vec::new();
-    let added = note.map(|note| note.added.as_slice()).unwrap_or_default();
-    let all = envelope.recipients.iter().chain(added.iter().map(|added| &added.recipient));
-    for (number, recipient) in all.enumerate() {
-        match state(number) {
-            Some(State::Later(trouble)) => {
-                if status.is_empty() {
-                    status = trouble.shown();
-                }
-                recipients.push(recipient.address.clone());
-            }
-            Some(state) if !state.is_open() => {}
-            Some(_) | None => recipients.push(recipient.address.clone()),
+    let added = note.added.iter().map(|added| &added.recipient);
+    let all = envelope.recipients.iter().chain(added).zip(&note.states);
+    for (recipient, state) in all.filter(|(_, state)| state.is_open()) {
+        let said: Box<[u8]> =
+            if let State::Later(trouble) = state { trouble.shown() } else { Box::default() };
+        if status.is_empty() {
+            status.clone_from(&said);
         }
+        recipients.push(ListedRecipient {
+            address: recipient.address.clone(),
+            controller: recipient.followed.as_ref().and_then(|one| one.controller.clone()),
+            status: said,
+        });
     }
+    let is_eight_bit = (envelope.body == BodyKind::EightBit).then_some(true);
     Listed {
         id,
         size_bytes: envelope.size_bytes,
+        priority: envelope.priority,
+        tried_s: note.tried_s,
+        is_warned: note.is_warned,
+        is_eight_bit,
         created_s: envelope.created_s,
         is_active: outlook == Some(Outlook::Active),
         is_own: envelope.origin.is_own(),
-        quarantine: match outlook {
-            Some(Outlook::Held) => {
-                envelope.quarantine.clone().unwrap_or_else(|| b"by the operator"[..].into())
-            }
-            Some(Outlook::Active | Outlook::Waiting { .. } | Outlook::Lined) | None => {
-                Box::default()
-            }
-        },
+        quarantine: reason(envelope, note).map(Into::into).unwrap_or_default(),
         sender: envelope.sender.clone(),
         status,
         recipients,

@@ -4,7 +4,7 @@
 //! carriers only the beginning and the end are known. Nothing is shown that was not cleaned before.
 
 use super::House;
-use crate::edges::{Errand, FromQueue, Tried};
+use crate::edges::{FromQueue, Tried};
 use crate::log::Severity;
 use ::policy::Settings;
 use ::queue::{Batch, BatchId, Input, Stat, To};
@@ -20,8 +20,7 @@ pub(super) struct Shown {
     out: HashMap<BatchId, Names>,
     /// A relay tells what comes of it itself.
     is_told: bool,
-    /// The message of a queue run that was tried last, and how many before it.
-    running: Option<wire::QueueId>,
+    /// Messages that a run has come to.
     number: u32,
 }
 
@@ -57,6 +56,14 @@ impl House {
         !self.queued_before.contains(&slot)
     }
 
+    /// A run comes to a message; so many are left behind it.
+    pub(super) fn show_running(&mut self, id: wire::QueueId, left: usize) {
+        self.shown.number = self.shown.number.saturating_add(1);
+        let number = self.shown.number;
+        let total = number.saturating_add(u32::try_from(left).unwrap_or(u32::MAX));
+        self.intake.show(&FromQueue::Running { id, number, total });
+    }
+
     /// A batch goes out.
     pub(super) fn show_try(&mut self, batch: &Batch, is_for_relay: bool) {
         if self.errand.is_none() {
@@ -71,16 +78,6 @@ impl House {
                 .map(|one| (one.index, ::queue::printable(&one.address, LINE_BYTES_MAX)))
                 .collect(),
         };
-        if self.errand == Some(Errand::Run)
-            && self.shown.running != Some(batch.message)
-            && !self.is_first(batch.slot)
-        {
-            self.shown.running = Some(batch.message);
-            self.shown.number = self.shown.number.saturating_add(1);
-            let total = u32::try_from(self.queued_before.len()).unwrap_or(u32::MAX);
-            let (id, number) = (batch.message, self.shown.number);
-            self.intake.show(&FromQueue::Running { id, number, total });
-        }
         if !is_for_relay {
             let whose: Vec<u32> = batch.recipients.iter().map(|one| one.index).collect();
             let line = [&names.of(&whose), &b"Connecting to "[..], &names.mailer, b"...\n"];
@@ -116,7 +113,7 @@ impl House {
             Stat::Sent => [b"Sent (", &*to.text, b")"].concat().into(),
             Stat::Deferred if to.text.is_empty() => b"Deferred"[..].into(),
             Stat::Deferred => [b"Deferred: ", &*to.text].concat().into(),
-            Stat::Failed | Stat::Discarded | Stat::Removed => return,
+            Stat::Failed | Stat::Discarded | Stat::Removed | Stat::Quarantined => return,
         };
         let mut line = Vec::new();
         for name in &to.to {

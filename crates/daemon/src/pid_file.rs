@@ -1,0 +1,95 @@
+//! What sendmail's daemon leaves behind for scripts and for people: the file with its process id, the line on its start.
+
+use policy::settings::Retry;
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+
+/// Linux's `O_NOFOLLOW`: what others put in the place of the file is not followed.
+const O_NOFOLLOW: i32 = 0o400_000;
+
+/// How a daemon of sendmail's command line differs from `ironpost serve`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AsSendmail {
+    /// From one run of the queue to the next, in seconds; 0: it is run by order only.
+    pub interval_s: u32,
+    /// Whether runners stay (`-qp`).
+    pub is_persistent: bool,
+}
+
+impl AsSendmail {
+    /// When messages are tried again: at each run, or never by themselves.
+    pub(crate) fn adjust(&self, retry: &mut Retry) {
+        let pause_s = match self.interval_s {
+            0 => Retry::BY_ORDER_S,
+            interval_s => interval_s.max(retry.young_s),
+        };
+        (retry.first_s, retry.longest_s) = (pause_s, pause_s);
+    }
+
+    /// The line on its start.
+    pub(crate) fn line(&self, listens: bool) -> String {
+        let time = clock(self.interval_s.into());
+        let how = if self.is_persistent { "persistent-queueing" } else { "queueing" };
+        let what = match (listens, self.interval_s) {
+            (true, 0) => "SMTP".to_owned(),
+            (true, _) => format!("SMTP+{how}@{time}"),
+            (false, _) => format!("{how}@{time}"),
+        };
+        format!("starting daemon ({}): {what}", crate::RELEASE)
+    }
+}
+
+/// `[d+]hh:mm:ss`.
+#[must_use]
+pub fn clock(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let time = format!("{:02}:{:02}:{:02}", rest / 3600, rest % 3600 / 60, rest % 60);
+    if days > 0 { format!("{days}+{time}") } else { time }
+}
+
+/// Writes our process id and our command line, a line each.
+///
+/// # Errors
+/// The file can't be written.
+pub fn write(path: &[u8]) -> std::io::Result<()> {
+    let mut text = format!("{}\n", std::process::id()).into_bytes();
+    let words: Vec<Vec<u8>> = std::env::args_os().map(|word| word.as_bytes().to_vec()).collect();
+    text.extend_from_slice(&words.join(&b' '));
+    text.push(b'\n');
+    open(path)?.write_all(&text)
+}
+
+fn open(path: &[u8]) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o644).custom_flags(O_NOFOLLOW);
+    options.open(OsStr::from_bytes(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_on_the_start_says_what_is_served() {
+        let line = |interval_s, is_persistent, listens| {
+            let daemon = AsSendmail { interval_s, is_persistent };
+            daemon.line(listens).split_once(": ").unwrap().1.to_owned()
+        };
+        assert_eq!(line(0, false, true), "SMTP");
+        assert_eq!(line(30, false, true), "SMTP+queueing@00:00:30");
+        assert_eq!(line(1, true, true), "SMTP+persistent-queueing@00:00:01");
+        assert_eq!(line(90_000, false, false), "queueing@1+01:00:00");
+    }
+
+    #[test]
+    fn without_runs_nothing_is_tried_again_by_itself() {
+        let mut retry = Retry { young_s: 1800, ..Retry::default() };
+        AsSendmail::default().adjust(&mut retry);
+        assert!(retry.is_by_order());
+        AsSendmail { interval_s: 60, ..AsSendmail::default() }.adjust(&mut retry);
+        assert_eq!((retry.first_s, retry.longest_s), (1800, 1800));
+    }
+}

@@ -1,0 +1,116 @@
+//! What an operator orders of a queue by a sendmail.cf: `-q`, `-Q`, `-q30m`. The server that has the queue does it, or one of our
+//! own that lasts as long as the run.
+
+use crate::exit;
+use crate::printer::Printer;
+use crate::verify::QueueLook;
+use daemon::client::{Client, ClientError};
+use daemon::edges::{Argument, Errand};
+use daemon::job::{Job, Seen};
+use daemon::request::Request;
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
+
+/// An order, and the queue that it is about.
+pub(crate) struct Order<'a> {
+    /// The configuration.
+    pub(crate) config: &'a Path,
+    /// Options and macros of the command line.
+    pub(crate) arguments: &'a [Argument],
+    /// The queue.
+    pub(crate) queue: QueueLook,
+    /// `-v`.
+    pub(crate) is_verbose: bool,
+}
+
+impl Order<'_> {
+    /// A server that has this queue.
+    pub(crate) fn server(&self) -> Option<Client> {
+        self.queue.place.as_ref().and_then(|place| Client::connect(&place.run).ok())
+    }
+
+    /// `-q`, `-Q`: once; the exit status tells of failures.
+    pub(crate) fn run(&self, printer: &mut Printer) -> ExitCode {
+        if self.queue.is_of_lost {
+            return ExitCode::SUCCESS;
+        }
+        if let Some(mut server) = self.server() {
+            return match server.order(&Request::Run(Box::new(self.queue.run.clone()))) {
+                Ok(_) => ExitCode::SUCCESS,
+                Err(ClientError::NotPermitted) => {
+                    let why = "You do not have permission to process the queue";
+                    printer.fail("sendmail", why, exit::NOPERM)
+                }
+                Err(error) => printer.fail("sendmail", &error.to_string(), exit::TEMPFAIL),
+            };
+        }
+        let errand = Errand::Run(Box::new(self.queue.run.clone()));
+        let folder = String::from_utf8_lossy(&self.queue.folder).into_owned();
+        let finish = |job: Job| {
+            if !self.is_verbose {
+                return job.finish();
+            }
+            job.finish_watched(&mut |seen| match seen {
+                Seen::Text(text) => printer.octets(text),
+                Seen::Running { id, number, total } => {
+                    printer
+                        .line(&format!("\nRunning {folder}/{id} (sequence {number} of {total})"));
+                }
+            })
+        };
+        match Job::start(self.config, self.arguments, errand).and_then(finish) {
+            Ok(attempts) => ExitCode::from(crate::submit::status_of(&attempts)),
+            Err(error) => printer.fail("sendmail", &error.to_string(), exit::TEMPFAIL),
+        }
+    }
+
+    /// `-q30m`: again and again in the background, until a signal ends us.
+    pub(crate) fn keep_running(
+        &self,
+        interval_s: u32,
+        words: &[OsString],
+        printer: &mut Printer,
+    ) -> ExitCode {
+        if std::env::var_os(IN_BACKGROUND).is_none() {
+            return match go_to_background(words) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => printer.fail("sendmail", &error.to_string(), exit::TEMPFAIL),
+            };
+        }
+        let pid_file = &self.queue.pid_file;
+        if !pid_file.is_empty() {
+            daemon::write_pid_file(pid_file).ok();
+        }
+        if self.queue.log_level > 8 {
+            let time = daemon::clock(interval_s.into());
+            let line = format!("starting daemon ({}): queueing@{time}", daemon::RELEASE);
+            maps::syslog::send(maps::syslog::INFO, line.as_bytes());
+        }
+        loop {
+            // What goes wrong once may go right the next time; it is in the log.
+            let _status = self.run(printer);
+            std::thread::sleep(Duration::from_secs(interval_s.into()));
+        }
+    }
+}
+
+/// Set for the process that runs the queue: it need not leave the foreground once more.
+const IN_BACKGROUND: &str = "IRONPOST_QUEUE_RUNNER";
+
+/// Starts ourselves again, away from the caller's terminal.
+fn go_to_background(words: &[OsString]) -> std::io::Result<()> {
+    let name = std::env::args_os().next().unwrap_or_else(|| "sendmail".into());
+    Command::new(std::env::current_exe()?)
+        .arg0(name)
+        .args(words)
+        .env(IN_BACKGROUND, "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .map(drop)
+}
