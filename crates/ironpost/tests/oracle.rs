@@ -24,7 +24,7 @@ const COMMAND_FLOORS: [(&str, &str); 13] = [
     ("cffile*", "91"),
     ("flags*", "95.8"),
     ("submit*", "88"),
-    ("queue*", "76"),
+    ("queue*", "83.8"),
     ("smrsh*", "100"),
     ("maillocal*", "100"),
     ("vacation*", "100"),

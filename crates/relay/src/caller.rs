@@ -137,6 +137,9 @@ impl Caller {
             };
             let finished = self.transact(place, job).await;
             course.take(job, finished);
+            if !job.batch.recipients.is_empty() {
+                self.tell_sent(&mut course);
+            }
         }
         self.conclude(job, course, is_lmtp)
     }
@@ -175,14 +178,9 @@ impl Caller {
                 join(*index, deferred(trouble), is_lmtp);
             }
         }
-        for (index, outcome) in &sent {
+        for (index, outcome) in sent.iter().filter(|(index, _)| !course.told.contains(index)) {
             if let Outcome::Delivered { text, .. } | Outcome::Relayed { text, .. } = outcome {
-                let text: Box<[u8]> = if text.is_empty() {
-                    b"Sent"[..].into()
-                } else {
-                    [b"Sent (", &**text, b")"].concat().into()
-                };
-                join(*index, text, false);
+                join(*index, sent_text(text), false);
             }
         }
         for (whose, text) in events {
@@ -190,6 +188,19 @@ impl Caller {
             self.note(Talk::Result { whose, text });
         }
         others.into_iter().chain(sent).collect()
+    }
+
+    /// Who was taken by a host, before another is asked for the rest.
+    fn tell_sent(&self, course: &mut Course) {
+        for (index, outcome) in &course.results {
+            if let Outcome::Delivered { text, .. } | Outcome::Relayed { text, .. } = outcome
+                && !course.told.contains(index)
+            {
+                course.told.push(*index);
+                let text = queue::printable(&sent_text(text), crate::talk::LINE_BYTES_MAX);
+                self.note(Talk::Result { whose: vec![*index], text });
+            }
+        }
     }
 
     /// The same for everybody, where no host was asked.
@@ -280,7 +291,6 @@ impl Caller {
             used_at: Instant::now(),
         };
         self.put(place, slot);
-        self.notebook.borrow_mut().turn();
         let habits = terms.habits(&job.carriage);
         let notebook: Notebook = Some(Rc::clone(&self.notebook));
         let opened = Connection::open(server, stream, terms, habits, notebook).await;
@@ -447,6 +457,11 @@ impl Caller {
     }
 }
 
+/// What `stat=` says of a delivery.
+fn sent_text(text: &[u8]) -> Box<[u8]> {
+    if text.is_empty() { b"Sent"[..].into() } else { [b"Sent (", text, b")"].concat().into() }
+}
+
 /// LMTP: of those whose answer did not come, the first is told why the connection ended, and the others that it did.
 fn set_apart(results: &mut [(u32, Outcome)], told: &[u32]) {
     let mut is_behind = false;
@@ -497,6 +512,8 @@ fn lost() -> Trouble {
 impl Course {
     /// Takes over what is settled; who may be taken by another host stays in the job.
     fn take(&mut self, job: &mut Job, transacted: Transacted) {
+        // What they were told before was of another host.
+        self.told.retain(|told| transacted.results.iter().all(|(index, _)| index != told));
         let named = transacted.noted.iter().filter_map(|&place| job.batch.recipients.get(place));
         self.told.extend(named.map(|one| one.index));
         let mut again: Vec<u32> = Vec::new();

@@ -288,6 +288,7 @@ impl Connection {
         if self.session.has_parted() {
             self.hear_farewell().await;
         }
+        self.note(Record::turn);
         self.note_deferrals(batch);
         let name = self.server.name.escape_ascii();
         let event = match self.session.gone() {

@@ -127,9 +127,11 @@ impl Record {
         self.push(Talk::Line(printable(line.trim_ascii_end(), LINE_BYTES_MAX)));
     }
 
-    /// A new connection begins: what another server had not ended is nobody's.
+    /// A connection is over: what its server had not ended is all that came.
     pub(crate) fn turn(&mut self) {
-        self.open.clear();
+        if !self.open.is_empty() {
+            self.end_line();
+        }
     }
 
     /// Takes all that was kept.
