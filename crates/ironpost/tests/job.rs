@@ -95,7 +95,8 @@ fn dialogue(folder: &Path, arguments: &[&str], commands: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-const LETTER: &str = "HELO client.test\r\nMAIL FROM:<alice@mail.example.test>\r\nRCPT TO:<bob@remote.test>\r\n\
+/// Without HELO: its answer would have to be awaited before more is said.
+const LETTER: &str = "MAIL FROM:<alice@mail.example.test>\r\nRCPT TO:<bob@remote.test>\r\n\
                       DATA\r\nSubject: one\r\n\r\nhello\r\n.\r\nQUIT\r\n";
 
 #[test]
