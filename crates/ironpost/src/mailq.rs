@@ -130,8 +130,9 @@ impl Listing {
 
     /// The sign behind an id: it is being tried, or it was a short while ago.
     fn mark(&self, entry: &Listed) -> char {
-        let is_young =
-            entry.tried_s > 0 && entry.tried_s.saturating_add(self.young_s.into()) > self.now_s;
+        let is_young = self.young_s > 0
+            && entry.tried_s > 0
+            && entry.tried_s.saturating_add(self.young_s.into()) > self.now_s;
         match (entry.is_active, is_young) {
             (true, _) => '*',
             (false, true) => '-',

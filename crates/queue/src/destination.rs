@@ -211,6 +211,8 @@ impl Destinations {
             None => (node, false),
         };
         let is_called = |name: &[u8]| {
+            // Rule sets leave a dot behind names that the DNS knows.
+            let name = name.strip_suffix(b".").unwrap_or(name);
             let head = name.len().saturating_sub(node.len());
             let Some((head, tail)) = name.split_at_checked(head) else { return false };
             tail.eq_ignore_ascii_case(node)

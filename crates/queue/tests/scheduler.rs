@@ -779,6 +779,23 @@ fn etrn_tries_what_waits_for_that_host_and_for_nobody_else() {
     assert_eq!(hosts, [b"mail.near"]);
 }
 
+#[test]
+fn etrn_tries_what_was_there_before_a_daemon_that_tries_nothing_by_itself() {
+    let mut settings = settings();
+    settings.retry.first_s = policy::settings::Retry::BY_ORDER_S;
+    settings.retry.longest_s = policy::settings::Retry::BY_ORDER_S;
+    let mut desk = Desk::with(&settings);
+    let mut envelope = envelope("alice@here", &["bob@near"]);
+    envelope.recipients[0].route.host = b"Near."[..].into();
+    desk.spool.insert(0, (envelope.clone(), None));
+    desk.step(Input::Recovered { slot: 0, envelope: Box::new(envelope), note: None });
+    desk.pass(1);
+    assert!(desk.batches.is_empty());
+    desk.step(Input::Turn { node: b"near"[..].into() });
+    desk.pass(0);
+    assert_eq!(desk.batches.len(), 1);
+}
+
 /// A desk whose policy dresses mail, as that of a sendmail.cf.
 fn dressing_desk() -> Desk {
     Desk::with(&Settings { dresses_mail: true, ..settings() })

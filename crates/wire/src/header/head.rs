@@ -39,7 +39,7 @@ pub struct Head {
     pub message_id: Vec<u8>,
     /// Whether there is a Message-Id.
     pub has_message_id: bool,
-    /// The value of the first Precedence, cut to [`PRECEDENCE_BYTES_MAX`]; empty: there is none.
+    /// The value of the first Precedence, cut to 64 octets; empty: there is none.
     pub precedence: Vec<u8>,
     /// How it ended, once it has.
     pub end: Option<HeadEnd>,
