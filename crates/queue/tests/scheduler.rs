@@ -782,8 +782,8 @@ fn etrn_tries_what_waits_for_that_host_and_for_nobody_else() {
 #[test]
 fn etrn_tries_what_was_there_before_a_daemon_that_tries_nothing_by_itself() {
     let mut settings = settings();
-    settings.retry.first_s = policy::settings::Retry::BY_ORDER_S;
-    settings.retry.longest_s = policy::settings::Retry::BY_ORDER_S;
+    settings.retry.first_s = Retry::BY_ORDER_S;
+    settings.retry.longest_s = Retry::BY_ORDER_S;
     let mut desk = Desk::with(&settings);
     let mut envelope = envelope("alice@here", &["bob@near"]);
     envelope.recipients[0].route.host = b"Near."[..].into();
