@@ -31,12 +31,14 @@ impl Place {
         }
     }
 
-    /// The server of a sendmail.cf, or its spool. Who may not make the drop folder has no business in it: leaving a message
-    /// there then says so.
+    /// The server of a sendmail.cf, or its spool. Who may not make the drop folder has no business in it, and a queue directory
+    /// that is not there is not made: leaving a message there then says so.
     pub(crate) fn of_cf(run: &[u8], spool: &[u8]) -> Self {
         let path = |octets| PathBuf::from(OsStr::from_bytes(octets));
         let place = Self { run: path(run), spool: path(spool) };
-        drop(std::fs::create_dir_all(place.spool.join(daemon::drop::FOLDER_NAME)));
+        for folder in [&place.spool, &place.spool.join(daemon::drop::FOLDER_NAME)] {
+            drop(std::fs::create_dir(folder));
+        }
         place
     }
 
