@@ -286,8 +286,7 @@ fn shown(before: &[u8], address: &[u8]) -> Vec<u8> {
 
 /// The argument of VRFY or EXPN without angle brackets and blanks.
 fn bare(argument: &[u8]) -> &[u8] {
-    let trimmed = argument.trim_ascii();
-    trimmed.strip_prefix(b"<").and_then(|rest| rest.strip_suffix(b">")).unwrap_or(trimmed)
+    wire::path::bare(argument.trim_ascii())
 }
 
 fn lines(lines: impl IntoIterator<Item = Vec<u8>>) -> Verdict {

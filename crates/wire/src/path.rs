@@ -14,6 +14,13 @@ pub const PATH_BYTES_MAX: usize = 256;
 /// (VERP) and of forwarders (SRS); they pass up to [`PATH_BYTES_MAX`].
 pub const LOCAL_PART_BYTES: usize = 64;
 
+/// An address without the angle brackets that it may stand in.
+#[must_use]
+pub fn bare(address: &[u8]) -> &[u8] {
+    let inner = address.strip_prefix(b"<").and_then(|rest| rest.strip_suffix(b">"));
+    inner.unwrap_or(address)
+}
+
 /// A path, as it was written, without brackets and source route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Path<'a> {

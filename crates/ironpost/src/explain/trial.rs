@@ -145,10 +145,9 @@ pub(crate) fn run(
     Explanation { address: address.to_vec(), stages, outcome }
 }
 
-/// An address without the angle brackets around it.
+/// An address of the command line without the blanks and angle brackets around it.
 pub(crate) fn bare(address: &[u8]) -> &[u8] {
-    let address = address.trim_ascii();
-    address.strip_prefix(b"<").and_then(|rest| rest.strip_suffix(b">")).unwrap_or(address)
+    wire::path::bare(address.trim_ascii())
 }
 
 impl Trial<'_, '_> {

@@ -1,6 +1,6 @@
 //! Hands a submission over: to the server of this spool if one runs, else to one of our own that lasts as long as its mail takes.
 
-use super::recipients::{Failed, Outgoing, bare};
+use super::recipients::{Failed, Outgoing};
 use super::{Submission, lines};
 use crate::configured::Run;
 use crate::place::Place;
@@ -17,6 +17,7 @@ use std::ffi::OsStr;
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use wire::path::bare;
 
 /// Where a server of root's has its control socket.
 const RUN: &[u8] = b"/run/ironpost";

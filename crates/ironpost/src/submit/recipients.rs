@@ -182,9 +182,3 @@ impl Outgoing {
         }
     }
 }
-
-/// An address without the angle brackets around it.
-pub(super) fn bare(address: &[u8]) -> &[u8] {
-    let inner = address.strip_prefix(b"<").and_then(|rest| rest.strip_suffix(b">"));
-    inner.unwrap_or(address)
-}

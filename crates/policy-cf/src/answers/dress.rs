@@ -86,8 +86,7 @@ fn sender(
     if status == exit::TEMPFAIL {
         return Err(Refusal::new(451, (4, 3, 0), b"a map can't say now who sends this", b""));
     }
-    let bare = path.strip_prefix(b"<").and_then(|path| path.strip_suffix(b">"));
-    let bare = bare.unwrap_or(&path);
+    let bare = wire::path::bare(&path);
     let takes_null = !work.flags.has(b'g');
     if work.story.is_report && takes_null && work.is_smtp(machine) {
         return Ok((Vec::new(), path));

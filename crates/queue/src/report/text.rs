@@ -206,8 +206,7 @@ impl<'r> Paper<'r> {
 
     /// An address with a domain: a name of this host gets its own.
     fn whole(self, address: &[u8]) -> Box<[u8]> {
-        let inner = address.strip_prefix(b"<").and_then(|rest| rest.strip_suffix(b">"));
-        let shown = cleaned(inner.unwrap_or(address), ADDRESS_SHOWN_MAX);
+        let shown = cleaned(wire::path::bare(address), ADDRESS_SHOWN_MAX);
         if shown.contains(&b'@') {
             return shown;
         }

@@ -16,6 +16,7 @@ use crate::part::{self, MEMBERS_MAX, PART_RECIPIENTS, Split};
 use crate::recipient::{Notify, Receipt, Recipient, State};
 use alloc::{boxed::Box, collections::BTreeSet, format, vec::Vec};
 use policy::{Expansion, MailerId, Recipient as Member, Refusal, RefusedMember, Route};
+use wire::path::bare;
 
 impl Scheduler {
     /// The policy answered about a recipient.
@@ -271,10 +272,4 @@ pub(super) fn refused(refusal: &Refusal) -> Trouble {
     let reply = [format!("{} {status} ", refusal.code).as_bytes(), words].concat();
     let said = Said { command: Box::default(), reply: reply.into() };
     Trouble { said: Some(Box::new(said)), ..Trouble::ours(status, words) }
-}
-
-/// An address without the angle brackets that it was written in.
-pub(super) fn bare(address: &[u8]) -> &[u8] {
-    let inner = address.strip_prefix(b"<").and_then(|rest| rest.strip_suffix(b">"));
-    inner.unwrap_or(address)
 }

@@ -1,7 +1,6 @@
 //! How a message comes in: new, found after a start, or read again because it is due; and what is
 //! made ready of it then.
 
-use super::answer::bare;
 use super::{Action, Actions, Scheduler};
 use crate::active::{self, Active, Came, Round};
 use crate::destination::{Destination, Group, MIXED};
@@ -195,7 +194,8 @@ impl Scheduler {
         let was_dirty = core::mem::replace(&mut active.is_dirty, false);
         for &index in indexes {
             if let Some(inquiry) = active.inquiry(index, self.rules.mark) {
-                let address = active.recipient(index).map(|one| bare(&one.address).into());
+                let address =
+                    active.recipient(index).map(|one| wire::path::bare(&one.address).into());
                 active.asking.push(index);
                 actions.push(Action::Inquire {
                     slot,

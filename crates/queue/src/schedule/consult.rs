@@ -3,7 +3,7 @@
 //! A report to a user who does not exist would only fail and be reported on; its reader, the postmaster, is better told of
 //! the first failure. Where nobody dresses mail the report is made at once, and its way shows later.
 
-use super::answer::{bare, refused};
+use super::answer::refused;
 use super::{Action, Actions, Inquiry, Scheduler};
 use crate::active::{Active, Consulted};
 use crate::event::{Event, Stat, To};
@@ -13,6 +13,7 @@ use crate::recipient::{Recipient, State};
 use crate::slots::Order;
 use alloc::{boxed::Box, vec, vec::Vec};
 use policy::{Expansion, MailerId};
+use wire::path::bare;
 
 /// Numbers of recipients from here on mean those who are to get reports.
 pub(super) const CONSULTED_FIRST: u32 = u32::MAX - 0xffff;

@@ -98,8 +98,7 @@ impl Session {
         }
         // No such address is taken; but the policy may have better words for it than we.
         let shown: Box<[u8]> = path.into();
-        let address: Box<[u8]> =
-            path.strip_prefix(b"<").and_then(|path| path.strip_suffix(b">")).unwrap_or(path).into();
+        let address: Box<[u8]> = wire::path::bare(path).into();
         let asked = Asked::Wrong { shown, why };
         let ask = if verb == Verb::Mail {
             Ask::Sender { address, parameters: Parameters::default() }
