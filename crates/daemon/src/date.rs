@@ -20,3 +20,11 @@ pub(crate) fn listing(unix_s: u64) -> String {
     let moment = jiff::Timestamp::from_second(seconds).unwrap_or_default();
     moment.to_zoned(jiff::tz::TimeZone::system()).strftime("%a %b %d %H:%M").to_string()
 }
+
+/// A span as sendmail's log has it: `[d+]hh:mm:ss`.
+#[must_use]
+pub fn clock(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let time = format!("{:02}:{:02}:{:02}", rest / 3600, rest % 3600 / 60, rest % 60);
+    if days > 0 { format!("{days}+{time}") } else { time }
+}

@@ -46,8 +46,9 @@ mod role {
 
 mod pid_file;
 
+pub use date::clock;
 pub use host_facts::{RELEASE, gather as host_facts};
-pub use pid_file::{AsSendmail, clock, write as write_pid_file};
+pub use pid_file::{AsSendmail, write as write_pid_file};
 use policy::Settings;
 use role::master::StartError;
 use roles::Role;

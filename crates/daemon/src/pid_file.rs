@@ -31,7 +31,7 @@ impl AsSendmail {
 
     /// The line on its start.
     pub(crate) fn line(&self, listens: bool) -> String {
-        let time = clock(self.interval_s.into());
+        let time = crate::date::clock(self.interval_s.into());
         let how = if self.is_persistent { "persistent-queueing" } else { "queueing" };
         let what = match (listens, self.interval_s) {
             (true, 0) => "SMTP".to_owned(),
@@ -40,14 +40,6 @@ impl AsSendmail {
         };
         format!("starting daemon ({}): {what}", crate::RELEASE)
     }
-}
-
-/// `[d+]hh:mm:ss`.
-#[must_use]
-pub fn clock(seconds: u64) -> String {
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    let time = format!("{:02}:{:02}:{:02}", rest / 3600, rest % 3600 / 60, rest % 60);
-    if days > 0 { format!("{days}+{time}") } else { time }
 }
 
 /// Writes our process id and our command line, a line each.

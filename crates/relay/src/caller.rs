@@ -7,7 +7,7 @@
 //! The machine, its patience and its limits are those of [`crate::pool`]; only the order is another.
 
 use crate::connect::Race;
-use crate::hosts::nobody_let_us_in;
+use crate::hosts::{nobody_let_us_in, nowhere, open_door};
 use crate::mx::Hop;
 use crate::pool::{Office, Ticket, everybody, is_about_recipient};
 use crate::session::{Connection, Finish, Notebook, Server, deferred};
@@ -22,7 +22,6 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -121,9 +120,8 @@ impl Caller {
             Err(outcome) => return self.everybody(job, &outcome),
         };
         let all: Vec<u32> = job.batch.recipients.iter().map(|one| one.index).collect();
-        let nowhere = Trouble::ours(Status(4, 4, 1), b"no address to connect to");
         let mut course =
-            Course { results: Vec::new(), whose: all, told: Vec::new(), last: nowhere };
+            Course { results: Vec::new(), whose: all, told: Vec::new(), last: nowhere() };
         for host in hosts {
             if job.batch.recipients.is_empty() || self.office.is_closing() {
                 break;
@@ -228,10 +226,7 @@ impl Caller {
                 protocol = Protocol::Smtp;
                 self.office.exchangers(&job.batch.host, *port, terms).await?
             }
-            Way::Lmtp(address) => {
-                let name = format!("[{}]", address.ip()).into_bytes().into();
-                vec![Hop { name, address: *address, is_as_written: false }]
-            }
+            Way::Lmtp(address) => vec![Hop::literal(*address)],
             Way::LmtpUnix(path) => {
                 let name = b"localhost"[..].into();
                 let door = Some(path.clone());
@@ -311,14 +306,8 @@ impl Caller {
 
     async fn connect(&self, host: &Host, terms: &Terms) -> Result<(Server, Stream), Trouble> {
         if let Some(path) = &host.door {
-            let ours = |text: &str| {
-                let trouble = Trouble::ours(Status(4, 3, 5), text.as_bytes());
-                Trouble { host: host.name.clone(), ..trouble }.cleaned()
-            };
-            let socket = self.office.doors().open(path).await.map_err(|why| ours(&why))?;
-            let stream = UnixStream::from_std(socket.into());
-            let stream = stream.map_err(|error| ours(&error.to_string()))?;
-            return Ok((Server::local(), Stream::Unix(stream)));
+            let stream = open_door(self.office.doors(), path).await?;
+            return Ok((Server::local(), stream));
         }
         let timeout = Duration::from_secs(terms.timeouts.connect_s.into());
         let mut race =
@@ -326,7 +315,7 @@ impl Caller {
         match race.next().await {
             Some(Ok((hop, stream))) => Ok((Server::of(&hop, host.protocol), Stream::Tcp(stream))),
             Some(Err(unreachable)) => Err(unreachable.trouble()),
-            None => Err(Trouble::ours(Status(4, 4, 1), b"no address to connect to")),
+            None => Err(nowhere()),
         }
     }
 
@@ -344,13 +333,12 @@ impl Caller {
     }
 
     async fn transact(&mut self, place: usize, job: &Job) -> Transacted {
-        let gone =
-            || everybody(job, &Outcome::Later { trouble: lost(), scope: Scope::Destination });
-        let Some(Some(slot)) = self.slots.get_mut(place) else {
-            return Transacted { results: gone(), noted: Vec::new(), is_kept: false };
-        };
-        let Some(mut connection) = slot.connection.take() else {
-            return Transacted { results: gone(), noted: Vec::new(), is_kept: false };
+        let slot = self.slots.get_mut(place).and_then(Option::as_mut);
+        let found = slot.and_then(|slot| Some((slot.connection.take()?, slot)));
+        let Some((mut connection, slot)) = found else {
+            let lost = Outcome::Later { trouble: lost(), scope: Scope::Destination };
+            let results = everybody(job, &lost);
+            return Transacted { results, noted: Vec::new(), is_kept: false };
         };
         let finish = connection.transact(job).await;
         let noted = connection.take_noted();

@@ -49,7 +49,8 @@ impl Hosts<'_> {
         let (race, failures, protocol) = match &mut self.way {
             Reach::Door(door) => {
                 let Some((doors, path)) = door.take() else { return Err(last) };
-                return through_door(doors, path, terms, self.habits).await;
+                let stream = open_door(doors, path).await?;
+                return Connection::open(Server::local(), stream, terms, self.habits, None).await;
             }
             Reach::Race { race, failures, protocol } => (race, failures, *protocol),
         };
@@ -87,17 +88,21 @@ pub(crate) fn nobody_let_us_in(last: Trouble) -> Outcome {
     Outcome::Later { trouble: last, scope: Scope::Destination }
 }
 
-async fn through_door(
-    doors: &dyn Doors,
-    path: &[u8],
-    terms: &Terms,
-    habits: Habits,
-) -> Result<Connection, Trouble> {
+/// Before any host was tried: there is none.
+pub(crate) fn nowhere() -> Trouble {
+    Trouble::ours(Status(4, 4, 1), b"no address to connect to")
+}
+
+/// A socket of this machine that somebody else opens for us.
+///
+/// # Errors
+/// Why not.
+pub(crate) async fn open_door(doors: &dyn Doors, path: &[u8]) -> Result<Stream, Trouble> {
     let ours = |text: &str| {
         let host = b"localhost"[..].into();
         Trouble { host, ..Trouble::ours(Status(4, 3, 5), text.as_bytes()) }.cleaned()
     };
     let socket = doors.open(path).await.map_err(|why| ours(&why))?;
     let stream = UnixStream::from_std(socket.into()).map_err(|error| ours(&error.to_string()))?;
-    Connection::open(Server::local(), Stream::Unix(stream), terms, habits, None).await
+    Ok(Stream::Unix(stream))
 }

@@ -56,6 +56,13 @@ pub struct Hop {
 }
 
 impl Hop {
+    /// A host that is named by its address alone: `[192.0.2.1]`.
+    #[must_use]
+    pub(crate) fn literal(address: SocketAddr) -> Self {
+        let name = format!("[{}]", address.ip()).into_bytes().into();
+        Self { name, address, is_as_written: false }
+    }
+
     /// The name as log lines and reports show it: what DNS has ends in a dot, `[literals]` do not.
     #[must_use]
     pub fn shown(&self) -> Box<[u8]> {
@@ -336,11 +343,9 @@ pub async fn find(
     let mut trouble: Option<Nowhere> = None;
     for target in parse_hosts(host, default_port)? {
         let found = match &target.host {
-            Host::Address(address) => Ok(vec![Hop {
-                name: format!("[{address}]").into_bytes().into(),
-                address: SocketAddr::new(*address, target.port),
-                is_as_written: false,
-            }]),
+            Host::Address(address) => {
+                Ok(vec![Hop::literal(SocketAddr::new(*address, target.port))])
+            }
             Host::Single(name) => hops_of(name, target.port, ourselves, lookup).await,
             Host::Domain(name) => exchangers_of(name, target.port, ourselves, lookup, chance).await,
         };

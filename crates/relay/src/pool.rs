@@ -13,7 +13,7 @@
 
 use crate::caller::{self, Call};
 use crate::connect::{Failures, Race};
-use crate::hosts::{Hosts, Reach, nobody_let_us_in};
+use crate::hosts::{Hosts, Reach, nobody_let_us_in, nowhere};
 use crate::mx::{Hop, Ourselves};
 use crate::session::{Connection, Finish};
 use crate::talk::Talk;
@@ -412,8 +412,7 @@ impl Presence {
     /// A connection to the first host that lets us in, and the hosts that are left.
     async fn connect(&self, terms: &Terms) -> Result<(Connection, Hosts<'_>), Outcome> {
         let mut hosts = self.hosts(terms).await?;
-        let none = Trouble::ours(Status(4, 4, 1), b"no address to connect to");
-        match hosts.next(terms, none).await {
+        match hosts.next(terms, nowhere()).await {
             Ok(connection) => Ok((connection, hosts)),
             Err(last) => Err(nobody_let_us_in(last)),
         }
@@ -425,13 +424,7 @@ impl Presence {
         let habits = self.destination.habits(terms);
         let hops = match way {
             Way::Smtp { port } => self.office.exchangers(host, *port, terms).await?,
-            Way::Lmtp(address) => {
-                vec![Hop {
-                    name: format!("[{}]", address.ip()).into_bytes().into(),
-                    address: *address,
-                    is_as_written: false,
-                }]
-            }
+            Way::Lmtp(address) => vec![Hop::literal(*address)],
             Way::LmtpUnix(path) => {
                 let way = Reach::Door(Some((&*self.office.doors, path)));
                 return Ok(Hosts { way, habits, refusals: 0 });

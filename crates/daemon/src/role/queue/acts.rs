@@ -61,6 +61,13 @@ impl House {
         Some((Box::new(envelope), note))
     }
 
+    /// The same, with the note that a message without one stands for.
+    pub(super) fn read_noted(&mut self, slot: spool::Slot) -> Option<(Box<Envelope>, Note)> {
+        let (envelope, note) = self.read(slot)?;
+        let note = note.map_or_else(|| Note::new(&envelope), |note| *note);
+        Some((envelope, note))
+    }
+
     fn loaded(&mut self, slot: u32) -> Input {
         match self.read(slot.into()) {
             Some((envelope, note)) => Input::Loaded { slot, envelope, note },

@@ -1,5 +1,6 @@
 //! sendmail's log lines of the queue: `to=`, `DSN:`, what destinations do.
 
+use crate::date::clock;
 use crate::log::Severity;
 use ::policy::{Mailer, MailerId, Settings};
 use ::queue::{DropReason, Event, Report, ReportKind, Stat, Status, To};
@@ -145,6 +146,11 @@ fn to_line(out: &mut Vec<u8>, to: &To, settings: &Settings) {
         put(out, &[b", reply=", reply]);
     }
     put(out, &[b", stat="]);
+    result(out, to);
+}
+
+/// What came of recipients, as `stat=` has it.
+pub(super) fn result(out: &mut Vec<u8>, to: &To) {
     match to.stat {
         // The delivery agents of this machine have nothing to add.
         Stat::Sent if to.text.is_empty() || *to.text == *b"Sent" => put(out, &[b"Sent"]),
@@ -156,13 +162,6 @@ fn to_line(out: &mut Vec<u8>, to: &To, settings: &Settings) {
         Stat::Removed => put(out, &[b"removed by the operator"]),
         Stat::Quarantined => {}
     }
-}
-
-/// `[d+]hh:mm:ss`.
-fn clock(seconds: u64) -> String {
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    let time = format!("{:02}:{:02}:{:02}", rest / 3600, rest % 3600 / 60, rest % 60);
-    if days > 0 { format!("{days}+{time}") } else { time }
 }
 
 fn name(mailer: MailerId, settings: &Settings) -> &[u8] {

@@ -24,9 +24,8 @@ impl House {
         let mut entries = Vec::new();
         let mut octets = 0_usize;
         for (id, slot) in self.spool.list(after, LISTED_MAX) {
-            let Some((envelope, note)) = self.read(slot) else { continue };
+            let Some((envelope, note)) = self.read_noted(slot) else { continue };
             let outlook = self.scheduler.outlook(slot.into());
-            let note = note.map_or_else(|| Note::new(&envelope), |note| *note);
             let mut entry = listed(id, &envelope, &note, outlook);
             entry.priority = self.number(&envelope, &note);
             entry.size_bytes = self.body_bytes(slot).unwrap_or(entry.size_bytes);

@@ -17,8 +17,7 @@ impl House {
         let deed = run.deed.clone();
         let mut plan = Plan::new(run, sys::clock::realtime_s(), sys::clock::realtime_us());
         for message in recovered {
-            let Some((envelope, note)) = self.read(message.slot) else { continue };
-            let note = note.map_or_else(|| Note::new(&envelope), |note| *note);
+            let Some((envelope, note)) = self.read_noted(message.slot) else { continue };
             let number = self.number(&envelope, &note);
             plan.consider(message.slot.into(), &envelope, &note, number);
         }
@@ -60,9 +59,8 @@ impl House {
 
     /// Keeps a message back, or lets it go, where nothing else goes on with it.
     fn mark(&mut self, slot: u32, deed: &Deed) {
-        let Some((envelope, note)) = self.read(slot.into()) else { return };
+        let Some((envelope, mut note)) = self.read_noted(slot.into()) else { return };
         let id = envelope.id;
-        let mut note = note.map_or_else(|| Note::new(&envelope), |note| *note);
         let event = match deed {
             Deed::Try => return,
             Deed::Hold(reason) => {
@@ -88,8 +86,7 @@ impl House {
             let Some(&(last, _)) = found.last() else { return };
             after = last.as_u64();
             for (id, slot) in found {
-                let Some((envelope, note)) = self.read(slot) else { continue };
-                let note = note.map_or_else(|| Note::new(&envelope), |note| *note);
+                let Some((envelope, note)) = self.read_noted(slot) else { continue };
                 if run.wants(&Facts::of(id, &envelope, &note)) {
                     self.step(wish(run, slot.into()));
                 }

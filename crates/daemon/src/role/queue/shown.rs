@@ -33,21 +33,28 @@ struct Names {
 
 impl Names {
     fn of(&self, whose: &[u32]) -> Vec<u8> {
-        let mut line = Vec::new();
-        for name in whose.iter().filter_map(|index| self.recipients.get(index)) {
-            if line.len().saturating_add(name.len()) > NAMES_BYTES_MAX {
-                break;
-            }
-            if !line.is_empty() {
-                line.push(b',');
-            }
-            line.extend_from_slice(name);
-        }
+        let mut line = listed(whose.iter().filter_map(|index| self.recipients.get(index)));
         if !line.is_empty() {
             line.extend_from_slice(b"... ");
         }
         line
     }
+}
+
+/// Names with commas between, as many as one line has room for.
+fn listed(names: impl Iterator<Item: AsRef<[u8]>>) -> Vec<u8> {
+    let mut line = Vec::new();
+    for name in names {
+        let name = name.as_ref();
+        if line.len().saturating_add(name.len()) > NAMES_BYTES_MAX {
+            break;
+        }
+        if !line.is_empty() {
+            line.push(b',');
+        }
+        line.extend_from_slice(name);
+    }
+    line
 }
 
 impl House {
@@ -108,23 +115,13 @@ impl House {
         if self.shown.is_told {
             return;
         }
-        let text: Box<[u8]> = match to.stat {
-            Stat::Sent if to.text.is_empty() || *to.text == *b"Sent" => b"Sent"[..].into(),
-            Stat::Sent => [b"Sent (", &*to.text, b")"].concat().into(),
-            Stat::Deferred if to.text.is_empty() => b"Deferred"[..].into(),
-            Stat::Deferred => [b"Deferred: ", &*to.text].concat().into(),
-            Stat::Failed | Stat::Discarded | Stat::Removed | Stat::Quarantined => return,
-        };
-        let mut line = Vec::new();
-        for name in &to.to {
-            if line.len().saturating_add(name.len()) > NAMES_BYTES_MAX {
-                break;
-            }
-            if !line.is_empty() {
-                line.push(b',');
-            }
-            line.extend_from_slice(&::queue::printable(name, LINE_BYTES_MAX));
+        if !matches!(to.stat, Stat::Sent | Stat::Deferred) {
+            return;
         }
+        let mut text = Vec::new();
+        super::lines::result(&mut text, to);
+        let names = to.to.iter().map(|name| ::queue::printable(name, LINE_BYTES_MAX));
+        let mut line = listed(names);
         line.extend_from_slice(b"... ");
         line.extend_from_slice(&::queue::printable(&text, LINE_BYTES_MAX));
         line.push(b'\n');
