@@ -62,6 +62,8 @@ pub(crate) struct QueueLook {
     pub(crate) pid_file: Vec<u8>,
     /// Option `LogLevel`.
     pub(crate) log_level: u32,
+    /// Whether the status of hosts is kept (option `HostStatusDirectory`).
+    pub(crate) keeps_host_status: bool,
 }
 
 impl QueueLook {
@@ -95,6 +97,7 @@ impl QueueLook {
             place: Some(crate::submit::place(run)),
             pid_file: value("PidFile"),
             log_level: run.log_level(),
+            keeps_host_status: !value("HostStatusDirectory").is_empty(),
         }
     }
 }

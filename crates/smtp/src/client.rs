@@ -56,8 +56,10 @@ pub enum Want {
 pub enum Patience {
     /// `greeting_s`.
     Greeting,
-    /// `reply_s`: EHLO, HELO, LHLO, RSET.
+    /// `reply_s`: EHLO, HELO, LHLO.
     Command,
+    /// That of RSET.
+    Reset,
     /// `mail_s`.
     Mail,
     /// `rcpt_s`.
@@ -78,6 +80,8 @@ pub struct Habits {
     pub reads_loosely: bool,
     /// Whether EHLO is said only to a server whose greeting says ESMTP.
     pub awaits_esmtp: bool,
+    /// Whether a server that calls itself what we call ourselves gets no mail.
+    pub shuns_itself: bool,
 }
 
 /// What is to be sent, without its text.
@@ -323,6 +327,7 @@ impl Session {
             }
             Cause::Said { .. } => true,
             Cause::Unexpected { stage, .. } => !matches!(stage, Stage::Idle | Stage::Body),
+            Cause::Ourselves => true,
             Cause::Garbled { .. } | Cause::Lost { .. } | Cause::Impossible(_) => false,
         }
     }

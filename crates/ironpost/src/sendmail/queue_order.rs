@@ -62,7 +62,7 @@ impl Order<'_> {
             })
         };
         match Job::start(self.config, self.arguments, errand).and_then(finish) {
-            Ok(attempts) => ExitCode::from(crate::submit::status_of(&attempts)),
+            Ok(outcomes) => ExitCode::from(crate::submit::status_of(&outcomes)),
             Err(error) => printer.fail("sendmail", &error.to_string(), exit::TEMPFAIL),
         }
     }
