@@ -93,7 +93,7 @@ impl Said {
     fn words(&self) -> Option<&[u8]> {
         let line = self.lines().next()?.get(4..)?;
         let first = line.split(|&octet| octet == b' ').next().unwrap_or_default();
-        let is_status = first.iter().filter(|&&octet| octet == b'.').count() == 2
+        let is_status = first.split(|&octet| octet == b'.').count() == 3
             && first.iter().all(|octet| octet.is_ascii_digit() || *octet == b'.');
         let behind = first.len().saturating_add(1);
         Some(if is_status { line.get(behind..).unwrap_or_default() } else { line })

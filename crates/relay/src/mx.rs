@@ -187,13 +187,11 @@ impl Dead {
 
 impl Nowhere {
     /// The same about a domain whose name is written with a dot.
-    fn with_dot(self, is_dotted: bool) -> Self {
-        match self {
-            Self::PointsBack { domain, host } if is_dotted => {
-                Self::PointsBack { domain: format!("{domain}."), host }
-            }
-            other => other,
+    fn with_dot(mut self, is_dotted: bool) -> Self {
+        if let (Self::PointsBack { domain, .. }, true) = (&mut self, is_dotted) {
+            domain.push('.');
         }
+        self
     }
 
     /// What becomes of the recipients.

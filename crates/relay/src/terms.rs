@@ -73,7 +73,6 @@ impl Terms {
         Habits {
             is_patient: self.is_patient,
             reads_loosely: self.is_patient,
-            shuns_itself: self.is_patient,
             awaits_esmtp: self.is_patient && !carriage.flags.has(b'a'),
         }
     }

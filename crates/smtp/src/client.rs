@@ -74,14 +74,12 @@ pub enum Patience {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Habits {
     /// Whether MAIL is answered before recipients are named, and RSET stands alone: before each further transaction, and behind
-    /// one that came to nothing.
+    /// one that came to nothing; a server that calls itself what we call ourselves gets no mail.
     pub is_patient: bool,
     /// Whether lines that are no replies are passed over.
     pub reads_loosely: bool,
     /// Whether EHLO is said only to a server whose greeting says ESMTP.
     pub awaits_esmtp: bool,
-    /// Whether a server that calls itself what we call ourselves gets no mail.
-    pub shuns_itself: bool,
 }
 
 /// What is to be sent, without its text.
@@ -325,9 +323,8 @@ impl Session {
             Cause::Said { reply, .. } | Cause::Unexpected { reply, .. } if reply.code == 421 => {
                 self.habits.is_patient
             }
-            Cause::Said { .. } => true,
+            Cause::Said { .. } | Cause::Ourselves => true,
             Cause::Unexpected { stage, .. } => !matches!(stage, Stage::Idle | Stage::Body),
-            Cause::Ourselves => true,
             Cause::Garbled { .. } | Cause::Lost { .. } | Cause::Impossible(_) => false,
         }
     }
