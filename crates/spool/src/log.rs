@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 /// How a log is laid out and kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// Octets of a segment.
+    /// Octets of a segment at most: the first one of a shard is small, and each further one larger.
     pub segment_bytes: u64,
     /// Shards, each with a thread. A spool keeps the number it was made with or grows.
     pub shards: usize,
@@ -39,6 +39,12 @@ impl Default for Options {
         Self { segment_bytes: 64 * 1024 * 1024, shards, free_bytes_min: 64 * 1024 * 1024 }
     }
 }
+
+/// Octets of the first segment that a shard makes: a host with little mail is not to give its disk to an empty queue.
+const FIRST_SEGMENT_BYTES: u64 = 64 * 1024;
+
+/// By what the next segment is larger than the last one, until [`Options::segment_bytes`] is reached.
+const GROWTH: u64 = 4;
 
 /// How long a batch that nobody waits for is kept back.
 const PATIENCE: Duration = Duration::from_millis(5);
@@ -57,7 +63,10 @@ pub(crate) struct Shard {
     is_busy: bool,
     /// The segment that is written, or was last written; 0: none yet.
     pub(crate) segment: u32,
+    /// Where its next batch goes.
     offset: u64,
+    /// Its octets; 0: none was made since the start.
+    room_bytes: u64,
     sequence: u64,
     pub(crate) segments: Segments,
     /// When the open batch was begun.
@@ -68,6 +77,11 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
+    /// There is no segment to write to: the next one begins small.
+    fn forget_segment(&mut self) {
+        (self.offset, self.room_bytes) = (0, 0);
+    }
+
     /// How long the open batch may wait for company. Where the last batch had several messages, as many are
     /// expected again: a write costs the processor more than a moment of waiting costs a client.
     fn patience(&self) -> Duration {
@@ -137,16 +151,16 @@ impl Log {
         for (number, shard) in found.shards.into_iter().enumerate() {
             let disk = Arc::clone(&disk);
             let (sender, bell) = (sender.clone(), bell.clone());
-            let worker =
-                Worker::start(number, found.spool, options.segment_bytes, disk, sender, bell)
-                    .map_err(|error| Error::System("a thread", error))?;
+            let worker = Worker::start(number, found.spool, disk, sender, bell)
+                .map_err(|error| Error::System("a thread", error))?;
             shards.push(Shard {
                 open: Batch::default(),
                 spare: Some(Batch::default()),
                 is_busy: false,
                 segment: shard.last_segment,
                 // A new segment is begun: the tail of the old one may be torn.
-                offset: options.segment_bytes,
+                offset: 0,
+                room_bytes: 0,
                 sequence: shard.last_sequence,
                 segments: shard.segments,
                 since: None,
@@ -229,7 +243,7 @@ impl Log {
         if self.is_broken {
             return;
         }
-        let segment_bytes = self.options.segment_bytes;
+        let longest = self.options.segment_bytes;
         for shard in &mut self.shards {
             if shard.is_busy || shard.open.is_empty() {
                 continue;
@@ -244,15 +258,19 @@ impl Log {
             let mut batch = std::mem::replace(&mut shard.open, spare);
             let padded = batch.buffer.len().next_multiple_of(BLOCK_BYTES);
             let length = u64::try_from(padded).unwrap_or(u64::MAX);
-            let is_new = shard.offset.saturating_add(length) > segment_bytes;
+            let is_new = shard.offset.saturating_add(length) > shard.room_bytes;
             if is_new {
                 shard.segment = shard.segment.saturating_add(1);
                 shard.offset = u64::try_from(BLOCK_BYTES).unwrap_or(0);
+                let larger = shard.room_bytes.saturating_mul(GROWTH).max(FIRST_SEGMENT_BYTES);
+                shard.room_bytes = larger.max(shard.offset.saturating_add(length)).min(longest);
                 shard.segments.holdings.entry(shard.segment).or_default();
             }
             shard.sequence = shard.sequence.saturating_add(1);
             batch.seal(shard.sequence, self.spool, shard.segment);
-            let job = Job { batch, segment: shard.segment, offset: shard.offset, is_new };
+            let (segment, offset) = (shard.segment, shard.offset);
+            let made_bytes = is_new.then_some(shard.room_bytes);
+            let job = Job { batch, segment, offset, made_bytes };
             shard.offset = shard.offset.saturating_add(length);
             shard.is_busy = true;
             if !shard.worker.give(job) {

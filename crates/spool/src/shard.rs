@@ -16,8 +16,8 @@ pub(crate) struct Job {
     pub(crate) batch: Batch,
     pub(crate) segment: u32,
     pub(crate) offset: u64,
-    /// The segment is to be made first.
-    pub(crate) is_new: bool,
+    /// The segment is to be made first, with so many octets.
+    pub(crate) made_bytes: Option<u64>,
 }
 
 /// How a job ended.
@@ -76,19 +76,13 @@ impl Worker {
     pub(crate) fn start(
         shard: usize,
         spool: u64,
-        segment_bytes: u64,
         disk: Arc<dyn Disk>,
         reports: Sender<Report>,
         bell: Bell,
     ) -> io::Result<Self> {
         let (jobs, inbox) = channel();
-        let mut writer = Writer {
-            number: u32::try_from(shard).unwrap_or(u32::MAX),
-            spool,
-            segment_bytes,
-            disk,
-            open: None,
-        };
+        let mut writer =
+            Writer { number: u32::try_from(shard).unwrap_or(u32::MAX), spool, disk, open: None };
         let thread =
             std::thread::Builder::new().name(format!("spool {shard}")).spawn(move || {
                 writer.work(shard, &inbox, &reports, &bell);
@@ -115,7 +109,6 @@ impl Drop for Worker {
 struct Writer {
     number: u32,
     spool: u64,
-    segment_bytes: u64,
     disk: Arc<dyn Disk>,
     open: Option<(u32, Writable)>,
 }
@@ -132,8 +125,8 @@ impl Writer {
     }
 
     fn write(&mut self, job: &Job) -> Ended {
-        if job.is_new
-            && let Err(error) = self.begin(job.segment)
+        if let Some(made_bytes) = job.made_bytes
+            && let Err(error) = self.begin(job.segment, made_bytes)
         {
             let is_full =
                 matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
@@ -146,9 +139,9 @@ impl Writer {
     }
 
     /// Makes the next segment, with its first block durable and its name too.
-    fn begin(&mut self, number: u32) -> io::Result<()> {
+    fn begin(&mut self, number: u32, octets: u64) -> io::Result<()> {
         let name = segment_name(self.number, number);
-        let file = self.disk.create(&name, self.segment_bytes)?;
+        let file = self.disk.create(&name, octets)?;
         let (shard, spool) = (self.number, self.spool);
         let header = SegmentHeader { version: VERSION, shard, number, spool };
         let mut block = sys::disk::AlignedBuffer::default();

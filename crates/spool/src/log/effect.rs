@@ -40,7 +40,7 @@ impl Log {
                 self.events.push(Event("the disk is full: nothing was written".into()));
                 if let Some(shard) = self.shards.get_mut(number) {
                     shard.segment = shard.segment.saturating_sub(1);
-                    shard.offset = self.options.segment_bytes;
+                    shard.forget_segment();
                 }
                 self.give_back(effects, Refused::Full, &unwritten, out);
             }
