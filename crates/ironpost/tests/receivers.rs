@@ -1,4 +1,4 @@
-//! Real receivers: Postfix, Exim, sendmail and OpenSMTPD by SMTP, Dovecot by LMTP, as Debian packages them. Mixed letters go
+//! Real receivers: Postfix, Exim, sendmail and `OpenSMTPD` by SMTP, Dovecot by LMTP, as Debian packages them. Mixed letters go
 //! through a server and through `sendmail`, and each must arrive once, its body octet for octet.
 //!
 //! `RECEIVER_LETTERS=1000 cargo test --release -p ironpost --test receivers -- --nocapture` is the measure of the issue.
@@ -30,7 +30,7 @@ use std::fs::{self, File};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -38,7 +38,7 @@ use tempfile::TempDir;
 const LETTERS: usize = 60;
 
 /// How long a receiver may take to greet.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// Set for a test in its namespaces: the folder of its room.
 const ROOM: &str = "RECEIVER_ROOM";
@@ -130,11 +130,11 @@ impl Scene {
             self.play_inside(Path::new(&room));
             return;
         }
-        let Some(root) = root() else { return };
+        let Some(system) = system() else { return };
         let room = TempDir::new_in("/tmp").unwrap();
         // The receiver's users pass through it.
         fs::set_permissions(room.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        std::os::unix::fs::symlink(root, room.path().join("root")).unwrap();
+        std::os::unix::fs::symlink(system, room.path().join("root")).unwrap();
         let status = namespaces()
             .arg(std::env::current_exe().unwrap())
             .args(["--exact", self.test, "--nocapture"])
@@ -147,7 +147,7 @@ impl Scene {
 
     fn play_inside(&self, room: &Path) {
         let count = std::env::var("RECEIVER_LETTERS").map_or(LETTERS, |text| text.parse().unwrap());
-        self.start(room);
+        let mut receiver = self.start(room);
         fs::create_dir(room.join("queue")).unwrap();
         let cf = include_str!("receivers/sendmail.cf")
             .replace("FOLDER", room.to_str().unwrap())
@@ -167,22 +167,24 @@ impl Scene {
             "{}: {count} letters, {copies} copies: accepted in {accepted:?}, there in {took:?}",
             self.test
         );
+        receiver.kill().unwrap();
+        receiver.wait().unwrap();
         fs::write(room.join("done"), "").unwrap();
     }
 
     /// Starts the receiver and waits until it greets. It ends with the process namespace.
-    fn start(&self, room: &Path) {
-        let root = room.join("root");
+    fn start(&self, room: &Path) -> Child {
+        let system = room.join("root");
         let status = Command::new("sh")
             .args(["-c", ROOM_SH, "room.sh"])
-            .arg(&root)
+            .arg(&system)
             .arg(room)
             .status()
             .unwrap();
         assert!(status.success(), "no room");
         let log = File::create(room.join("receiver.log")).unwrap();
         let mut receiver = Command::new("chroot")
-            .arg(root)
+            .arg(system)
             .args(["/bin/sh", "-euc", &format!("{}{}", self.settings, self.script)])
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
@@ -197,11 +199,12 @@ impl Scene {
             assert!(is_alive, "no greeting\n{}", arrived::logs(room));
             std::thread::sleep(Duration::from_millis(50));
         }
+        receiver
     }
 }
 
 /// The unpacked packages, if this machine lets us have them and namespaces.
-fn root() -> Option<&'static Path> {
+fn system() -> Option<&'static Path> {
     let may = namespaces().args(["ip", "link", "set", "lo", "up"]).output();
     if !may.as_ref().is_ok_and(|output| output.status.success()) {
         eprintln!("no namespaces of our own (this wants root): nothing is sent ({may:?})");

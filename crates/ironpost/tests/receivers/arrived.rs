@@ -2,6 +2,7 @@
 
 use crate::letters::Letter;
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -71,7 +72,7 @@ pub(crate) fn logs(room: &Path) -> String {
     for name in names {
         if let Ok(text) = fs::read(room.join(name)) {
             let end = &text[text.len().saturating_sub(LOG_SHOWN)..];
-            all.push_str(&format!("== {name}\n{}\n", String::from_utf8_lossy(end)));
+            writeln!(all, "== {name}\n{}", String::from_utf8_lossy(end)).unwrap();
         }
     }
     all
@@ -124,15 +125,12 @@ fn from_quoted_printable(body: &[u8]) -> Vec<u8> {
         while let Some((&octet, after)) = rest.split_first() {
             let hex = after.get(..2).and_then(|two| std::str::from_utf8(two).ok());
             let value = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
-            match (octet, value) {
-                (b'=', Some(value)) => {
-                    out.push(value);
-                    rest = &after[2..];
-                }
-                _ => {
-                    out.push(octet);
-                    rest = after;
-                }
+            if let (b'=', Some(value)) = (octet, value) {
+                out.push(value);
+                rest = &after[2..];
+            } else {
+                out.push(octet);
+                rest = after;
             }
         }
     }
