@@ -195,7 +195,7 @@ impl Job {
                 | FromQueue::Shown(_)
                 | FromQueue::Running { .. }
                 | FromQueue::Stored { .. }
-                | FromQueue::Room(_)
+                | FromQueue::Room { .. }
                 | FromQueue::Listed { .. }
                 | FromQueue::Removed { .. } => {}
             }
@@ -217,7 +217,7 @@ impl Job {
                 | FromQueue::Stored { .. }
                 | FromQueue::NotStored { .. }
                 | FromQueue::Large { .. }
-                | FromQueue::Room(_)
+                | FromQueue::Room { .. }
                 | FromQueue::Listed { .. }
                 | FromQueue::Removed { .. } => {}
             }
@@ -291,7 +291,7 @@ impl Job {
                 | FromQueue::Stored { .. }
                 | FromQueue::NotStored { .. }
                 | FromQueue::Large { .. }
-                | FromQueue::Room(_)
+                | FromQueue::Room { .. }
                 | FromQueue::Listed { .. }
                 | FromQueue::Removed { .. } => {}
             }
