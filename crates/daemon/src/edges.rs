@@ -104,6 +104,8 @@ pub enum Errand {
     DeliverUnreported,
     /// To keep what is handed over for a later run.
     Keep,
+    /// To say what is queued, whoever has the spool.
+    Look,
     /// A run of the queue: one message after the other, and what is handed over.
     Run(Box<Run>),
 }
@@ -401,7 +403,12 @@ pub enum FromQueue {
         ticket: u32,
     },
     /// Whether there is room: sent when it changes.
-    Room(bool),
+    Room {
+        /// Whether messages are taken.
+        has_room: bool,
+        /// Octets that are free on the disk.
+        free_bytes: u64,
+    },
     /// What a try came to, told on an errand: to the process that the server was started by.
     Result(Attempt),
     /// On an errand: what who watches it (`-v`) is to see, cleaned.
@@ -514,8 +521,6 @@ pub struct Try {
     pub large_bytes: Option<u64>,
     /// What stands in place of the beginning of a large body; a small one has it already.
     pub head: Option<Head>,
-    /// Whether the message has just come and was in no queue.
-    pub is_first: bool,
 }
 
 /// Queue to relay.
