@@ -248,7 +248,9 @@ impl Machine<'_> {
         let matched = tokens.get(run.from..).unwrap_or_default();
         for part in &rule.effect.parts {
             match part {
-                Part::Token(token) => new.push(*token),
+                Part::Tokens(first, end) => {
+                    new.extend_from_slice(rule.effect.tokens(*first, *end));
+                }
                 Part::Position(digit) => {
                     let Some(bind) = self.binds.get(usize::from(digit.wrapping_sub(b'1'))) else {
                         self.say_unbound(run.set, *digit);
