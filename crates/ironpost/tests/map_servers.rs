@@ -104,7 +104,7 @@ fn maps_reach_their_servers_from_within_the_cage_and_nothing_else_does() {
          R<$-@gone.test>\t$: $(gone $1 $: nothing $)\n\
          R$*<TMPF>$*\t$#error $@ 4.3.0 $: \"451 later\"\n\
          R<$-@people.test>\t$#error $@ 5.7.1 $: \"550 \" $(people $1 $: nobody $)\n\
-         R<$-@tell.test>\t$#error $@ 5.7.1 $: \"550 told\" $(tell heard-$1 $)\n\
+         R<$-@tell.test>\t$#error $@ 5.7.1 $: \"550 told\" $(tell heard.$1 $)\n\
          S3\nR<$*>\t$1\n\
          S0\nR$-@$+\t$#esmtp $@ $2 $: $1@$2\n\
          Mlocal, P=[FILE], F=lsDFMAw5:/|@qSP, A=FILE /var/mail/$u\n\
@@ -133,5 +133,5 @@ fn maps_reach_their_servers_from_within_the_cage_and_nothing_else_does() {
     assert_eq!(refused, "451 4.3.0 later");
     drop(server);
     let log = fs::read_to_string(folder.path().join("log")).unwrap();
-    assert!(log.contains("heard-me"), "{log}");
+    assert!(log.contains("NOQUEUE: heard.me"), "{log}");
 }
