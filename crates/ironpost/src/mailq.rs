@@ -229,6 +229,7 @@ fn wide(out: &mut String, entry: &Listed, mark: char) -> std::fmt::Result {
 fn sender(entry: &Listed) -> String {
     match (&*entry.sender, entry.is_own) {
         (b"", _) => "MAILER-DAEMON".to_owned(),
+        (b"<>", _) => "<>".to_owned(),
         (sender, is_own) => address(sender, is_own),
     }
 }

@@ -10,13 +10,14 @@ use crate::QueueId;
 use crate::message::{BodyKind, DeliverBy, Envelope, Origin, Purpose, Return, usual_priority};
 use crate::outcome::Trouble;
 use crate::recipient::{Followed, Recipient};
-use alloc::{boxed::Box, vec, vec::Vec};
+use alloc::{boxed::Box, string::String, vec, vec::Vec};
 use policy::settings::Reports;
 use serde::{Deserialize, Serialize};
 
 mod text;
 
 pub use text::duration;
+pub(crate) use text::warning;
 
 /// The most octets of a message that come back whole; of a larger one only the header does.
 pub const RETURNED_BYTES_MAX: u64 = 50_000;
@@ -167,6 +168,12 @@ impl Report {
     #[must_use]
     pub fn missed(&self) -> Option<DeliverBy> {
         self.by.filter(|by| by.left_s(self.created_s, self.at_s) <= 0)
+    }
+
+    /// The subject of a warning.
+    #[must_use]
+    pub fn warning(&self) -> String {
+        warning(self.missed(), self.at_s.saturating_sub(self.created_s))
     }
 
     fn recipient(&self) -> Recipient {

@@ -5,7 +5,7 @@
 
 use super::{Fate, Report, ReportKind, ReportLine};
 use crate::QueueId;
-use crate::message::Return;
+use crate::message::{DeliverBy, Return};
 use crate::outcome::{Status, Trouble, Voice, cleaned};
 use alloc::{boxed::Box, format, string::String, vec::Vec};
 
@@ -118,14 +118,7 @@ impl<'r> Paper<'r> {
                 b"postmaster-notification",
             ),
             ReportKind::Success => (b"Return receipt"[..].into(), b"return-receipt"),
-            ReportKind::Delay => {
-                let late = duration(self.report.at_s.saturating_sub(self.report.created_s));
-                let subject = match self.report.missed() {
-                    Some(by) => format!("Warning: Delivery time ({}s) exceeded", by.seconds),
-                    None => format!("Warning: could not send message for past {late}"),
-                };
-                (subject.into_bytes().into(), b"warning-timeout")
-            }
+            ReportKind::Delay => (self.report.warning().into_bytes().into(), b"warning-timeout"),
         }
     }
 
@@ -356,6 +349,15 @@ pub fn duration(seconds: u64) -> String {
     let (size, name) = found.unwrap_or((1, "second"));
     let count = seconds.checked_div(size).unwrap_or(0);
     if count == 1 { format!("{count} {name}") } else { format!("{count} {name}s") }
+}
+
+/// What a warning is about: a deadline that was missed, or how old the message is.
+#[must_use]
+pub(crate) fn warning(missed: Option<DeliverBy>, age_s: u64) -> String {
+    match missed {
+        Some(by) => format!("Warning: Delivery time ({}s) exceeded", by.seconds),
+        None => format!("Warning: could not send message for past {}", duration(age_s)),
+    }
 }
 
 #[cfg(test)]

@@ -101,15 +101,7 @@ pub(super) fn report_line(report: &Report, id: QueueId) -> Vec<u8> {
         ReportKind::Failure | ReportKind::DoubleBounce | ReportKind::Copy => {
             put(&mut out, &[who, text]);
         }
-        ReportKind::Delay => match report.missed() {
-            Some(by) => {
-                let seconds = format!("({}s)", by.seconds);
-                put(&mut out, &[who, b"Warning: Delivery time ", seconds.as_bytes(), b" exceeded"]);
-            }
-            None => {
-                put(&mut out, &[who, b"Warning: could not send message for past ", age.as_bytes()]);
-            }
-        },
+        ReportKind::Delay => put(&mut out, &[who, report.warning().as_bytes()]),
         ReportKind::Success => put(&mut out, &[who, b"Return receipt"]),
     }
     out

@@ -6,7 +6,7 @@ use crate::log::Severity;
 use crate::request::Submission;
 use crate::submission;
 use ::queue::run::reason;
-use ::queue::{BodyKind, Envelope, Note, Outlook, State};
+use ::queue::{BodyKind, Envelope, Note, Outlook, Purpose, State};
 use spool::Spool as _;
 
 /// Messages in one answer.
@@ -110,7 +110,7 @@ impl House {
 }
 
 fn listed(id: wire::QueueId, envelope: &Envelope, note: &Note, outlook: Option<Outlook>) -> Listed {
-    let mut status: Box<[u8]> = Box::default();
+    let mut status: Box<[u8]> = note.said.clone();
     let mut recipients = Vec::new();
     let added = note.added.iter().map(|added| &added.recipient);
     let all = envelope.recipients.iter().chain(added).zip(&note.states);
@@ -138,7 +138,11 @@ fn listed(id: wire::QueueId, envelope: &Envelope, note: &Note, outlook: Option<O
         is_active: outlook == Some(Outlook::Active),
         is_own: envelope.origin.is_own(),
         quarantine: reason(envelope, note).map(Into::into).unwrap_or_default(),
-        sender: envelope.sender.clone(),
+        // A report of ours is nobody's; what somebody sent as nobody is shown as he wrote it.
+        sender: match envelope.purpose {
+            Purpose::Mail if envelope.sender.is_empty() => b"<>"[..].into(),
+            _ => envelope.sender.clone(),
+        },
         status,
         recipients,
     }
