@@ -391,7 +391,12 @@ pub enum FromQueue {
         ticket: u32,
     },
     /// Whether there is room: sent when it changes.
-    Room(bool),
+    Room {
+        /// Whether messages are taken.
+        has_room: bool,
+        /// Octets that are free on the disk.
+        free_bytes: u64,
+    },
     /// What a try came to, told on an errand: to the process that the server was started by.
     Result(Attempt),
     /// On an errand: what who watches it (`-v`) is to see, cleaned.

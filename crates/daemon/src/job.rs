@@ -179,7 +179,7 @@ impl Job {
                 | FromQueue::Shown(_)
                 | FromQueue::Running { .. }
                 | FromQueue::Stored { .. }
-                | FromQueue::Room(_)
+                | FromQueue::Room { .. }
                 | FromQueue::Listed { .. }
                 | FromQueue::Removed { .. } => {}
             }
@@ -201,7 +201,7 @@ impl Job {
                 | FromQueue::Stored { .. }
                 | FromQueue::NotStored { .. }
                 | FromQueue::Large { .. }
-                | FromQueue::Room(_)
+                | FromQueue::Room { .. }
                 | FromQueue::Listed { .. }
                 | FromQueue::Removed { .. } => {}
             }
@@ -275,7 +275,7 @@ impl Job {
                 | FromQueue::Stored { .. }
                 | FromQueue::NotStored { .. }
                 | FromQueue::Large { .. }
-                | FromQueue::Room(_)
+                | FromQueue::Room { .. }
                 | FromQueue::Listed { .. }
                 | FromQueue::Removed { .. } => {}
             }

@@ -161,6 +161,8 @@ pub struct Statistics {
     pub written_bytes: u64,
     /// Syncs since the start.
     pub syncs: u64,
+    /// Octets that were free when the room was looked at last; 0: it was not.
+    pub free_bytes: u64,
 }
 
 /// Where messages are safe. Used by one thread.

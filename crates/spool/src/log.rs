@@ -110,6 +110,7 @@ pub struct Log {
     pub(crate) readers: HashMap<(usize, u32), File>,
     next_large: u64,
     pub(crate) room: Room,
+    pub(crate) free_bytes: u64,
     is_broken: bool,
     pub(crate) events: Vec<Event>,
     written_bytes: u64,
@@ -187,6 +188,7 @@ impl Log {
             readers: HashMap::new(),
             next_large: 0,
             room: Room::Enough,
+            free_bytes: 0,
             is_broken: false,
             events: found.events,
             written_bytes: 0,
@@ -475,6 +477,7 @@ impl Spool for Log {
             segments: u64::try_from(segments).unwrap_or(u64::MAX),
             written_bytes: self.written_bytes,
             syncs: self.syncs,
+            free_bytes: self.free_bytes,
         }
     }
 

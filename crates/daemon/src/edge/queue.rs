@@ -25,6 +25,7 @@ struct Inner {
     waiting: RefCell<HashMap<u32, oneshot::Sender<Reply>>>,
     next_ticket: Cell<u32>,
     has_room: Cell<bool>,
+    free_bytes: Cell<u64>,
     ids: Rc<Ids>,
 }
 
@@ -55,6 +56,7 @@ impl QueueEdge {
             waiting: RefCell::default(),
             next_ticket: Cell::new(0),
             has_room: Cell::new(true),
+            free_bytes: Cell::new(u64::MAX),
             ids,
         });
         let reader = Rc::clone(&inner);
@@ -77,8 +79,9 @@ impl QueueEdge {
                         FromQueue::Result(_) | FromQueue::Shown(_) | FromQueue::Running { .. } => {
                             continue;
                         }
-                        FromQueue::Room(has_room) => {
+                        FromQueue::Room { has_room, free_bytes } => {
                             reader.has_room.set(has_room);
+                            reader.free_bytes.set(free_bytes);
                             continue;
                         }
                     };
@@ -99,6 +102,11 @@ impl QueueEdge {
     /// Whether the queue has said that it takes no messages now.
     pub(crate) fn is_full(&self) -> bool {
         !self.inner.has_room.get()
+    }
+
+    /// Octets that are free on the queue's disk, as far as it has said.
+    pub(crate) fn free_bytes(&self) -> u64 {
+        self.inner.free_bytes.get()
     }
 
     fn ticket(&self) -> u32 {

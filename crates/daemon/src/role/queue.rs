@@ -23,6 +23,7 @@ use crate::ids::{Ids, LANES, QUEUE_LANE};
 use crate::link::{Link, LinkError};
 use crate::log::{Log, Severity};
 use crate::roles::Role;
+use crate::session_lines;
 use crate::start::Inheritance;
 use ::policy::Settings;
 use ::queue::{Action, Input, Scheduler, Split};
@@ -358,8 +359,22 @@ impl House {
         }
         let has_room = matches!(self.spool.room(), spool::Room::Enough)
             && self.spool.statistics().messages < u64::from(self.settings.limits.queued_max);
-        self.intake.tell_room(has_room);
+        let free_bytes = self.spool.statistics().free_bytes;
+        if self.intake.tell_room(has_room, free_bytes) && self.errand.is_none() {
+            self.log_no_room(free_bytes);
+        }
         self.pick_up_drops();
+    }
+
+    /// sendmail's words where its daemon finds too little room.
+    fn log_no_room(&self, free_bytes: u64) {
+        let (id, settings) = (Some(self.ids.fresh()), &self.settings);
+        session_lines::low_on_space(&self.log, settings, id, "SMTP-DAEMON", (0, free_bytes));
+        if self.log.wants(9) {
+            let blocks = session_lines::blocks(settings.limits.free_bytes_min);
+            let text = format!("rejecting new messages: min free: {blocks}");
+            self.log.line(Severity::Info, None, text.as_bytes());
+        }
     }
 
     fn is_over(&mut self, now_ms: u64) -> bool {

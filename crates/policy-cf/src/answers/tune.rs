@@ -297,7 +297,7 @@ fn weights(machine: &Machine<'_>) -> Weights {
     }
 }
 
-fn paths(machine: &Machine<'_>, given: &Given) -> Paths {
+fn paths(machine: &mut Machine<'_>, given: &Given) -> Paths {
     let (spool, run) = match &given.data {
         Some(data) => (joined(data, b"spool"), joined(data, b"run")),
         None => (spool_of(&machine.config.options), RUN.to_vec()),
@@ -329,9 +329,10 @@ fn folder_of(path: &[u8]) -> &[u8] {
 
 /// What the policy reads once it is caged: the folders of its maps (a new map file is another file), but of `/etc` only the
 /// files themselves.
-fn read(machine: &Machine<'_>) -> Vec<Box<[u8]>> {
+fn read(machine: &mut Machine<'_>) -> Vec<Box<[u8]>> {
     let mut paths: Vec<Vec<u8>> =
         [b"/etc/hosts".as_slice(), b"/etc/resolv.conf"].iter().map(|path| path.to_vec()).collect();
+    paths.extend(machine.world.host_access_files());
     for option in ["ServiceSwitchFile", "HostsFile", "HelpFile"] {
         if let Some(path) = value(machine, option).filter(|path| path.starts_with(b"/")) {
             paths.push(path.to_vec());
