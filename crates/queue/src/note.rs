@@ -154,8 +154,7 @@ impl Note {
         for _ in 0..count {
             states.push(State::decode(reader)?);
         }
-        let said =
-            if version == VERSION { reader.octets(TEXT_BYTES_MAX)? } else { Box::default() };
+        let said = if version == VERSION { reader.octets(TEXT_BYTES_MAX)? } else { Box::default() };
         Ok(Self { states, added, tries, tried_s, next_try_s, is_warned, crashes, hold, said })
     }
 

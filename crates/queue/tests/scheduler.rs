@@ -654,7 +654,8 @@ fn routes_of_an_older_list_of_mailers_are_asked_for_again() {
     let (_, recipient, inquiry) = desk.inquiries.remove(0);
     assert_eq!(inquiry, Inquiry::Route);
     let own = crate::recipient("bob@far");
-    let recipients = vec![policy::Recipient { address: own.address, route: own.route, from: Box::default() }];
+    let recipients =
+        vec![policy::Recipient { address: own.address, route: own.route, from: Box::default() }];
     let expansion = Box::new(Expansion { recipients, ..Expansion::default() });
     desk.step(Input::Answered { slot, recipient, expansion });
     assert_eq!(desk.end_all(&delivered()), 1);
@@ -810,7 +811,11 @@ fn answer_all(desk: &mut Desk, addresses: &[(u32, &str)], there: impl Fn(&str) -
         let mut expansion = Expansion::default();
         if there(address) {
             let own = crate::recipient("a@far");
-            let member = policy::Recipient { address: address.as_bytes().into(), route: own.route, from: Box::default() };
+            let member = policy::Recipient {
+                address: address.as_bytes().into(),
+                route: own.route,
+                from: Box::default(),
+            };
             expansion.recipients.push(member);
         } else {
             let refusal = policy::Refusal::new(550, (5, 1, 1), b"<x>... User unknown", b"");

@@ -63,7 +63,7 @@ pub(super) fn write(
     line(out, &[]);
 }
 
-impl<'r> Paper<'r> {
+impl Paper<'_> {
     /// A date as sendmail writes it: UTC is GMT.
     fn date(self, unix_s: u64) -> String {
         let date = format!("{}", wire::date::Date { unix_s, offset_s: self.offset_s });
@@ -138,26 +138,10 @@ impl<'r> Paper<'r> {
             let due = self.date(by.due_s(report.created_s));
             line(out, &[b"Deliver-By-Date: ", due.as_bytes()]);
         }
-        for one in self.listed() {
+        for one in &self.report.lines {
             line(out, &[]);
             self.status_fields(one, out);
         }
-    }
-
-    /// The recipients in the order in which they are listed: sendmail asks a host for the last of them first, and those
-    /// that our own reports go to stand the other way round.
-    fn listed(self) -> Vec<&'r ReportLine> {
-        let report = self.report;
-        let groups = report.lines.chunk_by(|one, next| one.trouble.host == next.trouble.host);
-        let mut listed = Vec::with_capacity(report.lines.len());
-        for group in groups {
-            if report.is_about_report {
-                listed.extend(group.iter().rev());
-            } else {
-                listed.extend(group);
-            }
-        }
-        listed
     }
 
     fn status_fields(self, one: &ReportLine, out: &mut Vec<u8>) {

@@ -81,7 +81,11 @@ impl Scheduler {
         } else {
             (parent.notify.without_success(), parent.original.clone())
         };
-        let members = newcomers(active, index, self.rules.mark, recipients);
+        let mut members = newcomers(active, index, self.rules.mark, recipients);
+        if active.envelope.purpose != Purpose::Mail {
+            // sendmail comes to the readers of a report from behind.
+            members.reverse();
+        }
         let members: Vec<Recipient> = members
             .into_iter()
             .map(|member| {

@@ -60,29 +60,7 @@ impl Scheduler {
         for ((kind, to), lines) in reports {
             self.report(slot, active, kind, &to, lines, actions);
         }
-        self.keep_lost(active, actions);
-    }
-
-    /// A failure is paid for now, or it can't be: then the message is kept for the operator, as soon as nothing is left to
-    /// try of it.
-    fn keep_lost(&self, active: &mut Active, actions: &mut Actions) {
-        let mut has_new = false;
-        for state in &mut active.note.states {
-            if let State::Failed(trouble) = state {
-                *state = State::Lost(trouble.clone());
-                has_new = true;
-            }
-        }
-        if has_new {
-            active.note.said = NOT_SAVED.into();
-            active.is_dirty = true;
-            actions.push(Action::log(Event::Lost { id: active.envelope.id }));
-        }
-        let is_lost = |state: &State| matches!(state, State::Lost(_));
-        if active.note.states.iter().any(is_lost) && active.open().next().is_none() {
-            active.note.hold = Hold::Held(LOST.into());
-            active.is_dirty = true;
-        }
+        keep_lost(active, actions);
     }
 
     /// What is owed about one recipient, which is paid with this.
@@ -305,6 +283,28 @@ impl Scheduler {
                     && is_small
             }
         }
+    }
+}
+
+/// A failure is paid for now, or it can't be: then the message is kept for the operator, as soon as nothing is left to
+/// try of it.
+fn keep_lost(active: &mut Active, actions: &mut Actions) {
+    let mut has_new = false;
+    for state in &mut active.note.states {
+        if let State::Failed(trouble) = state {
+            *state = State::Lost(trouble.clone());
+            has_new = true;
+        }
+    }
+    if has_new {
+        active.note.said = NOT_SAVED.into();
+        active.is_dirty = true;
+        actions.push(Action::log(Event::Lost { id: active.envelope.id }));
+    }
+    let is_lost = |state: &State| matches!(state, State::Lost(_));
+    if active.note.states.iter().any(is_lost) && active.open().next().is_none() {
+        active.note.hold = Hold::Held(LOST.into());
+        active.is_dirty = true;
     }
 }
 

@@ -219,9 +219,9 @@ impl Scheduler {
 /// Notes what a round came to, for the listing of the queue: the last failure, else nothing but what is known of those that
 /// wait.
 fn note_what_is_said(active: &mut Active) {
-    let failed = active.note.states.iter().rev().find_map(|state| match state {
-        State::Failed(trouble) => Some(trouble.text.clone()),
-        _ => None,
+    let failed = active.note.states.iter().rev().find_map(|state| {
+        let State::Failed(trouble) = state else { return None };
+        Some(trouble.text.clone())
     });
     if failed.is_some() || active.round == Round::Tried {
         active.note.said = failed.unwrap_or_default();

@@ -141,7 +141,7 @@ fn listed(id: wire::QueueId, envelope: &Envelope, note: &Note, outlook: Option<O
         // A report of ours is nobody's; what somebody sent as nobody is shown as he wrote it.
         sender: match envelope.purpose {
             Purpose::Mail if envelope.sender.is_empty() => b"<>"[..].into(),
-            _ => envelope.sender.clone(),
+            Purpose::Mail | Purpose::Report | Purpose::DoubleBounce => envelope.sender.clone(),
         },
         status,
         recipients,
