@@ -103,6 +103,8 @@ pub enum Errand {
     DeliverUnreported,
     /// To keep what is handed over for a later run.
     Keep,
+    /// To say what is queued, whoever has the spool.
+    Look,
     /// A run of the queue: one message after the other, and what is handed over.
     Run(Box<Run>),
 }
@@ -500,8 +502,6 @@ pub struct Try {
     pub large_bytes: Option<u64>,
     /// What stands in place of the beginning of a large body; a small one has it already.
     pub head: Option<Head>,
-    /// Whether the message has just come and was in no queue.
-    pub is_first: bool,
 }
 
 /// Queue to relay.

@@ -106,6 +106,24 @@ impl Job {
     /// # Errors
     /// [`JobError::NoStart`], [`JobError::NoQueue`] if another process has the spool and keeps it.
     pub fn start(config: &Path, arguments: &[Argument], errand: Errand) -> Result<Self, JobError> {
+        let mut job = Self::launch(config, arguments, errand)?;
+        job.await_beginning()?;
+        Ok(job)
+    }
+
+    /// Starts a server that does its errand in the background, when nobody else has the spool.
+    ///
+    /// # Errors
+    /// [`JobError::NoStart`].
+    pub fn start_in_background(
+        config: &Path,
+        arguments: &[Argument],
+        errand: Errand,
+    ) -> Result<(), JobError> {
+        Self::launch(config, arguments, errand).map(Self::detach)
+    }
+
+    fn launch(config: &Path, arguments: &[Argument], errand: Errand) -> Result<Self, JobError> {
         let (ours, theirs) = sys::socket::pair()?;
         let manner = Manner { is_left_alone: true, has_own_session: true, ..Manner::default() };
         let words = ["ironpost", "role", Role::Master.duty().name];
@@ -117,9 +135,7 @@ impl Job {
         send(&mut life, &Mission { config, arguments: arguments.to_vec(), errand }, &[])?;
         let mail = edge(&mut life)?;
         let control = edge(&mut life)?;
-        let mut job = Self { child, mail, control, attempts: Vec::new(), next_ticket: 0 };
-        job.await_beginning()?;
-        Ok(job)
+        Ok(Self { child, mail, control, attempts: Vec::new(), next_ticket: 0 })
     }
 
     /// The first word of a queue that has its spool.

@@ -11,6 +11,7 @@ mod mail_local;
 mod mailq;
 mod makemap;
 mod newaliases;
+mod old_queue;
 mod place;
 mod praliases;
 mod printer;

@@ -16,7 +16,7 @@ use crate::talk::{Gravity, Record, Talk};
 use crate::terms::Terms;
 use crate::{Job, Way};
 use policy::MailerId;
-use queue::{Outcome, READ_ERROR, RESET, Scope, Status, Trouble, Voice};
+use queue::{Outcome, Past, READ_ERROR, RESET, Scope, Status, Trouble, Voice};
 use smtp::client::Protocol;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -110,8 +110,8 @@ impl Caller {
 
     /// All outcomes of a job.
     async fn deliver(&mut self, job: &mut Job, terms: &Terms) -> Vec<(u32, Outcome)> {
-        if terms.is_patient && job.is_first {
-            // As sendmail names them: the last first, while they have not been in its queue.
+        if terms.is_patient && job.batch.past != Past::Tried {
+            // As sendmail names them: the last first, until they were tried once.
             job.batch.recipients.reverse();
         }
         let is_lmtp = !matches!(job.way, Way::Smtp { .. });

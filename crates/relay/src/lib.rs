@@ -53,8 +53,6 @@ pub struct Job {
     pub body: Body,
     /// The form in which the mailer wants it.
     pub carriage: Carriage,
-    /// Whether it has just come and was in no queue.
-    pub is_first: bool,
 }
 
 /// How a mailer reaches its server.

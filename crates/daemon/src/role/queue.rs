@@ -49,8 +49,9 @@ const ERRAND_SEGMENT_BYTES: u64 = 1024 * 1024;
 /// Batches that an errand tries at the same time.
 const ERRAND_BATCHES_MAX: u32 = 1;
 
-/// How long an errand waits for whoever has the spool, and how often it looks.
+/// How long we wait for whoever has the spool, a run of the queue for the one before, and how often we look.
 const LOCK_MS: u64 = 3_000;
+const RUN_LOCK_MS: u64 = 90_000;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// How often the drop folder is looked at, and the spool's room and segments are cared for.
@@ -80,8 +81,6 @@ struct House {
     drops: Option<DropFolder>,
     /// Files in the drop folder that are no messages: named once in the log.
     refused_drops: HashSet<String>,
-    /// Slots of messages that were in the queue before an errand began.
-    queued_before: HashSet<u32>,
     shown: Shown,
     wake_at_ms: Option<u64>,
     housekeeping_at_ms: u64,
@@ -135,8 +134,9 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
         options.segment_bytes = ERRAND_SEGMENT_BYTES;
     }
     let errand = inheritance.errand.clone();
-    let drops = DropFolder::open(&folder).ok().filter(|_| errand != Some(Errand::Keep));
-    let (spool, recovered) = match open(&folder, options, errand.is_some()) {
+    let takes_drops = !matches!(errand, Some(Errand::Keep | Errand::Look));
+    let drops = DropFolder::open(&folder).ok().filter(|_| takes_drops);
+    let (spool, recovered) = match open(&folder, options, errand.as_ref()) {
         Ok(opened) => opened,
         Err(error) => {
             log.line(Severity::Critical, None, format!("the spool: {error}").as_bytes());
@@ -150,7 +150,7 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
     }
     match errand {
         Some(Errand::Run(run)) => house.begin_run(*run, &recovered),
-        Some(Errand::Deliver | Errand::DeliverUnreported | Errand::Keep) => {
+        Some(Errand::Deliver | Errand::DeliverUnreported | Errand::Keep | Errand::Look) => {
             house.scheduler.tell_blocked();
         }
         None => {}
@@ -158,17 +158,21 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
     house.work()
 }
 
-/// Opens the spool. An errand waits a little for another to be over.
+/// Opens the spool, and waits a little for who has it; a run of the queue waits until an earlier one is over.
 fn open(
     folder: &OwnedFd,
     options: spool::Options,
-    is_errand: bool,
+    errand: Option<&Errand>,
 ) -> Result<(spool::Log, Vec<spool::Recovered>), spool::Error> {
-    let until_ms = sys::clock::monotonic_ms().saturating_add(LOCK_MS);
+    let patience_ms = if errand.is_some_and(Errand::is_run) { RUN_LOCK_MS } else { LOCK_MS };
+    let until_ms = sys::clock::monotonic_ms().saturating_add(patience_ms);
     loop {
         let handle = folder.try_clone().map_err(|error| spool::Error::System("folder", error))?;
+        if errand == Some(&Errand::Look) {
+            return spool::Log::look(handle, options);
+        }
         match spool::Log::open(handle, options) {
-            Err(spool::Error::Locked) if is_errand && sys::clock::monotonic_ms() < until_ms => {
+            Err(spool::Error::Locked) if sys::clock::monotonic_ms() < until_ms => {
                 std::thread::sleep(LOCK_PAUSE);
             }
             opened => return opened,
@@ -203,7 +207,6 @@ impl House {
             fresh: Fresh::default(),
             drops,
             refused_drops: HashSet::new(),
-            queued_before: HashSet::new(),
             shown: Shown::default(),
             wake_at_ms: None,
             housekeeping_at_ms: 0,
@@ -257,7 +260,6 @@ impl House {
         let slot = message.slot.into();
         if self.errand.is_some() {
             // A run comes to it by itself; the others are about what is handed over.
-            self.queued_before.insert(slot);
             return;
         }
         let Some((envelope, note)) = self.read(message.slot) else { return };

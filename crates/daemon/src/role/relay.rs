@@ -170,8 +170,8 @@ fn carry_for(descriptor: OwnedFd, relay: &Relay, settings: &Rc<RefCell<Settings>
                 };
                 let connections_max = mailer.map_or(1, |mailer| mailer.concurrency_max);
                 let carriage = mailer.map(|mailer| mailer.carriage.clone()).unwrap_or_default();
-                let (batch, is_first) = (wish.batch, wish.is_first);
-                relay.submit(Job { batch, way, connections_max, body, carriage, is_first });
+                let batch = wish.batch;
+                relay.submit(Job { batch, way, connections_max, body, carriage });
             }
             Ok(())
         });

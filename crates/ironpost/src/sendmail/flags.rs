@@ -74,6 +74,8 @@ pub(crate) struct QueueWords {
     pub(crate) interval_s: u32,
     /// `-qp`: runners stay.
     pub(crate) is_persistent: bool,
+    /// `-qf`: whoever orders a run waits for its end.
+    pub(crate) is_foreground: bool,
     /// `-Q`: why it is kept back from now on; empty: it no longer is.
     pub(crate) mark: Option<Vec<u8>>,
     /// Whether there is a `-q`.
@@ -342,6 +344,14 @@ pub(crate) fn each_flag(words: &[OsString], take: &mut Take<'_>) -> Result<Vec<V
     Ok(operands)
 }
 
+impl Flags {
+    /// Whether the caller waits for the end of a run of the queue: `-qf`, `-qG`, `-v`, and what only marks.
+    pub(crate) fn is_run_awaited(&self) -> bool {
+        let queue = &self.queue;
+        self.is_verbose || queue.is_foreground || queue.group.is_some() || queue.mark.is_some()
+    }
+}
+
 impl QueueWords {
     /// Takes what stands behind `-q`.
     fn read(&mut self, value: &[u8]) -> Result<(), Wrong> {
@@ -365,7 +375,7 @@ impl QueueWords {
             }
             [b'L', ..] => self.about = About::Lost,
             [b'G', group @ ..] => self.group = Some(group.to_vec()),
-            [b'f', ..] => {}
+            [b'f', ..] => self.is_foreground = true,
             [b'p', interval @ ..] => {
                 self.interval_s = interval_s(interval)?.max(1);
                 self.is_persistent = true;

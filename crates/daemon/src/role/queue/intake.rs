@@ -428,7 +428,7 @@ impl House {
         if let Some(body) = pending.body.filter(|_| !only_queues) {
             self.fresh.keep(slot.into(), body);
         }
-        if self.is_mark_only() || self.errand == Some(Errand::Keep) {
+        if self.is_mark_only() || matches!(self.errand, Some(Errand::Keep | Errand::Look)) {
             // The next run finds it.
             return;
         }

@@ -58,11 +58,6 @@ fn listed(names: impl Iterator<Item: AsRef<[u8]>>) -> Vec<u8> {
 }
 
 impl House {
-    /// Whether this message has just come and was in no queue.
-    pub(super) fn is_first(&self, slot: u32) -> bool {
-        !self.queued_before.contains(&slot)
-    }
-
     /// A run comes to a message; so many are left behind it.
     pub(super) fn show_running(&mut self, id: wire::QueueId, left: usize) {
         self.shown.number = self.shown.number.saturating_add(1);
@@ -76,6 +71,7 @@ impl House {
         if self.errand.is_none() {
             return;
         }
+        self.spool.tell_current(batch.message);
         let names = Names {
             message: batch.message,
             mailer: mailer_name(&self.settings, batch),
