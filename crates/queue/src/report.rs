@@ -130,6 +130,8 @@ pub struct Report {
     pub looks: Reports,
     /// Age at which it will fail, in seconds.
     pub give_up_s: u32,
+    /// Age at which its sender is warned, in seconds.
+    pub warn_s: u32,
     /// The recipients that it tells of, never none.
     pub lines: Vec<ReportLine>,
     /// Others, who are only in the transcript: who waits, and a sender whom no report reaches.
@@ -173,7 +175,7 @@ impl Report {
     /// The subject of a warning.
     #[must_use]
     pub fn warning(&self) -> String {
-        warning(self.missed(), self.at_s.saturating_sub(self.created_s))
+        warning(self.missed(), self.warn_s)
     }
 
     fn recipient(&self) -> Recipient {

@@ -335,12 +335,12 @@ pub fn duration(seconds: u64) -> String {
     if count == 1 { format!("{count} {name}") } else { format!("{count} {name}s") }
 }
 
-/// What a warning is about: a deadline that was missed, or how old the message is.
+/// What a warning is about: a deadline that was missed, or how old the message is at least.
 #[must_use]
-pub(crate) fn warning(missed: Option<DeliverBy>, age_s: u64) -> String {
+pub(crate) fn warning(missed: Option<DeliverBy>, warn_s: u32) -> String {
     match missed {
         Some(by) => format!("Warning: Delivery time ({}s) exceeded", by.seconds),
-        None => format!("Warning: could not send message for past {}", duration(age_s)),
+        None => format!("Warning: could not send message for past {}", duration(warn_s.into())),
     }
 }
 

@@ -178,7 +178,7 @@ impl Scheduler {
         for (to, lines) in reports {
             active.is_dirty = true;
             let by = active.envelope.by.filter(|_| self.is_past_its_time(active));
-            active.note.said = warning(by, self.age_s(active)).into_bytes().into();
+            active.note.said = warning(by, self.rules.retry.warn_s).into_bytes().into();
             self.report(slot, active, ReportKind::Delay, &to, lines, actions);
         }
     }
@@ -259,6 +259,7 @@ impl Scheduler {
                 ..looks.clone()
             },
             give_up_s: self.rules.retry.give_up_s,
+            warn_s: self.rules.retry.warn_s,
             lines,
             asides: asides(active, kind),
         }

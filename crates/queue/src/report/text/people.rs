@@ -35,7 +35,7 @@ impl<'r> Paper<'r> {
         line(out, &[b"   ----- Transcript of session follows -----"]);
         self.transcript(out);
         if report.kind == ReportKind::Delay {
-            let late = duration(report.at_s.saturating_sub(report.created_s));
+            let late = duration(report.warn_s.into());
             if let Some(by) = report.missed() {
                 let seconds = format!("({}s)", by.seconds);
                 line(out, &[b"Warning: Delivery time ", seconds.as_bytes(), b" exceeded"]);
