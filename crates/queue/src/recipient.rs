@@ -71,7 +71,8 @@ pub struct Followed {
     pub controller: Option<Controller>,
     /// The user that the log names (`ctladdr=`).
     pub logged: Option<Controller>,
-    /// Why it can't be delivered: nothing is tried, and only the report is still to be made.
+    /// Why it can't be delivered: nothing is tried, and only the report is still to be made; or, with a status of class 4,
+    /// why it waits before it is tried for the first time.
     pub refused: Option<Trouble>,
     /// The address is as it was written in RCPT, a list or an alias, with the brackets that it had there.
     pub is_as_written: bool,
@@ -131,6 +132,7 @@ impl Recipient {
     /// How far it is when it comes.
     pub(crate) fn first_state(&self) -> State {
         match self.followed.as_ref().and_then(|followed| followed.refused.as_ref()) {
+            Some(trouble) if trouble.status.0 == 4 => State::Later(trouble.clone().cleaned()),
             Some(trouble) => State::Failed(trouble.clone().cleaned()),
             None => State::Waiting,
         }

@@ -45,7 +45,7 @@ struct Part<'s> {
     sender: &'s [u8],
     controller: Option<Controller>,
     outgoing: Vec<&'s Outgoing>,
-    failed: &'s [Failed],
+    failed: Vec<&'s Failed>,
 }
 
 /// How it is handed over.
@@ -65,8 +65,12 @@ pub(super) fn hand_over(submission: &Submission<'_>, run: &mut Run<'_>, manner: 
     log_queued(submission, run, manner.mode);
     let owners = owners(outgoing);
     let mut parts = Vec::new();
-    let failed: &[Failed] =
-        if manner.reports_refused { &submission.recipients.failed } else { &[] };
+    let failed: Vec<&Failed> = submission
+        .recipients
+        .failed
+        .iter()
+        .filter(|failed| manner.reports_refused || failed.waits.is_some())
+        .collect();
     let own: Vec<&Outgoing> = outgoing.iter().filter(|one| one.owner.is_none()).collect();
     if !own.is_empty() || !failed.is_empty() {
         let controller = controller(&submission.sender);
@@ -82,7 +86,7 @@ pub(super) fn hand_over(submission: &Submission<'_>, run: &mut Run<'_>, manner: 
         }
         let controller = controller(&Sender::of_owner(run, owner));
         let outgoing = outgoing.iter().filter(|one| one.owner.as_ref() == Some(owner)).collect();
-        parts.push(Part { id: last, sender: owner, controller, outgoing, failed: &[] });
+        parts.push(Part { id: last, sender: owner, controller, outgoing, failed: Vec::new() });
     }
     if parts.is_empty() {
         return false;
@@ -90,14 +94,32 @@ pub(super) fn hand_over(submission: &Submission<'_>, run: &mut Run<'_>, manner: 
     deliver(submission, run, &parts, manner)
 }
 
-fn log_queued(submission: &Submission<'_>, run: &Run<'_>, mode: DeliveryMode) {
-    if mode.only_queues() {
-        let priority = submission.priority(run);
-        for one in &submission.recipients.outgoing {
-            let flags = run.machine.config.mailers.get(one.mailer).map(|mailer| mailer.flags);
-            let is_remote = flags.is_some_and(|flags| !flags.has(b'l'));
-            lines::log_queued(run, one, priority, mode == DeliveryMode::Defer && is_remote);
+/// Tells of those that are not tried now.
+fn log_queued(submission: &Submission<'_>, run: &mut Run<'_>, mode: DeliveryMode) {
+    let priority = submission.priority(run);
+    let is_shown = run.asked.is_verbose || run.machine.config.options.truth("Verbose");
+    let mut waiting: Vec<&[u8]> = Vec::new();
+    for failed in &submission.recipients.failed {
+        if let Some(mailer) = &failed.waits {
+            lines::log_waiting(run, failed, mailer, priority);
+            waiting.push(&failed.address);
         }
+    }
+    for one in &submission.recipients.outgoing {
+        let flags = run.machine.config.mailers.get(one.mailer).map(|mailer| mailer.flags);
+        let flags = flags.unwrap_or_default();
+        let waits_for_run =
+            flags.has(b'%') || flags.has(b'e') && run.machine.config.options.truth("HoldExpensive");
+        if mode.only_queues() || waits_for_run {
+            let is_unlooked = mode == DeliveryMode::Defer && !flags.has(b'l');
+            lines::log_queued(run, one, priority, is_unlooked);
+        }
+        if waits_for_run && !mode.only_queues() {
+            waiting.push(&one.address);
+        }
+    }
+    for address in waiting.into_iter().filter(|_| is_shown) {
+        run.machine.say(&[address, b"... queued"]);
     }
 }
 

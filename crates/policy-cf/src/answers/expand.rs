@@ -53,8 +53,13 @@ pub(super) fn expand(
     out.refused = refused(address, &said);
     for member in found.members.iter().filter(|member| member.state == State::Deferred) {
         if !out.refused.iter().any(|refused| refused.address == member.address) {
-            let text = b"the aliases or lists behind it can't be read now";
-            let refusal = Refusal::new(451, (4, 3, 0), text, b"aliases");
+            let refusal = match &member.refusal {
+                Some(reply) => refusal(reply, None, b"", b"aliases"),
+                None => {
+                    let text = b"the aliases or lists behind it can't be read now";
+                    Refusal::new(451, (4, 3, 0), text, b"aliases")
+                }
+            };
             out.refused.push(RefusedMember { address: member.address.clone(), refusal });
         }
     }
