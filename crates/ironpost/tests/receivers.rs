@@ -45,7 +45,7 @@ const ROOM: &str = "RECEIVER_ROOM";
 
 /// Mailers of a sendmail.cf, to the receiver.
 const SMTP: &str = "P=[IPC], F=mDFMuXa, r=100, A=TCP $h 25";
-const LMTP: &str = "P=[IPC], F=mDFMuXz, r=100, A=TCP [127.0.0.1] 25";
+const LMTP: &str = "P=[IPC], F=mDFMuXz, r=100, A=TCP $h 25";
 
 const ROOM_SH: &str = include_str!("receivers/room.sh");
 

@@ -226,6 +226,7 @@ impl Caller {
                 protocol = Protocol::Smtp;
                 self.office.exchangers(&job.batch.host, *port, terms).await?
             }
+            Way::LmtpHost { port } => self.office.exchangers(&job.batch.host, *port, terms).await?,
             Way::Lmtp(address) => vec![Hop::literal(*address)],
             Way::LmtpUnix(path) => {
                 let name = b"localhost"[..].into();
