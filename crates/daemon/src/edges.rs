@@ -11,6 +11,7 @@ use policy::{
 };
 use queue::run::Run;
 use queue::{Batch, BatchId, Controller, Outcome};
+pub use relay::HostStatus;
 use relay::Talk;
 use serde::{Deserialize, Serialize};
 use wire::QueueId;
@@ -103,6 +104,8 @@ pub enum Errand {
     DeliverUnreported,
     /// To keep what is handed over for a later run.
     Keep,
+    /// To say what is queued, whoever has the spool.
+    Look,
     /// A run of the queue: one message after the other, and what is handed over.
     Run(Box<Run>),
 }
@@ -354,6 +357,15 @@ pub enum ToQueue {
     Flush,
     /// Does with the messages that are meant what is wished.
     Run(Box<Run>),
+    /// What is known of other hosts.
+    Hosts {
+        /// Comes back in the answer.
+        ticket: u32,
+        /// How many were heard of before.
+        from: u32,
+        /// Whether what is too old to be used is forgotten first.
+        purges: bool,
+    },
     /// Drops what is queued under this id (postmaster's order).
     Remove {
         /// Comes back in the answer.
@@ -391,7 +403,12 @@ pub enum FromQueue {
         ticket: u32,
     },
     /// Whether there is room: sent when it changes.
-    Room(bool),
+    Room {
+        /// Whether messages are taken.
+        has_room: bool,
+        /// Octets that are free on the disk.
+        free_bytes: u64,
+    },
     /// What a try came to, told on an errand: to the process that the server was started by.
     Result(Attempt),
     /// On an errand: what who watches it (`-v`) is to see, cleaned.
@@ -412,6 +429,15 @@ pub enum FromQueue {
         /// In order of ids.
         entries: Vec<Listed>,
     },
+    /// Some of the hosts, the last one that was tried first; nothing: these were all.
+    Hosts {
+        /// Of the request.
+        ticket: u32,
+        /// What is known of them.
+        hosts: Vec<HostStatus>,
+    },
+    /// On an errand: what the command exits with (sysexits.h), unless a delivery says otherwise before.
+    Exit(u8),
     /// Whether there was such a message.
     Removed {
         /// Of the request.
@@ -495,8 +521,6 @@ pub struct Try {
     pub large_bytes: Option<u64>,
     /// What stands in place of the beginning of a large body; a small one has it already.
     pub head: Option<Head>,
-    /// Whether the message has just come and was in no queue.
-    pub is_first: bool,
 }
 
 /// Queue to relay.
@@ -504,6 +528,8 @@ pub struct Try {
 pub enum ToRelay {
     /// A batch to be tried; body and descriptor beside it.
     Try(Box<Try>),
+    /// What was known of hosts before; in parts.
+    Hosts(Vec<HostStatus>),
     /// An errand is over: close what is kept, and say what was said.
     Part,
 }
@@ -535,6 +561,8 @@ pub struct Tried {
     pub results: Vec<(u32, Outcome)>,
     /// What was said meanwhile, on an errand.
     pub talk: Vec<Talk>,
+    /// What became known of hosts.
+    pub hosts: Vec<HostStatus>,
 }
 
 /// Queue to a reader: one file to look at.

@@ -84,6 +84,8 @@ pub struct Serve {
     pub arguments: Vec<edges::Argument>,
     /// As sendmail's daemon: its files, its log lines, its manner of running the queue.
     pub as_sendmail: Option<AsSendmail>,
+    /// Called once, when the configuration is read and nobody has the spool yet.
+    pub prepare: Option<fn(&Settings)>,
     /// Called once, when everybody is ready.
     pub announce: Option<fn(&Settings)>,
 }

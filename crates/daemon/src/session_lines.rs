@@ -60,6 +60,53 @@ fn absent(log: &Log, settings: &Settings, id: Option<wire::QueueId>) {
     }
 }
 
+/// Octets of a block, as lines about room count them.
+const BLOCK_BYTES: u64 = 4096;
+
+/// Octets as blocks.
+#[must_use]
+pub const fn blocks(bytes: u64) -> u64 {
+    bytes / BLOCK_BYTES
+}
+
+/// Tells that there is too little room for who wants to store `room.0` octets where `room.1` are free (level 1). sendmail says
+/// so for each file system of a queue and for the queue: twice where there is one.
+pub fn low_on_space(
+    log: &Log,
+    settings: &Settings,
+    id: Option<wire::QueueId>,
+    who: &str,
+    room: (u64, u64),
+) {
+    if !log.wants(1) {
+        return;
+    }
+    let (needed, free) = (room.0, blocks(room.1));
+    let least = blocks(settings.limits.free_bytes_min);
+    let spool = &settings.paths.spool;
+    // With a sendmail.cf ours lies in the folder of its queue.
+    let end = spool.iter().rposition(|octet| settings.dresses_mail && *octet == b'/');
+    let folder = text(spool.get(..end.unwrap_or(spool.len())).unwrap_or_default());
+    let line = format!(
+        "low on space ({who} needs {needed} bytes + {least} blocks in {folder}), max avail: {free}"
+    );
+    for _file_system_and_queue in 0..2 {
+        log.line(Severity::Alert, id, &octets(&line));
+    }
+}
+
+/// Tells that a client's message finds too little room.
+pub fn low_on_space_for(
+    log: &Log,
+    settings: &Settings,
+    session: &Session,
+    needed: u64,
+    free_bytes: u64,
+) {
+    let who = name(session.origin());
+    low_on_space(log, settings, session.log_id(), &who, (needed, free_bytes));
+}
+
 /// Tells that a message was thrown away after it was accepted (level 5).
 pub fn discarded(log: &Log, id: wire::QueueId) {
     if log.wants(5) {
@@ -74,6 +121,7 @@ const fn weight(event: &Event) -> (Severity, u8) {
         Event::Led(_) | Event::Undone(_) => (Severity::Info, 11),
         Event::Cut => (Severity::Warning, 2),
         Event::CutFrom(_) => (Severity::Notice, 2),
+        Event::Warned(_) => (Severity::Info, 4),
         Event::From(_) | Event::NoHello | Event::SpokeEarly { .. } | Event::HurriedHello { .. } => {
             (Severity::Info, 5)
         }
@@ -128,6 +176,7 @@ impl Scene<'_> {
                 let host = text(&self.settings.host_name);
                 format!("Authentication-Warning: {host}: {relay} didn't use HELO protocol")
             }
+            Event::Warned(warning) => format!("Authentication-Warning: {}", text(warning)),
             Event::SpokeEarly { after_s } => {
                 format!(
                     "rejecting commands from {relay} due to pre-greeting traffic after {after_s} seconds"
@@ -249,6 +298,10 @@ impl Scene<'_> {
 }
 
 fn refused_line(refused: &Refused, relay: &str) -> String {
+    if *refused.by == *b"tcpwrappers" {
+        let (name, address) = (text(&refused.argument), refused.second.as_deref());
+        return format!("tcpwrappers ({name}, {}) rejection", text(address.unwrap_or_default()));
+    }
     let mut line = format!("ruleset={}, arg1={}", text(&refused.by), text(cut(&refused.argument)));
     if let Some(second) = &refused.second {
         // Writing into a string does not fail.

@@ -45,7 +45,7 @@ fn failed(error: &ClientError, printer: &mut Printer) -> ExitCode {
 /// Lists the queue.
 pub(crate) fn run(place: &Place, is_json: bool, printer: &mut Printer) -> ExitCode {
     let mut listing = Listing::new(is_json);
-    let mut each = |entry: &Listed| listing.add(entry);
+    let mut each = |entry: &Listed| listing.add(entry, None);
     if let Err(error) = Client::connect(&place.run).and_then(|mut client| client.list(&mut each)) {
         return failed(&error, printer);
     }
@@ -62,14 +62,21 @@ pub(crate) fn of_configuration(order: &Order<'_>, printer: &mut Printer) -> Exit
         now_s: sys::clock::realtime_s(),
         ..Listing::new(false)
     };
-    let mut each = |entry: &Listed| {
+    let mut each = |entry: &Listed, name: Option<&str>| {
         if !order.queue.is_of_lost && run.wants(&facts(entry)) {
-            listing.add(entry);
+            listing.add(entry, name);
         }
     };
+    let mut unreadable = Vec::new();
+    order.queue.old.list(&mut each, |id| {
+        if !order.queue.is_of_lost && !run.is_of_held {
+            unreadable.push(id.to_owned());
+        }
+    });
+    let mut each = |entry: &Listed| each(entry, None);
     let listed = match order.server() {
         Some(mut server) => server.list(&mut each).map_err(|error| error.to_string()),
-        None => Job::start(order.config, order.arguments, Errand::Keep)
+        None => Job::start(order.config, order.arguments, Errand::Look)
             .and_then(|mut job| {
                 job.list(&mut each)?;
                 job.finish()
@@ -79,6 +86,9 @@ pub(crate) fn of_configuration(order: &Order<'_>, printer: &mut Printer) -> Exit
     };
     if let Err(why) = listed {
         return printer.fail("mailq", &why, exit::TEMPFAIL);
+    }
+    for id in unreadable {
+        listing.add_unreadable(&id);
     }
     listing.show(&String::from_utf8_lossy(&order.queue.folder), printer);
     ExitCode::SUCCESS
@@ -114,18 +124,26 @@ impl Listing {
         Self { out: String::new(), count: 0, is_json, is_verbose: false, young_s: 0, now_s: 0 }
     }
 
-    fn add(&mut self, entry: &Listed) {
+    /// Adds an entry; one that keeps a name of its own has no id.
+    fn add(&mut self, entry: &Listed, name: Option<&str>) {
         self.count = self.count.saturating_add(1);
         // Writing into a string does not fail.
         let mark = self.mark(entry);
+        let id = name.map_or_else(|| entry.id.to_string(), str::to_owned);
         let written = if self.is_json {
             json(&mut self.out, entry)
         } else if self.is_verbose {
-            wide(&mut self.out, entry, mark)
+            wide(&mut self.out, &id, entry, mark)
         } else {
-            columns(&mut self.out, entry, mark)
+            columns(&mut self.out, &id, entry, mark)
         };
         written.ok();
+    }
+
+    /// A control file in sendmail's queue with nothing in it.
+    fn add_unreadable(&mut self, id: &str) {
+        self.count = self.count.saturating_add(1);
+        writeln!(self.out, "{id}  (no control file)").ok();
     }
 
     /// The sign behind an id: it is being tried, or it was a short while ago.
@@ -179,11 +197,11 @@ const WIDE_REASON_LETTERS_MAX: usize = 100;
 
 /// sendmail's columns: id, mark, size, time, sender; why it is kept or still here; recipients. Addresses that came by SMTP
 /// stand in their angle brackets, those of a command as they were given.
-fn columns(out: &mut String, entry: &Listed, mark: char) -> std::fmt::Result {
+fn columns(out: &mut String, id: &str, entry: &Listed, mark: char) -> std::fmt::Result {
     let time = daemon::listing_time(entry.created_s);
     let sender = sender(entry);
     let sender = cut(&sender, SENDER_LETTERS_MAX);
-    writeln!(out, "{}{mark}{:>8} {time} {sender}", entry.id, entry.size_bytes)?;
+    writeln!(out, "{id}{mark}{:>8} {time} {sender}", entry.size_bytes)?;
     reasons(out, entry, REASON_LETTERS_MAX)?;
     for recipient in &entry.recipients {
         let recipient = shown(&recipient.address, entry.is_own);
@@ -193,7 +211,7 @@ fn columns(out: &mut String, entry: &Listed, mark: char) -> std::fmt::Result {
 }
 
 /// The same with `-v`: priorities, in whose name recipients are, and what was said of each.
-fn wide(out: &mut String, entry: &Listed, mark: char) -> std::fmt::Result {
+fn wide(out: &mut String, id: &str, entry: &Listed, mark: char) -> std::fmt::Result {
     let time = daemon::listing_time(entry.created_s);
     // Without the day of the week.
     let time = time.get(4..).unwrap_or_default();
@@ -202,7 +220,7 @@ fn wide(out: &mut String, entry: &Listed, mark: char) -> std::fmt::Result {
     let sender = sender(entry);
     let sender = cut(&sender, WIDE_LETTERS_MAX);
     let size = entry.size_bytes;
-    writeln!(out, "{}{mark}{size:>8} {priority:>10}{warned}{time} {sender}", entry.id)?;
+    writeln!(out, "{id}{mark}{size:>8} {priority:>10}{warned}{time} {sender}")?;
     reasons(out, entry, WIDE_REASON_LETTERS_MAX)?;
     let mut last = None;
     for recipient in &entry.recipients {
@@ -324,7 +342,8 @@ mod tests {
     /// The lines without the id and the time, which depends on the zone.
     fn lines(entry: &Listed) -> Vec<String> {
         let mut out = String::new();
-        columns(&mut out, entry, if entry.is_active { '*' } else { ' ' }).unwrap();
+        let id = entry.id.to_string();
+        columns(&mut out, &id, entry, if entry.is_active { '*' } else { ' ' }).unwrap();
         let time = daemon::listing_time(entry.created_s);
         let out = out.replace(&time, "TIME").replace(&entry.id.to_string(), "ID");
         out.lines().map(str::to_owned).collect()

@@ -69,6 +69,7 @@ pub(crate) fn run(
             }
             dialogue::run(&flags, place, printer)
         }
+        Mode::Serve if std::env::var_os(TAKES_IN).is_some() => take_in(words, &flags),
         Mode::Serve => serve(&flags, printer),
         Mode::PrintQueue => mailq::run(place, false, printer),
         Mode::RunQueue => run_queue(place, printer),
@@ -79,7 +80,9 @@ pub(crate) fn run(
             ExitCode::SUCCESS
         }
         Mode::MakeAliases => crate::newaliases::run(words),
-        Mode::HostStatus | Mode::CountQueue | Mode::KeepRunning => ExitCode::SUCCESS,
+        Mode::HostStatus | Mode::PurgeHosts | Mode::CountQueue | Mode::KeepRunning => {
+            ExitCode::SUCCESS
+        }
     }
 }
 
@@ -95,11 +98,14 @@ fn of_queue(config: &[u8], words: &[OsString], flags: &Flags, printer: &mut Prin
         arguments: &flags.arguments,
         queue,
         is_verbose: flags.is_verbose,
+        is_awaited: flags.is_run_awaited(),
     };
     match flags.mode {
         Mode::RunQueue => order.run(printer),
         Mode::KeepRunning => order.keep_running(flags.queue.interval_s, words, printer),
         Mode::PrintQueue => mailq::of_configuration(&order, printer),
+        Mode::HostStatus => crate::host_status::run(&order, false, printer),
+        Mode::PurgeHosts => crate::host_status::run(&order, true, printer),
         Mode::CountQueue => {
             printer.line("Data unavailable: shared memory not updated");
             ExitCode::SUCCESS
@@ -110,9 +116,48 @@ fn of_queue(config: &[u8], words: &[OsString], flags: &Flags, printer: &mut Prin
         | Mode::AddressTest
         | Mode::Verify
         | Mode::OptionNames
-        | Mode::MakeAliases
-        | Mode::HostStatus => ExitCode::SUCCESS,
+        | Mode::MakeAliases => ExitCode::SUCCESS,
     }
+}
+
+/// Set for the process that takes in what sendmail left in its queue, while the server that starts waits.
+const TAKES_IN: &str = "IRONPOST_TAKES_IN";
+
+/// Has another process take in what sendmail left in its queue: a server's first process reads no mail.
+fn prepare(settings: &policy::Settings) {
+    use std::os::unix::process::CommandExt as _;
+    let spool = std::path::Path::new(OsStr::from_bytes(&settings.paths.spool));
+    if !crate::old_queue::OldQueue::is_beside(spool) {
+        return;
+    }
+    let mut words = std::env::args_os();
+    let name = words.next().unwrap_or_else(|| "sendmail".into());
+    let taken = std::env::current_exe().and_then(|program| {
+        std::process::Command::new(program)
+            .arg0(name)
+            .args(words)
+            .env(TAKES_IN, "1")
+            .stdin(std::process::Stdio::null())
+            .status()
+    });
+    // What was not taken stays, and is taken with the next start or the next run of the queue.
+    drop(taken);
+}
+
+fn take_in(words: &[OsString], flags: &Flags) -> ExitCode {
+    let queue = match crate::verify::look(words, false, &flags.queue) {
+        Ok(queue) => queue,
+        Err(status) => return ExitCode::from(status),
+    };
+    let config = flags.config.as_deref().unwrap_or(SENDMAIL_CF.as_bytes());
+    let order = queue_order::Order {
+        config: std::path::Path::new(OsStr::from_bytes(config)),
+        arguments: &flags.arguments,
+        queue,
+        is_verbose: false,
+        is_awaited: true,
+    };
+    ExitCode::from(order.take_in(None))
 }
 
 /// `-bd`, `-bD`: serves a configuration of sendmail's.
@@ -128,6 +173,7 @@ fn serve(flags: &Flags, printer: &mut Printer) -> ExitCode {
             interval_s: flags.queue.interval_s,
             is_persistent: flags.queue.is_persistent,
         }),
+        prepare: Some(prepare),
         ..daemon::Serve::default()
     };
     match daemon::serve(options) {

@@ -1,6 +1,7 @@
 //! `sendmail -bv ADDR…`: where mail for these addresses would go; and what any mode says of a sendmail.cf before it works.
 
 use crate::configured::{self, Run};
+use crate::old_queue::OldQueue;
 use crate::place::Place;
 use crate::sendmail::{About, QueueWords};
 use crate::submit::Sender;
@@ -58,10 +59,14 @@ pub(crate) struct QueueLook {
     pub(crate) is_of_lost: bool,
     /// Where a server of this queue is to be found.
     pub(crate) place: Option<Place>,
+    /// What sendmail left in it.
+    pub(crate) old: OldQueue,
     /// Option `PidFile`.
     pub(crate) pid_file: Vec<u8>,
     /// Option `LogLevel`.
     pub(crate) log_level: u32,
+    /// Whether the status of hosts is kept (option `HostStatusDirectory`).
+    pub(crate) keeps_host_status: bool,
 }
 
 impl QueueLook {
@@ -93,8 +98,10 @@ impl QueueLook {
             },
             is_of_lost: words.about == About::Lost,
             place: Some(crate::submit::place(run)),
+            old: OldQueue::of(run),
             pid_file: value("PidFile"),
             log_level: run.log_level(),
+            keeps_host_status: !value("HostStatusDirectory").is_empty(),
         }
     }
 }

@@ -36,6 +36,7 @@ mod table;
 mod terminal;
 mod text;
 mod user;
+mod wrappers;
 
 pub use lists::{Lists, gather};
 pub use outside::{Outside, Places};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use policy::Resolved;
+use policy::host_access::Peer;
 use policy_cf::{
     Answer, Exchanger, MapHandle, MapSpec, OpenFailure, Unavailable, UserEntry, World,
 };
@@ -23,6 +24,7 @@ use crate::syslog::Log;
 use crate::table::{Table, path_of};
 use crate::text::{Text, read_bounded};
 use crate::user::{Remembered, Users, field};
+use crate::wrappers::Wrappers;
 use crate::{bestmx, clients, host, interface, program};
 
 /// How many maps may be open.
@@ -45,6 +47,8 @@ pub struct Places {
     pub hosts: PathBuf,
     /// resolv.conf(5).
     pub resolver: PathBuf,
+    /// hosts.allow and hosts.deny of `hosts_access(5)`.
+    pub host_access: [PathBuf; 2],
 }
 
 impl Default for Places {
@@ -53,6 +57,7 @@ impl Default for Places {
             service_switch: "/etc/mail/service.switch".into(),
             hosts: "/etc/hosts".into(),
             resolver: "/etc/resolv.conf".into(),
+            host_access: ["/etc/hosts.allow".into(), "/etc/hosts.deny".into()],
         }
     }
 }
@@ -70,6 +75,7 @@ pub struct Outside {
     users: Option<Remembered>,
     /// The option `LDAPDefaultSpec`.
     directory_default: Option<Arc<MapSpec>>,
+    wrappers: Option<Wrappers>,
     notes: Vec<Vec<u8>>,
 }
 
@@ -106,6 +112,7 @@ impl Outside {
             service_switch: None,
             users: None,
             directory_default: None,
+            wrappers: None,
             notes: Vec::new(),
         }
     }
@@ -203,12 +210,26 @@ impl World for Outside {
         clients::name(address, &services, &hosts, self.resolver())
     }
 
+    fn lets_in(&mut self, peer: &Peer<'_>) -> bool {
+        let [allow, deny] = &self.places.host_access;
+        let wrappers = self.wrappers.get_or_insert_with(|| Wrappers::new(allow, deny));
+        wrappers.lets_in(peer, &mut self.notes)
+    }
+
+    fn host_access_files(&mut self) -> Vec<Vec<u8>> {
+        let [allow, deny] = &self.places.host_access;
+        let wrappers = self.wrappers.get_or_insert_with(|| Wrappers::new(allow, deny));
+        wrappers.files(&mut self.notes)
+    }
+
     fn interface_addresses(&mut self) -> Vec<Vec<u8>> {
         interface::addresses()
     }
 
     fn configure(&mut self, options: &policy_cf::options::Options) {
         self.keeps_aliases = options.truth("DontExpandCnames");
+        // Read before a cage is closed: a file that takes this one's place later may not be readable then.
+        self.host_access_files();
         self.directory_default = options.values.get("LDAPDefaultSpec").and_then(|flags| {
             // What is missing there is complained of where a map needs it.
             let line = [b"default ldap ", flags.as_slice()].concat();

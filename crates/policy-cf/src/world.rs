@@ -130,6 +130,16 @@ pub trait World {
         (Vec::new(), Resolved::Fail)
     }
 
+    /// Whether the files of TCP wrappers let a client in (`hosts_access(5)`). A name that does not lead back to the address is none.
+    fn lets_in(&mut self, _peer: &policy::host_access::Peer<'_>) -> bool {
+        true
+    }
+
+    /// The files that [`World::lets_in`] reads.
+    fn host_access_files(&mut self) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
+
     /// Reads a file named in the configuration (`F` line, help file, alias source).
     ///
     /// # Errors

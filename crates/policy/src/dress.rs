@@ -11,6 +11,10 @@ use wire::QueueId;
 /// Original recipients that a question names at most.
 pub const NAMED_RECIPIENTS_MAX: usize = 100;
 
+/// A macro of a message whose header has all fields already, as sendmail's queue has it: no trace field is added but the way
+/// back.
+pub const QUEUED_HEADER: &[u8] = b"queued_header";
+
 /// One batch, before it is handed to its mailer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dress {

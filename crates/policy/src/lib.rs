@@ -10,6 +10,7 @@ extern crate alloc;
 
 pub mod dress;
 mod file;
+pub mod host_access;
 mod question;
 mod route;
 pub mod settings;

@@ -68,6 +68,8 @@ pub enum Note {
     Step(Box<[u8]>),
     /// A name that others stand for: `alias NAME => LIST`, `forward NAME => LIST`.
     Led(Box<[u8]>),
+    /// The sender may not be who it says: for the log (`Authentication-Warning`) and the header. Without our name in front.
+    Warned(Box<[u8]>),
     /// A rule set said discard or quarantine, and the answer came from elsewhere.
     Marked {
         /// The rule set.

@@ -50,6 +50,8 @@ pub(crate) struct Active {
     pub(crate) round: Round,
     /// How it came into memory.
     pub(crate) came: Came,
+    /// Whether something was tried before it came into memory.
+    pub(crate) was_tried: bool,
     /// About how much memory it takes.
     pub(crate) size_bytes: usize,
     /// Whom reports of this round would go to, as far as the policy was asked about them.
@@ -83,6 +85,7 @@ impl Active {
             has_late_note: false,
             round: Round::Untried,
             came: Came::New,
+            was_tried: false,
             size_bytes,
             consulted: Vec::new(),
         }

@@ -42,8 +42,21 @@ pub struct Batch {
     pub by: Option<DeliverBy>,
     /// When the message was accepted, in seconds since 1970.
     pub created_s: u64,
+    /// What lies behind the message.
+    pub past: Past,
     /// What trace fields tell, for the policy; `None` where messages are handed on as they are stored.
     pub story: Option<Box<Story>>,
+}
+
+/// What lies behind a message when it is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Past {
+    /// It has just come.
+    New,
+    /// It waited in the queue, and nothing was tried.
+    Waited,
+    /// It was tried before.
+    Tried,
 }
 
 /// One recipient of a batch.

@@ -26,7 +26,7 @@ pub mod run;
 mod schedule;
 mod slots;
 
-pub use batch::{Batch, BatchId, BatchRecipient};
+pub use batch::{Batch, BatchId, BatchRecipient, Past};
 pub use coding::RecordError;
 pub use event::{Event, Stat, To};
 pub use ledger::Ledger;

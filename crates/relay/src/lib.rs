@@ -21,6 +21,8 @@ pub mod mx;
 mod pool;
 pub mod resolve;
 mod session;
+mod status;
+mod stop;
 mod stream;
 mod talk;
 mod terms;
@@ -31,6 +33,7 @@ pub use pool::{Parted, Relay};
 pub use resolve::{Answer, Lookup, Query, QueryKind};
 
 pub use body::Body;
+pub use status::{HOSTS_MAX, HostStatus};
 pub use talk::{Gravity, Kind, LINE_BYTES_MAX, TALK_BYTES_MAX, TALK_EVENTS_MAX, Talk};
 
 use policy::Carriage;
@@ -53,8 +56,6 @@ pub struct Job {
     pub body: Body,
     /// The form in which the mailer wants it.
     pub carriage: Carriage,
-    /// Whether it has just come and was in no queue.
-    pub is_first: bool,
 }
 
 /// How a mailer reaches its server.
@@ -91,4 +92,6 @@ pub struct Report {
     pub results: Vec<(u32, Outcome)>,
     /// What was said meanwhile, on an errand.
     pub talk: Vec<Talk>,
+    /// What became known of hosts, where that is kept.
+    pub hosts: Vec<HostStatus>,
 }

@@ -247,6 +247,12 @@ impl Session {
         self.facts.daemon
     }
 
+    /// The name that the log gives to what is said now.
+    #[must_use]
+    pub fn log_id(&self) -> Option<QueueId> {
+        self.id
+    }
+
     /// The message that is being taken in.
     #[must_use]
     pub fn message(&self) -> Option<QueueId> {

@@ -3,6 +3,7 @@
 //! All names are below the spool's folder: nothing else can be said.
 
 pub mod fault;
+pub(crate) mod still;
 
 use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags};
 use std::fs::File;

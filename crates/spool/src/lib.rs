@@ -9,6 +9,7 @@
 
 mod batch;
 pub mod disk;
+mod hint;
 mod index;
 mod log;
 mod note;
@@ -18,6 +19,7 @@ mod shard;
 mod upkeep;
 
 pub use disk::{Disk, RealDisk};
+pub use hint::{HINT_BYTES_MAX, HintFile};
 pub use log::{Log, Options};
 
 use std::fs::File;
@@ -161,6 +163,8 @@ pub struct Statistics {
     pub written_bytes: u64,
     /// Syncs since the start.
     pub syncs: u64,
+    /// Octets that were free when the room was looked at last; 0: it was not.
+    pub free_bytes: u64,
 }
 
 /// Where messages are safe. Used by one thread.

@@ -3,6 +3,7 @@
 mod effect;
 
 use crate::batch::{Batch, Effect};
+use crate::disk::still::Still;
 use crate::disk::{Disk, RealDisk};
 use crate::index::{Index, Place, Row, Segments};
 use crate::note::Pending;
@@ -45,6 +46,9 @@ const FIRST_SEGMENT_BYTES: u64 = 64 * 1024;
 
 /// By what the next segment is larger than the last one, until [`Options::segment_bytes`] is reached.
 const GROWTH: u64 = 4;
+
+/// How often a spool is read again whose owner cleans up meanwhile.
+const LOOKS_MAX: u32 = 10;
 
 /// How long a batch that nobody waits for is kept back.
 const PATIENCE: Duration = Duration::from_millis(5);
@@ -110,11 +114,16 @@ pub struct Log {
     pub(crate) readers: HashMap<(usize, u32), File>,
     next_large: u64,
     pub(crate) room: Room,
+    pub(crate) free_bytes: u64,
     is_broken: bool,
     pub(crate) events: Vec<Event>,
     written_bytes: u64,
     syncs: u64,
     lock: Option<File>,
+    /// Somebody else may have the spool: nothing is written.
+    is_look: bool,
+    /// What its owner is at.
+    current: Option<QueueId>,
 }
 
 impl std::fmt::Debug for Log {
@@ -135,7 +144,10 @@ impl Log {
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| Error::Locked)?;
         let (mut log, recovered) = Self::open_on(Arc::new(RealDisk::new(folder)), options)?;
-        log.lock = Some(lock.into());
+        let lock = File::from(lock);
+        // What an owner before us was at is over.
+        lock.set_len(0).map_err(|error| Error::System("the lock", error))?;
+        log.lock = Some(lock);
         Ok((log, recovered))
     }
 
@@ -187,14 +199,58 @@ impl Log {
             readers: HashMap::new(),
             next_large: 0,
             room: Room::Enough,
+            free_bytes: 0,
             is_broken: false,
             events: found.events,
             written_bytes: 0,
             syncs: 0,
             lock: None,
+            is_look: false,
+            current: None,
         };
         log.housekeeping();
         Ok((log, recovered))
+    }
+
+    /// Looks at a spool that somebody else may have, and changes nothing: what was durable a moment ago.
+    ///
+    /// # Errors
+    /// The disk can't be read, or the format is unknown.
+    pub fn look(folder: OwnedFd, options: Options) -> Result<(Self, Vec<Recovered>), Error> {
+        let system = |error| Error::System("the spool", error);
+        let current = current_of(&folder);
+        let disk: Arc<dyn Disk> = Arc::new(Still::new(RealDisk::new(folder)));
+        let mut tries_left = LOOKS_MAX;
+        loop {
+            tries_left = tries_left.saturating_sub(1);
+            match Self::open_on(Arc::clone(&disk), options) {
+                // A segment went away under our eyes.
+                Err(Error::System(_, error))
+                    if error.kind() == std::io::ErrorKind::NotFound && tries_left > 0 => {}
+                Err(Error::System(_, error)) => return Err(system(error)),
+                Err(error) => return Err(error),
+                Ok((mut log, recovered)) => {
+                    log.is_look = true;
+                    log.current = current;
+                    return Ok((log, recovered));
+                }
+            }
+        }
+    }
+
+    /// Says to who looks what is being done; not durable, and not true any more when the spool has no owner.
+    pub fn tell_current(&mut self, id: QueueId) {
+        if let Some(lock) = self.lock.as_ref().filter(|_| self.current != Some(id)) {
+            // It is told for the eye alone.
+            lock.write_all_at(&id.as_u64().to_le_bytes(), 0).ok();
+            self.current = Some(id);
+        }
+    }
+
+    /// What the owner of the spool is at, as far as it told.
+    #[must_use]
+    pub fn current(&self) -> Option<QueueId> {
+        self.current.filter(|_| self.is_look)
     }
 
     /// The shard of a message. Messages of one shard that are appended between two commits become durable together.
@@ -240,7 +296,7 @@ impl Log {
 
     /// Seals the open batches of idle shards and gives them to their threads.
     fn commit_now(&mut self, is_urgent: bool) {
-        if self.is_broken {
+        if self.is_broken || self.is_look {
             return;
         }
         let longest = self.options.segment_bytes;
@@ -302,6 +358,18 @@ impl Log {
             Err(Error::Damaged)
         }
     }
+}
+
+/// What the owner of a spool is at, if it has one.
+fn current_of(folder: &OwnedFd) -> Option<QueueId> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let lock = rustix::fs::openat(folder, "lock", flags, Mode::empty()).ok()?;
+    if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared).is_ok() {
+        return None;
+    }
+    let mut octets = [0; 8];
+    File::from(lock).read_exact_at(&mut octets, 0).ok()?;
+    Some(QueueId::from_u64(u64::from_le_bytes(octets)))
 }
 
 /// The shard of an id.
@@ -442,6 +510,9 @@ impl Spool for Log {
     }
 
     fn housekeeping(&mut self) {
+        if self.is_look {
+            return;
+        }
         self.look_at_room();
         self.free_segments();
         self.compact();
@@ -475,6 +546,7 @@ impl Spool for Log {
             segments: u64::try_from(segments).unwrap_or(u64::MAX),
             written_bytes: self.written_bytes,
             syncs: self.syncs,
+            free_bytes: self.free_bytes,
         }
     }
 

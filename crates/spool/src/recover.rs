@@ -82,7 +82,11 @@ fn identity(disk: &dyn Disk) -> Result<u64, Error> {
     let id = sys::random_u128().map_err(system)?;
     let id = u64::try_from(id & u128::from(u64::MAX)).unwrap_or(1);
     drop(disk.remove("identity.new"));
-    let file = disk.create("identity.new", 0).map_err(system)?;
+    let file = match disk.create("identity.new", 0) {
+        // It is only looked at, and there is nothing yet.
+        Err(error) if error.kind() == std::io::ErrorKind::ReadOnlyFilesystem => return Ok(0),
+        made => made.map_err(system)?,
+    };
     disk.write_at(&file, &id.to_le_bytes(), 0).map_err(system)?;
     disk.sync(&file.file).map_err(system)?;
     disk.rename("identity.new", "identity").map_err(system)?;

@@ -24,12 +24,12 @@ impl Log {
             Room::Low => self.options.free_bytes_min.saturating_add(self.options.segment_bytes),
         };
         let room = if free < wanted { Room::Low } else { Room::Enough };
-        if room != self.room {
-            let text =
-                if room == Room::Low { "the disk is nearly full" } else { "there is room again" };
-            self.events.push(Event(text.into()));
+        // That it ends is told by who refuses messages then.
+        if self.room == Room::Low && room == Room::Enough {
+            self.events.push(Event("there is room again".into()));
         }
         self.room = room;
+        self.free_bytes = free;
     }
 
     /// Removes segments that can go, oldest first.

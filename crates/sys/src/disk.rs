@@ -13,6 +13,15 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
+/// Octets that may be written below a path without special rights.
+///
+/// # Errors
+/// The file system does not say.
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    let facts = rustix::fs::statvfs(path)?;
+    Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
+}
+
 /// Opens a folder, not through a link.
 ///
 /// # Errors

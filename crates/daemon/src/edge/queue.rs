@@ -1,6 +1,6 @@
 //! Asks the queue to make messages durable, and for what is queued.
 
-use crate::edges::{FromQueue, Listed, NotStored, ToQueue};
+use crate::edges::{FromQueue, HostStatus, Listed, NotStored, ToQueue};
 use crate::ids::Ids;
 use crate::link::LinkError;
 use crate::port::Port;
@@ -25,6 +25,7 @@ struct Inner {
     waiting: RefCell<HashMap<u32, oneshot::Sender<Reply>>>,
     next_ticket: Cell<u32>,
     has_room: Cell<bool>,
+    free_bytes: Cell<u64>,
     ids: Rc<Ids>,
 }
 
@@ -35,6 +36,7 @@ enum Reply {
     Large(OwnedFd),
     Listed(Vec<Listed>),
     Removed(bool),
+    Hosts(Vec<HostStatus>),
 }
 
 /// A large body that is being written into a file of the queue's.
@@ -55,6 +57,7 @@ impl QueueEdge {
             waiting: RefCell::default(),
             next_ticket: Cell::new(0),
             has_room: Cell::new(true),
+            free_bytes: Cell::new(u64::MAX),
             ids,
         });
         let reader = Rc::clone(&inner);
@@ -66,6 +69,7 @@ impl QueueEdge {
                         FromQueue::NotStored { ticket, why } => (ticket, Reply::NotStored(why)),
                         FromQueue::Large { ticket } => (ticket, Reply::Large(link.descriptor()?)),
                         FromQueue::Listed { ticket, entries } => (ticket, Reply::Listed(entries)),
+                        FromQueue::Hosts { ticket, hosts } => (ticket, Reply::Hosts(hosts)),
                         FromQueue::Removed { ticket, was_there } => {
                             (ticket, Reply::Removed(was_there))
                         }
@@ -74,11 +78,13 @@ impl QueueEdge {
                             continue;
                         }
                         // Told on errands, where this edge is another's.
-                        FromQueue::Result(_) | FromQueue::Shown(_) | FromQueue::Running { .. } => {
-                            continue;
-                        }
-                        FromQueue::Room(has_room) => {
+                        FromQueue::Result(_)
+                        | FromQueue::Shown(_)
+                        | FromQueue::Exit(_)
+                        | FromQueue::Running { .. } => continue,
+                        FromQueue::Room { has_room, free_bytes } => {
                             reader.has_room.set(has_room);
+                            reader.free_bytes.set(free_bytes);
                             continue;
                         }
                     };
@@ -101,6 +107,11 @@ impl QueueEdge {
         !self.inner.has_room.get()
     }
 
+    /// Octets that are free on the queue's disk, as far as it has said.
+    pub(crate) fn free_bytes(&self) -> u64 {
+        self.inner.free_bytes.get()
+    }
+
     fn ticket(&self) -> u32 {
         let ticket = self.inner.next_ticket.get().wrapping_add(1);
         self.inner.next_ticket.set(ticket);
@@ -118,9 +129,8 @@ impl QueueEdge {
         match reply {
             Some(Reply::Stored(id)) => Ok(id),
             Some(Reply::NotStored(why)) => Err(why),
-            Some(Reply::Large(_) | Reply::Listed(_) | Reply::Removed(_)) | None => {
-                Err(NotStored::Trouble)
-            }
+            Some(Reply::Large(_) | Reply::Listed(_) | Reply::Removed(_) | Reply::Hosts(_))
+            | None => Err(NotStored::Trouble),
         }
     }
 
@@ -142,7 +152,11 @@ impl QueueEdge {
                 size_bytes: 0,
                 is_committed: false,
             }),
-            Reply::Stored(_) | Reply::NotStored(_) | Reply::Listed(_) | Reply::Removed(_) => None,
+            Reply::Stored(_)
+            | Reply::NotStored(_)
+            | Reply::Listed(_)
+            | Reply::Removed(_)
+            | Reply::Hosts(_) => None,
         }
     }
 
@@ -151,7 +165,24 @@ impl QueueEdge {
         let ticket = self.ticket();
         match self.ask(ticket, &ToQueue::List { ticket, after }, &[]).await? {
             Reply::Listed(entries) => Some(entries),
-            Reply::Stored(_) | Reply::NotStored(_) | Reply::Large(_) | Reply::Removed(_) => None,
+            Reply::Stored(_)
+            | Reply::NotStored(_)
+            | Reply::Large(_)
+            | Reply::Removed(_)
+            | Reply::Hosts(_) => None,
+        }
+    }
+
+    /// What is known of hosts, behind so many of them; empty: nothing more. `None`: the queue is gone.
+    pub(crate) async fn hosts(&self, from: u32, purges: bool) -> Option<Vec<HostStatus>> {
+        let ticket = self.ticket();
+        match self.ask(ticket, &ToQueue::Hosts { ticket, from, purges }, &[]).await? {
+            Reply::Hosts(hosts) => Some(hosts),
+            Reply::Stored(_)
+            | Reply::NotStored(_)
+            | Reply::Large(_)
+            | Reply::Listed(_)
+            | Reply::Removed(_) => None,
         }
     }
 
@@ -160,7 +191,11 @@ impl QueueEdge {
         let ticket = self.ticket();
         match self.ask(ticket, &ToQueue::Remove { ticket, id }, &[]).await? {
             Reply::Removed(was_there) => Some(was_there),
-            Reply::Stored(_) | Reply::NotStored(_) | Reply::Large(_) | Reply::Listed(_) => None,
+            Reply::Stored(_)
+            | Reply::NotStored(_)
+            | Reply::Large(_)
+            | Reply::Listed(_)
+            | Reply::Hosts(_) => None,
         }
     }
 

@@ -87,6 +87,9 @@ pub(crate) fn run(options: Serve) -> Result<ExitCode, StartError> {
     let mut settings = first_policy(&options, &mut family)?;
     options.adjust(&mut settings);
     let hands = Hands::open(&settings)?;
+    if let Some(prepare) = options.prepare {
+        prepare(&settings);
+    }
     Master::start(options, settings, family, hands, signals, None)?.work()
 }
 

@@ -8,6 +8,7 @@ mod acts;
 mod carriers;
 mod dressing;
 mod files;
+mod hosts;
 mod intake;
 mod lines;
 mod listing;
@@ -23,12 +24,14 @@ use crate::ids::{Ids, LANES, QUEUE_LANE};
 use crate::link::{Link, LinkError};
 use crate::log::{Log, Severity};
 use crate::roles::Role;
+use crate::session_lines;
 use crate::start::Inheritance;
 use ::policy::Settings;
 use ::queue::{Action, Input, Scheduler, Split};
 use carriers::Carriers;
 use dressing::Dressing;
 use files::Files;
+use hosts::Hosts;
 use intake::{Intake, Source};
 use policy::PolicyLine;
 use shown::Shown;
@@ -48,8 +51,9 @@ const ERRAND_SEGMENT_BYTES: u64 = 1024 * 1024;
 /// Batches that an errand tries at the same time.
 const ERRAND_BATCHES_MAX: u32 = 1;
 
-/// How long an errand waits for whoever has the spool, and how often it looks.
+/// How long we wait for whoever has the spool, a run of the queue for the one before, and how often we look.
 const LOCK_MS: u64 = 3_000;
+const RUN_LOCK_MS: u64 = 90_000;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// How often the drop folder is looked at, and the spool's room and segments are cared for.
@@ -66,6 +70,7 @@ struct House {
     carriers: Carriers,
     policy: PolicyLine,
     files: Files,
+    hosts: Hosts,
     dressing: Dressing,
     /// Parts of messages that are to be stored.
     splits: VecDeque<Split>,
@@ -79,8 +84,6 @@ struct House {
     drops: Option<DropFolder>,
     /// Files in the drop folder that are no messages: named once in the log.
     refused_drops: HashSet<String>,
-    /// Slots of messages that were in the queue before an errand began.
-    queued_before: HashSet<u32>,
     shown: Shown,
     wake_at_ms: Option<u64>,
     housekeeping_at_ms: u64,
@@ -134,22 +137,28 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
         options.segment_bytes = ERRAND_SEGMENT_BYTES;
     }
     let errand = inheritance.errand.clone();
-    let drops = DropFolder::open(&folder).ok().filter(|_| errand != Some(Errand::Keep));
-    let (spool, recovered) = match open(&folder, options, errand.is_some()) {
+    let takes_drops = !matches!(errand, Some(Errand::Keep | Errand::Look));
+    let drops = DropFolder::open(&folder).ok().filter(|_| takes_drops);
+    let (spool, recovered) = match open(&folder, options, errand.as_ref()) {
         Ok(opened) => opened,
         Err(error) => {
             log.line(Severity::Critical, None, format!("the spool: {error}").as_bytes());
             return Ok(ExitCode::from(crate::EX_IOERR));
         }
     };
-    let mut house = House::new(inheritance, log, spool, drops);
+    let keeps_hosts = inheritance.settings.calling.keeps_host_status;
+    let hosts = match folder.try_clone() {
+        Ok(folder) if keeps_hosts => Hosts::open(folder),
+        Ok(_) | Err(_) => Hosts::default(),
+    };
+    let mut house = House::new(inheritance, log, (spool, hosts), drops);
     house.tell_room();
     for message in &recovered {
         house.recovered(message);
     }
     match errand {
         Some(Errand::Run(run)) => house.begin_run(*run, &recovered),
-        Some(Errand::Deliver | Errand::DeliverUnreported | Errand::Keep) => {
+        Some(Errand::Deliver | Errand::DeliverUnreported | Errand::Keep | Errand::Look) => {
             house.scheduler.tell_blocked();
         }
         None => {}
@@ -157,17 +166,21 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
     house.work()
 }
 
-/// Opens the spool. An errand waits a little for another to be over.
+/// Opens the spool, and waits a little for who has it; a run of the queue waits until an earlier one is over.
 fn open(
     folder: &OwnedFd,
     options: spool::Options,
-    is_errand: bool,
+    errand: Option<&Errand>,
 ) -> Result<(spool::Log, Vec<spool::Recovered>), spool::Error> {
-    let until_ms = sys::clock::monotonic_ms().saturating_add(LOCK_MS);
+    let patience_ms = if errand.is_some_and(Errand::is_run) { RUN_LOCK_MS } else { LOCK_MS };
+    let until_ms = sys::clock::monotonic_ms().saturating_add(patience_ms);
     loop {
         let handle = folder.try_clone().map_err(|error| spool::Error::System("folder", error))?;
+        if errand == Some(&Errand::Look) {
+            return spool::Log::look(handle, options);
+        }
         match spool::Log::open(handle, options) {
-            Err(spool::Error::Locked) if is_errand && sys::clock::monotonic_ms() < until_ms => {
+            Err(spool::Error::Locked) if sys::clock::monotonic_ms() < until_ms => {
                 std::thread::sleep(LOCK_PAUSE);
             }
             opened => return opened,
@@ -179,7 +192,7 @@ impl House {
     fn new(
         inheritance: Inheritance,
         log: Log,
-        spool: spool::Log,
+        (spool, hosts): (spool::Log, Hosts),
         drops: Option<DropFolder>,
     ) -> Self {
         let settings = inheritance.settings;
@@ -193,6 +206,7 @@ impl House {
             carriers: Carriers::default(),
             policy: PolicyLine::default(),
             files: Files::default(),
+            hosts,
             dressing: Dressing::default(),
             splits: VecDeque::new(),
             life: inheritance.life,
@@ -202,7 +216,6 @@ impl House {
             fresh: Fresh::default(),
             drops,
             refused_drops: HashSet::new(),
-            queued_before: HashSet::new(),
             shown: Shown::default(),
             wake_at_ms: None,
             housekeeping_at_ms: 0,
@@ -237,6 +250,7 @@ impl House {
             self.flush();
             if self.is_over(now_ms) {
                 self.spool.settle(&mut Vec::new());
+                self.save_hosts();
                 return Ok(ExitCode::SUCCESS);
             }
             self.wait(now_ms)?;
@@ -256,7 +270,6 @@ impl House {
         let slot = message.slot.into();
         if self.errand.is_some() {
             // A run comes to it by itself; the others are about what is handed over.
-            self.queued_before.insert(slot);
             return;
         }
         let Some((envelope, note)) = self.read(message.slot) else { return };
@@ -358,8 +371,23 @@ impl House {
         }
         let has_room = matches!(self.spool.room(), spool::Room::Enough)
             && self.spool.statistics().messages < u64::from(self.settings.limits.queued_max);
-        self.intake.tell_room(has_room);
+        let free_bytes = self.spool.statistics().free_bytes;
+        if self.intake.tell_room(has_room, free_bytes) && self.errand.is_none() {
+            self.log_no_room(free_bytes);
+        }
         self.pick_up_drops();
+        self.save_hosts();
+    }
+
+    /// sendmail's words where its daemon finds too little room.
+    fn log_no_room(&self, free_bytes: u64) {
+        let (id, settings) = (Some(self.ids.fresh()), &self.settings);
+        session_lines::low_on_space(&self.log, settings, id, "SMTP-DAEMON", (0, free_bytes));
+        if self.log.wants(9) {
+            let blocks = session_lines::blocks(settings.limits.free_bytes_min);
+            let text = format!("rejecting new messages: min free: {blocks}");
+            self.log.line(Severity::Info, None, text.as_bytes());
+        }
     }
 
     fn is_over(&mut self, now_ms: u64) -> bool {

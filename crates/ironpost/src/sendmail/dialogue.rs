@@ -16,7 +16,9 @@ use daemon::log::{Log, Severity};
 use daemon::request::Submission;
 use daemon::{session_envelope, session_lines};
 use policy::settings::{DeliveryMode, LogTo, Logging, Offers, Privacy};
-use policy::{Acceptance, Ask, MailerId, Origin, Policy, Question, Route, Settings, Verdict};
+use policy::{
+    Acceptance, Ask, MailerId, Origin, Policy, Question, Refusal, Route, Settings, Verdict,
+};
 use queue::Notify;
 use smtp::server::{Body, Input, Message, Moment, NotStored, Outbox, Request, Session, Terms};
 use std::ffi::OsStr;
@@ -251,16 +253,36 @@ impl Dialogue {
         let waits = self.terms.settings.delivery_mode == DeliveryMode::Interactive;
         let Some(job) = self.errand.take().filter(|_| waits) else { return ExitCode::SUCCESS };
         // What else came of it is in the log, and in reports to the sender.
-        let mut attempts = job.finish().unwrap_or_default();
-        attempts.retain(|attempt| self.handed.contains(&attempt.id));
-        ExitCode::from(submit::status_of(&attempts))
+        let mut outcomes = job.finish().unwrap_or_default();
+        outcomes.attempts.retain(|attempt| self.handed.contains(&attempt.id));
+        ExitCode::from(submit::status_of(&outcomes))
     }
 
     fn verdict(&self, question: &Question) -> Verdict {
+        if let Ask::Sender { parameters, .. } = &question.ask
+            && self.lacks_room(parameters.size_bytes.unwrap_or(0))
+        {
+            let text = b"Insufficient disk space; try again later";
+            return Verdict::Refuse(Refusal::new(452, (4, 4, 5), text, b""));
+        }
         match &self.policy {
             Some(policy) => policy.judge(question),
             None => permissive(&question.ask),
         }
+    }
+}
+
+impl Dialogue {
+    /// Whether the disk of the queue has too little room for a message (option `MinFreeBlocks`). A disk that does not say is
+    /// left to who stores the message.
+    fn lacks_room(&self, needed: u64) -> bool {
+        let settings = &self.terms.settings;
+        let Ok(free) = sys::disk::free_bytes(&self.place.spool) else { return false };
+        let is_low = free < needed.saturating_add(settings.limits.free_bytes_min);
+        if is_low && self.policy.is_some() {
+            session_lines::low_on_space_for(&self.log, settings, &self.session, needed, free);
+        }
+        is_low && self.policy.is_some()
     }
 }
 

@@ -29,8 +29,10 @@ pub(crate) enum Mode {
     OptionNames,
     /// `-bi`: make the alias database.
     MakeAliases,
-    /// `-bh`, `-bH`: what is known of other hosts. Nothing is kept beyond a process here, so there is nothing to show.
+    /// `-bh`: what is known of other hosts.
     HostStatus,
+    /// `-bH`: what is too old to be used of it is forgotten.
+    PurgeHosts,
     /// `-bP`: how many entries queues have, by a memory that sendmail's processes share: nobody keeps it here.
     CountQueue,
 }
@@ -44,6 +46,7 @@ impl Mode {
                 | Self::RunQueue
                 | Self::KeepRunning
                 | Self::HostStatus
+                | Self::PurgeHosts
                 | Self::CountQueue
         )
     }
@@ -74,6 +77,8 @@ pub(crate) struct QueueWords {
     pub(crate) interval_s: u32,
     /// `-qp`: runners stay.
     pub(crate) is_persistent: bool,
+    /// `-qf`: whoever orders a run waits for its end.
+    pub(crate) is_foreground: bool,
     /// `-Q`: why it is kept back from now on; empty: it no longer is.
     pub(crate) mark: Option<Vec<u8>>,
     /// Whether there is a `-q`.
@@ -227,7 +232,8 @@ impl Flags {
             (b'b', b"t") => self.mode = Mode::AddressTest,
             (b'b', b"i") => self.mode = Mode::MakeAliases,
             (b'b', b"P") => self.mode = Mode::CountQueue,
-            (b'b', b"h" | b"H") => self.mode = Mode::HostStatus,
+            (b'b', b"h") => self.mode = Mode::HostStatus,
+            (b'b', b"H") => self.mode = Mode::PurgeHosts,
             (b'b', other) => {
                 let letter = other.get(..1).unwrap_or_default();
                 let text = format!("Invalid operation mode {}", wire::escape::text(letter));
@@ -342,6 +348,14 @@ pub(crate) fn each_flag(words: &[OsString], take: &mut Take<'_>) -> Result<Vec<V
     Ok(operands)
 }
 
+impl Flags {
+    /// Whether the caller waits for the end of a run of the queue: `-qf`, `-qG`, `-v`, and what only marks.
+    pub(crate) fn is_run_awaited(&self) -> bool {
+        let queue = &self.queue;
+        self.is_verbose || queue.is_foreground || queue.group.is_some() || queue.mark.is_some()
+    }
+}
+
 impl QueueWords {
     /// Takes what stands behind `-q`.
     fn read(&mut self, value: &[u8]) -> Result<(), Wrong> {
@@ -365,7 +379,7 @@ impl QueueWords {
             }
             [b'L', ..] => self.about = About::Lost,
             [b'G', group @ ..] => self.group = Some(group.to_vec()),
-            [b'f', ..] => {}
+            [b'f', ..] => self.is_foreground = true,
             [b'p', interval @ ..] => {
                 self.interval_s = interval_s(interval)?.max(1);
                 self.is_persistent = true;

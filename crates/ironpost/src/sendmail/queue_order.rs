@@ -24,6 +24,8 @@ pub(crate) struct Order<'a> {
     pub(crate) queue: QueueLook,
     /// `-v`.
     pub(crate) is_verbose: bool,
+    /// Whether a run is waited for: only then its exit status tells of failures.
+    pub(crate) is_awaited: bool,
 }
 
 impl Order<'_> {
@@ -32,11 +34,32 @@ impl Order<'_> {
         self.queue.place.as_ref().and_then(|place| Client::connect(&place.run).ok())
     }
 
-    /// `-q`, `-Q`: once; the exit status tells of failures.
+    /// `-q`, `-Q`: once.
     pub(crate) fn run(&self, printer: &mut Printer) -> ExitCode {
         if self.queue.is_of_lost {
             return ExitCode::SUCCESS;
         }
+        if self.is_awaited || self.server().is_some() {
+            return self.run_awaited(printer);
+        }
+        self.take_in(None);
+        match Job::start_in_background(self.config, self.arguments, self.errand()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => printer.fail("sendmail", &error.to_string(), exit::TEMPFAIL),
+        }
+    }
+
+    /// Takes in what sendmail left in the queue; the exit status tells of what could not be read.
+    pub(crate) fn take_in(&self, printer: Option<&mut Printer>) -> u8 {
+        // Where the spool is not to be had, all stays where it is until the next run.
+        self.queue.old.take_in(self.config, self.arguments, printer).unwrap_or(exit::TEMPFAIL)
+    }
+
+    fn errand(&self) -> Errand {
+        Errand::Run(Box::new(self.queue.run.clone()))
+    }
+
+    fn run_awaited(&self, printer: &mut Printer) -> ExitCode {
         if let Some(mut server) = self.server() {
             return match server.order(&Request::Run(Box::new(self.queue.run.clone()))) {
                 Ok(_) => ExitCode::SUCCESS,
@@ -47,8 +70,8 @@ impl Order<'_> {
                 Err(error) => printer.fail("sendmail", &error.to_string(), exit::TEMPFAIL),
             };
         }
-        let errand = Errand::Run(Box::new(self.queue.run.clone()));
         let folder = String::from_utf8_lossy(&self.queue.folder).into_owned();
+        let taken = self.take_in(self.is_verbose.then_some(&mut *printer));
         let finish = |job: Job| {
             if !self.is_verbose {
                 return job.finish();
@@ -61,8 +84,11 @@ impl Order<'_> {
                 }
             })
         };
-        match Job::start(self.config, self.arguments, errand).and_then(finish) {
-            Ok(attempts) => ExitCode::from(crate::submit::status_of(&attempts)),
+        match Job::start(self.config, self.arguments, self.errand()).and_then(finish) {
+            Ok(outcomes) => {
+                let status = crate::submit::status_of(&outcomes);
+                ExitCode::from(if status == 0 { taken } else { status })
+            }
             Err(error) => printer.fail("sendmail", &error.to_string(), exit::TEMPFAIL),
         }
     }
@@ -91,7 +117,7 @@ impl Order<'_> {
         }
         loop {
             // What goes wrong once may go right the next time; it is in the log.
-            let _status = self.run(printer);
+            let _status = self.run_awaited(printer);
             std::thread::sleep(Duration::from_secs(interval_s.into()));
         }
     }

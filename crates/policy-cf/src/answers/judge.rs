@@ -5,9 +5,11 @@ use super::moment::{self, decimal};
 use super::ports::Port;
 use super::{CfPolicy, greet, header, help, local, look};
 use crate::machine::Machine;
-use crate::resolve::Side;
+use crate::resolve::{Resolved, Side};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::net::IpAddr;
+use policy::host_access::Peer;
 use policy::{
     Acceptance, Ask, Facts, Macros, Note, Origin, Parameters, Question, Refusal, Route, Verdict,
 };
@@ -46,7 +48,7 @@ pub(super) fn judge(policy: &CfPolicy, machine: &mut Machine<'_>, question: &Que
                 let text = b"Authentication required";
                 return Verdict::Refuse(Refusal::new(530, (5, 7, 0), text, b""));
             }
-            sender(machine, address, parameters)
+            sender(machine, facts, address, parameters)
         }
         Ask::Recipient { address } => recipient(policy, machine, address),
         Ask::Data => {
@@ -133,6 +135,10 @@ fn connect(machine: &mut Machine<'_>, facts: &Facts, port: Option<&Port>) -> Ver
             }
             return verdict;
         }
+        if let Some(mut refusal) = kept_out(machine, peer.ip()) {
+            refusal.macros = known;
+            return Verdict::Refuse(refusal);
+        }
     }
     known.extend(carried(machine));
     if matches!(facts.origin, Origin::User { .. }) {
@@ -146,8 +152,27 @@ fn connect(machine: &mut Machine<'_>, facts: &Facts, port: Option<&Port>) -> Ver
     Verdict::Accept(Acceptance { lines, macros: known, pause_ms, ..Acceptance::default() })
 }
 
+/// What a client is told that the files of TCP wrappers keep out, after check_relay let it in.
+fn kept_out(machine: &mut Machine<'_>, address: IpAddr) -> Option<Refusal> {
+    let is_proven = machine.config.macros.value_named(b"client_resolve") == Some(b"OK");
+    let name = machine.config.macros.value_named(b"client_name").unwrap_or_default().to_vec();
+    let name = if is_proven && !name.starts_with(b"[") { name.as_slice() } else { b"" };
+    let peer = Peer { name, address };
+    if machine.world.lets_in(&peer) {
+        return None;
+    }
+    let mut refusal = Refusal::new(550, (5, 0, 0), b"Access denied", b"tcpwrappers");
+    refusal.subject = Some(peer.shown().into());
+    Some(refusal)
+}
+
 /// MAIL: the sender is resolved (`${mail_mailer}` and its kin), then check_mail.
-fn sender(machine: &mut Machine<'_>, address: &[u8], parameters: &Parameters) -> Verdict {
+fn sender(
+    machine: &mut Machine<'_>,
+    facts: &Facts,
+    address: &[u8],
+    parameters: &Parameters,
+) -> Verdict {
     let shown = bracketed(&clean(address));
     let macros = &mut machine.config.macros;
     moment::set_sender(macros, address);
@@ -174,6 +199,7 @@ fn sender(machine: &mut Machine<'_>, address: &[u8], parameters: &Parameters) ->
         }
         resolved
     };
+    let notes = doubt(machine, &facts.origin, resolved.as_ref()).into_iter().collect();
     let controller =
         resolved.as_ref().and_then(|resolved| look::user_behind(machine, resolved, &shown));
     let macros = &mut machine.config.macros;
@@ -191,8 +217,23 @@ fn sender(machine: &mut Machine<'_>, address: &[u8], parameters: &Parameters) ->
     let outcome = check::run(machine, b"check_mail", &shown, None, &shown);
     outcome.verdict(b"check_mail").unwrap_or_else(|| {
         let macros = carried(machine);
-        Verdict::Accept(Acceptance { macros, controller, ..Acceptance::default() })
+        Verdict::Accept(Acceptance { macros, controller, notes, ..Acceptance::default() })
     })
+}
+
+/// A warning where a user of this machine sends as somebody else, if `authwarnings` are wanted: not of those who are trusted.
+fn doubt(machine: &Machine<'_>, origin: &Origin, resolved: Option<&Resolved>) -> Option<Note> {
+    let Origin::User { uid: 1.., name } = origin else { return None };
+    let config = &machine.config;
+    if !config.options.is_private("authwarnings") || config.classes.contains(b't', name) {
+        return None;
+    }
+    let is_himself = resolved.is_some_and(|resolved| {
+        let mailer = resolved.mailer.and_then(|number| config.mailers.get(number));
+        mailer.is_some_and(|mailer| mailer.flags.has(b'l')) && *resolved.user == **name
+    });
+    let text = [&**name, b" owned process doing -bs".as_slice()].concat();
+    (!is_himself).then(|| Note::Warned(text.into()))
 }
 
 /// RCPT: rule sets 3 and 0, check_rcpt, and whether there is such a user.

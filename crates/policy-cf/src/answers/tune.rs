@@ -153,6 +153,11 @@ fn calling(machine: &Machine<'_>) -> Calling {
         only_to: value(machine, "ConnectOnlyTo")
             .and_then(|text| core::str::from_utf8(text).ok())
             .and_then(|text| text.trim_matches(['[', ']']).parse().ok()),
+        reset_s: timeout(machine, b"rset", b'm').unwrap_or(0).min(86_400),
+        connect_all_s: timeout(machine, b"aconnect", b'm').unwrap_or(0).min(86_400),
+        from: ports::source(machine),
+        keeps_host_status: value(machine, "HostStatusDirectory")
+            .is_some_and(|path| !path.is_empty()),
         host_memory_s: timeout(machine, b"hoststatus", b'm').unwrap_or(1800).min(86_400),
         connections_kept: value(machine, "ConnectionCacheSize").map_or(1, |text| {
             u8::try_from(number(text)).unwrap_or(if number(text) > 0 { u8::MAX } else { 0 })
@@ -297,7 +302,7 @@ fn weights(machine: &Machine<'_>) -> Weights {
     }
 }
 
-fn paths(machine: &Machine<'_>, given: &Given) -> Paths {
+fn paths(machine: &mut Machine<'_>, given: &Given) -> Paths {
     let (spool, run) = match &given.data {
         Some(data) => (joined(data, b"spool"), joined(data, b"run")),
         None => (spool_of(&machine.config.options), RUN.to_vec()),
@@ -329,9 +334,10 @@ fn folder_of(path: &[u8]) -> &[u8] {
 
 /// What the policy reads once it is caged: the folders of its maps (a new map file is another file), but of `/etc` only the
 /// files themselves.
-fn read(machine: &Machine<'_>) -> Vec<Box<[u8]>> {
+fn read(machine: &mut Machine<'_>) -> Vec<Box<[u8]>> {
     let mut paths: Vec<Vec<u8>> =
         [b"/etc/hosts".as_slice(), b"/etc/resolv.conf"].iter().map(|path| path.to_vec()).collect();
+    paths.extend(machine.world.host_access_files());
     for option in ["ServiceSwitchFile", "HostsFile", "HelpFile"] {
         if let Some(path) = value(machine, option).filter(|path| path.starts_with(b"/")) {
             paths.push(path.to_vec());

@@ -367,8 +367,9 @@ impl Scheduler {
 
 /// A message that is taken into memory again. One that was only queued when it came counts as tried then.
 fn waited(envelope: Box<Envelope>, mut note: Box<Note>) -> Active {
+    let was_tried = note.tries > 0;
     note.tries = note.tries.max(1);
-    Active { came: Came::Waited, ..Active::new(envelope, note) }
+    Active { came: Came::Waited, was_tried, ..Active::new(envelope, note) }
 }
 
 fn fitted(envelope: &Envelope, note: Option<Box<Note>>) -> Note {

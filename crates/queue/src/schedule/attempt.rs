@@ -6,7 +6,7 @@
 
 use super::{Action, Actions, Flight, Scheduler};
 use crate::active::{Active, Came, Round};
-use crate::batch::{Batch, BatchId, BatchRecipient};
+use crate::batch::{Batch, BatchId, BatchRecipient, Past};
 use crate::event::{Event, Stat, To};
 use crate::message::{Purpose, usual_priority};
 use crate::note::Hold;
@@ -389,6 +389,11 @@ fn batch(active: &Active, id: BatchId, slot: u32, indexes: &[u32]) -> Option<Bat
         envelope_id: envelope.envelope_id.clone(),
         by: envelope.by,
         created_s: envelope.created_s,
+        past: match (active.came, active.was_tried) {
+            (Came::New, _) => Past::New,
+            (Came::Waited | Came::Forced, false) => Past::Waited,
+            (Came::Waited | Came::Forced, true) => Past::Tried,
+        },
         story: None,
     })
 }

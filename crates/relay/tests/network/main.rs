@@ -10,7 +10,7 @@ mod errand;
 mod server;
 
 use policy::{Carriage, MailerId, Settings};
-use queue::{Batch, BatchId, BatchRecipient, BodyKind, Notify, Outcome, Scope, Status};
+use queue::{Batch, BatchId, BatchRecipient, BodyKind, Notify, Outcome, Past, Scope, Status};
 use relay::{Answer, Body, Doors, Job, Lookup, Ourselves, Query, Relay, Report, Way};
 use server::{Deed, Fault, Server};
 use std::cell::RefCell;
@@ -133,10 +133,11 @@ fn job(address: SocketAddr, number: u64, recipients: &[&str]) -> Job {
         envelope_id: None,
         by: None,
         created_s: 0,
+        past: Past::New,
         story: None,
     };
     let (way, body) = (Way::Smtp { port: 25 }, Body::Bytes(text.into()));
-    Job { batch, way, connections_max: 1, body, carriage: Carriage::default(), is_first: true }
+    Job { batch, way, connections_max: 1, body, carriage: Carriage::default() }
 }
 
 fn wire_id(number: u64) -> wire::QueueId {

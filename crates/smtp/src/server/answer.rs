@@ -131,6 +131,7 @@ impl Session {
                 }
                 Note::Step(_) => {}
                 Note::Led(text) => self.tell(Event::Led(text.clone()), out),
+                Note::Warned(text) => self.warn(text, out),
                 Note::Marked { by, quarantine } => {
                     let is_about_session = end::is_about_session(by);
                     if let (Some(transaction), Some(_), false) =

@@ -136,8 +136,11 @@ impl Session {
             Opening::Dotted => TextReader::dotted(self.ends(), line_max),
             Opening::Chunk(_) => TextReader::chunked(self.ends(), line_max),
         };
-        let prefix =
-            if self.terms.settings.dresses_mail { Vec::new() } else { self.received(moment.now) };
+        let prefix = if self.terms.settings.dresses_mail {
+            self.warning_fields()
+        } else {
+            self.received(moment.now)
+        };
         let mut collecting = Collecting::new(reader, prefix, moment.now.unix_s);
         if self.has_quirk(Quirks::NO_NUL) {
             collecting.nul = Nul::Refused;

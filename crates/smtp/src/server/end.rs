@@ -128,6 +128,36 @@ impl Session {
         }
     }
 
+    /// Warns of a sender in the log, and later in the header of what it sends.
+    pub(super) fn warn(&mut self, warning: &[u8], out: &mut Outbox) {
+        let host = text(&self.terms.settings.host_name);
+        let warning: Box<[u8]> =
+            alloc::format!("{host}: {}", text(warning)).into_bytes().into_boxed_slice();
+        self.tell(Event::Warned(warning.clone()), out);
+        if let Some(transaction) = &mut self.transaction {
+            transaction.warnings.push(warning);
+        }
+    }
+
+    /// The fields of the warnings about this moment's message.
+    pub(super) fn warning_fields(&self) -> alloc::vec::Vec<u8> {
+        let mut fields = alloc::vec::Vec::new();
+        let mut add = |warning: &[u8]| {
+            fields.extend_from_slice(b"X-Authentication-Warning: ");
+            fields.extend_from_slice(warning);
+            fields.extend_from_slice(b"\r\n");
+        };
+        let is_wanted = self.terms.settings.manners.privacy.has(Privacy::AUTH_WARNINGS);
+        if is_wanted && self.facts.hello.is_empty() {
+            let host = text(&self.terms.settings.host_name);
+            let peer = self.peer();
+            add(alloc::format!("{host}: {peer} didn't use HELO protocol").as_bytes());
+        }
+        let warnings = self.transaction.iter().flat_map(|transaction| &transaction.warnings);
+        warnings.for_each(|warning| add(warning));
+        fields
+    }
+
     pub(super) fn close(&mut self, out: &mut Outbox) {
         let is_silent = self.counts.deeds == 0 && self.denied.is_none() && !self.is_over();
         if is_silent {
@@ -263,6 +293,13 @@ impl Session {
 
 /// Rule sets that are asked about the session: their lines name no message.
 pub(super) fn is_about_session(rule_set: &[u8]) -> bool {
-    [&b"check_relay"[..], b"check_vrfy", b"check_expn", b"check_etrn", b"check_other"]
-        .contains(&rule_set)
+    let sets = [
+        &b"check_relay"[..],
+        b"check_vrfy",
+        b"check_expn",
+        b"check_etrn",
+        b"check_other",
+        b"tcpwrappers",
+    ];
+    sets.contains(&rule_set)
 }

@@ -69,6 +69,8 @@ pub enum Event {
     },
     /// MAIL without HELO where warnings are wanted (`Authentication-Warning`, level 4).
     NoHello,
+    /// The sender may not be who it says (`Authentication-Warning`, level 4): the whole warning.
+    Warned(Box<[u8]>),
     /// The client spoke before the greeting (level 5).
     SpokeEarly {
         /// Seconds after the connection.

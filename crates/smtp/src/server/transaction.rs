@@ -43,6 +43,8 @@ pub(super) struct Transaction {
     pub(super) discard: Option<Box<[u8]>>,
     pub(super) quarantine: Option<Box<[u8]>>,
     pub(super) chunks: Chunks,
+    /// Warnings about the sender, for the header.
+    pub(super) warnings: Vec<Box<[u8]>>,
 }
 
 /// How far BDAT has come.
@@ -167,8 +169,12 @@ impl Session {
             discard: None,
             quarantine: None,
             chunks: Chunks::None,
+            warnings: Vec::new(),
         }));
         self.mark(verdict, &shown, out);
+        if let Verdict::Accept(acceptance) = verdict {
+            self.tell_notes(&acceptance.notes, &shown, out);
+        }
         self.listen(out);
     }
 

@@ -155,7 +155,11 @@ impl Family {
         ];
         // Whom nobody can connect to needs nobody who accepts, and one of each kind is enough.
         let few = [(Role::Queue, 1), (Role::Resolver, 1), (Role::Relay, 1)];
-        let wanted = if self.errand.is_some() { few.as_slice() } else { &all };
+        let wanted = match self.errand {
+            None => all.as_slice(),
+            Some(Errand::Look) => &few[..1],
+            Some(_) => &few,
+        };
         for &(role, count) in wanted {
             for index in 0..count {
                 self.start(role, index, settings, hands)?;

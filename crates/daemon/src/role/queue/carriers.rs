@@ -263,9 +263,8 @@ impl House {
 
     /// A batch with its body, from memory or from the spool.
     pub(super) fn parcel(&mut self, batch: Batch) -> Option<Parcel> {
-        let is_first = self.is_first(batch.slot);
         if let Some(body) = self.fresh.forget(batch.slot) {
-            let wish = Try { batch, large_bytes: None, head: None, is_first };
+            let wish = Try { batch, large_bytes: None, head: None };
             return Some(Parcel { wish, body: ParcelBody::Inline(body) });
         }
         let opened = self.spool.open(batch.slot.into()).ok()?;
@@ -273,7 +272,7 @@ impl House {
             spool::OpenedBody::Inline(body) => (None, ParcelBody::Inline(body.into())),
             spool::OpenedBody::Large(file, size) => (Some(size), ParcelBody::Large(file)),
         };
-        Some(Parcel { wish: Try { batch, large_bytes, head: None, is_first }, body })
+        Some(Parcel { wish: Try { batch, large_bytes, head: None }, body })
     }
 
     /// A batch that could not even be tried.
@@ -289,7 +288,12 @@ impl House {
 
     /// A relay is there: what waited for one goes to it.
     pub(super) fn relay_came(&mut self, descriptor: OwnedFd) {
-        self.carriers.all.push(Carrier::new(None, Some(Link::new(descriptor))));
+        let mut link = Link::new(descriptor);
+        for part in self.hosts.parts() {
+            // One that has ended is found when it is read.
+            drop(link.send(&ToRelay::Hosts(part), &[]));
+        }
+        self.carriers.all.push(Carrier::new(None, Some(link)));
         for batch in std::mem::take(&mut self.carriers.without_relay) {
             self.carry(&batch);
         }

@@ -8,7 +8,7 @@ use super::carriers::{Parcel, ParcelBody};
 use crate::edges::Head;
 use ::policy::settings::BODY_INLINE_BYTES_MAX;
 use ::policy::{Dress, Dressed, Refusal, Route};
-use ::queue::{Batch, BatchId};
+use ::queue::{Batch, BatchId, Past};
 use std::collections::HashMap;
 use std::os::unix::fs::FileExt as _;
 use wire::header::Fields;
@@ -136,7 +136,6 @@ impl House {
         };
         self.dressing.keep(parcel.wish.batch.slot, &dressed);
         let ward = self.ward(&parcel.wish.batch);
-        let is_first = parcel.wish.is_first;
         let batch = &mut parcel.wish.batch;
         batch.sender = dressed.sender;
         for (recipient, user) in batch.recipients.iter_mut().zip(dressed.users) {
@@ -146,7 +145,7 @@ impl House {
             ParcelBody::Inline(body) => {
                 let text = body.get(text_at..).unwrap_or_default();
                 *body = [&dressed.header, text].concat().into();
-                if !is_first {
+                if batch.past != Past::New {
                     // As it goes out: what it was when it came is no longer known to sendmail's queue.
                     batch.size_bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
                 }

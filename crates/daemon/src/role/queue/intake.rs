@@ -62,6 +62,9 @@ enum Asker {
 /// Frames that are kept for who will watch an errand.
 const UNSEEN_MAX: usize = 256;
 
+/// A change of the free room by this part of it is told.
+const NEWS_PART: u64 = 16;
+
 /// A message on its way to the disk.
 struct Pending {
     asker: Asker,
@@ -77,6 +80,8 @@ pub(super) struct Intake {
     next_number: u32,
     next_ticket: u64,
     had_no_room: bool,
+    /// Octets that were free when everybody was told last.
+    free_bytes: u64,
     /// What was to be shown before anybody watched.
     unseen: Vec<FromQueue>,
 }
@@ -86,8 +91,8 @@ impl Intake {
     pub(super) fn add(&mut self, source: Source, descriptor: OwnedFd, after: u64) {
         let mut link = Link::new(descriptor);
         drop(link.send(&FromQueue::Begin { after }, &[]));
-        if self.had_no_room {
-            drop(link.send(&FromQueue::Room(false), &[]));
+        if self.had_no_room || self.free_bytes > 0 {
+            drop(link.send(&self.room(), &[]));
         }
         self.next_number = self.next_number.wrapping_add(1);
         let number = self.next_number;
@@ -136,6 +141,13 @@ impl Intake {
         }
     }
 
+    /// Tells everybody who has handed over what a command exits with.
+    pub(super) fn tell_exit(&mut self, status: u8) {
+        for edge in &mut self.edges {
+            drop(edge.link.send(&FromQueue::Exit(status), &[]));
+        }
+    }
+
     /// Shows something to who watches an errand; what comes before anybody watches is kept, as far as there is room.
     pub(super) fn show(&mut self, news: &FromQueue) {
         let mut is_seen = false;
@@ -159,14 +171,23 @@ impl Intake {
         self.pending.values().any(|pending| is_it(&pending.asker))
     }
 
-    /// Tells everybody when there begins or ends to be room.
-    pub(super) fn tell_room(&mut self, has_room: bool) {
-        if self.had_no_room == has_room {
+    const fn room(&self) -> FromQueue {
+        FromQueue::Room { has_room: !self.had_no_room, free_bytes: self.free_bytes }
+    }
+
+    /// Tells everybody when there begins or ends to be room, or there is much more or less of it. Whether it ended now.
+    pub(super) fn tell_room(&mut self, has_room: bool, free_bytes: u64) -> bool {
+        let changed_bytes = self.free_bytes.abs_diff(free_bytes);
+        let begins_or_ends = self.had_no_room == has_room;
+        if begins_or_ends || changed_bytes > self.free_bytes / NEWS_PART {
             self.had_no_room = !has_room;
+            self.free_bytes = free_bytes;
+            let room = self.room();
             for edge in &mut self.edges {
-                drop(edge.link.send(&FromQueue::Room(has_room), &[]));
+                drop(edge.link.send(&room, &[]));
             }
         }
+        begins_or_ends && !has_room
     }
 
     fn answer(&mut self, asker: &Asker, answer: impl Fn(u32) -> FromQueue) {
@@ -235,7 +256,11 @@ impl House {
                     self.spool.abandon(token);
                 }
             }
-            ToQueue::List { .. } | ToQueue::Flush | ToQueue::Run(_) | ToQueue::Remove { .. }
+            ToQueue::List { .. }
+            | ToQueue::Flush
+            | ToQueue::Run(_)
+            | ToQueue::Hosts { .. }
+            | ToQueue::Remove { .. }
                 if !edge.source.is_control() =>
             {
                 // Who talks to strangers has no say over other people's mail.
@@ -244,6 +269,10 @@ impl House {
             ToQueue::List { ticket, after } => {
                 let entries = self.listed(after);
                 self.tell(place, &FromQueue::Listed { ticket, entries });
+            }
+            ToQueue::Hosts { ticket, from, purges } => {
+                let hosts = self.hosts_from(from, purges);
+                self.tell(place, &FromQueue::Hosts { ticket, hosts });
             }
             ToQueue::Watch => {
                 edge.is_watching = true;
@@ -414,7 +443,7 @@ impl House {
         if let Some(body) = pending.body.filter(|_| !only_queues) {
             self.fresh.keep(slot.into(), body);
         }
-        if self.is_mark_only() || self.errand == Some(Errand::Keep) {
+        if self.is_mark_only() || matches!(self.errand, Some(Errand::Keep | Errand::Look)) {
             // The next run finds it.
             return;
         }

@@ -96,7 +96,8 @@ pub(super) fn report_line(report: &Report, id: QueueId) -> Vec<u8> {
     };
     match report.kind {
         kind if kind.is_failure() && is_late => {
-            put(&mut out, &[who, b"Cannot send message for ", age.as_bytes()]);
+            let limit = ::queue::duration(report.give_up_s.into());
+            put(&mut out, &[who, b"Cannot send message for ", limit.as_bytes()]);
         }
         ReportKind::Failure | ReportKind::DoubleBounce | ReportKind::Copy => {
             put(&mut out, &[who, text]);

@@ -5,8 +5,9 @@ use crate::edges::{Listed, ListedRecipient};
 use crate::log::Severity;
 use crate::request::Submission;
 use crate::submission;
+use ::policy::{Settings, Transport};
 use ::queue::run::reason;
-use ::queue::{BodyKind, Envelope, Note, Outlook, State};
+use ::queue::{BodyKind, Envelope, Note, Outlook, Recipient, State};
 use spool::Spool as _;
 
 /// Messages in one answer.
@@ -26,7 +27,9 @@ impl House {
         for (id, slot) in self.spool.list(after, LISTED_MAX) {
             let Some((envelope, note)) = self.read_noted(slot) else { continue };
             let outlook = self.scheduler.outlook(slot.into());
-            let mut entry = listed(id, &envelope, &note, outlook);
+            let is_current = self.spool.current() == Some(id);
+            let mut entry = listed(id, &envelope, &note, outlook, &self.settings);
+            entry.is_active |= is_current;
             entry.priority = self.number(&envelope, &note);
             entry.size_bytes = self.body_bytes(slot).unwrap_or(entry.size_bytes);
             octets = octets.saturating_add(
@@ -109,12 +112,40 @@ impl House {
     }
 }
 
-fn listed(id: wire::QueueId, envelope: &Envelope, note: &Note, outlook: Option<Outlook>) -> Listed {
+/// The host that a recipient's mail goes to; empty: it stays here.
+fn host(recipient: &Recipient, settings: &Settings) -> Vec<u8> {
+    let mailer = settings.mailers.get(usize::from(recipient.route.mailer.0));
+    match mailer.map(|mailer| &mailer.transport) {
+        Some(Transport::Smtp { .. } | Transport::Lmtp(_)) => {
+            recipient.route.host.to_ascii_lowercase()
+        }
+        Some(
+            Transport::Maildir(_)
+            | Transport::Mbox(_)
+            | Transport::Program(_)
+            | Transport::Waits { .. }
+            | Transport::Discard
+            | Transport::Error,
+        )
+        | None => Vec::new(),
+    }
+}
+
+fn listed(
+    id: wire::QueueId,
+    envelope: &Envelope,
+    note: &Note,
+    outlook: Option<Outlook>,
+    settings: &Settings,
+) -> Listed {
     let mut status: Box<[u8]> = Box::default();
     let mut recipients = Vec::new();
     let added = note.added.iter().map(|added| &added.recipient);
     let all = envelope.recipients.iter().chain(added).zip(&note.states);
-    for (recipient, state) in all.filter(|(_, state)| state.is_open()) {
+    let mut open: Vec<_> = all.filter(|(_, state)| state.is_open()).collect();
+    // As sendmail's queue has them: who stays here first, then by hosts.
+    open.sort_by_cached_key(|(recipient, _)| host(recipient, settings));
+    for (recipient, state) in open {
         let said: Box<[u8]> =
             if let State::Later(trouble) = state { trouble.shown() } else { Box::default() };
         if status.is_empty() {

@@ -1,7 +1,7 @@
 //! One connection: octets in, octets out, and what the session asks of others in between.
 
 use super::{House, Place};
-use crate::edge::{LargeBody, PolicyEdge, QueueEdge};
+use crate::edge::{LargeBody, PolicyEdge};
 use crate::edges;
 use crate::{session_envelope, session_lines};
 use policy::{Origin, Refusal, Resolved, Verdict};
@@ -220,8 +220,8 @@ impl Conversation {
             match self.out.request.take() {
                 None => return Ok(()),
                 Some(Request::Ask(question)) => {
-                    if matches!(question.ask, policy::Ask::Sender { .. }) && self.is_full() {
-                        self.step(Input::Verdict(no_room()));
+                    if let Some(refusal) = self.lack_of_room(&question.ask) {
+                        self.step(Input::Verdict(Verdict::Refuse(refusal)));
                         continue;
                     }
                     let verdict = match &self.policy {
@@ -288,9 +288,20 @@ impl Conversation {
         Input::Paused
     }
 
-    /// Whether the queue says that it takes no more: then no client should send a message for nothing.
-    fn is_full(&self) -> bool {
-        self.house().queue.borrow().as_ref().is_some_and(QueueEdge::is_full)
+    /// What is said to MAIL for a message that the queue has no room for: no client should send it for nothing.
+    fn lack_of_room(&self, ask: &policy::Ask) -> Option<Refusal> {
+        let policy::Ask::Sender { parameters, .. } = ask else { return None };
+        let queue = self.house().queue.borrow();
+        let queue = queue.as_ref()?;
+        let settings = &self.terms.settings;
+        let (needed, free) = (parameters.size_bytes.unwrap_or(0), queue.free_bytes());
+        if free < needed.saturating_add(settings.limits.free_bytes_min) {
+            let log = &self.house().log;
+            session_lines::low_on_space_for(log, settings, &self.session, needed, free);
+            // The log knows.
+            return Some(no_room(b""));
+        }
+        queue.is_full().then(|| no_room(b"queue"))
     }
 
     /// Has a message made durable. Only what the queue answers to this becomes `Stored`.
@@ -327,9 +338,8 @@ impl Conversation {
 }
 
 /// What is said while the disk is full, before the message is sent.
-fn no_room() -> Verdict {
-    let text = b"Insufficient disk space; try again later";
-    Verdict::Refuse(Refusal::new(452, (4, 4, 5), text, b"queue"))
+fn no_room(by: &[u8]) -> Refusal {
+    Refusal::new(452, (4, 4, 5), b"Insufficient disk space; try again later", by)
 }
 
 /// What is said while there is no policy: not now.

@@ -8,6 +8,7 @@ use crate::crack::crack;
 use crate::machine::Machine;
 use crate::token::meta;
 use alloc::vec::Vec;
+use policy::dress::QUEUED_HEADER;
 use policy::settings::DRESSED_BYTES_MAX;
 use wire::header::Fields;
 
@@ -34,12 +35,16 @@ enum Text {
 /// Puts the fields together, in order; H lines that need no mailer are expanded, with the sender in `$g`.
 pub(super) fn gather(machine: &mut Machine<'_>, work: &Work<'_>, header: &[u8]) -> Vec<Field> {
     let mut own = own_fields(machine, header);
-    no_recipient_action(machine, work, &mut own);
+    let has_all = work.story.macros.iter().any(|(name, _)| **name == *QUEUED_HEADER);
+    if !has_all {
+        no_recipient_action(machine, work, &mut own);
+    }
     let lines: Vec<Field> = machine
         .config
         .headers
         .iter()
         .filter(|line| !line.is_check && !is_replaced(&line.name, &own))
+        .filter(|line| !has_all || Kind::of(&line.name).has(Kind::LATE))
         .map(|line| Field {
             name: line.name.clone(),
             kind: Kind::of(&line.name),
