@@ -14,6 +14,7 @@ use queue::{Batch, BatchId, Controller, Outcome};
 pub use relay::HostStatus;
 use relay::Talk;
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 use wire::QueueId;
 
 /// Pairs of roles that have an edge. Master has one with everybody besides, for life and death.
@@ -124,6 +125,15 @@ impl Errand {
     }
 }
 
+/// Where a server listens that master is to connect to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum SocketPlace {
+    /// A Unix socket, as the settings have it.
+    Path(Box<[u8]>),
+    /// A host's port.
+    Address(SocketAddr),
+}
+
 /// For whom a delivery child works.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ward {
@@ -209,7 +219,7 @@ pub enum Grant {
     },
     /// A connected socket of the system's log.
     Log,
-    /// A connected Unix socket: the answer to [`News::SocketWanted`].
+    /// A socket, connected or about to be: the answer to [`News::SocketWanted`].
     Socket {
         /// Of the request.
         ticket: u32,
@@ -235,12 +245,12 @@ pub enum News {
         /// Whom.
         ward: Ward,
     },
-    /// A relay wants a connection to the server of this mailer, which listens on a Unix socket.
+    /// A relay wants a connection to the server of a mailer, the policy to that of a map.
     SocketWanted {
         /// Comes back in the answer.
         ticket: u32,
-        /// The path, as the settings have it.
-        path: Box<[u8]>,
+        /// Where it listens.
+        place: SocketPlace,
     },
     /// What the deeds came to.
     Proof {

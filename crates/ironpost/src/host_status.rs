@@ -19,13 +19,14 @@ pub(crate) fn run(order: &Order<'_>, purges: bool, printer: &mut Printer) -> Exi
     }
     let mut hosts: Vec<HostStatus> = Vec::new();
     let mut each = |status: HostStatus| hosts.push(status);
+    let errand = if purges { Errand::Keep } else { Errand::Look };
     let done = match order.server() {
         Some(mut server) if purges => server
             .order(&Request::Hosts(HostsOrder::Purge))
             .map(drop)
             .map_err(|why| why.to_string()),
         Some(mut server) => server.hosts(&mut each).map_err(|why| why.to_string()),
-        None => Job::start(order.config, order.arguments, Errand::Keep)
+        None => Job::start(order.config, order.arguments, errand)
             .and_then(|mut job| {
                 job.hosts(purges, &mut each)?;
                 job.finish()

@@ -1,7 +1,9 @@
 //! `relay`: carries what the queue hands it to other servers.
 
 use crate::cage;
-use crate::edges::{Asked, FromRelay, Grant, Head, News, Order, Resolved, ToRelay, Tried};
+use crate::edges::{
+    Asked, FromRelay, Grant, Head, News, Order, Resolved, SocketPlace, ToRelay, Tried,
+};
 use crate::life::Life;
 use crate::link::LinkError;
 use crate::port::Port;
@@ -223,7 +225,9 @@ impl Doors for Sockets {
         self.next_ticket.set(ticket);
         let (sender, receiver) = oneshot::channel();
         self.waiting.borrow_mut().insert(ticket, sender);
-        let asked = self.master.send(&News::SocketWanted { ticket, path: path.into() }, &[]);
+        let asked = self
+            .master
+            .send(&News::SocketWanted { ticket, place: SocketPlace::Path(path.into()) }, &[]);
         Box::pin(async move {
             let gone = || Box::from("master is not there");
             if asked.is_err() {
