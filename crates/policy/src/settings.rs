@@ -14,7 +14,7 @@ mod reports;
 mod timeouts;
 mod weights;
 
-pub use calling::Calling;
+pub use calling::{Calling, Source};
 pub use eight_bit::{EightBit, EightBitMode, Passage};
 pub use limits::{BODY_INLINE_BYTES_MAX, DRESSED_BYTES_MAX, FRAME_BYTES_MAX, Limits};
 pub use manners::{Manners, Modifiers, Offers, Privacy, Questions, Quirks};
