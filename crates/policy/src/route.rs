@@ -31,6 +31,8 @@ pub struct Recipient {
     pub address: Box<[u8]>,
     /// Where its mail goes.
     pub route: Route,
+    /// The name that led to it, where that is not the one that was asked about; else empty.
+    pub from: Box<[u8]>,
 }
 
 /// A user in whose name mail is delivered: who wrote the alias, the list or the `.forward` that led to a recipient, or the
@@ -60,6 +62,8 @@ pub struct Member {
     pub owner_user: Option<Controller>,
     /// In whose name it is, where that is not the sender.
     pub controller: Option<Controller>,
+    /// The name that led to it; empty: it is what was asked for.
+    pub from: Box<[u8]>,
 }
 
 /// A member of an expansion that leads nowhere.
