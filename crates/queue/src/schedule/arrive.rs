@@ -191,7 +191,7 @@ impl Scheduler {
     }
 
     /// Whether a recipient of a new message waits without a try: he was refused for now, or his mailer works in runs of the
-    /// queue only (`F=e` with HoldExpensive, `F=%`).
+    /// queue only (`F=e` with `HoldExpensive`, `F=%`).
     fn is_put_off(&self, active: &Active, index: u32) -> bool {
         let mailer = active.recipient(index).map(|one| usize::from(one.route.mailer.0));
         let mailer = mailer.and_then(|number| self.rules.mailers.get(number));
