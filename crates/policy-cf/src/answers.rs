@@ -20,6 +20,7 @@ mod ports;
 mod reports;
 mod tune;
 
+pub use header::judge as judge_header;
 pub use tune::{delivery_mode, seconds, spool_of};
 
 use crate::expand::Outside;
