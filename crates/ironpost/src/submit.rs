@@ -312,6 +312,7 @@ impl<'f> Submission<'f> {
                 reply: reply.to_vec(),
                 unknown_at: None,
                 controller: None,
+                way: outgoing.way,
                 is_about_message,
             });
         }

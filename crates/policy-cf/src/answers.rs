@@ -18,6 +18,7 @@ mod manners;
 mod moment;
 mod ports;
 mod reports;
+pub mod stages;
 mod tune;
 
 pub use header::judge as judge_header;
