@@ -23,8 +23,8 @@ const COMMAND_FLOORS: [(&str, &str); 14] = [
     ("cfline*", "98.8"),
     ("cffile*", "91"),
     ("flags*", "95.8"),
-    ("submit*", "88"),
-    ("queue*", "83.8"),
+    ("submit*", "89.4"),
+    ("queue*", "94.4"),
     ("hoststat*", "83"),
     ("smrsh*", "100"),
     ("maillocal*", "100"),
@@ -41,13 +41,15 @@ const DIALOGUE_FLOORS: [(&str, &str); 4] = [
 ];
 
 /// Cases of outgoing mail and the share of their checks that must agree. Only ever raised.
-const OUTGOING_FLOORS: [(&str, &str); 6] = [
+const OUTGOING_FLOORS: [(&str, &str); 8] = [
     ("cache-*", "95"),
     ("phase-*", "96"),
     ("host-*", "98"),
     ("ehlo-*", "95"),
     ("lmtp-*,size-*", "92"),
     ("mx-*,route-*", "88"),
+    ("queue-*,quar-*", "93.4"),
+    ("mode-*,daemon-*", "93.2"),
 ];
 
 /// The comparer of the recordings, if they are there.

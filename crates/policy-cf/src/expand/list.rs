@@ -96,13 +96,14 @@ impl Expander<'_, '_> {
         if machine.is_invalid_address(&address, true) {
             return none;
         }
+        machine.deferral.clear();
         let mut is_deferred = machine.rewrite(&mut tokens, set::CANONIFY) == exit::TEMPFAIL;
         is_deferred |= machine.rewrite(&mut tokens, set::PARSE) == exit::TEMPFAIL;
         let mut resolved = machine.build(&tokens, Side::default());
         if resolved.mailer.is_some() {
             machine.queue_group(&resolved.user);
             resolved.is_deferred |= is_deferred;
-            if resolved.is_deferred {
+            if resolved.is_deferred && !machine.deferral.is_empty() {
                 resolved.refusal = Some([b"451 4.4.3 ", &*self.machine.deferral].concat());
                 self.progress(&[b"Transient parse error -- message queued for future delivery"]);
             }
