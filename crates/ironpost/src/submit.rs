@@ -101,6 +101,8 @@ struct Submission<'f> {
     class: i64,
     notify: Notify,
     recipients: Recipients,
+    /// Who hears of failures beside the sender (`Errors-To`).
+    also_to: Vec<recipients::Outgoing>,
     is_looping: bool,
 }
 
@@ -134,6 +136,7 @@ impl<'f> Submission<'f> {
             class,
             notify: flags.notify,
             recipients,
+            also_to: Vec::new(),
             is_looping,
         }
     }
@@ -184,6 +187,7 @@ impl<'f> Submission<'f> {
             lists.extend(self.head.lists.iter().map(Vec::as_slice));
         }
         self.recipients = Recipients::of(run, &lists, self.sender.shown());
+        self.find_readers_of_errors(run);
         run.tell();
         let found = &self.recipients;
         for failed in &found.failed {
@@ -203,6 +207,19 @@ impl<'f> Submission<'f> {
         self.head.name_recipients(&action, &named);
     }
 
+    /// Follows who is to hear of failures (option `UseErrorsTo`); the log counts them as well.
+    fn find_readers_of_errors(&mut self, run: &mut Run<'_>) {
+        if self.head.errors_to.is_empty() || !run.machine.config.options.truth("UseErrorsTo") {
+            return;
+        }
+        let lists: Vec<&[u8]> = self.head.errors_to.iter().map(Vec::as_slice).collect();
+        let found = Recipients::of(run, &lists, self.sender.shown());
+        self.recipients.count = self.recipients.count.saturating_add(found.count);
+        self.recipients.only = None;
+        self.also_to = found.outgoing;
+        self.also_to.truncate(queue::ERRORS_TO_MAX);
+    }
+
     /// Writes the `from=` line.
     fn log(&self, run: &mut Run<'_>, recipients: usize) {
         run.tell();
@@ -214,7 +231,7 @@ impl<'f> Submission<'f> {
             class: self.class,
             recipients,
             message_id: message_id.as_deref(),
-            body: self.flags.body,
+            body: self.flags.body.as_ref().map(|(_, said)| said.as_slice()),
             protocol: protocol.and_then(|text| text.split(|octet| *octet == b':').next()),
         };
         line.log(run);
@@ -328,7 +345,7 @@ impl<'f> Submission<'f> {
         } else {
             queue::BodyKind::SevenBit
         };
-        self.flags.body.unwrap_or(seen)
+        self.flags.body.as_ref().map_or(seen, |(kind, _)| *kind)
     }
 
     /// What a run of the queue goes by: the smaller, the sooner.

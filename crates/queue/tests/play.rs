@@ -67,6 +67,7 @@ fn expand(address: &[u8], dice: &mut Dice) -> Expansion {
                     address: member.into(),
                     route,
                     from: Box::default(),
+                    controller: None,
                 });
             }
             Err(refusal) => {
@@ -290,6 +291,7 @@ impl World {
             quarantine,
             mailers_mark: mailers_mark(&settings().mailers),
             priority: 0,
+            returns: queue::Returns::default(),
         });
     }
 
@@ -320,6 +322,7 @@ impl World {
                             address: address.into(),
                             route,
                             from: Box::default(),
+                            controller: None,
                         }],
                         ..Expansion::default()
                     },

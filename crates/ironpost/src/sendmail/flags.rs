@@ -116,7 +116,7 @@ pub(crate) struct Flags {
     /// `-V`: the envelope's id for reports.
     pub(crate) envelope_id: Option<Vec<u8>>,
     /// `-B`: what kind of octets the body has.
-    pub(crate) body: Option<BodyKind>,
+    pub(crate) body: Option<(BodyKind, Vec<u8>)>,
     /// `-h`: how many servers the message has passed.
     pub(crate) hops: u32,
     /// `-p`: the protocol, and the host behind a colon, that the message came by.
@@ -273,8 +273,12 @@ impl Flags {
                 self.envelope_id = Some(value.to_vec());
             }
             b'V' => self.complaints.push("Invalid syntax in -V flag".into()),
-            b'B' if value.eq_ignore_ascii_case(b"8bitmime") => self.body = Some(BodyKind::EightBit),
-            b'B' if value.eq_ignore_ascii_case(b"7bit") => self.body = Some(BodyKind::SevenBit),
+            b'B' if value.eq_ignore_ascii_case(b"8bitmime") => {
+                self.body = Some((BodyKind::EightBit, value.to_vec()));
+            }
+            b'B' if value.eq_ignore_ascii_case(b"7bit") => {
+                self.body = Some((BodyKind::SevenBit, value.to_vec()));
+            }
             b'B' => {
                 self.complaints.push(format!("Illegal body type {}", wire::escape::text(value)));
             }

@@ -4,7 +4,6 @@ use super::recipients::{Failed, Outgoing};
 use crate::configured::Run;
 use maps::syslog::{INFO, send};
 use policy_cf::machine::enhanced_length;
-use queue::BodyKind;
 
 /// The most octets of an address in a line.
 const SHOWN_BYTES_MAX: usize = 203;
@@ -17,7 +16,8 @@ pub(super) struct From<'a> {
     pub(super) class: i64,
     pub(super) recipients: usize,
     pub(super) message_id: Option<&'a [u8]>,
-    pub(super) body: Option<BodyKind>,
+    /// As it was said.
+    pub(super) body: Option<&'a [u8]>,
     pub(super) protocol: Option<&'a [u8]>,
 }
 
@@ -35,10 +35,8 @@ impl From<'_> {
         if let Some(id) = self.message_id {
             line.extend_from_slice(&[b", msgid=".as_slice(), &shorten(id)].concat());
         }
-        match self.body {
-            Some(BodyKind::EightBit) => line.extend_from_slice(b", bodytype=8BITMIME"),
-            Some(BodyKind::SevenBit) => line.extend_from_slice(b", bodytype=7BIT"),
-            Some(BodyKind::Unlabelled) | None => {}
+        if let Some(body) = self.body {
+            line.extend_from_slice(&[b", bodytype=", body].concat());
         }
         if let Some(protocol) = self.protocol.filter(|protocol| !protocol.is_empty()) {
             line.extend_from_slice(&[b", proto=", protocol].concat());

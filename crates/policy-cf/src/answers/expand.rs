@@ -5,6 +5,7 @@
 //! further, so rounds end where the visited set and `MaxAliasRecursion` end the expansion.
 
 use super::check::{clean, refusal};
+use super::look::controller;
 use crate::expand::{
     Endpoint, How, List, ListFault, ListFaultKind, ListWanted, Outside, State, expand as follow,
     judged,
@@ -42,7 +43,10 @@ pub(super) fn expand(
         // The first name is the one that was asked about.
         let parent = found.line(endpoint.member).nth(1).filter(|parent| parent.parent.is_some());
         let from = parent.map(|parent| parent.address.clone()).unwrap_or_default();
-        out.recipients.push(Recipient { from, ..recipient(machine, &endpoint) });
+        let mailer = machine.config.mailers.get(endpoint.mailer);
+        let is_their_own = mailer.is_some_and(|one| matches!(&*one.name, b"prog" | b"*file*"));
+        let controller = controller(&found, endpoint.member).filter(|_| is_their_own);
+        out.recipients.push(Recipient { from, controller, ..recipient(machine, &endpoint) });
     }
     // One sender for all: an owner counts if it is the owner of everybody.
     if let Some(Some(first)) = owners.first()
@@ -86,20 +90,21 @@ pub(super) fn recipient(machine: &Machine<'_>, endpoint: &Endpoint<'_>) -> Recip
     };
     let mailer = MailerId(u8::try_from(endpoint.mailer).unwrap_or(u8::MAX));
     let route = Route { mailer, host, user, expands: false };
-    Recipient { address: member.address.clone(), route, from: Box::default() }
+    Recipient { address: member.address.clone(), route, from: Box::default(), controller: None }
 }
 
 /// Everything that was said against an address on the way.
 fn refused(address: &[u8], said: &[Spoken]) -> Vec<RefusedMember> {
     let mut out: Vec<RefusedMember> = Vec::new();
     for spoken in said {
-        let code = spoken.code.clone().unwrap_or_else(|| b"554".to_vec());
+        // What has no code is about the look-up and not about the address: a name server that does not answer.
+        let Some(code) = spoken.code.as_deref() else { continue };
         if !matches!(code.first(), Some(b'4' | b'5')) {
             continue;
         }
         let about = if spoken.about.is_empty() { address } else { &spoken.about };
         let status: &[u8] = spoken.enhanced.as_deref().unwrap_or(b"5.0.0");
-        let reply = [&*code, b" ", status, b" ", &*spoken.words].concat();
+        let reply = [code, b" ", status, b" ", &*spoken.words].concat();
         let refusal = refusal(&reply, None, b"", b"aliases");
         if !out.iter().any(|known| *known.address == *about) {
             out.push(RefusedMember { address: about.into(), refusal });
