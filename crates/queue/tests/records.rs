@@ -274,7 +274,7 @@ fn an_envelope_of_version_1_is_still_read() {
     assert_eq!(&*envelope.recipients[0].address, b"c");
     let mut newer = Vec::new();
     envelope.encode(&mut newer).unwrap();
-    assert_eq!((newer[0], Envelope::decode(&newer)), (3, Ok(envelope)));
+    assert_eq!((newer[0], Envelope::decode(&newer)), (4, Ok(envelope)));
 }
 
 #[test]
