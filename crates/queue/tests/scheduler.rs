@@ -34,6 +34,8 @@ fn settings() -> Settings {
             warn_s: 14_400,
             young_s: 0,
         },
+        // What is told is looked at whole.
+        reports: policy::settings::Reports { hide_inside: false, ..Default::default() },
         ..Settings::default()
     }
 }
