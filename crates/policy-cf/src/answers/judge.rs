@@ -143,9 +143,10 @@ fn connect(machine: &mut Machine<'_>, facts: &Facts, port: Option<&Port>) -> Ver
     known.extend(carried(machine));
     if matches!(facts.origin, Origin::User { .. }) {
         // Nobody is connected: what a greeting says of the client is there, and empty.
-        for name in [&b"client_name"[..], b"client_addr", b"client_resolve"] {
+        for name in [&b"client_name"[..], b"client_resolve"] {
             machine.config.macros.set_named(name, b"");
         }
+        machine.config.macros.set_named(b"client_addr", b"0");
     }
     let pause_ms = greet::pause_ms(machine);
     let lines = greet::lines(machine);
