@@ -88,8 +88,11 @@ fn narrower(duty: &Duty, inheritance: &Inheritance) -> Narrower {
         Grows::Segment => Some(SEGMENT_FILE_BYTES_MAX),
         Grows::Anything => None,
     };
-    // Whoever makes sockets connects and never listens.
-    Narrower { file_bytes, processes, connect_ports: None, bind_ports: Some(Vec::new()) }
+    // Whoever makes sockets connects and never listens; an address of our own may be bound, a port may not.
+    let from = &settings.calling.from;
+    let binds = duty.role == Role::Relay && (from.four.is_some() || from.six.is_some());
+    let bind_ports = Some(if binds { vec![0] } else { Vec::new() });
+    Narrower { file_bytes, processes, connect_ports: None, bind_ports }
 }
 
 /// Whether standard output or standard error is a file.

@@ -1,8 +1,8 @@
 //! How a command talks to a running server: one connection to the control socket, a request, its answers.
 
-use crate::edges::{Listed, Proof};
+use crate::edges::{HostStatus, Listed, Proof};
 use crate::link::{Link, LinkError};
-use crate::request::{Answer, PIECE_BYTES_MAX, Request, SOCKET_NAME, Submission};
+use crate::request::{Answer, HostsOrder, PIECE_BYTES_MAX, Request, SOCKET_NAME, Submission};
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -67,6 +67,7 @@ impl Client {
                     Answer::Stored(_)
                     | Answer::Refused(_)
                     | Answer::Listed(_)
+                    | Answer::Hosts(_)
                     | Answer::Done
                     | Answer::NoSuch
                     | Answer::Processes(_)
@@ -117,12 +118,28 @@ impl Client {
                 Answer::Stored(_)
                 | Answer::NotNow(_)
                 | Answer::Refused(_)
+                | Answer::Hosts(_)
                 | Answer::Done
                 | Answer::NoSuch
                 | Answer::Processes(_)
                 | Answer::NotPermitted
                 | Answer::Confused => return Err(ClientError::Confused),
             }
+        }
+    }
+
+    /// What is known of other hosts, the last one that was tried first.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub fn hosts(&mut self, each: &mut dyn FnMut(HostStatus)) -> Result<(), ClientError> {
+        self.send(&Request::Hosts(HostsOrder::List), &[])?;
+        loop {
+            let Answer::Hosts(hosts) = self.answer()? else { return Err(ClientError::Confused) };
+            if hosts.is_empty() {
+                return Ok(());
+            }
+            hosts.into_iter().for_each(&mut *each);
         }
     }
 
@@ -149,6 +166,7 @@ impl Client {
             | Answer::NotNow(_)
             | Answer::Refused(_)
             | Answer::Listed(_)
+            | Answer::Hosts(_)
             | Answer::Processes(_)
             | Answer::NotPermitted
             | Answer::Confused => Err(ClientError::Confused),

@@ -11,8 +11,10 @@ use policy::{
 };
 use queue::run::Run;
 use queue::{Batch, BatchId, Controller, Outcome};
+pub use relay::HostStatus;
 use relay::Talk;
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 use wire::QueueId;
 
 /// Pairs of roles that have an edge. Master has one with everybody besides, for life and death.
@@ -123,6 +125,15 @@ impl Errand {
     }
 }
 
+/// Where a server listens that master is to connect to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum SocketPlace {
+    /// A Unix socket, as the settings have it.
+    Path(Box<[u8]>),
+    /// A host's port.
+    Address(SocketAddr),
+}
+
 /// For whom a delivery child works.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ward {
@@ -208,7 +219,7 @@ pub enum Grant {
     },
     /// A connected socket of the system's log.
     Log,
-    /// A connected Unix socket: the answer to [`News::SocketWanted`].
+    /// A socket, connected or about to be: the answer to [`News::SocketWanted`].
     Socket {
         /// Of the request.
         ticket: u32,
@@ -234,12 +245,12 @@ pub enum News {
         /// Whom.
         ward: Ward,
     },
-    /// A relay wants a connection to the server of this mailer, which listens on a Unix socket.
+    /// A relay wants a connection to the server of a mailer, the policy to that of a map.
     SocketWanted {
         /// Comes back in the answer.
         ticket: u32,
-        /// The path, as the settings have it.
-        path: Box<[u8]>,
+        /// Where it listens.
+        place: SocketPlace,
     },
     /// What the deeds came to.
     Proof {
@@ -356,6 +367,15 @@ pub enum ToQueue {
     Flush,
     /// Does with the messages that are meant what is wished.
     Run(Box<Run>),
+    /// What is known of other hosts.
+    Hosts {
+        /// Comes back in the answer.
+        ticket: u32,
+        /// How many were heard of before.
+        from: u32,
+        /// Whether what is too old to be used is forgotten first.
+        purges: bool,
+    },
     /// Drops what is queued under this id (postmaster's order).
     Remove {
         /// Comes back in the answer.
@@ -419,6 +439,15 @@ pub enum FromQueue {
         /// In order of ids.
         entries: Vec<Listed>,
     },
+    /// Some of the hosts, the last one that was tried first; nothing: these were all.
+    Hosts {
+        /// Of the request.
+        ticket: u32,
+        /// What is known of them.
+        hosts: Vec<HostStatus>,
+    },
+    /// On an errand: what the command exits with (sysexits.h), unless a delivery says otherwise before.
+    Exit(u8),
     /// Whether there was such a message.
     Removed {
         /// Of the request.
@@ -509,6 +538,8 @@ pub struct Try {
 pub enum ToRelay {
     /// A batch to be tried; body and descriptor beside it.
     Try(Box<Try>),
+    /// What was known of hosts before; in parts.
+    Hosts(Vec<HostStatus>),
     /// An errand is over: close what is kept, and say what was said.
     Part,
 }
@@ -540,6 +571,8 @@ pub struct Tried {
     pub results: Vec<(u32, Outcome)>,
     /// What was said meanwhile, on an errand.
     pub talk: Vec<Talk>,
+    /// What became known of hosts.
+    pub hosts: Vec<HostStatus>,
 }
 
 /// Queue to a reader: one file to look at.

@@ -3,7 +3,7 @@
 //! As many engines are made as questions are worked on at the same time: a map that is slow holds up its own engine only.
 
 use crate::map_notes::MapNotes;
-use crate::name_service::NameService;
+use crate::map_porter::MapPorter;
 use maps::{Outside, Places};
 use policy_cf::world::World;
 use policy_cf::{CfPolicy, Engine, Given, Pool};
@@ -18,23 +18,26 @@ const EDGES_BESIDE: usize = 2;
 /// The engines of one configuration.
 struct Resting {
     engines: Mutex<Vec<Engine>>,
-    /// Who asks name servers; `None`: each world does so itself (commands that are in no cage).
-    names: Option<Arc<NameService>>,
+    /// Who asks name servers and connects; `None`: each world does so itself (commands that are in no cage).
+    porter: Option<Arc<MapPorter>>,
     notes: Arc<MapNotes>,
 }
 
 impl Pool for Resting {
     fn world(&self) -> Box<dyn World + Send> {
         let outside = Outside::new(Places::default());
-        match &self.names {
-            Some(names) => Box::new(outside.asking(Arc::<NameService>::clone(names))),
+        match &self.porter {
+            Some(porter) => {
+                let names = Arc::<crate::name_service::NameService>::clone(porter.names());
+                Box::new(outside.asking(names).served_by(Arc::<MapPorter>::clone(porter)))
+            }
             None => Box::new(outside),
         }
     }
 
     fn engines_at_start(&self) -> usize {
         // A command in no cage opens what it needs.
-        if self.names.is_none() {
+        if self.porter.is_none() {
             return 1;
         }
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -70,11 +73,11 @@ pub(crate) fn open(
     name: &str,
     text: &[u8],
     given: &Given,
-    names: Option<Arc<NameService>>,
+    porter: Option<Arc<MapPorter>>,
     notes: &Arc<MapNotes>,
 ) -> Result<(CfPolicy, String), String> {
     let shown = |text: Vec<u8>| String::from_utf8_lossy(&text).trim_end().to_owned();
-    let pool = Box::new(Resting { engines: Mutex::default(), names, notes: Arc::clone(notes) });
+    let pool = Box::new(Resting { engines: Mutex::default(), porter, notes: Arc::clone(notes) });
     let (policy, said) = CfPolicy::open(name.as_bytes(), text, given, pool).map_err(shown)?;
     Ok((policy, shown(said)))
 }

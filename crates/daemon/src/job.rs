@@ -3,7 +3,7 @@
 //! The command keeps what it knows of its caller (input, output, rights) and speaks to the queue as `smtpd` and `control`
 //! do, over the same edges and with the same frames: what is [`Job::commit`]ted is durable when the call returns.
 
-use crate::edges::{Argument, Attempt, Errand, FromQueue, Listed, NotStored, ToQueue};
+use crate::edges::{Argument, Attempt, Errand, FromQueue, HostStatus, Listed, NotStored, ToQueue};
 use crate::ids::Ids;
 use crate::link::{Link, LinkError};
 use crate::roles::Role;
@@ -90,6 +90,15 @@ pub enum Seen<'s> {
     },
 }
 
+/// What came of a job.
+#[derive(Debug, Default)]
+pub struct Outcomes {
+    /// In the order of the tries.
+    pub attempts: Vec<Attempt>,
+    /// What the command exits with for other reasons than a delivery that failed (sysexits.h).
+    pub exit: Option<u8>,
+}
+
 /// A server that lasts as long as a job. Dropped without [`Job::finish`], it finishes by itself.
 #[derive(Debug)]
 pub struct Job {
@@ -97,6 +106,7 @@ pub struct Job {
     mail: Link,
     control: Link,
     attempts: Vec<Attempt>,
+    exit: Option<u8>,
     next_ticket: u32,
 }
 
@@ -135,7 +145,7 @@ impl Job {
         send(&mut life, &Mission { config, arguments: arguments.to_vec(), errand }, &[])?;
         let mail = edge(&mut life)?;
         let control = edge(&mut life)?;
-        Ok(Self { child, mail, control, attempts: Vec::new(), next_ticket: 0 })
+        Ok(Self { child, mail, control, attempts: Vec::new(), exit: None, next_ticket: 0 })
     }
 
     /// The first word of a queue that has its spool.
@@ -191,12 +201,14 @@ impl Job {
                 }
                 FromQueue::NotStored { why, .. } => return Err(JobError::NotStored(why)),
                 FromQueue::Result(attempt) => self.attempts.push(attempt),
+                FromQueue::Exit(status) => self.exit = self.exit.or(Some(status)),
                 FromQueue::Begin { .. }
                 | FromQueue::Shown(_)
                 | FromQueue::Running { .. }
                 | FromQueue::Stored { .. }
                 | FromQueue::Room { .. }
                 | FromQueue::Listed { .. }
+                | FromQueue::Hosts { .. }
                 | FromQueue::Removed { .. } => {}
             }
         }
@@ -211,6 +223,7 @@ impl Job {
                     return Err(JobError::NotStored(why));
                 }
                 FromQueue::Result(attempt) => self.attempts.push(attempt),
+                FromQueue::Exit(status) => self.exit = self.exit.or(Some(status)),
                 FromQueue::Begin { .. }
                 | FromQueue::Shown(_)
                 | FromQueue::Running { .. }
@@ -219,6 +232,7 @@ impl Job {
                 | FromQueue::Large { .. }
                 | FromQueue::Room { .. }
                 | FromQueue::Listed { .. }
+                | FromQueue::Hosts { .. }
                 | FromQueue::Removed { .. } => {}
             }
         }
@@ -241,6 +255,40 @@ impl Job {
         }
     }
 
+    /// What is known of other hosts, the last one that was tried first; `purges`: what is too old to be used is forgotten
+    /// before.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub fn hosts(
+        &mut self,
+        purges: bool,
+        each: &mut dyn FnMut(HostStatus),
+    ) -> Result<(), JobError> {
+        let mut from = 0_u32;
+        loop {
+            let ticket = self.ticket();
+            send(&mut self.control, &ToQueue::Hosts { ticket, from, purges }, &[])?;
+            let hosts = self.await_hosts(ticket)?;
+            if hosts.is_empty() {
+                return Ok(());
+            }
+            from = from.saturating_add(u32::try_from(hosts.len()).unwrap_or(u32::MAX));
+            hosts.into_iter().for_each(&mut *each);
+        }
+    }
+
+    fn await_hosts(&mut self, wanted: u32) -> Result<Vec<HostStatus>, JobError> {
+        while let Some(answer) = receive(&mut self.control)? {
+            if let FromQueue::Hosts { ticket, hosts } = answer
+                && ticket == wanted
+            {
+                return Ok(hosts);
+            }
+        }
+        Err(LinkError::Closed.into())
+    }
+
     fn await_list(&mut self, wanted: u32) -> Result<Vec<Listed>, JobError> {
         while let Some(answer) = receive(&mut self.control)? {
             if let FromQueue::Listed { ticket, entries } = answer
@@ -256,7 +304,7 @@ impl Job {
     ///
     /// # Errors
     /// The server can't be waited for.
-    pub fn finish(self) -> Result<Vec<Attempt>, JobError> {
+    pub fn finish(self) -> Result<Outcomes, JobError> {
         self.wait(None)
     }
 
@@ -264,11 +312,11 @@ impl Job {
     ///
     /// # Errors
     /// The server can't be waited for.
-    pub fn finish_watched(self, watch: &mut dyn FnMut(Seen<'_>)) -> Result<Vec<Attempt>, JobError> {
+    pub fn finish_watched(self, watch: &mut dyn FnMut(Seen<'_>)) -> Result<Outcomes, JobError> {
         self.wait(Some(watch))
     }
 
-    fn wait(mut self, watch: Option<&mut dyn FnMut(Seen<'_>)>) -> Result<Vec<Attempt>, JobError> {
+    fn wait(mut self, watch: Option<&mut dyn FnMut(Seen<'_>)>) -> Result<Outcomes, JobError> {
         let is_watched = watch.is_some();
         let mut unseen = |_: Seen<'_>| ();
         let watch = watch.unwrap_or(&mut unseen);
@@ -283,6 +331,7 @@ impl Job {
         while let Ok(Some(answer)) = next(&mut self.mail, None) {
             match answer {
                 FromQueue::Result(attempt) => self.attempts.push(attempt),
+                FromQueue::Exit(status) => self.exit = self.exit.or(Some(status)),
                 FromQueue::Shown(text) => watch(Seen::Text(&text)),
                 FromQueue::Running { id, number, total } => {
                     watch(Seen::Running { id, number, total });
@@ -293,11 +342,12 @@ impl Job {
                 | FromQueue::Large { .. }
                 | FromQueue::Room { .. }
                 | FromQueue::Listed { .. }
+                | FromQueue::Hosts { .. }
                 | FromQueue::Removed { .. } => {}
             }
         }
         self.child.wait()?;
-        Ok(self.attempts)
+        Ok(Outcomes { attempts: self.attempts, exit: self.exit })
     }
 
     /// Hands over nothing more. The server tries what it has and ends.

@@ -20,6 +20,7 @@ mod life;
 pub mod link;
 pub mod log;
 mod map_notes;
+mod map_porter;
 mod member_frames;
 mod name_service;
 mod port;

@@ -37,6 +37,18 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// The severity that syslog(3) gives this number; the least grave stands for those below it.
+    pub(crate) const fn of(number: u8) -> Self {
+        match number {
+            0 | 1 => Self::Alert,
+            2 => Self::Critical,
+            3 => Self::Error,
+            4 => Self::Warning,
+            5 => Self::Notice,
+            _ => Self::Info,
+        }
+    }
+
     fn number(self) -> u8 {
         match self {
             Self::Alert => 1,

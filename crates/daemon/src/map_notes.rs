@@ -35,6 +35,14 @@ impl MapNotes {
         state.log = Some(log);
     }
 
+    /// Writes a line as it is, however often.
+    pub(crate) fn write(&self, severity: Severity, line: &[u8]) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(log) = &state.log {
+            log.line(severity, None, line);
+        }
+    }
+
     /// Takes a line; whether it is a new one.
     pub(crate) fn tell(&self, line: &[u8]) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

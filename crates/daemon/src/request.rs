@@ -1,6 +1,6 @@
 //! What a user's command may ask of a running server over the control socket, and the answers.
 
-use crate::edges::{Listed, Proof};
+use crate::edges::{HostStatus, Listed, Proof};
 use queue::Notify;
 use serde::{Deserialize, Serialize};
 use wire::QueueId;
@@ -23,6 +23,8 @@ pub enum Request {
     End,
     /// Everything that is queued.
     List,
+    /// What is known of other hosts.
+    Hosts(HostsOrder),
     /// Try everything now (operators).
     Flush,
     /// Do with the messages that are meant what is wished (operators).
@@ -38,6 +40,15 @@ pub enum Request {
     Reload,
 }
 
+/// What is wished of the status of hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HostsOrder {
+    /// To see it.
+    List,
+    /// To forget what is too old to be used (operators).
+    Purge,
+}
+
 /// The answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Answer {
@@ -49,6 +60,8 @@ pub enum Answer {
     Refused(Box<str>),
     /// A part of the list; an empty one ends it.
     Listed(Vec<Listed>),
+    /// Some of the hosts; an empty part ends them.
+    Hosts(Vec<HostStatus>),
     /// Done as wished.
     Done,
     /// There is no such message.

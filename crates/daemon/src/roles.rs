@@ -97,7 +97,7 @@ pub const TABLE: [Duty; 10] = [
         name: "policy",
         user: Some(0),
         sees: "addresses and names",
-        network: "none",
+        network: "connections to the servers of maps, handed to it",
         files: "configuration, aliases and user database, read-only",
         calls: &[Calls::FilesRead, Calls::Threads],
         forbidden: &[Deed::Socket, Deed::Execve, Deed::Kill],

@@ -7,7 +7,7 @@
 use crate::edges::{Argument, Grant, Reading};
 use crate::engines;
 use crate::map_notes::MapNotes;
-use crate::name_service::NameService;
+use crate::map_porter::MapPorter;
 use crate::start::Inheritance;
 use policy::Policy;
 use policy_cf::Given;
@@ -36,7 +36,7 @@ const BELIEF_MS: u64 = 1000;
 /// The messages, ready to print.
 pub(crate) fn load(
     inheritance: &mut Inheritance,
-    names: &Arc<NameService>,
+    porter: &Arc<MapPorter>,
     notes: &Arc<MapNotes>,
 ) -> Result<Arc<dyn Policy + Send + Sync>, String> {
     let reading = inheritance.reading.take().ok_or("nothing to read")?;
@@ -53,7 +53,7 @@ pub(crate) fn load(
             let mut file = File::from(file).take(CONFIGURATION_BYTES_MAX);
             file.read_to_end(&mut text).map_err(|error| format!("{name}: {error}"))?;
             if policy_cf::is_cf(&text) {
-                return load_cf(&name, &text, &reading, names, notes);
+                return load_cf(&name, &text, &reading, porter, notes);
             }
             let read = policy_toml::load(&name, &text, &system);
             read.map(|(meaning, _warnings)| meaning).map_err(|problems| problems.render(false))?
@@ -113,7 +113,7 @@ fn load_cf(
     name: &str,
     text: &[u8],
     reading: &Reading,
-    names: &Arc<NameService>,
+    porter: &Arc<MapPorter>,
     notes: &Arc<MapNotes>,
 ) -> Result<Arc<dyn Policy + Send + Sync>, String> {
     let mut listen = Vec::new();
@@ -130,7 +130,7 @@ fn load_cf(
     };
     // Loads what the C library needs for the user database before the cage is closed.
     drop(sys::user::by_name("root"));
-    let (policy, warnings) = engines::open(name, text, &given, Some(Arc::clone(names)), notes)?;
+    let (policy, warnings) = engines::open(name, text, &given, Some(Arc::clone(porter)), notes)?;
     if !warnings.is_empty() {
         // Standard error may be closed: a warning is no reason to stop.
         drop(writeln!(std::io::stderr(), "{warnings}"));

@@ -7,6 +7,7 @@ mod configured;
 mod editmap;
 mod explain;
 mod flags;
+mod host_status;
 mod mail_local;
 mod mailq;
 mod makemap;

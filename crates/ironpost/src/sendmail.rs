@@ -80,7 +80,9 @@ pub(crate) fn run(
             ExitCode::SUCCESS
         }
         Mode::MakeAliases => crate::newaliases::run(words),
-        Mode::HostStatus | Mode::CountQueue | Mode::KeepRunning => ExitCode::SUCCESS,
+        Mode::HostStatus | Mode::PurgeHosts | Mode::CountQueue | Mode::KeepRunning => {
+            ExitCode::SUCCESS
+        }
     }
 }
 
@@ -102,6 +104,8 @@ fn of_queue(config: &[u8], words: &[OsString], flags: &Flags, printer: &mut Prin
         Mode::RunQueue => order.run(printer),
         Mode::KeepRunning => order.keep_running(flags.queue.interval_s, words, printer),
         Mode::PrintQueue => mailq::of_configuration(&order, printer),
+        Mode::HostStatus => crate::host_status::run(&order, false, printer),
+        Mode::PurgeHosts => crate::host_status::run(&order, true, printer),
         Mode::CountQueue => {
             printer.line("Data unavailable: shared memory not updated");
             ExitCode::SUCCESS
@@ -112,8 +116,7 @@ fn of_queue(config: &[u8], words: &[OsString], flags: &Flags, printer: &mut Prin
         | Mode::AddressTest
         | Mode::Verify
         | Mode::OptionNames
-        | Mode::MakeAliases
-        | Mode::HostStatus => ExitCode::SUCCESS,
+        | Mode::MakeAliases => ExitCode::SUCCESS,
     }
 }
 

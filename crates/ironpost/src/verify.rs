@@ -65,6 +65,8 @@ pub(crate) struct QueueLook {
     pub(crate) pid_file: Vec<u8>,
     /// Option `LogLevel`.
     pub(crate) log_level: u32,
+    /// Whether the status of hosts is kept (option `HostStatusDirectory`).
+    pub(crate) keeps_host_status: bool,
 }
 
 impl QueueLook {
@@ -99,6 +101,7 @@ impl QueueLook {
             old: OldQueue::of(run),
             pid_file: value("PidFile"),
             log_level: run.log_level(),
+            keeps_host_status: !value("HostStatusDirectory").is_empty(),
         }
     }
 }

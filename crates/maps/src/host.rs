@@ -138,6 +138,19 @@ pub(crate) fn in_file(hosts: &Path, name: &[u8], address: IpAddr) -> bool {
     matches!(by_file(hosts, &is_it), Known::Name(_))
 }
 
+/// The addresses that hosts(5) gives a name.
+pub(crate) fn addresses_in_file(hosts: &Path, name: &[u8]) -> Vec<IpAddr> {
+    let found = std::cell::RefCell::new(Vec::new());
+    // None is the one: all are looked at.
+    by_file(hosts, &|names, there| {
+        if names.iter().any(|one| one.eq_ignore_ascii_case(name)) {
+            found.borrow_mut().extend(there);
+        }
+        false
+    });
+    found.into_inner()
+}
+
 fn by_address(resolver: &Resolver, address: IpAddr) -> Known {
     let name = match address {
         IpAddr::V4(address) => {

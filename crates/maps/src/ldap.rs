@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use policy_cf::{Answer, MapSpec, OpenFailure};
 
+use crate::door::Door;
 use crate::table::path_of;
 use client::{Connection, Entry, Failure, Query};
 use settings::{Kind, Settings, Wanted};
@@ -37,6 +38,9 @@ const TEMPORARY: u8 = 75;
 pub(crate) struct Ldap {
     name: Box<[u8]>,
     settings: Settings,
+    door: Door,
+    /// What the file of `-P` held when the map was opened: later it may be out of reach.
+    password: Vec<u8>,
     connection: Option<Connection>,
     /// When the servers were last found wanting.
     failed: Option<Instant>,
@@ -48,13 +52,18 @@ impl Ldap {
     ///
     /// # Errors
     /// A flag that can't be served.
-    pub(crate) fn open(spec: &MapSpec, default: &MapSpec) -> Result<Self, OpenFailure> {
+    pub(crate) fn open(spec: &MapSpec, default: &MapSpec, door: Door) -> Result<Self, OpenFailure> {
         let settings = Settings::read(spec, default).map_err(|why| OpenFailure {
             text: [b"ldap map \"", &*spec.name, b"\": ", why.as_bytes()].concat(),
             class_unknown: false,
         })?;
         let name = spec.name.clone();
-        Ok(Self { name, settings, connection: None, failed: None, is_told: false })
+        for server in &settings.servers {
+            door.announce(server);
+        }
+        let password = read_password(&settings).unwrap_or_default();
+        let connection = None;
+        Ok(Self { name, settings, door, password, connection, failed: None, is_told: false })
     }
 
     /// Searches for a key; what should be in the log goes to `notes`.
@@ -141,7 +150,7 @@ impl Ldap {
         let settings = &self.settings;
         let server = settings.servers.get(number).ok_or(io::ErrorKind::NotFound);
         let server = server.map_err(io::Error::from)?;
-        let mut connection = Connection::open(server, settings.connect_max, deadline)?;
+        let mut connection = Connection::open(server, &self.door, settings.connect_max, deadline)?;
         if !settings.user.is_empty() || settings.version < 3 {
             let password = self.password()?;
             connection.bind(settings.version, &settings.user, &password, deadline)?;
@@ -149,14 +158,12 @@ impl Ldap {
         Ok(connection)
     }
 
-    /// The first line of the file of `-P`.
+    /// The password as the file has it now, or had it.
     fn password(&self) -> io::Result<Vec<u8>> {
-        let Some(path) = &self.settings.password_file else { return Ok(Vec::new()) };
-        let mut text = Vec::new();
-        let file = std::fs::File::open(path_of(path))?;
-        file.take(PASSWORD_BYTES_MAX).read_to_end(&mut text)?;
-        let line = text.split(|octet| matches!(octet, b'\n' | b'\r')).next();
-        Ok(line.unwrap_or_default().to_vec())
+        match read_password(&self.settings) {
+            Err(_) if !self.password.is_empty() => Ok(self.password.clone()),
+            read => read,
+        }
     }
 
     /// Takes what is wanted of an entry: values, and searches that follow.
@@ -219,6 +226,16 @@ impl Ldap {
 fn start(time: Duration) -> Instant {
     let now = Instant::now();
     now.checked_add(time).unwrap_or(now)
+}
+
+/// The first line of the file of `-P`; nothing if there is no such file named.
+fn read_password(settings: &Settings) -> io::Result<Vec<u8>> {
+    let Some(path) = &settings.password_file else { return Ok(Vec::new()) };
+    let mut text = Vec::new();
+    let file = std::fs::File::open(path_of(path))?;
+    file.take(PASSWORD_BYTES_MAX).read_to_end(&mut text)?;
+    let line = text.split(|octet| matches!(octet, b'\n' | b'\r')).next();
+    Ok(line.unwrap_or_default().to_vec())
 }
 
 /// Values put together.

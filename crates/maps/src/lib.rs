@@ -14,6 +14,7 @@ mod cdb;
 mod clients;
 mod configuration;
 pub mod dns;
+pub mod door;
 pub mod editmap;
 mod file_watch;
 mod host;

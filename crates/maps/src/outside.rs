@@ -15,6 +15,7 @@ use policy_cf::{
 use crate::alias_text::AliasText;
 use crate::cdb::Cdb;
 use crate::dns::{Asker, Resolver};
+use crate::door::{Door, Porter};
 use crate::ldap::Ldap;
 use crate::program::Failed;
 use crate::regex::Pattern;
@@ -68,6 +69,7 @@ pub struct Outside {
     places: Places,
     resolver: Option<Resolver>,
     asker: Option<Arc<dyn Asker>>,
+    door: Door,
     maps: Vec<Map>,
     keeps_aliases: bool,
     /// The service switch file, and when it was read.
@@ -107,6 +109,7 @@ impl Outside {
             places,
             resolver: None,
             asker: None,
+            door: Door::by(None),
             maps: Vec::new(),
             keeps_aliases: false,
             service_switch: None,
@@ -121,6 +124,13 @@ impl Outside {
     #[must_use]
     pub fn asking(mut self, asker: Arc<dyn Asker>) -> Self {
         self.asker = Some(asker);
+        self
+    }
+
+    /// The same, with somebody who connects and writes into the log in our place.
+    #[must_use]
+    pub fn served_by(mut self, porter: Arc<dyn Porter>) -> Self {
+        self.door = Door::by(Some(porter));
         self
     }
 
@@ -139,9 +149,9 @@ impl World for Outside {
             b"ldap" => {
                 let nothing = MapSpec::default();
                 let default = self.directory_default.as_deref().unwrap_or(&nothing);
-                Map::Directory(Box::new(Ldap::open(spec, default)?))
+                Map::Directory(Box::new(Ldap::open(spec, default, self.door.clone())?))
             }
-            _ => open_map(spec)?,
+            _ => open_map(spec, &self.door)?,
         };
         if let Map::Table(table) = &mut map {
             self.notes.extend(table.stale());
@@ -301,7 +311,7 @@ impl World for Outside {
     }
 }
 
-fn open_map(spec: &MapSpec) -> Result<Map, OpenFailure> {
+fn open_map(spec: &MapSpec, door: &Door) -> Result<Map, OpenFailure> {
     Ok(match &*spec.class {
         b"hash" | b"btree" => Map::Table(Box::new(Table::open(spec)?)),
         b"implicit" => match Table::open(spec) {
@@ -315,8 +325,8 @@ fn open_map(spec: &MapSpec) -> Result<Map, OpenFailure> {
         b"regex" => Map::Regex(Box::new(Pattern::open(spec)?)),
         b"user" | b"passwd" => Map::Users(Users::open(spec)?),
         b"program" => Map::Program(spec.rest.to_vec()),
-        b"syslog" => Map::Log(Log::open(spec)),
-        b"socket" => Map::Socket(Socket::open(spec)?),
+        b"syslog" => Map::Log(Log::open(spec, door.clone())),
+        b"socket" => Map::Socket(Socket::open(spec, door.clone())?),
         b"cdb" => Map::Cdb(Cdb::open(spec)?),
         b"host" => Map::Host,
         b"bestmx" => Map::BestExchanger(spec.flag(b'z').and_then(|text| text.first().copied())),

@@ -1,12 +1,11 @@
 //! Class `socket`: a server that answers netstrings (sendmail manual, 5.7.1): asked `NAME KEY`, it says `OK value`,
 //! `NOTFOUND`, `TEMP why`, `TIMEOUT why` or `PERM why`.
 
-use std::io::{Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use policy_cf::{Answer, MapSpec, OpenFailure};
+
+use crate::door::{Door, Server, Stream};
 
 /// How long a server may take for each step.
 const TIME_MAX: Duration = Duration::from_secs(30);
@@ -19,24 +18,18 @@ const UNAVAILABLE: u8 = 69;
 const TEMPORARY: u8 = 75;
 
 /// A map of class socket.
-#[derive(Debug)]
 pub(crate) struct Socket {
     name: Box<[u8]>,
     server: Server,
-    connection: Option<Connection>,
+    door: Door,
+    connection: Option<Box<dyn Stream>>,
     keeps_case: bool,
 }
 
-#[derive(Debug, Clone)]
-enum Server {
-    Local(std::path::PathBuf),
-    Inet(String, u16),
-}
-
-#[derive(Debug)]
-enum Connection {
-    Local(UnixStream),
-    Inet(TcpStream),
+impl std::fmt::Debug for Socket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Socket").field("server", &self.server).finish_non_exhaustive()
+    }
 }
 
 impl Socket {
@@ -44,14 +37,16 @@ impl Socket {
     ///
     /// # Errors
     /// It is none of these.
-    pub(crate) fn open(spec: &MapSpec) -> Result<Self, OpenFailure> {
+    pub(crate) fn open(spec: &MapSpec, door: Door) -> Result<Self, OpenFailure> {
         let server = server(&spec.rest).ok_or_else(|| OpenFailure {
             text: [b"socket map \"", &*spec.name, b"\": bad address ", &*spec.rest].concat(),
             class_unknown: false,
         })?;
+        door.announce(&server);
         Ok(Self {
             name: spec.name.clone(),
             server,
+            door,
             connection: None,
             keeps_case: spec.keeps_case(),
         })
@@ -79,50 +74,20 @@ impl Socket {
     }
 
     fn ask(&mut self, key: &[u8]) -> Option<Vec<u8>> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => Connection::open(&self.server)?,
+        let mut connection = if let Some(connection) = self.connection.take() {
+            connection
+        } else {
+            let deadline = Instant::now().checked_add(TIME_MAX)?;
+            let stream = self.door.connect(&self.server, TIME_MAX, deadline).ok()?;
+            stream.limit(TIME_MAX).ok()?;
+            stream
         };
         let size = self.name.len().saturating_add(key.len()).saturating_add(1);
         let question = [size.to_string().as_bytes(), b":", &*self.name, b" ", key, b","].concat();
-        connection.write(&question)?;
-        let answer = read_netstring(&mut |octets| connection.read(octets))?;
+        connection.write_all(&question).ok()?;
+        let answer = read_netstring(&mut |octets| connection.read_exact(octets).ok())?;
         self.connection = Some(connection);
         Some(answer)
-    }
-}
-
-impl Connection {
-    fn open(server: &Server) -> Option<Self> {
-        match server {
-            Server::Local(path) => {
-                let stream = UnixStream::connect(path).ok()?;
-                stream.set_read_timeout(Some(TIME_MAX)).ok()?;
-                stream.set_write_timeout(Some(TIME_MAX)).ok()?;
-                Some(Self::Local(stream))
-            }
-            Server::Inet(host, port) => {
-                let address = (host.as_str(), *port).to_socket_addrs().ok()?.next()?;
-                let stream = TcpStream::connect_timeout(&address, TIME_MAX).ok()?;
-                stream.set_read_timeout(Some(TIME_MAX)).ok()?;
-                stream.set_write_timeout(Some(TIME_MAX)).ok()?;
-                Some(Self::Inet(stream))
-            }
-        }
-    }
-
-    fn write(&mut self, octets: &[u8]) -> Option<()> {
-        match self {
-            Self::Local(stream) => stream.write_all(octets).ok(),
-            Self::Inet(stream) => stream.write_all(octets).ok(),
-        }
-    }
-
-    fn read(&mut self, octets: &mut [u8]) -> Option<()> {
-        match self {
-            Self::Local(stream) => stream.read_exact(octets).ok(),
-            Self::Inet(stream) => stream.read_exact(octets).ok(),
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The system's log as sendmail writes it, and the class `syslog`: writes the key there and answers with nothing (`-L` names the severity).
 
+use crate::door::Door;
 use policy_cf::{Answer, MapSpec};
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -28,10 +29,11 @@ pub const INFO: u8 = 6;
 #[derive(Debug)]
 pub(crate) struct Log {
     severity: u8,
+    door: Door,
 }
 
 impl Log {
-    pub(crate) fn open(spec: &MapSpec) -> Self {
+    pub(crate) fn open(spec: &MapSpec, door: Door) -> Self {
         let name = spec.flag(b'L').unwrap_or_default().to_ascii_uppercase();
         let severity = match name.strip_prefix(b"LOG_").unwrap_or(&name) {
             b"EMERG" => 0,
@@ -43,11 +45,11 @@ impl Log {
             b"DEBUG" => 7,
             _ => INFO,
         };
-        Self { severity }
+        Self { severity, door }
     }
 
     pub(crate) fn lookup(&self, key: &[u8]) -> Answer {
-        send(self.severity, &[b"NOQUEUE: ", key].concat());
+        self.door.log(self.severity, &[b"NOQUEUE: ", key].concat());
         Answer::Found(Vec::new())
     }
 }

@@ -214,6 +214,8 @@ pub struct Machine<'w> {
     pub(crate) binds: crate::rules::Binds,
     /// Room for the text of phrases.
     pub(crate) phrase: Vec<u8>,
+    /// Room for the key of a look-up.
+    pub(crate) key: Vec<u8>,
 }
 
 impl<'w> Machine<'w> {
@@ -241,6 +243,7 @@ impl<'w> Machine<'w> {
             steps: 0,
             binds: crate::rules::Binds::default(),
             phrase: Vec::new(),
+            key: Vec::new(),
         }
     }
 
@@ -445,13 +448,25 @@ impl<'w> Machine<'w> {
         outside: bool,
         limit: usize,
     ) -> Vec<u8> {
-        let separator = if separator == 0 { self.blank() } else { separator };
         let mut text = Vec::new();
+        self.join_into(&mut text, tokens, separator, outside, limit);
+        text
+    }
+
+    /// The same, behind what is in `text`.
+    pub(crate) fn join_into(
+        &mut self,
+        text: &mut Vec<u8>,
+        tokens: &[Token],
+        separator: u8,
+        outside: bool,
+        limit: usize,
+    ) {
+        let separator = if separator == 0 { self.blank() } else { separator };
         let config = &self.config;
-        if !join(&config.arena, &config.tables, tokens, separator, outside, limit, &mut text) {
+        if !join(&config.arena, &config.tables, tokens, separator, outside, limit, text) {
             self.user_error(b"553 5.0.0 cataddr: string too long");
         }
-        text
     }
 
     /// What stands for a blank between words (option BlankSub).

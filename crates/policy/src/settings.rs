@@ -14,7 +14,7 @@ mod reports;
 mod timeouts;
 mod weights;
 
-pub use calling::Calling;
+pub use calling::{Calling, Source};
 pub use eight_bit::{EightBit, EightBitMode, Passage};
 pub use limits::{BODY_INLINE_BYTES_MAX, DRESSED_BYTES_MAX, FRAME_BYTES_MAX, Limits};
 pub use manners::{Manners, Modifiers, Offers, Privacy, Questions, Quirks};
@@ -75,6 +75,8 @@ pub struct Settings {
     pub name_servers: Vec<SocketAddr>,
     /// Addresses as next hop that DNS must not lead to unless they are here.
     pub trusted_next_hops: Vec<IpAddr>,
+    /// Servers that maps ask: the policy gets connections to these.
+    pub map_servers: Vec<MapServer>,
 }
 
 /// When a new message is tried first (sendmail's option `DeliveryMode`).
@@ -150,6 +152,15 @@ pub struct Paths {
     pub pid_file: Box<[u8]>,
 }
 
+/// A server that a map of the configuration asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MapServer {
+    /// It listens on this Unix socket.
+    Unix(Box<[u8]>),
+    /// It listens on this TCP port, on whatever host the configuration's name stands for at the time.
+    Port(u16),
+}
+
 /// What is logged, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Logging {
@@ -207,6 +218,7 @@ impl Default for Settings {
             system_recipients: Vec::new(),
             name_servers: Vec::new(),
             trusted_next_hops: Vec::new(),
+            map_servers: Vec::new(),
         }
     }
 }

@@ -89,6 +89,16 @@ impl Said {
         line.into()
     }
 
+    /// The first line of the reply behind its codes.
+    fn words(&self) -> Option<&[u8]> {
+        let line = self.lines().next()?.get(4..)?;
+        let first = line.split(|&octet| octet == b' ').next().unwrap_or_default();
+        let is_status = first.split(|&octet| octet == b'.').count() == 3
+            && first.iter().all(|octet| octet.is_ascii_digit() || *octet == b'.');
+        let behind = first.len().saturating_add(1);
+        Some(if is_status { line.get(behind..).unwrap_or_default() } else { line })
+    }
+
     fn cleaned(&self) -> Self {
         let mut reply = Vec::new();
         for (number, line) in self.lines().enumerate() {
@@ -157,12 +167,19 @@ impl Trouble {
         }
     }
 
-    /// What a listing of the queue shows: of a connection that broke, that; else `Deferred: ` and the text.
+    /// What a listing of the queue shows: of a connection that broke, that; of what we said ourselves, our words; else
+    /// `Deferred: ` and the text.
     #[must_use]
     pub fn shown(&self) -> Box<[u8]> {
         let first = self.said.as_ref().and_then(|said| said.lines().next()).unwrap_or_default();
         if let Some(host) = first.strip_prefix(READ_ERROR).or_else(|| first.strip_prefix(RESET)) {
             return [b"reply: read error from ", host].concat().into();
+        }
+        if self.voice == Voice::Local
+            && let Some(said) = self.said.as_ref().filter(|said| said.command.is_empty())
+            && let Some(words) = said.words().filter(|words| !words.is_empty())
+        {
+            return words.into();
         }
         let colon: &[u8] = if self.text.is_empty() { b"" } else { b": " };
         [b"Deferred", colon, &*self.text].concat().into()

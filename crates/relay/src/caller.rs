@@ -8,9 +8,10 @@
 
 use crate::connect::Race;
 use crate::hosts::{nobody_let_us_in, nowhere, open_door};
-use crate::mx::Hop;
+use crate::mx::{Found, Hop, Nowhere};
 use crate::pool::{Office, Ticket, everybody, is_about_recipient};
 use crate::session::{Connection, Finish, Notebook, Server, deferred};
+use crate::stop::Stop;
 use crate::stream::Stream;
 use crate::talk::{Gravity, Record, Talk};
 use crate::terms::Terms;
@@ -19,14 +20,14 @@ use policy::MailerId;
 use queue::{Outcome, Past, READ_ERROR, RESET, Scope, Status, Trouble, Voice};
 use smtp::client::Protocol;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-/// Hosts that are remembered as down; when there are more, all are forgotten.
-const REMEMBERED_MAX: usize = 4096;
+/// What a command exits with when a host of a list is not there, and when the configuration is wrong (sysexits.h).
+const NO_HOST: u8 = 68;
+const SOFTWARE: u8 = 70;
 
 /// Connections that are kept, whatever the configuration says.
 const KEPT_MAX: usize = 64;
@@ -42,7 +43,7 @@ pub(crate) enum Call {
 /// Works off calls until nobody can make any.
 pub(crate) async fn work(office: Rc<Office>, mut calls: mpsc::UnboundedReceiver<Call>) {
     let notebook: Rc<RefCell<Record>> = Rc::default();
-    let mut caller = Caller { office, notebook, slots: Vec::new(), down: HashMap::new() };
+    let mut caller = Caller { office, notebook, slots: Vec::new() };
     while let Some(call) = calls.recv().await {
         match call {
             Call::Job(ticket) => caller.carry(*ticket).await,
@@ -61,23 +62,10 @@ struct Slot {
     used_at: Instant,
 }
 
-/// A host of a destination, with all its addresses.
-struct Host {
-    hops: Vec<Hop>,
-    /// As it is shown.
-    name: Box<[u8]>,
-    port: u16,
-    /// The port, where it is not that of mail.
-    shown_port: Option<u16>,
-    door: Option<Box<[u8]>>,
-    protocol: Protocol,
-}
-
 struct Caller {
     office: Rc<Office>,
     notebook: Rc<RefCell<Record>>,
     slots: Vec<Option<Slot>>,
-    down: HashMap<Box<[u8]>, (Instant, Trouble)>,
 }
 
 /// How far a job has come.
@@ -115,25 +103,35 @@ impl Caller {
             job.batch.recipients.reverse();
         }
         let is_lmtp = !matches!(job.way, Way::Smtp { .. });
-        let hosts = match self.hosts(job, terms).await {
-            Ok(hosts) => hosts,
+        let stops = match self.stops(job, terms).await {
+            Ok(stops) => stops,
             Err(outcome) => return self.everybody(job, &outcome),
         };
         let all: Vec<u32> = job.batch.recipients.iter().map(|one| one.index).collect();
         let mut course =
             Course { results: Vec::new(), whose: all, told: Vec::new(), last: nowhere() };
-        for host in hosts {
+        let until = terms.connect_all.map(|all| Instant::now() + all);
+        for host in stops {
             if job.batch.recipients.is_empty() || self.office.is_closing() {
                 break;
             }
+            if until.is_some_and(|until| Instant::now() >= until) && self.find(&host, job).is_none()
+            {
+                break;
+            }
+            if let Some(why @ Nowhere::PointsBack { .. }) = &host.dead {
+                return self.everybody(job, &why.outcome());
+            }
             let place = match self.reach(&host, job, terms, &course.whose).await {
                 Ok(place) => place,
+                Err(_) if host.dead.is_some() => continue,
                 Err(trouble) => {
                     course.last = trouble.after(course.last);
                     continue;
                 }
             };
             let finished = self.transact(place, job).await;
+            self.office.register().answered(&host.name, &finished.results);
             course.take(job, finished);
             if !job.batch.recipients.is_empty() {
                 self.tell_sent(&mut course);
@@ -206,10 +204,7 @@ impl Caller {
         if let Outcome::Never(trouble) = outcome
             && let Some(said) = trouble.said.as_ref().filter(|_| trouble.status == Status(5, 3, 5))
         {
-            // The postmaster's error, not the sender's.
-            let text = said.reply.get(4..).unwrap_or_default();
-            let text = [b"SYSERR(root): ", text].concat().into();
-            self.note(Talk::Log { gravity: Gravity::Critical, text });
+            self.tell_postmaster(said.reply.get(4..).unwrap_or_default());
         }
         if let Outcome::Later { trouble, .. } = outcome {
             let whose = job.batch.recipients.iter().map(|one| one.index).collect();
@@ -218,44 +213,32 @@ impl Caller {
         everybody(job, outcome)
     }
 
+    /// The postmaster's error, not the sender's.
+    fn tell_postmaster(&self, text: &[u8]) {
+        let text = [b"SYSERR(root): ", text].concat().into();
+        self.note(Talk::Log { gravity: Gravity::Critical, text });
+        self.note(Talk::Exit(SOFTWARE));
+    }
+
     /// Where a job can go, best first.
-    async fn hosts(&self, job: &Job, terms: &Terms) -> Result<Vec<Host>, Outcome> {
-        let mut protocol = Protocol::Lmtp;
-        let hops = match &job.way {
+    async fn stops(&self, job: &Job, terms: &Terms) -> Result<Vec<Stop>, Outcome> {
+        match &job.way {
             Way::Smtp { port } => {
-                protocol = Protocol::Smtp;
-                self.office.exchangers(&job.batch.host, *port, terms).await?
+                let found = self.office.exchangers(&job.batch.host, *port, terms).await?;
+                Ok(Stop::all(found, Protocol::Smtp))
             }
-            Way::Lmtp(address) => vec![Hop::literal(*address)],
-            Way::LmtpUnix(path) => {
-                let name = b"localhost"[..].into();
-                let door = Some(path.clone());
-                let (hops, shown_port) = (Vec::new(), None);
-                return Ok(vec![Host { hops, name, port: 0, shown_port, door, protocol }]);
+            Way::Lmtp(address) => {
+                let hops = vec![Hop::literal(*address)];
+                Ok(Stop::all(Found { hops, dead: Vec::new() }, Protocol::Lmtp))
             }
-        };
-        let mut hosts: Vec<Host> = Vec::new();
-        for hop in hops {
-            let port = hop.address.port();
-            match hosts.last_mut() {
-                Some(host) if host.port == port && host.name == hop.shown() => host.hops.push(hop),
-                _ => hosts.push(Host {
-                    name: hop.shown(),
-                    port,
-                    shown_port: Some(port).filter(|&port| port != 25),
-                    hops: vec![hop],
-                    door: None,
-                    protocol,
-                }),
-            }
+            Way::LmtpUnix(path) => Ok(vec![Stop::local(path)]),
         }
-        Ok(hosts)
     }
 
     /// A connection to a host, kept or new: its place.
     async fn reach(
         &mut self,
-        host: &Host,
+        host: &Stop,
         job: &Job,
         terms: &Terms,
         whose: &[u32],
@@ -266,16 +249,22 @@ impl Caller {
         {
             return Ok(place);
         }
-        if let Some((until, trouble)) = self.down.get(&host.name)
-            && *until > Instant::now()
-        {
-            return Err(Trouble { host: host.name.clone(), ..trouble.clone() });
+        let known = self.office.register().trouble(&host.name, terms.host_memory_ms);
+        if let Some(trouble) = known {
+            return Err(Trouble { host: host.name.clone(), ..trouble });
         }
         let shown = host.door.as_ref().unwrap_or(&host.name);
         let (whose, port) = (whose.to_vec(), host.shown_port);
         self.note(Talk::Connecting { whose: whose.clone(), host: shown.clone(), port });
+        if let Some(why) = &host.dead {
+            if matches!(why, Nowhere::Unknown(_) | Nowhere::NoAddress(_)) {
+                self.note(Talk::Exit(NO_HOST));
+            }
+            return Err(nowhere());
+        }
         let reached = self.connect(host, terms).await;
-        let (server, stream) = reached.inspect_err(|trouble| self.remember(host, trouble))?;
+        let (server, stream) =
+            reached.inspect_err(|trouble| self.office.register().refused(&host.name, trouble))?;
         let place = self.room(whose, terms).await;
         let slot = Slot {
             host: host.name.clone(),
@@ -289,31 +278,37 @@ impl Caller {
         let habits = terms.habits(&job.carriage);
         let notebook: Notebook = Some(Rc::clone(&self.notebook));
         let opened = Connection::open(server, stream, terms, habits, notebook).await;
-        let connection = opened.inspect_err(|trouble| self.remember(host, trouble))?;
+        let connection = match opened {
+            Ok(connection) => connection,
+            Err(trouble) => {
+                if let Some(said) = trouble.said.as_ref().filter(|_| trouble.status == OURSELVES) {
+                    self.tell_postmaster(said.reply.get(10..).unwrap_or_default());
+                }
+                self.office.register().refused(&host.name, &trouble);
+                return Err(trouble);
+            }
+        };
+        self.office.register().opened(&host.name);
         if let Some(Some(slot)) = self.slots.get_mut(place) {
             slot.connection = Some(connection);
         }
         Ok(place)
     }
 
-    fn remember(&mut self, host: &Host, trouble: &Trouble) {
-        if self.down.len() >= REMEMBERED_MAX {
-            self.down.clear();
-        }
-        let until = Instant::now() + self.office.terms().host_memory;
-        self.down.insert(host.name.clone(), (until, trouble.clone()));
-    }
-
-    async fn connect(&self, host: &Host, terms: &Terms) -> Result<(Server, Stream), Trouble> {
+    async fn connect(&self, host: &Stop, terms: &Terms) -> Result<(Server, Stream), Trouble> {
         if let Some(path) = &host.door {
             let stream = open_door(self.office.doors(), path).await?;
             return Ok((Server::local(), stream));
         }
         let timeout = Duration::from_secs(terms.timeouts.connect_s.into());
         let mut race =
-            Race::new(host.hops.clone(), self.office.failures(), timeout).only_to(terms.only_to);
+            Race::new(host.hops.clone(), self.office.failures(), timeout).by(&terms.road);
         match race.next().await {
-            Some(Ok((hop, stream))) => Ok((Server::of(&hop, host.protocol), Stream::Tcp(stream))),
+            Some(Ok((hop, stream))) => {
+                let server = Server::of(&hop, host.protocol);
+                let server = server.met(&stream, self.office.lookup(), terms).await;
+                Ok((server, Stream::Tcp(stream)))
+            }
             Some(Err(unreachable)) => Err(unreachable.trouble()),
             None => Err(nowhere()),
         }
@@ -355,7 +350,7 @@ impl Caller {
         }
     }
 
-    fn find(&self, host: &Host, job: &Job) -> Option<usize> {
+    fn find(&self, host: &Stop, job: &Job) -> Option<usize> {
         self.slots.iter().position(|slot| {
             slot.as_ref().is_some_and(|slot| {
                 slot.host == host.name
@@ -444,6 +439,9 @@ impl Caller {
         self.office.parted(talk);
     }
 }
+
+/// The status of a server that has our own name.
+const OURSELVES: Status = Status(5, 3, 5);
 
 /// What `stat=` says of a delivery.
 fn sent_text(text: &[u8]) -> Box<[u8]> {

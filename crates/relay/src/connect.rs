@@ -9,6 +9,8 @@
 //! it is never left out, so a server that is back is found at once.
 
 use crate::mx::Hop;
+use crate::resolve::{Answer, Lookup, Query, QueryKind, Records};
+use policy::settings::Source;
 use queue::{Status, Trouble};
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -18,7 +20,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::Instant;
 
 /// The head start of one address of a host over the next (RFC 8305, 8: Connection Attempt Delay).
@@ -63,6 +65,11 @@ pub(crate) struct Unreachable {
 }
 
 impl Unreachable {
+    /// The host, as log lines show it.
+    pub(crate) fn name(&self) -> Box<[u8]> {
+        self.hop.shown()
+    }
+
     /// In sendmail's words.
     pub(crate) fn trouble(&self) -> Trouble {
         let name = self.hop.shown();
@@ -89,7 +96,51 @@ pub(crate) struct Race<'f> {
     failures: &'f Failures,
     timeout: Duration,
     until: Instant,
-    only_to: Option<IpAddr>,
+    road: Road,
+}
+
+/// Where connections go and come from, beside what DNS says.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Road {
+    /// The only address that is connected to (`ConnectOnlyTo`).
+    pub(crate) only_to: Option<IpAddr>,
+    /// Our own end (`ClientPortOptions`).
+    pub(crate) from: Source,
+}
+
+impl Road {
+    async fn connect(self, address: SocketAddr) -> io::Result<TcpStream> {
+        let address = self.only_to.map_or(address, |ip| (ip, address.port()).into());
+        let own = match address {
+            SocketAddr::V4(_) => self.from.four.map(IpAddr::V4),
+            SocketAddr::V6(_) => self.from.six.map(IpAddr::V6),
+        };
+        let Some(own) = own else { return TcpStream::connect(address).await };
+        let socket = if own.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.bind((own, 0).into())?;
+        socket.connect(address).await
+    }
+}
+
+/// What our end of a connection is called, as DNS has it; without a name its address in brackets.
+pub(crate) async fn own_name(stream: &TcpStream, lookup: &dyn Lookup) -> Option<Box<[u8]>> {
+    let ip = stream.local_addr().ok()?.ip().to_canonical();
+    let query = Query { name: ip.to_string().into_bytes().into(), kind: QueryKind::Ptr };
+    let found = match lookup.lookup(query).await {
+        Answer::Found(Records::Names(names)) => names.into_iter().next(),
+        Answer::Found(_) | Answer::NoSuchName | Answer::NoData | Answer::Temporary(_) => None,
+    };
+    // A zone is not ours: what is no plain name does not go into a command.
+    let is_plain = |name: &[u8]| {
+        !name.is_empty()
+            && name.iter().all(|&octet| octet.is_ascii_alphanumeric() || b".-_".contains(&octet))
+    };
+    let found = found.filter(|name| is_plain(name));
+    let literal = match ip {
+        IpAddr::V4(ip) => format!("[{ip}]"),
+        IpAddr::V6(ip) => format!("[IPv6:{ip}]"),
+    };
+    Some(found.unwrap_or_else(|| literal.into_bytes().into()))
 }
 
 impl<'f> Race<'f> {
@@ -100,13 +151,13 @@ impl<'f> Race<'f> {
             failures,
             timeout,
             until: Instant::now() + timeout * TIMEOUTS_MAX,
-            only_to: None,
+            road: Road::default(),
         }
     }
 
-    /// The same, connecting to this address whatever DNS says (`ConnectOnlyTo`).
-    pub(crate) fn only_to(self, only_to: Option<IpAddr>) -> Self {
-        Self { only_to, ..self }
+    /// The same by another road than the system's own.
+    pub(crate) fn by(self, road: &Road) -> Self {
+        Self { road: road.clone(), ..self }
     }
 
     /// Whether no address is left, or no time.
@@ -167,9 +218,9 @@ impl<'f> Race<'f> {
         };
         *started = Some(hop.clone());
         let timeout = self.timeout;
-        let address = self.only_to.map_or(hop.address, |ip| (ip, hop.address.port()).into());
+        let connecting = self.road.clone().connect(hop.address);
         running.push(Box::pin(async move {
-            let connected = match tokio::time::timeout(timeout, TcpStream::connect(address)).await {
+            let connected = match tokio::time::timeout(timeout, connecting).await {
                 Ok(connected) => connected,
                 Err(_elapsed) => Err(io::ErrorKind::TimedOut.into()),
             };

@@ -3,7 +3,7 @@
 //! Each is looked up as a host of a route. A fallback stands behind the exchangers of a domain, never behind a host in
 //! brackets, and not where the mail would come back to us.
 
-use crate::mx::{self, HOPS_MAX, Hop, Host, Nowhere, Ourselves, parse_hosts};
+use crate::mx::{self, Found, Host, Nowhere, Ourselves, parse_hosts};
 use crate::resolve::Lookup;
 use policy::settings::Calling;
 
@@ -38,7 +38,7 @@ impl Fallbacks {
         ourselves: &Ourselves,
         lookup: &dyn Lookup,
         chance: &mut dyn FnMut() -> u64,
-    ) -> Result<Vec<Hop>, Nowhere> {
+    ) -> Result<Found, Nowhere> {
         let found = mx::find(host, port, ourselves, lookup, chance).await;
         if !has_domain(host, port) {
             return found;
@@ -56,10 +56,9 @@ impl Fallbacks {
         );
         let found = if helps && !self.mx.is_empty() {
             match (found, mx::find(&self.mx, port, ourselves, lookup, chance).await) {
-                (Ok(mut hops), Ok(behind)) => {
-                    hops.extend(behind);
-                    hops.truncate(HOPS_MAX);
-                    Ok(hops)
+                (Ok(mut found), Ok(behind)) => {
+                    found.append(behind);
+                    Ok(found)
                 }
                 (Err(_), Ok(behind)) => Ok(behind),
                 (found, Err(_)) => found,
@@ -70,11 +69,11 @@ impl Fallbacks {
         match found {
             Err(Nowhere::Unknown(_) | Nowhere::NoAddress(_)) if !self.smart.is_empty() => {
                 let single = [b"[", &*self.smart, b"]"].concat();
-                let mut hops = mx::find(&single, port, ourselves, lookup, chance).await?;
-                for hop in &mut hops {
+                let mut found = mx::find(&single, port, ourselves, lookup, chance).await?;
+                for hop in &mut found.hops {
                     hop.is_as_written = true;
                 }
-                Ok(hops)
+                Ok(found)
             }
             found => found,
         }
@@ -90,6 +89,7 @@ fn has_domain(host: &[u8], port: u16) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mx::Hop;
     use crate::resolve::{Answer, Query, QueryKind, Records};
     use std::future::Future;
     use std::pin::Pin;
@@ -121,7 +121,7 @@ mod tests {
         let found =
             runtime.block_on(fallbacks.find(host.as_bytes(), 25, &ours, &Zone, &mut chance));
         let shown = |hop: &Hop| String::from_utf8_lossy(&hop.shown()).into_owned();
-        found.ok().map(|hops| hops.iter().map(shown).collect())
+        found.ok().map(|found| found.hops.iter().map(shown).collect())
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! The hosts of a destination, one after another, until one lets us in.
 
-use crate::Doors;
 use crate::connect::{Failures, Race};
 use crate::session::{Connection, Server};
+use crate::status::Register;
 use crate::stream::Stream;
 use crate::terms::Terms;
+use crate::{Doors, Lookup};
 use queue::{Outcome, Scope, Status, Trouble};
 use smtp::client::{Habits, Protocol};
+use std::cell::RefCell;
 use tokio::net::UnixStream;
 
 /// How many hosts of a destination may refuse us before a connection attempt is given up.
@@ -23,6 +25,8 @@ pub(crate) enum Reach<'p> {
     Race {
         race: Race<'p>,
         failures: &'p Failures,
+        register: &'p RefCell<Register>,
+        lookup: &'p dyn Lookup,
         protocol: Protocol,
     },
     /// A Unix socket, once.
@@ -46,26 +50,36 @@ impl Hosts<'_> {
         terms: &Terms,
         mut last: Trouble,
     ) -> Result<Connection, Trouble> {
-        let (race, failures, protocol) = match &mut self.way {
+        let (race, failures, register, lookup, protocol) = match &mut self.way {
             Reach::Door(door) => {
                 let Some((doors, path)) = door.take() else { return Err(last) };
                 let stream = open_door(doors, path).await?;
                 return Connection::open(Server::local(), stream, terms, self.habits, None).await;
             }
-            Reach::Race { race, failures, protocol } => (race, failures, *protocol),
+            Reach::Race { race, failures, register, lookup, protocol } => {
+                (race, failures, register, *lookup, *protocol)
+            }
         };
         while self.refusals < REFUSALS_MAX {
             let newer = match race.next().await {
                 None => break,
-                Some(Err(unreachable)) => unreachable.trouble(),
+                Some(Err(unreachable)) => {
+                    let trouble = unreachable.trouble();
+                    register.borrow_mut().refused(&unreachable.name(), &trouble);
+                    trouble
+                }
                 Some(Ok((hop, stream))) => {
                     race.leave(&hop.name);
-                    let server = Server::of(&hop, protocol);
+                    let server = Server::of(&hop, protocol).met(&stream, lookup, terms).await;
                     match Connection::open(server, Stream::Tcp(stream), terms, self.habits, None)
                         .await
                     {
-                        Ok(connection) => return Ok(connection),
+                        Ok(connection) => {
+                            register.borrow_mut().opened(&hop.shown());
+                            return Ok(connection);
+                        }
                         Err(trouble) => {
+                            register.borrow_mut().refused(&hop.shown(), &trouble);
                             failures.remember(hop.address);
                             self.refusals += 1;
                             trouble

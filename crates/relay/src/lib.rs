@@ -21,6 +21,8 @@ pub mod mx;
 mod pool;
 pub mod resolve;
 mod session;
+mod status;
+mod stop;
 mod stream;
 mod talk;
 mod terms;
@@ -31,6 +33,7 @@ pub use pool::{Parted, Relay};
 pub use resolve::{Answer, Lookup, Query, QueryKind};
 
 pub use body::Body;
+pub use status::{HOSTS_MAX, HostStatus};
 pub use talk::{Gravity, Kind, LINE_BYTES_MAX, TALK_BYTES_MAX, TALK_EVENTS_MAX, Talk};
 
 use policy::Carriage;
@@ -84,4 +87,6 @@ pub struct Report {
     pub results: Vec<(u32, Outcome)>,
     /// What was said meanwhile, on an errand.
     pub talk: Vec<Talk>,
+    /// What became known of hosts, where that is kept.
+    pub hosts: Vec<HostStatus>,
 }

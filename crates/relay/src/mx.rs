@@ -31,6 +31,40 @@ pub struct Target {
     pub host: Host,
     /// Where to connect.
     pub port: u16,
+    /// Whether the name is written with a dot at its end.
+    pub is_dotted: bool,
+}
+
+/// Where a destination can be reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Addresses, best first.
+    pub hops: Vec<Hop>,
+    /// Hosts among them that have none, in order.
+    pub dead: Vec<Dead>,
+}
+
+/// A host of a destination that cannot be reached, where others may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dead {
+    /// So many hops come before it.
+    pub behind: usize,
+    /// Its name.
+    pub name: Box<[u8]>,
+    /// Why.
+    pub why: Nowhere,
+}
+
+impl Found {
+    /// These behind those before.
+    pub(crate) fn append(&mut self, other: Self) {
+        let behind = self.hops.len();
+        self.hops.extend(other.hops);
+        self.dead
+            .extend(other.dead.into_iter().map(|one| Dead { behind: one.behind + behind, ..one }));
+        self.hops.truncate(HOPS_MAX);
+        self.dead.truncate(HOPS_MAX);
+    }
 }
 
 /// What a route can name.
@@ -145,7 +179,21 @@ pub enum Nowhere {
     },
 }
 
+impl Dead {
+    fn new(name: Box<[u8]>, why: &Nowhere) -> Self {
+        Self { behind: 0, name, why: why.clone() }
+    }
+}
+
 impl Nowhere {
+    /// The same about a domain whose name is written with a dot.
+    fn with_dot(mut self, is_dotted: bool) -> Self {
+        if let (Self::PointsBack { domain, .. }, true) = (&mut self, is_dotted) {
+            domain.push('.');
+        }
+        self
+    }
+
     /// What becomes of the recipients.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
@@ -159,7 +207,7 @@ impl Nowhere {
                 (Status(5, 1, 10), "Service unavailable".to_owned(), format!("{domain}."))
             }
             Self::PointsBack { domain, .. } => {
-                (Status(5, 3, 5), "Local configuration error".to_owned(), format!("{domain}."))
+                (Status(5, 3, 5), "Local configuration error".to_owned(), domain.clone())
             }
             Self::Forbidden(host) => (Status(5, 4, 6), self.to_string(), host.clone()),
             Self::Unanswered { .. } => {
@@ -207,6 +255,7 @@ pub fn parse_hosts(host: &[u8], default_port: u16) -> Result<Vec<Target>, Nowher
                 targets.push(Target {
                     host: parse_host(written).ok_or_else(bad)?,
                     port: default_port,
+                    is_dotted: written.ends_with(b"."),
                 });
             }
         }
@@ -338,32 +387,39 @@ pub async fn find(
     ourselves: &Ourselves,
     lookup: &dyn Lookup,
     chance: &mut dyn FnMut() -> u64,
-) -> Result<Vec<Hop>, Nowhere> {
-    let mut hops: Vec<Hop> = Vec::new();
+) -> Result<Found, Nowhere> {
+    let mut all = Found::default();
     let mut trouble: Option<Nowhere> = None;
     for target in parse_hosts(host, default_port)? {
         let found = match &target.host {
             Host::Address(address) => {
-                Ok(vec![Hop::literal(SocketAddr::new(*address, target.port))])
+                let hops = vec![Hop::literal(SocketAddr::new(*address, target.port))];
+                Ok(Found { hops, dead: Vec::new() })
             }
-            Host::Single(name) => hops_of(name, target.port, ourselves, lookup).await,
+            Host::Single(name) => hops_of(name, target.port, ourselves, lookup)
+                .await
+                .map(|hops| Found { hops, dead: Vec::new() }),
             Host::Domain(name) => exchangers_of(name, target.port, ourselves, lookup, chance).await,
         };
         match found {
-            Ok(found) => hops.extend(found),
-            Err(new) if trouble.is_none() || matches!(new, Nowhere::Unanswered { .. }) => {
-                trouble = Some(new);
+            Ok(found) => all.append(found),
+            Err(new) => {
+                let new = new.with_dot(target.is_dotted);
+                if let Host::Domain(name) | Host::Single(name) = target.host {
+                    all.append(Found { hops: Vec::new(), dead: vec![Dead::new(name, &new)] });
+                }
+                if trouble.is_none() || matches!(new, Nowhere::Unanswered { .. }) {
+                    trouble = Some(new);
+                }
             }
-            Err(_) => {}
         }
-        if hops.len() >= HOPS_MAX {
+        if all.hops.len() >= HOPS_MAX {
             break;
         }
     }
-    hops.truncate(HOPS_MAX);
     match trouble {
-        Some(trouble) if hops.is_empty() => Err(trouble),
-        _ => Ok(hops),
+        Some(trouble) if all.hops.is_empty() => Err(trouble),
+        _ => Ok(all),
     }
 }
 
@@ -374,14 +430,17 @@ async fn exchangers_of(
     ourselves: &Ourselves,
     lookup: &dyn Lookup,
     chance: &mut dyn FnMut() -> u64,
-) -> Result<Vec<Hop>, Nowhere> {
+) -> Result<Found, Nowhere> {
     let query = Query { name: domain.into(), kind: QueryKind::Mx };
     let exchangers = match lookup.lookup(query).await {
         Answer::Found(Records::Mx(exchangers)) => exchangers,
         Answer::NoSuchName => return Err(Nowhere::Unknown(shown(domain))),
         Answer::Temporary(why) => return Err(unanswered(domain, &why)),
         // The name itself is its exchanger.
-        Answer::NoData | Answer::Found(_) => return hops_of(domain, port, ourselves, lookup).await,
+        Answer::NoData | Answer::Found(_) => {
+            let hops = hops_of(domain, port, ourselves, lookup).await?;
+            return Ok(Found { hops, dead: Vec::new() });
+        }
     };
     if let [(_, only)] = &*exchangers
         && undotted(only).is_empty()
@@ -394,6 +453,7 @@ async fn exchangers_of(
         return Err(Nowhere::PointsBack { domain: shown(domain), host: shown(&own) });
     }
     let mut hops: Vec<(u16, Hop)> = Vec::new();
+    let mut dead: Vec<(u16, Dead)> = Vec::new();
     let mut trouble: Option<Nowhere> = None;
     let mut cut = None;
     for (preference, host) in ordered {
@@ -408,17 +468,24 @@ async fn exchangers_of(
                 hops.retain(|&(other, _)| other < preference);
                 trouble = Some(Nowhere::PointsBack { domain: shown(domain), host });
             }
-            Err(new) if trouble.is_none() || matches!(new, Nowhere::Unanswered { .. }) => {
-                trouble = Some(new);
+            Err(new) => {
+                let one = Dead { behind: hops.len(), ..Dead::new(host, &new) };
+                dead.push((preference, one));
+                if trouble.is_none() || matches!(new, Nowhere::Unanswered { .. }) {
+                    trouble = Some(new);
+                }
             }
-            Err(_) => {}
         }
     }
     hops.retain(|&(preference, _)| cut.is_none_or(|cut| preference < cut));
+    dead.retain(|&(preference, _)| cut.is_none_or(|cut| preference < cut));
     if hops.is_empty() {
         return Err(trouble.unwrap_or_else(|| Nowhere::NoAddress(shown(domain))));
     }
-    Ok(hops.into_iter().map(|(_, hop)| hop).collect())
+    Ok(Found {
+        hops: hops.into_iter().map(|(_, hop)| hop).collect(),
+        dead: dead.into_iter().map(|(_, one)| one).collect(),
+    })
 }
 
 /// The addresses of one host: both families, IPv6 first (who races them is `connect`).

@@ -14,15 +14,16 @@
 use crate::caller::{self, Call};
 use crate::connect::{Failures, Race};
 use crate::hosts::{Hosts, Reach, nobody_let_us_in, nowhere};
-use crate::mx::{Hop, Ourselves};
+use crate::mx::{Found, Hop, Ourselves};
 use crate::session::{Connection, Finish};
+use crate::status::{HostStatus, Register};
 use crate::talk::Talk;
 use crate::terms::Terms;
 use crate::{Doors, Job, Lookup, Report, Way};
 use policy::Settings;
 use queue::{Outcome, Scope, Status, Trouble};
 use smtp::client::{Habits, Protocol};
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 use std::rc::Rc;
@@ -49,6 +50,7 @@ pub(crate) struct Office {
     doors: Rc<dyn Doors>,
     report: Rc<dyn Fn(Report)>,
     failures: Failures,
+    register: RefCell<Register>,
     destinations: RefCell<HashMap<Key, Rc<Destination>>>,
     jobs: Cell<usize>,
     is_closing: Cell<bool>,
@@ -83,6 +85,7 @@ impl Relay {
             doors,
             report,
             failures: Failures::default(),
+            register: RefCell::default(),
             destinations: RefCell::default(),
             jobs: Cell::new(0),
             is_closing: Cell::new(false),
@@ -98,6 +101,11 @@ impl Relay {
         let (sender, calls) = mpsc::unbounded_channel();
         *self.0.caller.borrow_mut() = Some(sender);
         tokio::task::spawn_local(caller::work(Rc::clone(&self.0), calls));
+    }
+
+    /// What was known of hosts before: an errand leaves those alone that were down a moment ago.
+    pub fn learn(&self, before: Vec<HostStatus>) {
+        self.0.register().learn(before);
     }
 
     /// Closes what an errand keeps, after all jobs that were submitted; then says what was said, never inside of this call.
@@ -215,7 +223,10 @@ pub(crate) fn everybody(job: &Job, outcome: &Outcome) -> Vec<(u32, Outcome)> {
 impl Office {
     fn report(&self, job: &Job, results: Vec<(u32, Outcome)>, talk: Vec<Talk>) {
         self.jobs.set(self.jobs.get().saturating_sub(1));
-        (self.report)(Report { batch: job.batch.id, results, talk });
+        let hosts = self.register().take_news();
+        let keeps = self.terms.borrow().keeps_host_status;
+        let hosts = if keeps { hosts } else { Vec::new() };
+        (self.report)(Report { batch: job.batch.id, results, talk, hosts });
     }
 
     pub(crate) fn terms(&self) -> Rc<Terms> {
@@ -224,6 +235,14 @@ impl Office {
 
     pub(crate) fn doors(&self) -> &dyn Doors {
         &*self.doors
+    }
+
+    pub(crate) fn register(&self) -> RefMut<'_, Register> {
+        self.register.borrow_mut()
+    }
+
+    pub(crate) fn lookup(&self) -> &dyn Lookup {
+        &*self.lookup
     }
 
     pub(crate) fn failures(&self) -> &Failures {
@@ -252,7 +271,7 @@ impl Office {
         host: &[u8],
         port: u16,
         terms: &Terms,
-    ) -> Result<Vec<Hop>, Outcome> {
+    ) -> Result<Found, Outcome> {
         let mut seed = RandomState::new().hash_one(0_u8);
         let mut chance = || {
             seed = RandomState::new().hash_one(seed);
@@ -423,7 +442,7 @@ impl Presence {
         let (host, way) = &self.destination.key;
         let habits = self.destination.habits(terms);
         let hops = match way {
-            Way::Smtp { port } => self.office.exchangers(host, *port, terms).await?,
+            Way::Smtp { port } => self.office.exchangers(host, *port, terms).await?.hops,
             Way::Lmtp(address) => vec![Hop::literal(*address)],
             Way::LmtpUnix(path) => {
                 let way = Reach::Door(Some((&*self.office.doors, path)));
@@ -433,9 +452,12 @@ impl Presence {
         let protocol =
             if matches!(way, Way::Smtp { .. }) { Protocol::Smtp } else { Protocol::Lmtp };
         let timeout = Duration::from_secs(terms.timeouts.connect_s.into());
-        let race = Race::new(hops, &self.office.failures, timeout).only_to(terms.only_to);
+        let race = Race::new(hops, &self.office.failures, timeout).by(&terms.road);
         let failures = &self.office.failures;
-        Ok(Hosts { way: Reach::Race { race, failures, protocol }, habits, refusals: 0 })
+        let lookup = &*self.office.lookup;
+        let register = &self.office.register;
+        let way = Reach::Race { race, failures, register, lookup, protocol };
+        Ok(Hosts { way, habits, refusals: 0 })
     }
 
     /// Serves the line with one connection, until it is gone or nothing more comes.
@@ -456,7 +478,9 @@ impl Presence {
             }
             let Some(job) = &ticket.job else { continue };
             let messages_max = terms.messages_max(&job.carriage);
-            match connection.transact(job).await {
+            let finish = connection.transact(job).await;
+            self.office.register().answered(connection.host_name(), finish.results());
+            match finish {
                 Finish::Untouched(_) if carried > 0 && !ticket.is_second_try => {
                     ticket.is_second_try = true;
                     self.destination.line.borrow_mut().push_front(ticket);

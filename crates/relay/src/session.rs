@@ -5,12 +5,13 @@
 //! answer, counted from our last octet to the last of its own: one that sends an octet now and then
 //! gains nothing by it.
 
+use crate::connect::own_name;
 use crate::mx::Hop;
 use crate::stream::Stream;
 use crate::talk::{Gravity, Kind, Record, Talk};
 use crate::terms::Terms;
 use crate::told::{Teller, with_transaction};
-use crate::{Body, Job};
+use crate::{Body, Job, Lookup};
 use policy::settings::{EightBit, Passage, Timeouts};
 use queue::{Batch, BodyKind, Outcome, Trouble};
 use smtp::client::{
@@ -20,6 +21,7 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 use wire::mime::{Conversion, Findings, Shaper, Wish};
 
@@ -43,6 +45,14 @@ pub(crate) enum Finish {
     Untouched(Vec<(u32, Outcome)>),
 }
 
+impl Finish {
+    /// What came of each recipient.
+    pub(crate) fn results(&self) -> &[(u32, Outcome)] {
+        let (Self::Kept(results) | Self::Closed(results) | Self::Untouched(results)) = self;
+        results
+    }
+}
+
 /// Who is at the other end.
 pub(crate) struct Server {
     pub(crate) protocol: Protocol,
@@ -50,19 +60,27 @@ pub(crate) struct Server {
     pub(crate) name: Box<[u8]>,
     /// Its name and address, as `relay=` says them.
     pub(crate) host: Box<[u8]>,
+    /// What we call ourselves to it, where that is not our name.
+    pub(crate) hello: Option<Box<[u8]>>,
 }
 
 impl Server {
     /// A host that was found for a destination.
     pub(crate) fn of(hop: &Hop, protocol: Protocol) -> Self {
         let name = hop.shown();
-        Self { protocol, host: hop.relay(), name }
+        Self { protocol, host: hop.relay(), name, hello: None }
+    }
+
+    /// The same over this connection, whose end may have a name of its own.
+    pub(crate) async fn met(self, stream: &TcpStream, lookup: &dyn Lookup, terms: &Terms) -> Self {
+        let hello = if terms.is_named_by_address { own_name(stream, lookup).await } else { None };
+        Self { hello, ..self }
     }
 
     /// A server behind a Unix socket.
     pub(crate) fn local() -> Self {
         let name: Box<[u8]> = b"localhost"[..].into();
-        Self { protocol: Protocol::Lmtp, host: name.clone(), name }
+        Self { protocol: Protocol::Lmtp, host: name.clone(), name, hello: None }
     }
 }
 
@@ -75,6 +93,8 @@ pub(crate) struct Connection {
     session: Session,
     server: Server,
     timeouts: Timeouts,
+    /// How long the answer to RSET may take.
+    reset: Duration,
     eight_bit: Rc<EightBit>,
     our_name: Box<[u8]>,
     input: Box<[u8]>,
@@ -100,10 +120,12 @@ impl Connection {
         habits: Habits,
         notebook: Notebook,
     ) -> Result<Self, Trouble> {
+        let hello = server.hello.as_ref().unwrap_or(&terms.hello_name);
         let mut connection = Self {
             stream,
-            session: Session::new(server.protocol, &terms.hello_name).with_habits(habits),
+            session: Session::new(server.protocol, hello).with_habits(habits),
             server,
+            reset: terms.reset,
             timeouts: terms.timeouts,
             eight_bit: Rc::clone(&terms.eight_bit),
             our_name: terms.host_name.clone(),
@@ -129,6 +151,11 @@ impl Connection {
             name: &self.server.name,
             is_eight_bit: self.is_eight_bit,
         }
+    }
+
+    /// The server's name.
+    pub(crate) fn host_name(&self) -> &[u8] {
+        &self.server.name
     }
 
     /// What is spoken here.
@@ -352,6 +379,7 @@ impl Connection {
         let seconds = match patience {
             Patience::Greeting => self.timeouts.greeting_s,
             Patience::Command => self.timeouts.reply_s,
+            Patience::Reset => return self.reset,
             Patience::Mail => self.timeouts.mail_s,
             Patience::Recipient => self.timeouts.rcpt_s,
             Patience::Data => self.timeouts.data_s,

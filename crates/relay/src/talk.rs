@@ -59,6 +59,8 @@ pub enum Talk {
         /// The line.
         text: Box<[u8]>,
     },
+    /// What the command exits with (sysexits.h), unless it was something else before.
+    Exit(u8),
 }
 
 /// What is spoken over a connection.
@@ -98,6 +100,7 @@ impl Record {
             Talk::Connecting { host, .. }
             | Talk::Cached { host, .. }
             | Talk::Closing { host, .. } => host.len(),
+            Talk::Exit(_) => 0,
         };
         self.octets = self.octets.saturating_add(octets);
         if self.octets <= TALK_BYTES_MAX && self.events.len() < TALK_EVENTS_MAX {

@@ -1,11 +1,11 @@
 //! What connections need to know of the settings.
 
+use crate::connect::Road;
 use crate::fallback::Fallbacks;
 use crate::mx::Ourselves;
 use policy::settings::{EightBit, Timeouts};
 use policy::{Carriage, Settings};
 use smtp::client::Habits;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -22,10 +22,18 @@ pub(crate) struct Terms {
     /// Connections that an errand keeps (`ConnectionCacheSize`); 0: none is kept for another message.
     pub(crate) kept: usize,
     /// How long a host that did not let us in is left alone within an errand (`Timeout.hoststatus`).
-    pub(crate) host_memory: Duration,
+    pub(crate) host_memory_ms: u64,
+    /// Whether the status of hosts is kept by who started us.
+    pub(crate) keeps_host_status: bool,
     pub(crate) fallbacks: Fallbacks,
-    /// The only address that is connected to, whatever DNS says (`ConnectOnlyTo`).
-    pub(crate) only_to: Option<IpAddr>,
+    /// Where connections go and come from.
+    pub(crate) road: Road,
+    /// Whether we call ourselves what our end of a connection is called.
+    pub(crate) is_named_by_address: bool,
+    /// How long the answer to RSET may take.
+    pub(crate) reset: Duration,
+    /// How long the hosts of a destination may take together until one lets an errand in (`Timeout.aconnect`).
+    pub(crate) connect_all: Option<Duration>,
     pub(crate) ourselves: Ourselves,
 }
 
@@ -44,8 +52,18 @@ impl Terms {
             is_patient: calling.is_patient,
             kept: usize::from(calling.connections_kept),
             fallbacks: Fallbacks::new(calling),
-            only_to: calling.only_to,
-            host_memory: Duration::from_secs(calling.host_memory_s.into()),
+            road: Road { only_to: calling.only_to, from: calling.from.clone() },
+            is_named_by_address: calling.from.is_named_by_address,
+            reset: Duration::from_secs(match calling.reset_s {
+                0 => settings.timeouts.reply_s.into(),
+                seconds => seconds.into(),
+            }),
+            connect_all: match calling.connect_all_s {
+                0 => None,
+                seconds => Some(Duration::from_secs(seconds.into())),
+            },
+            host_memory_ms: u64::from(calling.host_memory_s).saturating_mul(1000),
+            keeps_host_status: calling.keeps_host_status,
             ourselves,
         }
     }

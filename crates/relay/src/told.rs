@@ -115,6 +115,12 @@ impl Teller<'_> {
             let trouble = Trouble::ours(Status(5, 0, 0), b"Service unavailable");
             return Trouble { host: self.host.into(), said: Some(Box::new(said)), ..trouble };
         }
+        if *cause == Cause::Ourselves {
+            let words = format!("553 5.3.5 {} {cause}", self.name.escape_ascii());
+            let said = Said { command: Box::default(), reply: words.into_bytes().into() };
+            let trouble = Trouble::ours(Status(5, 3, 5), b"Local configuration error");
+            return Trouble { host: self.host.into(), said: Some(Box::new(said)), ..trouble };
+        }
         let said = self.said(cause, whose);
         let reply = said.as_ref().and_then(|said| said.lines().next());
         let text = self.words(cause, reply.unwrap_or_default());
@@ -197,7 +203,7 @@ impl Teller<'_> {
             Cause::Unexpected { .. } | Cause::Garbled { .. } | Cause::Lost { .. } => {
                 own(cause.status())
             }
-            Cause::Impossible(_) => own(cause.status()),
+            Cause::Ourselves | Cause::Impossible(_) => own(cause.status()),
         }
     }
 
@@ -233,7 +239,7 @@ impl Teller<'_> {
                 Loss::OurBody => "message file cannot be read".to_owned(),
                 Loss::Quit | Loss::Unknown => format!("Connection with {} was ended", name()),
             },
-            Cause::Impossible(_) => format!("{cause}"),
+            Cause::Ourselves | Cause::Impossible(_) => format!("{cause}"),
         }
     }
 }

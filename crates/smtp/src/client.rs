@@ -56,8 +56,10 @@ pub enum Want {
 pub enum Patience {
     /// `greeting_s`.
     Greeting,
-    /// `reply_s`: EHLO, HELO, LHLO, RSET.
+    /// `reply_s`: EHLO, HELO, LHLO.
     Command,
+    /// That of RSET.
+    Reset,
     /// `mail_s`.
     Mail,
     /// `rcpt_s`.
@@ -72,7 +74,7 @@ pub enum Patience {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Habits {
     /// Whether MAIL is answered before recipients are named, and RSET stands alone: before each further transaction, and behind
-    /// one that came to nothing.
+    /// one that came to nothing; a server that calls itself what we call ourselves gets no mail.
     pub is_patient: bool,
     /// Whether lines that are no replies are passed over.
     pub reads_loosely: bool,
@@ -321,7 +323,7 @@ impl Session {
             Cause::Said { reply, .. } | Cause::Unexpected { reply, .. } if reply.code == 421 => {
                 self.habits.is_patient
             }
-            Cause::Said { .. } => true,
+            Cause::Said { .. } | Cause::Ourselves => true,
             Cause::Unexpected { stage, .. } => !matches!(stage, Stage::Idle | Stage::Body),
             Cause::Garbled { .. } | Cause::Lost { .. } | Cause::Impossible(_) => false,
         }

@@ -9,6 +9,7 @@
 
 mod batch;
 pub mod disk;
+mod hint;
 mod index;
 mod log;
 mod note;
@@ -18,6 +19,7 @@ mod shard;
 mod upkeep;
 
 pub use disk::{Disk, RealDisk};
+pub use hint::{HINT_BYTES_MAX, HintFile};
 pub use log::{Log, Options};
 
 use std::fs::File;

@@ -17,10 +17,7 @@ pub fn wait(watched: &[(BorrowedFd<'_>, bool)], wait_ms: Option<u64>) -> io::Res
             PollFd::from_borrowed_fd(*descriptor, PollFlags::IN | write)
         })
         .collect();
-    let limit = wait_ms.map(|ms| Timespec {
-        tv_sec: i64::try_from(ms / 1000).unwrap_or(i64::MAX),
-        tv_nsec: i64::try_from(ms % 1000 * 1_000_000).unwrap_or(0),
-    });
+    let limit = wait_ms.map(timespec);
     match rustix::event::poll(&mut polled, limit.as_ref()) {
         Ok(_) => Ok(polled.iter().map(|polled| !polled.revents().is_empty()).collect()),
         Err(rustix::io::Errno::INTR) => Ok(vec![false; watched.len()]),
@@ -34,6 +31,24 @@ pub fn wait(watched: &[(BorrowedFd<'_>, bool)], wait_ms: Option<u64>) -> io::Res
 /// As [`wait`].
 pub fn readable(descriptor: &impl AsFd, wait_ms: Option<u64>) -> io::Result<bool> {
     Ok(wait(&[(descriptor.as_fd(), false)], wait_ms)? == [true])
+}
+
+/// Waits until a descriptor is writable or closed. False: the time is over.
+///
+/// # Errors
+/// As [`wait`].
+pub fn writable_within(descriptor: &impl AsFd, wait_ms: u64) -> io::Result<bool> {
+    let mut polled = [PollFd::from_borrowed_fd(descriptor.as_fd(), PollFlags::OUT)];
+    let limit = timespec(wait_ms);
+    rustix::io::retry_on_intr(|| rustix::event::poll(&mut polled, Some(&limit)))?;
+    Ok(polled.iter().any(|polled| !polled.revents().is_empty()))
+}
+
+fn timespec(ms: u64) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(ms / 1000).unwrap_or(i64::MAX),
+        tv_nsec: i64::try_from(ms % 1000 * 1_000_000).unwrap_or(0),
+    }
 }
 
 /// Waits until a descriptor is writable or closed.

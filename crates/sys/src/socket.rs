@@ -138,6 +138,35 @@ pub fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// A TCP connection that is on its way, nonblocking: it is there once the socket is writable, see [`finished`].
+///
+/// # Errors
+/// There is no way there.
+pub fn connect_tcp(address: SocketAddr) -> io::Result<OwnedFd> {
+    let family = match address.ip() {
+        IpAddr::V4(_) => AddressFamily::INET,
+        IpAddr::V6(_) => AddressFamily::INET6,
+    };
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, FLAGS, Some(ipproto::TCP))?;
+    match rustix::net::connect(&socket, &address) {
+        Ok(()) | Err(rustix::io::Errno::INPROGRESS) => Ok(socket),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Waits until a connection that is on its way is there, and takes the socket out of nonblocking mode.
+///
+/// # Errors
+/// The other end refuses, or the time is over.
+pub fn finished(socket: OwnedFd, wait_ms: u64) -> io::Result<OwnedFd> {
+    if !crate::poll::writable_within(&socket, wait_ms)? {
+        return Err(io::ErrorKind::TimedOut.into());
+    }
+    sockopt::socket_error(&socket)??;
+    rustix::fs::fcntl_setfl(&socket, rustix::fs::OFlags::empty())?;
+    Ok(socket)
+}
+
 /// Takes a connection of a listening Unix socket, nonblocking.
 ///
 /// # Errors

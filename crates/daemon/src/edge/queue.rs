@@ -1,6 +1,6 @@
 //! Asks the queue to make messages durable, and for what is queued.
 
-use crate::edges::{FromQueue, Listed, NotStored, ToQueue};
+use crate::edges::{FromQueue, HostStatus, Listed, NotStored, ToQueue};
 use crate::ids::Ids;
 use crate::link::LinkError;
 use crate::port::Port;
@@ -36,6 +36,7 @@ enum Reply {
     Large(OwnedFd),
     Listed(Vec<Listed>),
     Removed(bool),
+    Hosts(Vec<HostStatus>),
 }
 
 /// A large body that is being written into a file of the queue's.
@@ -68,6 +69,7 @@ impl QueueEdge {
                         FromQueue::NotStored { ticket, why } => (ticket, Reply::NotStored(why)),
                         FromQueue::Large { ticket } => (ticket, Reply::Large(link.descriptor()?)),
                         FromQueue::Listed { ticket, entries } => (ticket, Reply::Listed(entries)),
+                        FromQueue::Hosts { ticket, hosts } => (ticket, Reply::Hosts(hosts)),
                         FromQueue::Removed { ticket, was_there } => {
                             (ticket, Reply::Removed(was_there))
                         }
@@ -76,9 +78,10 @@ impl QueueEdge {
                             continue;
                         }
                         // Told on errands, where this edge is another's.
-                        FromQueue::Result(_) | FromQueue::Shown(_) | FromQueue::Running { .. } => {
-                            continue;
-                        }
+                        FromQueue::Result(_)
+                        | FromQueue::Shown(_)
+                        | FromQueue::Exit(_)
+                        | FromQueue::Running { .. } => continue,
                         FromQueue::Room { has_room, free_bytes } => {
                             reader.has_room.set(has_room);
                             reader.free_bytes.set(free_bytes);
@@ -126,9 +129,8 @@ impl QueueEdge {
         match reply {
             Some(Reply::Stored(id)) => Ok(id),
             Some(Reply::NotStored(why)) => Err(why),
-            Some(Reply::Large(_) | Reply::Listed(_) | Reply::Removed(_)) | None => {
-                Err(NotStored::Trouble)
-            }
+            Some(Reply::Large(_) | Reply::Listed(_) | Reply::Removed(_) | Reply::Hosts(_))
+            | None => Err(NotStored::Trouble),
         }
     }
 
@@ -150,7 +152,11 @@ impl QueueEdge {
                 size_bytes: 0,
                 is_committed: false,
             }),
-            Reply::Stored(_) | Reply::NotStored(_) | Reply::Listed(_) | Reply::Removed(_) => None,
+            Reply::Stored(_)
+            | Reply::NotStored(_)
+            | Reply::Listed(_)
+            | Reply::Removed(_)
+            | Reply::Hosts(_) => None,
         }
     }
 
@@ -159,7 +165,24 @@ impl QueueEdge {
         let ticket = self.ticket();
         match self.ask(ticket, &ToQueue::List { ticket, after }, &[]).await? {
             Reply::Listed(entries) => Some(entries),
-            Reply::Stored(_) | Reply::NotStored(_) | Reply::Large(_) | Reply::Removed(_) => None,
+            Reply::Stored(_)
+            | Reply::NotStored(_)
+            | Reply::Large(_)
+            | Reply::Removed(_)
+            | Reply::Hosts(_) => None,
+        }
+    }
+
+    /// What is known of hosts, behind so many of them; empty: nothing more. `None`: the queue is gone.
+    pub(crate) async fn hosts(&self, from: u32, purges: bool) -> Option<Vec<HostStatus>> {
+        let ticket = self.ticket();
+        match self.ask(ticket, &ToQueue::Hosts { ticket, from, purges }, &[]).await? {
+            Reply::Hosts(hosts) => Some(hosts),
+            Reply::Stored(_)
+            | Reply::NotStored(_)
+            | Reply::Large(_)
+            | Reply::Listed(_)
+            | Reply::Removed(_) => None,
         }
     }
 
@@ -168,7 +191,11 @@ impl QueueEdge {
         let ticket = self.ticket();
         match self.ask(ticket, &ToQueue::Remove { ticket, id }, &[]).await? {
             Reply::Removed(was_there) => Some(was_there),
-            Reply::Stored(_) | Reply::NotStored(_) | Reply::Large(_) | Reply::Listed(_) => None,
+            Reply::Stored(_)
+            | Reply::NotStored(_)
+            | Reply::Large(_)
+            | Reply::Listed(_)
+            | Reply::Hosts(_) => None,
         }
     }
 

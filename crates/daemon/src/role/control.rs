@@ -9,7 +9,7 @@ use crate::ids::{self, Ids};
 use crate::life::Life;
 use crate::link::LinkError;
 use crate::log::{Log, Severity};
-use crate::request::{Answer, Request, Submission};
+use crate::request::{Answer, HostsOrder, Request, Submission};
 use crate::roles::Role;
 use crate::start::Inheritance;
 use crate::submission;
@@ -152,6 +152,7 @@ async fn converse(house: &Rc<House>, connection: OwnedFd) -> Result<(), LinkErro
             Request::Flush
             | Request::Run(_)
             | Request::Remove(_)
+            | Request::Hosts(HostsOrder::Purge)
             | Request::Privileges { .. }
             | Request::Reload
                 if !may_order =>
@@ -166,6 +167,7 @@ async fn converse(house: &Rc<House>, connection: OwnedFd) -> Result<(), LinkErro
                 Some(queue) if queue.run(run) => Answer::Done,
                 Some(_) | None => not_now(),
             },
+            Request::Hosts(order) => house.hosts(&mut conversation, order).await?,
             Request::Remove(id) => house.remove(id).await,
             Request::Privileges { with_deeds } => house.privileges(with_deeds).await,
             Request::Reload => {
@@ -220,6 +222,7 @@ impl House {
                 Request::End => break,
                 Request::Submit(_)
                 | Request::List
+                | Request::Hosts(_)
                 | Request::Flush
                 | Request::Run(_)
                 | Request::Remove(_)
@@ -305,6 +308,28 @@ impl House {
             let Some(last) = entries.last() else { return Ok(Answer::Listed(Vec::new())) };
             after = last.id.as_u64();
             conversation.send(&Answer::Listed(entries), &[]).await?;
+        }
+    }
+
+    /// Sends what is known of hosts in parts; the empty one that ends it is the answer.
+    async fn hosts(
+        &self,
+        conversation: &mut Conversation,
+        order: HostsOrder,
+    ) -> Result<Answer, LinkError> {
+        let Some(queue) = self.queue() else { return Ok(not_now()) };
+        let purges = order == HostsOrder::Purge;
+        let mut from = 0_u32;
+        loop {
+            let Some(hosts) = queue.hosts(from, purges).await else { return Ok(not_now()) };
+            if purges {
+                return Ok(Answer::Done);
+            }
+            if hosts.is_empty() {
+                return Ok(Answer::Hosts(hosts));
+            }
+            from = from.saturating_add(u32::try_from(hosts.len()).unwrap_or(u32::MAX));
+            conversation.send(&Answer::Hosts(hosts), &[]).await?;
         }
     }
 

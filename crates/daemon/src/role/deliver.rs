@@ -134,7 +134,12 @@ impl House {
                 Some(trouble) => {
                     let outcome = Outcome::Never(trouble);
                     let all = batch.recipients.iter().map(|one| (one.index, outcome.clone()));
-                    let tried = Tried { batch: batch.id, results: all.collect(), talk: Vec::new() };
+                    let tried = Tried {
+                        batch: batch.id,
+                        results: all.collect(),
+                        talk: Vec::new(),
+                        hosts: Vec::new(),
+                    };
                     self.queue.send(&tried, &[])?;
                 }
                 None => by_mailer.entry(batch.mailer).or_default().push(parcel),
@@ -148,7 +153,12 @@ impl House {
                 let results = batch.recipients.iter().map(|recipient| {
                     (recipient.index, outcomes.next().unwrap_or_else(|| later(b"not tried")))
                 });
-                let tried = Tried { batch: batch.id, results: results.collect(), talk: Vec::new() };
+                let tried = Tried {
+                    batch: batch.id,
+                    results: results.collect(),
+                    talk: Vec::new(),
+                    hosts: Vec::new(),
+                };
                 self.queue.send(&tried, &[])?;
             }
         }

@@ -13,7 +13,7 @@ mod stop;
 pub(crate) use errand::run as on_errand;
 
 use crate::Serve;
-use crate::edges::{Errand, Grant, News, Order, Reading, Ward};
+use crate::edges::{Errand, Grant, News, Order, Reading, SocketPlace, Ward};
 use crate::link::LinkError;
 use crate::log::{Log, Severity};
 use crate::roles::Role;
@@ -258,7 +258,9 @@ impl Master {
             News::Settings(settings) => self.reloaded(place, *settings),
             News::Wrong(text) => self.reload_failed(place, &text),
             News::ChildWanted { ward } => self.child_wanted(place, &ward),
-            News::SocketWanted { ticket, path } => self.socket_wanted(place, ticket, &path),
+            News::SocketWanted { ticket, place: wanted } => {
+                self.socket_wanted(place, ticket, &wanted);
+            }
             News::Proof { ticket, proof } => self.proof(ticket, proof),
             News::ProofWanted { ticket, with_deeds } => {
                 self.proof_wanted(place, ticket, with_deeds);
@@ -292,13 +294,13 @@ impl Master {
         }
     }
 
-    /// Connects a relay to a server on this machine, if a mailer of the settings has it there.
-    fn socket_wanted(&mut self, place: usize, ticket: u32, path: &[u8]) {
+    /// Connects a relay to the server of a mailer on this machine, the policy to that of a map, if the settings have it.
+    fn socket_wanted(&mut self, place: usize, ticket: u32, wanted: &SocketPlace) {
         let Some(process) = self.family.processes.get_mut(place) else { return };
-        if process.role != Role::Relay {
+        if !matches!(process.role, Role::Relay | Role::Policy) {
             return;
         }
-        match Hands::connect(path, &self.settings) {
+        match Hands::connect(process.role, wanted, &self.settings) {
             Ok(socket) => process.grant(Grant::Socket { ticket }, socket),
             Err(why) => process.order(&Order::NoSocket { ticket, why: why.into() }),
         }

@@ -8,12 +8,13 @@ use crate::edges::{FromPolicy, Grant, News, Order, ToPolicy};
 use crate::file_frames::Assembly;
 use crate::link::{Link, LinkError};
 use crate::map_notes::MapNotes;
+use crate::map_porter::MapPorter;
 use crate::member_frames;
 use crate::name_service::NameService;
 use crate::roles::Role;
 use crate::start::Inheritance;
 use crate::tables;
-use policy::{Expansion, FileSeen, Policy, Refusal, RefusedMember};
+use policy::{Expansion, FileSeen, Policy, Refusal, RefusedMember, Settings};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -32,7 +33,8 @@ const RETIREMENT_S: u64 = 600;
 pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
     let names = Arc::new(NameService::default());
     let notes = Arc::new(MapNotes::default());
-    let policy: Shared = match tables::load(&mut inheritance, &names, &notes) {
+    let porter = Arc::new(MapPorter::new(Arc::clone(&names), Arc::clone(&notes)));
+    let policy: Shared = match tables::load(&mut inheritance, &porter, &notes) {
         Ok(policy) => policy,
         Err(text) => {
             inheritance.life.send(&News::Wrong(text.into()), &[])?;
@@ -40,10 +42,11 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
             return Ok(ExitCode::from(crate::EX_CONFIG));
         }
     };
-    inheritance.settings = policy.settings().clone();
+    inheritance.settings = Settings { map_servers: porter.servers(), ..policy.settings().clone() };
     let weaker = cage::enter(&inheritance)?;
-    inheritance.life.send(&News::Settings(Box::new(policy.settings().clone())), &[])?;
+    inheritance.life.send(&News::Settings(Box::new(inheritance.settings.clone())), &[])?;
     inheritance.ready(&weaker)?;
+    porter.begin(&inheritance.life)?;
     notes.begin(inheritance.log());
     let mut threads = Vec::new();
     while let Some((grant, descriptor)) = inheritance.grants.pop_front() {
@@ -60,30 +63,34 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
             | Grant::NameServers => {}
         }
     }
-    obey(inheritance, &policy, &names, threads)
+    obey(inheritance, &policy, &porter, threads)
 }
 
 /// Takes new edges and proofs from master, until it says stop.
 fn obey(
     mut inheritance: Inheritance,
     policy: &Shared,
-    names: &Arc<NameService>,
+    porter: &MapPorter,
     mut threads: Vec<JoinHandle<()>>,
 ) -> Result<ExitCode, LinkError> {
     loop {
         while let Some((order, _)) = inheritance.life.receive::<Order>()? {
             match order {
                 Order::Grant(Grant::Edge { to: Role::Resolver, .. }) => {
-                    names.connect(inheritance.life.descriptor()?)?;
+                    porter.names().connect(inheritance.life.descriptor()?)?;
                 }
                 Order::Grant(Grant::Edge { .. }) => {
                     threads.push(answer_on(policy, inheritance.life.descriptor()?));
                 }
+                Order::Grant(Grant::Socket { ticket }) => {
+                    porter.came(ticket, Ok(inheritance.life.descriptor()?));
+                }
+                Order::NoSocket { ticket, why } => porter.came(ticket, Err(why)),
                 Order::Grant(_) => drop(inheritance.life.descriptor()?),
                 Order::Prove { ticket, with_deeds } => {
                     let edges = crate::edges::neighbours(inheritance.role).collect();
                     let proof = cage::prove(inheritance.role, inheritance.index, edges, with_deeds);
-                    inheritance.life.send(&News::Proof { ticket, proof }, &[])?;
+                    porter.tell(&News::Proof { ticket, proof })?;
                 }
                 Order::Stop => {
                     retire(&mut threads);
@@ -93,12 +100,10 @@ fn obey(
                 | Order::Go { .. }
                 | Order::Read(_)
                 | Order::NoChild { .. }
-                | Order::NoSocket { .. }
                 | Order::Errand(_)
                 | Order::Proofs { .. } => {}
             }
         }
-        inheritance.life.flush()?;
         threads.retain(|thread| !thread.is_finished());
         sys::poll::readable(&inheritance.life, None)?;
         inheritance.life.fill()?;

@@ -8,6 +8,7 @@ mod acts;
 mod carriers;
 mod dressing;
 mod files;
+mod hosts;
 mod intake;
 mod lines;
 mod listing;
@@ -30,6 +31,7 @@ use ::queue::{Action, Input, Scheduler, Split};
 use carriers::Carriers;
 use dressing::Dressing;
 use files::Files;
+use hosts::Hosts;
 use intake::{Intake, Source};
 use policy::PolicyLine;
 use shown::Shown;
@@ -68,6 +70,7 @@ struct House {
     carriers: Carriers,
     policy: PolicyLine,
     files: Files,
+    hosts: Hosts,
     dressing: Dressing,
     /// Parts of messages that are to be stored.
     splits: VecDeque<Split>,
@@ -143,7 +146,12 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
             return Ok(ExitCode::from(crate::EX_IOERR));
         }
     };
-    let mut house = House::new(inheritance, log, spool, drops);
+    let keeps_hosts = inheritance.settings.calling.keeps_host_status;
+    let hosts = match folder.try_clone() {
+        Ok(folder) if keeps_hosts => Hosts::open(folder),
+        Ok(_) | Err(_) => Hosts::default(),
+    };
+    let mut house = House::new(inheritance, log, (spool, hosts), drops);
     house.tell_room();
     for message in &recovered {
         house.recovered(message);
@@ -184,7 +192,7 @@ impl House {
     fn new(
         inheritance: Inheritance,
         log: Log,
-        spool: spool::Log,
+        (spool, hosts): (spool::Log, Hosts),
         drops: Option<DropFolder>,
     ) -> Self {
         let settings = inheritance.settings;
@@ -198,6 +206,7 @@ impl House {
             carriers: Carriers::default(),
             policy: PolicyLine::default(),
             files: Files::default(),
+            hosts,
             dressing: Dressing::default(),
             splits: VecDeque::new(),
             life: inheritance.life,
@@ -241,6 +250,7 @@ impl House {
             self.flush();
             if self.is_over(now_ms) {
                 self.spool.settle(&mut Vec::new());
+                self.save_hosts();
                 return Ok(ExitCode::SUCCESS);
             }
             self.wait(now_ms)?;
@@ -366,6 +376,7 @@ impl House {
             self.log_no_room(free_bytes);
         }
         self.pick_up_drops();
+        self.save_hosts();
     }
 
     /// sendmail's words where its daemon finds too little room.

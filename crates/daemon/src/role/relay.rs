@@ -1,7 +1,9 @@
 //! `relay`: carries what the queue hands it to other servers.
 
 use crate::cage;
-use crate::edges::{Asked, FromRelay, Grant, Head, News, Order, Resolved, ToRelay, Tried};
+use crate::edges::{
+    Asked, FromRelay, Grant, Head, News, Order, Resolved, SocketPlace, ToRelay, Tried,
+};
 use crate::life::Life;
 use crate::link::LinkError;
 use crate::port::Port;
@@ -48,8 +50,8 @@ impl House {
         let reports = Rc::clone(&queue);
         let report = Rc::new(move |report: Report| {
             if let Some(port) = &*reports.borrow() {
-                let Report { batch, results, talk } = report;
-                let tried = FromRelay::Tried(Tried { batch, results, talk });
+                let Report { batch, results, talk, hosts } = report;
+                let tried = FromRelay::Tried(Tried { batch, results, talk, hosts });
                 // A queue that died asks its successor to try again.
                 drop(port.send(&tried, &[]));
             }
@@ -143,13 +145,20 @@ fn carry_for(descriptor: OwnedFd, relay: &Relay, settings: &Rc<RefCell<Settings>
     tokio::task::spawn_local(async move {
         let result = reader.run(|link| {
             while let Some((wish, tail)) = link.receive::<ToRelay>()? {
-                let ToRelay::Try(wish) = wish else {
-                    let port = answers.clone();
-                    relay.part(Box::new(move |talk| {
-                        // A queue that died needs no answer.
-                        drop(port.send(&FromRelay::Parted(talk), &[]));
-                    }));
-                    continue;
+                let wish = match wish {
+                    ToRelay::Try(wish) => wish,
+                    ToRelay::Hosts(before) => {
+                        relay.learn(before);
+                        continue;
+                    }
+                    ToRelay::Part => {
+                        let port = answers.clone();
+                        relay.part(Box::new(move |talk| {
+                            // A queue that died needs no answer.
+                            drop(port.send(&FromRelay::Parted(talk), &[]));
+                        }));
+                        continue;
+                    }
                 };
                 let body = match wish.large_bytes {
                     None => Body::Bytes(tail.to_vec().into()),
@@ -210,7 +219,9 @@ impl Doors for Sockets {
         self.next_ticket.set(ticket);
         let (sender, receiver) = oneshot::channel();
         self.waiting.borrow_mut().insert(ticket, sender);
-        let asked = self.master.send(&News::SocketWanted { ticket, path: path.into() }, &[]);
+        let asked = self
+            .master
+            .send(&News::SocketWanted { ticket, place: SocketPlace::Path(path.into()) }, &[]);
         Box::pin(async move {
             let gone = || Box::from("master is not there");
             if asked.is_err() {

@@ -253,9 +253,9 @@ impl Dialogue {
         let waits = self.terms.settings.delivery_mode == DeliveryMode::Interactive;
         let Some(job) = self.errand.take().filter(|_| waits) else { return ExitCode::SUCCESS };
         // What else came of it is in the log, and in reports to the sender.
-        let mut attempts = job.finish().unwrap_or_default();
-        attempts.retain(|attempt| self.handed.contains(&attempt.id));
-        ExitCode::from(submit::status_of(&attempts))
+        let mut outcomes = job.finish().unwrap_or_default();
+        outcomes.attempts.retain(|attempt| self.handed.contains(&attempt.id));
+        ExitCode::from(submit::status_of(&outcomes))
     }
 
     fn verdict(&self, question: &Question) -> Verdict {

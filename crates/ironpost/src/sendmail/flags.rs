@@ -29,8 +29,10 @@ pub(crate) enum Mode {
     OptionNames,
     /// `-bi`: make the alias database.
     MakeAliases,
-    /// `-bh`, `-bH`: what is known of other hosts. Nothing is kept beyond a process here, so there is nothing to show.
+    /// `-bh`: what is known of other hosts.
     HostStatus,
+    /// `-bH`: what is too old to be used of it is forgotten.
+    PurgeHosts,
     /// `-bP`: how many entries queues have, by a memory that sendmail's processes share: nobody keeps it here.
     CountQueue,
 }
@@ -44,6 +46,7 @@ impl Mode {
                 | Self::RunQueue
                 | Self::KeepRunning
                 | Self::HostStatus
+                | Self::PurgeHosts
                 | Self::CountQueue
         )
     }
@@ -229,7 +232,8 @@ impl Flags {
             (b'b', b"t") => self.mode = Mode::AddressTest,
             (b'b', b"i") => self.mode = Mode::MakeAliases,
             (b'b', b"P") => self.mode = Mode::CountQueue,
-            (b'b', b"h" | b"H") => self.mode = Mode::HostStatus,
+            (b'b', b"h") => self.mode = Mode::HostStatus,
+            (b'b', b"H") => self.mode = Mode::PurgeHosts,
             (b'b', other) => {
                 let letter = other.get(..1).unwrap_or_default();
                 let text = format!("Invalid operation mode {}", wire::escape::text(letter));

@@ -85,8 +85,8 @@ impl Order<'_> {
             })
         };
         match Job::start(self.config, self.arguments, self.errand()).and_then(finish) {
-            Ok(attempts) => {
-                let status = crate::submit::status_of(&attempts);
+            Ok(outcomes) => {
+                let status = crate::submit::status_of(&outcomes);
                 ExitCode::from(if status == 0 { taken } else { status })
             }
             Err(error) => printer.fail("sendmail", &error.to_string(), exit::TEMPFAIL),

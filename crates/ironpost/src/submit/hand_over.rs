@@ -8,7 +8,7 @@ use crate::sendmail::{Taken, take};
 use crate::submit::Sender;
 use daemon::client::Client;
 use daemon::edges::{Attempt, Errand};
-use daemon::job::{Job, JobError, Seen};
+use daemon::job::{Job, JobError, Outcomes, Seen};
 use daemon::request;
 use policy::settings::DeliveryMode;
 use policy_cf::machine::exit;
@@ -160,7 +160,7 @@ fn deliver(
         return false;
     }
     let is_watched = run.asked.is_verbose || run.machine.config.options.truth("Verbose");
-    let attempts = if is_watched {
+    let outcomes = if is_watched {
         // What was said so far comes first.
         run.tell();
         job.finish_watched(&mut |seen| {
@@ -172,8 +172,11 @@ fn deliver(
     } else {
         job.finish()
     };
-    let attempts = attempts.unwrap_or_default();
-    attempts.iter().filter(|attempt| count(run, parts, attempt)).count() > 0
+    let outcomes = outcomes.unwrap_or_default();
+    if let Some(status) = outcomes.exit {
+        run.machine.set_status(status);
+    }
+    outcomes.attempts.iter().filter(|attempt| count(run, parts, attempt)).count() > 0
 }
 
 fn not_taken(run: &mut Run<'_>, error: &JobError) {
@@ -197,8 +200,8 @@ fn status(attempt: &Attempt) -> Option<u8> {
 }
 
 /// The exit status of a run: that of the first failure.
-pub(crate) fn status_of(attempts: &[Attempt]) -> u8 {
-    attempts.iter().find_map(status).unwrap_or(exit::OK)
+pub(crate) fn status_of(outcomes: &Outcomes) -> u8 {
+    outcomes.exit.or_else(|| outcomes.attempts.iter().find_map(status)).unwrap_or(exit::OK)
 }
 
 /// The text as it is handed over.

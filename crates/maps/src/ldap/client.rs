@@ -3,11 +3,10 @@
 //! The server's octets are believed in nothing: messages, entries and the sum of an answer have limits, and what does not
 //! decode ends the connection.
 
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::io;
 use std::time::{Duration, Instant};
+
+use crate::door::{Door, Server, Stream, left};
 
 use super::ber::{self, BOOLEAN, ENUMERATED, INTEGER, OCTETS, SEQUENCE, put, put_number};
 
@@ -21,13 +20,6 @@ const SUCCESS: u32 = 0;
 const TIME_LIMIT: u32 = 3;
 const SIZE_LIMIT: u32 = 4;
 const NO_SUCH_OBJECT: u32 = 32;
-
-/// Where a server is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Server {
-    Inet(String, u16),
-    Local(PathBuf),
-}
 
 /// What is searched for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,24 +63,6 @@ pub(super) enum Failure {
     Refused(u32),
 }
 
-trait Stream: Read + Write + Send {
-    fn limit(&self, time: Duration) -> io::Result<()>;
-}
-
-impl Stream for TcpStream {
-    fn limit(&self, time: Duration) -> io::Result<()> {
-        self.set_read_timeout(Some(time))?;
-        self.set_write_timeout(Some(time))
-    }
-}
-
-impl Stream for UnixStream {
-    fn limit(&self, time: Duration) -> io::Result<()> {
-        self.set_read_timeout(Some(time))?;
-        self.set_write_timeout(Some(time))
-    }
-}
-
 /// A connection to a server.
 pub(super) struct Connection {
     stream: Box<dyn Stream>,
@@ -101,40 +75,15 @@ impl std::fmt::Debug for Connection {
     }
 }
 
-/// What is left until the deadline.
-fn left(deadline: Instant) -> io::Result<Duration> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
-}
-
 impl Connection {
     /// Connects.
     pub(super) fn open(
         server: &Server,
+        door: &Door,
         connect_max: Duration,
         deadline: Instant,
     ) -> Result<Self, Failure> {
-        let stream: Box<dyn Stream> = match server {
-            Server::Local(path) => Box::new(UnixStream::connect(path)?),
-            Server::Inet(host, port) => {
-                let mut last = io::Error::from(io::ErrorKind::NotFound);
-                let mut found = None;
-                for address in (host.as_str(), *port).to_socket_addrs()? {
-                    match TcpStream::connect_timeout(&address, left(deadline)?.min(connect_max)) {
-                        Ok(stream) => {
-                            found = Some(stream);
-                            break;
-                        }
-                        Err(error) => last = error,
-                    }
-                }
-                let stream = found.ok_or(last)?;
-                // A question is one small packet.
-                stream.set_nodelay(true).ok();
-                Box::new(stream)
-            }
-        };
-        Ok(Self { stream, number: 0 })
+        Ok(Self { stream: door.connect(server, connect_max, deadline)?, number: 0 })
     }
 
     /// Says who we are (RFC 4511, 4.2); an empty name is nobody.

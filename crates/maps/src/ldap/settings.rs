@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use policy_cf::MapSpec;
 
-use super::client::{Manner, Server};
+use super::client::Manner;
+use crate::door::Server;
 use crate::table::path_of;
 
 /// The port of the protocol.

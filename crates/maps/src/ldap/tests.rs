@@ -115,7 +115,7 @@ fn spec(flags: &str) -> MapSpec {
 
 fn map(flags: &str) -> Ldap {
     let default = format!("-h 127.0.0.1 -p {} -b o=x", directory());
-    Ldap::open(&spec(flags), &spec(&default)).unwrap()
+    Ldap::open(&spec(flags), &spec(&default), Door::default()).unwrap()
 }
 
 fn ask(map: &mut Ldap, key: &[u8]) -> Answer {
@@ -177,14 +177,15 @@ fn what_is_no_ldap_is_a_temporary_failure() {
 fn nobody_listening_is_a_temporary_failure() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let flags = format!("-h 127.0.0.1:{port} -k uid=%0 -v mail");
-    let mut people = Ldap::open(&spec(&flags), &spec("-b o=x")).unwrap();
+    let mut people = Ldap::open(&spec(&flags), &spec("-b o=x"), Door::default()).unwrap();
     assert_eq!(ask(&mut people, b"jane"), Answer::TempFail(TEMPORARY));
 }
 
 #[test]
 fn what_can_not_be_served_is_said_when_the_map_is_opened() {
     for flags in ["-H ldaps://x/", "-M krbv4", "-s all", "-v mail:NUMBER", "-r now"] {
-        assert!(Ldap::open(&spec(&format!("-k uid=%0 {flags}")), &spec("")).is_err(), "{flags}");
+        let opened = Ldap::open(&spec(&format!("-k uid=%0 {flags}")), &spec(""), Door::default());
+        assert!(opened.is_err(), "{flags}");
     }
 }
 

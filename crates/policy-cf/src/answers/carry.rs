@@ -23,7 +23,12 @@ fn carrier(machine: &Machine<'_>, mailer: &Mailer) -> policy::Mailer {
     policy::Mailer {
         name: mailer.name.clone().into(),
         transport: transport(machine, mailer),
-        recipients_max: positive(mailer.recipients_max).clamp(1, 1000),
+        // Without `F=m` each recipient has a transaction of its own.
+        recipients_max: if mailer.flags.has(b'm') {
+            positive(mailer.recipients_max).clamp(1, 1000)
+        } else {
+            1
+        },
         concurrency_max: CONCURRENCY_MAX,
         carriage: Carriage {
             flags: flags(mailer),

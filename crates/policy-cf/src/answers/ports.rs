@@ -1,9 +1,10 @@
-//! `DaemonPortOptions`: where the server listens and what is special there.
+//! `DaemonPortOptions`: where the server listens and what is special there. `ClientPortOptions`: where our connections come from.
 
 use super::carry;
 use crate::machine::Machine;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use policy::settings::Source;
 
 /// The most listeners (sendmail's MAXDAEMONS; a `Facts::daemon` is an octet).
 const PORTS_MAX: usize = 100;
@@ -63,6 +64,20 @@ pub(super) fn read(machine: &Machine<'_>, said: &mut Vec<u8>) -> Result<Vec<Port
         return Err(b"DaemonPortOptions: none of the listeners can be served\n".to_vec());
     }
     Ok(ports)
+}
+
+/// Where our connections come from: of each family the last line counts. What cannot be read is left to the system.
+pub(super) fn source(machine: &Machine<'_>) -> Source {
+    let mut source = Source::default();
+    for (_, line) in machine.config.options.all("ClientPortOptions").take(PORTS_MAX) {
+        let Ok(port) = one(line) else { continue };
+        source.is_named_by_address |= port.has(b'h');
+        match port.address.ip() {
+            IpAddr::V4(address) => source.four = Some(address).filter(|ip| !ip.is_unspecified()),
+            IpAddr::V6(address) => source.six = Some(address).filter(|ip| !ip.is_unspecified()),
+        }
+    }
+    source
 }
 
 enum Fault {

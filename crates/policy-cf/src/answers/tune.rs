@@ -153,6 +153,11 @@ fn calling(machine: &Machine<'_>) -> Calling {
         only_to: value(machine, "ConnectOnlyTo")
             .and_then(|text| core::str::from_utf8(text).ok())
             .and_then(|text| text.trim_matches(['[', ']']).parse().ok()),
+        reset_s: timeout(machine, b"rset", b'm').unwrap_or(0).min(86_400),
+        connect_all_s: timeout(machine, b"aconnect", b'm').unwrap_or(0).min(86_400),
+        from: ports::source(machine),
+        keeps_host_status: value(machine, "HostStatusDirectory")
+            .is_some_and(|path| !path.is_empty()),
         host_memory_s: timeout(machine, b"hoststatus", b'm').unwrap_or(1800).min(86_400),
         connections_kept: value(machine, "ConnectionCacheSize").map_or(1, |text| {
             u8::try_from(number(text)).unwrap_or(if number(text) > 0 { u8::MAX } else { 0 })

@@ -2,12 +2,15 @@
 
 use crate::token::{Arena, Token, meta};
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 /// A compiled right side.
 #[derive(Debug, Clone)]
 pub(crate) struct Effect {
     /// Without the `$:` or `$@` in front.
     pub(super) parts: Box<[Part]>,
+    /// What [`Part::Tokens`] refers to.
+    tokens: Box<[Token]>,
     pub(super) next: Next,
     pub(super) marks: Marks,
 }
@@ -19,8 +22,8 @@ pub(super) enum Part {
     Position(u8),
     /// `$&x`: the macro.
     Deferred(u8),
-    /// A word, or a mark that is carried out once the tokens stand.
-    Token(Token),
+    /// Words, and marks that are carried out once the tokens stand: from, up to, not including.
+    Tokens(u16, u16),
 }
 
 /// Where a rule set goes on after a rule that matched.
@@ -60,16 +63,30 @@ impl Effect {
             Some((first, rest)) if first.lead == meta::HOST => (Next::Return, rest),
             _ => (Next::Same, right),
         };
-        let part = |token: &Token| {
+        let (mut parts, mut tokens) = (Vec::new(), Vec::new());
+        for token in rest {
             let second = arena.text(*token).get(1).copied().unwrap_or(0);
             match token.lead {
-                meta::POSITION => Part::Position(second),
-                meta::DEFERRED => Part::Deferred(second),
-                _ => Part::Token(*token),
+                meta::POSITION => parts.push(Part::Position(second)),
+                meta::DEFERRED => parts.push(Part::Deferred(second)),
+                _ => {
+                    let first = u16::try_from(tokens.len()).unwrap_or(u16::MAX);
+                    tokens.push(*token);
+                    let behind = first.saturating_add(1);
+                    match parts.last_mut() {
+                        Some(Part::Tokens(_, end)) => *end = behind,
+                        _ => parts.push(Part::Tokens(first, behind)),
+                    }
+                }
             }
-        };
+        }
         let mut marks = Marks::default();
         marks.see(right);
-        Self { parts: rest.iter().map(part).collect(), next, marks }
+        Self { parts: parts.into(), tokens: tokens.into(), next, marks }
+    }
+
+    /// The tokens of a [`Part::Tokens`].
+    pub(super) fn tokens(&self, first: u16, end: u16) -> &[Token] {
+        self.tokens.get(usize::from(first)..usize::from(end)).unwrap_or_default()
     }
 }

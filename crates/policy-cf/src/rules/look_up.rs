@@ -76,7 +76,7 @@ impl Machine<'_> {
     pub(crate) fn look_ups(&mut self, tokens: &mut Vec<Token>, room: usize) -> Result<u8, u8> {
         let mut status = exit::OK;
         let mut at = 0;
-        let mut new = Vec::new();
+        let mut new = self.spare.pop().unwrap_or_default();
         while let Some(token) = tokens.get(at) {
             if !matches!(token.lead, meta::HOST_BEGIN | meta::LOOKUP_BEGIN) {
                 at = at.saturating_add(1);
@@ -93,6 +93,7 @@ impl Machine<'_> {
             }
             tokens.splice(look_up.whole, new.iter().copied());
         }
+        self.spare.push(new);
         Ok(status)
     }
 
@@ -119,11 +120,20 @@ impl Machine<'_> {
             arguments.push(text);
         }
         let separator = map.as_ref().map_or(0, |map| map.space);
-        let key = self.join(of(&look_up.key), separator, true, KEY_OCTETS_MAX);
+        let mut key = core::mem::take(&mut self.key);
+        key.clear();
+        self.join_into(&mut key, of(&look_up.key), separator, true, KEY_OCTETS_MAX);
         let mut value = map.and_then(|map| self.ask(&map, name, (&key, &arguments), status));
+        self.key = key;
         if value.is_none()
             && let Some(default) = &look_up.default
         {
+            if let [word] = of(default)
+                && self.config.tables.is_plain(self.config.arena.text(*word))
+            {
+                new.push(*word);
+                return Ok(());
+            }
             value = Some(self.join(of(default), 0, false, KEY_OCTETS_MAX));
         }
         match value {

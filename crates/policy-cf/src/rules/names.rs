@@ -40,6 +40,8 @@ pub(super) struct SetNames {
     hashes: Vec<u32>,
     /// In the order of the hashes.
     entries: Vec<Entry>,
+    /// By the last eight bits of a hash: where one of those entries stands.
+    likely: [u8; 256],
     /// The number given out last; names count down.
     next: usize,
 }
@@ -47,7 +49,13 @@ pub(super) struct SetNames {
 impl Default for SetNames {
     fn default() -> Self {
         let written = alloc::vec![None; RULE_SETS_MAX];
-        Self { written, hashes: Vec::new(), entries: Vec::new(), next: RULE_SETS_MAX }
+        Self {
+            written,
+            hashes: Vec::new(),
+            entries: Vec::new(),
+            likely: [0; 256],
+            next: RULE_SETS_MAX,
+        }
     }
 }
 
@@ -59,6 +67,12 @@ impl SetNames {
 
     /// Finds a set by its name and the hash of that; `None`: see [`SetNames::find`].
     pub(super) fn quick(&self, name: &[u8], hash: u32) -> Option<usize> {
+        let likely = self.likely.get(usize::from(slot(hash))).copied().map_or(0, usize::from);
+        let is_it = self.hashes.get(likely) == Some(&hash);
+        let entry = self.entries.get(likely).filter(|_| is_it);
+        if let Some(entry) = entry.filter(|entry| entry.name.eq_ignore_ascii_case(name)) {
+            return entry.number;
+        }
         self.entries.get(self.place(name, hash).ok()?)?.number
     }
 
@@ -132,6 +146,11 @@ impl SetNames {
             Err(at) => {
                 self.hashes.insert(at, hash);
                 self.entries.insert(at, Entry { name: name.to_vec(), number });
+                for (at, hash) in self.hashes.iter().enumerate() {
+                    if let Some(place) = self.likely.get_mut(usize::from(slot(*hash))) {
+                        *place = u8::try_from(at).unwrap_or(0);
+                    }
+                }
             }
         }
     }
@@ -144,6 +163,10 @@ impl SetNames {
         }
         SetFound::of(Some(self.next))
     }
+}
+
+const fn slot(hash: u32) -> u8 {
+    hash.to_le_bytes()[0]
 }
 
 /// `name=value`.

@@ -3,7 +3,7 @@
 use super::effect::{Next, Part};
 use super::gate::Sum;
 use super::pattern::Ground;
-use super::{CALL_DEPTH_MAX, CALLS_MAX, ROUNDS_MAX, Rule, RuleSet};
+use super::{CALL_DEPTH_MAX, CALLS_MAX, ROUNDS_MAX, Rule, RuleSet, RuleSets};
 use crate::machine::{Event, Machine, ScanTable, exit, strip_quotes};
 use crate::token::{ARENA_OCTETS_MAX, TOKENS_MAX, Token, meta};
 use alloc::borrow::Cow;
@@ -11,7 +11,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// A rule set at work on the tokens from `from` on.
-struct Run {
+struct Run<'s> {
+    /// All of them: they stay while they run, whatever happens to the machine.
+    sets: &'s RuleSets,
     set: usize,
     from: usize,
     depth: u32,
@@ -24,16 +26,14 @@ impl Machine<'_> {
     /// Runs rule set `set` over all of `tokens`, in place. Gives a sysexits code: 0, or 75 if a map could not answer.
     pub fn rewrite(&mut self, tokens: &mut Vec<Token>, set: usize) -> u8 {
         self.steps = 0;
-        self.rewrite_from(tokens, 0, set, (0, TOKENS_MAX))
+        let sets = Arc::clone(&self.config.sets);
+        let run = Run { sets: &sets, set, from: 0, depth: 0, status: exit::OK, room: TOKENS_MAX };
+        self.rewrite_from(tokens, run)
     }
 
-    pub(crate) fn rewrite_from(
-        &mut self,
-        tokens: &mut Vec<Token>,
-        from: usize,
-        set: usize,
-        (depth, room): (u32, usize),
-    ) -> u8 {
+    /// Runs the rule set of `run` at its depth.
+    fn rewrite_from(&mut self, tokens: &mut Vec<Token>, mut run: Run<'_>) -> u8 {
+        let (set, from) = (run.set, run.from);
         let shown = self.is_test || self.debug.is(21, 1);
         if shown {
             self.show_passage(set, b"   input:", tokens.get(from..).unwrap_or_default());
@@ -41,17 +41,15 @@ impl Machine<'_> {
         self.note(|machine| {
             Event::Entered(set, machine.texts(tokens.get(from..).unwrap_or_default()))
         });
-        if depth > CALL_DEPTH_MAX {
+        if run.depth > CALL_DEPTH_MAX {
             let name = self.config.sets.name(set);
             let text =
                 [b"rewrite: excessive recursion (max 50), ruleset ", name.as_slice()].concat();
             self.system_error(&text, None);
             return exit::CONFIG;
         }
-        let mut run = Run { set, from, depth: depth.saturating_add(1), status: exit::OK, room };
-        // The rules stay while they run, whatever happens to the machine.
-        let sets = Arc::clone(&self.config.sets);
-        let failed = sets.set(set).and_then(|rules| self.run_rules(rules, tokens, &mut run));
+        run.depth = run.depth.saturating_add(1);
+        let failed = run.sets.set(set).and_then(|rules| self.run_rules(rules, tokens, &mut run));
         if let Some(status) = failed {
             return status;
         }
@@ -82,7 +80,12 @@ impl Machine<'_> {
     }
 
     /// Runs the rules. `Some`: the set was left at once with this status, and shows no return.
-    fn run_rules(&mut self, set: &RuleSet, tokens: &mut Vec<Token>, run: &mut Run) -> Option<u8> {
+    fn run_rules(
+        &mut self,
+        set: &RuleSet,
+        tokens: &mut Vec<Token>,
+        run: &mut Run<'_>,
+    ) -> Option<u8> {
         let tries_shown = self.debug.is(21, 10);
         let mut rounds = 0;
         let mut index = 0;
@@ -117,7 +120,7 @@ impl Machine<'_> {
                 rounds = 0;
                 continue;
             }
-            if let Err(status) = self.apply(tokens, run, (index, rule)) {
+            if let Err(status) = self.apply(tokens, run, (index, rule, sum.has_metas)) {
                 return Some(status);
             }
             match rule.effect.next {
@@ -194,8 +197,8 @@ impl Machine<'_> {
     fn apply(
         &mut self,
         tokens: &mut Vec<Token>,
-        run: &mut Run,
-        (index, rule): (usize, &Rule),
+        run: &mut Run<'_>,
+        (index, rule, has_metas): (usize, &Rule, bool),
     ) -> Result<(), u8> {
         if self.debug.is(21, 12) {
             self.out.extend_from_slice(b"-----rule matches:");
@@ -207,7 +210,7 @@ impl Machine<'_> {
         });
         let mut new = self.spare.pop().unwrap_or_default();
         new.clear();
-        let done = self.fill(tokens, run, rule, &mut new);
+        let done = self.fill(tokens, run, (rule, has_metas), &mut new);
         if done.is_ok() && run.from == 0 {
             core::mem::swap(tokens, &mut new);
         } else if done.is_ok() {
@@ -237,22 +240,26 @@ impl Machine<'_> {
     fn fill(
         &mut self,
         tokens: &[Token],
-        run: &mut Run,
-        rule: &Rule,
+        run: &mut Run<'_>,
+        (rule, has_metas): (&Rule, bool),
         new: &mut Vec<Token>,
     ) -> Result<bool, u8> {
         let mut marks = rule.effect.marks;
         let matched = tokens.get(run.from..).unwrap_or_default();
         for part in &rule.effect.parts {
             match part {
-                Part::Token(token) => new.push(*token),
+                Part::Tokens(first, end) => {
+                    new.extend_from_slice(rule.effect.tokens(*first, *end));
+                }
                 Part::Position(digit) => {
                     let Some(bind) = self.binds.get(usize::from(digit.wrapping_sub(b'1'))) else {
                         self.say_unbound(run.set, *digit);
                         return Err(exit::CONFIG);
                     };
                     let part = matched.get(bind.first..bind.end).unwrap_or_default();
-                    marks.see(part);
+                    if has_metas {
+                        marks.see(part);
+                    }
                     new.extend_from_slice(part);
                 }
                 Part::Deferred(id) => {
@@ -321,8 +328,9 @@ impl Machine<'_> {
     }
 
     /// Carries out the calls in the tokens from `run.from` on, the last one first.
-    fn calls(&mut self, tokens: &mut Vec<Token>, run: &Run) -> u8 {
-        let mut found: Vec<(usize, usize)> = Vec::new();
+    fn calls(&mut self, tokens: &mut Vec<Token>, run: &Run<'_>) -> u8 {
+        let mut found = [(0, 0); CALLS_MAX];
+        let mut count = 0_usize;
         let mut at = run.from;
         while at.saturating_add(1) < tokens.len() {
             let name_at = at.saturating_add(1);
@@ -340,21 +348,24 @@ impl Machine<'_> {
                 }
                 tokens.drain(at..=name_at);
             } else {
-                if found.len().saturating_add(1) >= CALLS_MAX {
+                let place = found.get_mut(count).filter(|_| count.saturating_add(1) < CALLS_MAX);
+                let Some(place) = place else {
                     let text = b"554 5.3.0 Too many subroutine calls (16 max)";
                     self.system_error(text, None);
                     return exit::CONFIG;
-                }
-                found.push((at, set));
+                };
+                *place = (at, set);
+                count = count.saturating_add(1);
             }
             at = at.saturating_add(1);
         }
         let mut result = exit::OK;
-        while let Some((at, set)) = found.pop() {
+        for (at, set) in found.iter().copied().take(count).rev() {
             let end = at.saturating_add(2).min(tokens.len());
             tokens.drain(at..end);
             let room = TOKENS_MAX.saturating_sub(at.saturating_sub(run.from));
-            let status = self.rewrite_from(tokens, at, set, (run.depth, room));
+            let called = Run { set, from: at, status: exit::OK, room, ..*run };
+            let status = self.rewrite_from(tokens, called);
             if status != exit::OK && status != exit::TEMPFAIL {
                 return status;
             }

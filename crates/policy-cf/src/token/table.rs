@@ -74,6 +74,15 @@ impl Tables {
         Self { outside, inside, no_comments }
     }
 
+    /// Whether a text is one word that a scan gives back as it is.
+    #[must_use]
+    pub(crate) fn is_plain(&self, text: &[u8]) -> bool {
+        let is_atom = |octet: &u8| {
+            octet.is_ascii_graphic() && *octet != b'\\' && self.outside.kind(*octet) == Kind::Atom
+        };
+        !text.is_empty() && text.len() < super::NAME_OCTETS_MAX && text.iter().all(is_atom)
+    }
+
     /// Whether a token that begins with this octet is a word, so that two of them need something between.
     #[must_use]
     pub fn is_word(&self, lead: u8) -> bool {

@@ -1,7 +1,7 @@
 //! How we behave as a client of other servers.
 
 use alloc::boxed::Box;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 
 /// How we behave as a client; the default: as fast as the server allows.
@@ -25,6 +25,26 @@ pub struct Calling {
     pub tries_null_list: bool,
     /// The only address that is connected to (`ConnectOnlyTo`), for trials.
     pub only_to: Option<IpAddr>,
+    /// How long the answer to RSET may take (`Timeout.rset`); 0: as long as that to EHLO.
+    pub reset_s: u32,
+    /// How long the hosts of a destination may take together until one lets an errand in (`Timeout.aconnect`); 0: each takes
+    /// its own time.
+    pub connect_all_s: u32,
+    /// Where connections come from (`ClientPortOptions`).
+    pub from: Source,
+    /// Whether the status of hosts is kept from one command to the next (`HostStatusDirectory`).
+    pub keeps_host_status: bool,
+}
+
+/// Where our connections come from (`ClientPortOptions`): an address of each family, or what the system chooses.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// IPv4.
+    pub four: Option<Ipv4Addr>,
+    /// IPv6.
+    pub six: Option<Ipv6Addr>,
+    /// Whether we call ourselves what our end of a connection is called (modifier `h`).
+    pub is_named_by_address: bool,
 }
 
 impl Default for Calling {
@@ -38,6 +58,10 @@ impl Default for Calling {
             fallback_smart: Box::default(),
             tries_null_list: false,
             only_to: None,
+            reset_s: 0,
+            connect_all_s: 0,
+            from: Source::default(),
+            keeps_host_status: false,
         }
     }
 }

@@ -71,7 +71,7 @@ fn found(table: &Table, host: &str) -> Result<Vec<String>, Nowhere> {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     match std::pin::pin!(future).poll(&mut context) {
         std::task::Poll::Ready(hops) => {
-            Ok(hops?.iter().map(|hop| hop.address.to_string()).collect())
+            Ok(hops?.hops.iter().map(|hop| hop.address.to_string()).collect())
         }
         std::task::Poll::Pending => panic!("a table answers at once"),
     }

@@ -146,7 +146,8 @@ impl Envelope {
             Some(Asked::Data) => Patience::Data,
             Some(Asked::Mail) => Patience::Mail,
             Some(Asked::Recipient(_)) => Patience::Recipient,
-            Some(Asked::Reset) | None => Patience::Command,
+            Some(Asked::Reset) => Patience::Reset,
+            None => Patience::Command,
         }
     }
 

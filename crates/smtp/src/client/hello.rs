@@ -129,6 +129,11 @@ impl Session {
                 self.introduce(if protocol == Protocol::Lmtp { b"LHLO " } else { b"EHLO " });
                 self.state = State::Hello(Hello::Esmtp);
             }
+            (Hello::Esmtp | Hello::Plain, Protocol::Smtp)
+                if reply.is_positive() && self.habits.is_patient && self.is_us(&reply) =>
+            {
+                self.end(Cause::Ourselves);
+            }
             (Hello::Esmtp, _) if reply.is_positive() => {
                 self.extensions = Extensions::read(&reply);
                 self.state = State::Idle;
@@ -148,6 +153,12 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Whether the server has our own name.
+    fn is_us(&self, reply: &Reply) -> bool {
+        let name = reply.lines.first().and_then(|line| line.split(|&octet| octet == b' ').next());
+        name.is_some_and(|name| name.eq_ignore_ascii_case(&self.our_name))
     }
 
     fn introduce(&mut self, verb: &[u8]) {

@@ -79,6 +79,8 @@ pub enum Cause {
         /// How.
         why: Loss,
     },
+    /// The server has our own name: mail to it would come back to us.
+    Ourselves,
     /// This server cannot carry this message.
     Impossible(Impossible),
 }
@@ -142,6 +144,7 @@ impl Cause {
             | Self::Unexpected { stage, .. }
             | Self::Garbled { stage, .. }
             | Self::Lost { stage, .. } => *stage,
+            Self::Ourselves => Stage::Hello,
             Self::Impossible(_) => Stage::Mail,
         }
     }
@@ -152,6 +155,7 @@ impl Cause {
         match self {
             Self::Said { reply, .. } => reply.status.unwrap_or_else(|| status_of(reply.code)),
             Self::Unexpected { .. } | Self::Garbled { .. } => Status::new(4, 5, 0),
+            Self::Ourselves => Status::new(5, 3, 5),
             Self::Lost { why: Loss::OurBody, .. } => Status::new(4, 3, 0),
             Self::Lost { .. } => Status::new(4, 4, 2),
             Self::Impossible(Impossible::Utf8) => Status::new(5, 6, 7),
@@ -168,7 +172,9 @@ impl Cause {
     pub const fn reply(&self) -> Option<&Reply> {
         match self {
             Self::Said { reply, .. } | Self::Unexpected { reply, .. } => Some(reply),
-            Self::Garbled { .. } | Self::Lost { .. } | Self::Impossible(_) => None,
+            Self::Garbled { .. } | Self::Lost { .. } | Self::Ourselves | Self::Impossible(_) => {
+                None
+            }
         }
     }
 }
@@ -180,6 +186,7 @@ impl fmt::Display for Cause {
             Self::Unexpected { reply, .. } => write!(f, "unexpected reply: {reply}"),
             Self::Garbled { fault, .. } => write!(f, "{fault}"),
             Self::Lost { why, stage } => write!(f, "{} {}", words(*why), place(*stage)),
+            Self::Ourselves => f.write_str("config error: mail loops back to me (MX problem?)"),
             Self::Impossible(Impossible::Utf8) => f.write_str("server does not offer SMTPUTF8"),
             Self::Impossible(Impossible::Sender) => f.write_str("sender address cannot be sent"),
             Self::Impossible(Impossible::Address) => f.write_str("address cannot be sent"),

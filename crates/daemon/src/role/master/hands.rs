@@ -3,10 +3,10 @@
 //! Everything is opened by names that the typed settings hold, and nothing is read.
 
 use super::StartError;
-use crate::edges::{Grant, Identity, Task, Ward};
+use crate::edges::{Grant, Identity, SocketPlace, Task, Ward};
 use crate::request::SOCKET_NAME;
 use crate::roles::Role;
-use policy::settings::{Listener, LogTo};
+use policy::settings::{Listener, LogTo, MapServer};
 use policy::{LmtpPlace, MailboxPlace, Settings, Transport};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -90,14 +90,35 @@ impl Hands {
         if self.wants_syslog { sys::socket::connect_syslog().ok() } else { None }
     }
 
-    /// A connection to the LMTP server that a mailer of the settings has behind this path. Whoever asks for
-    /// another path is told that there is none.
-    pub(super) fn connect(path: &[u8], settings: &Settings) -> Result<OwnedFd, String> {
-        let is_his = |transport: &Transport| matches!(transport, Transport::Lmtp(LmtpPlace::Unix(known)) if **known == *path);
-        if !settings.mailers.iter().any(|mailer| is_his(&mailer.transport)) {
-            return Err("no mailer has its server there".into());
+    /// A connection to the LMTP server that a mailer of the settings has behind this path (relay), or to a server that a map
+    /// asks (policy); one over TCP is on its way and not waited for. Whoever asks for another place is told that there is
+    /// none.
+    pub(super) fn connect(
+        role: Role,
+        place: &SocketPlace,
+        settings: &Settings,
+    ) -> Result<OwnedFd, String> {
+        let is_known = match (role, place) {
+            (Role::Relay, SocketPlace::Path(path)) => settings.mailers.iter().any(|mailer| {
+                matches!(&mailer.transport, Transport::Lmtp(LmtpPlace::Unix(known)) if known == path)
+            }),
+            (Role::Policy, SocketPlace::Path(path)) => settings
+                .map_servers
+                .iter()
+                .any(|server| matches!(server, MapServer::Unix(known) if known == path)),
+            (Role::Policy, SocketPlace::Address(address)) => {
+                settings.map_servers.contains(&MapServer::Port(address.port()))
+            }
+            (_, SocketPlace::Path(_) | SocketPlace::Address(_)) => false,
+        };
+        if !is_known {
+            return Err("the configuration has no server there".into());
         }
-        sys::socket::connect_unix(&crate::path_of(path)).map_err(|error| {
+        let connected = match place {
+            SocketPlace::Path(path) => sys::socket::connect_unix(&crate::path_of(path)),
+            SocketPlace::Address(address) => sys::socket::connect_tcp(*address),
+        };
+        connected.map_err(|error| {
             let text = error.to_string();
             text.split(" (os error").next().unwrap_or_default().to_owned()
         })

@@ -288,7 +288,12 @@ impl House {
 
     /// A relay is there: what waited for one goes to it.
     pub(super) fn relay_came(&mut self, descriptor: OwnedFd) {
-        self.carriers.all.push(Carrier::new(None, Some(Link::new(descriptor))));
+        let mut link = Link::new(descriptor);
+        for part in self.hosts.parts() {
+            // One that has ended is found when it is read.
+            drop(link.send(&ToRelay::Hosts(part), &[]));
+        }
+        self.carriers.all.push(Carrier::new(None, Some(link)));
         for batch in std::mem::take(&mut self.carriers.without_relay) {
             self.carry(&batch);
         }

@@ -141,6 +141,13 @@ impl Intake {
         }
     }
 
+    /// Tells everybody who has handed over what a command exits with.
+    pub(super) fn tell_exit(&mut self, status: u8) {
+        for edge in &mut self.edges {
+            drop(edge.link.send(&FromQueue::Exit(status), &[]));
+        }
+    }
+
     /// Shows something to who watches an errand; what comes before anybody watches is kept, as far as there is room.
     pub(super) fn show(&mut self, news: &FromQueue) {
         let mut is_seen = false;
@@ -249,7 +256,11 @@ impl House {
                     self.spool.abandon(token);
                 }
             }
-            ToQueue::List { .. } | ToQueue::Flush | ToQueue::Run(_) | ToQueue::Remove { .. }
+            ToQueue::List { .. }
+            | ToQueue::Flush
+            | ToQueue::Run(_)
+            | ToQueue::Hosts { .. }
+            | ToQueue::Remove { .. }
                 if !edge.source.is_control() =>
             {
                 // Who talks to strangers has no say over other people's mail.
@@ -258,6 +269,10 @@ impl House {
             ToQueue::List { ticket, after } => {
                 let entries = self.listed(after);
                 self.tell(place, &FromQueue::Listed { ticket, entries });
+            }
+            ToQueue::Hosts { ticket, from, purges } => {
+                let hosts = self.hosts_from(from, purges);
+                self.tell(place, &FromQueue::Hosts { ticket, hosts });
             }
             ToQueue::Watch => {
                 edge.is_watching = true;

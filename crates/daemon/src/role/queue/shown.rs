@@ -91,6 +91,7 @@ impl House {
 
     /// A carrier has tried: what it said is shown, then the scheduler hears of it.
     pub(super) fn tried(&mut self, tried: Tried) {
+        self.hosts.put(tried.hosts);
         let names = self.shown.out.remove(&tried.batch);
         let is_told = !tried.talk.is_empty();
         if let Some(names) = &names {
@@ -143,6 +144,8 @@ impl House {
                     let text = ::queue::printable(text, LINE_BYTES_MAX);
                     self.log.line(severity, names.map(|names| names.message), &text);
                 }
+            } else if let Talk::Exit(status) = event {
+                self.intake.tell_exit(*status);
             } else if out.len() < TALK_BYTES_MAX.saturating_mul(2) {
                 write(&mut out, event, names);
             }
@@ -178,7 +181,7 @@ fn write(out: &mut Vec<u8>, event: &Talk, names: Option<&Names>) {
         }
         Talk::Line(line) => clean(line).into(),
         Talk::Result { whose, text } => [&*of(whose), &*clean(text)].concat(),
-        Talk::Log { .. } => return,
+        Talk::Log { .. } | Talk::Exit(_) => return,
     };
     out.extend_from_slice(&line);
     out.push(b'\n');
