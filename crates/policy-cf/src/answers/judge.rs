@@ -37,6 +37,7 @@ pub(super) fn judge(policy: &CfPolicy, machine: &mut Machine<'_>, question: &Que
     machine.is_deferring = mode == b'd';
     match &question.ask {
         Ask::Connect => connect(machine, facts, port),
+        Ask::Left => yes(machine),
         Ask::Hello { name } => {
             machine.config.macros.set(b's', Some(clean(name)));
             yes(machine)
