@@ -86,11 +86,16 @@ pub(crate) fn run(options: Serve) -> Result<ExitCode, StartError> {
     let mut family = Family::new(crate::is_root(), None)?;
     let mut settings = first_policy(&options, &mut family)?;
     options.adjust(&mut settings);
-    let hands = Hands::open(&settings)?;
+    let mut hands = Hands::open(&settings)?;
     if let Some(prepare) = options.prepare {
         prepare(&settings);
     }
-    Master::start(options, settings, family, hands, signals, None)?.work()
+    let trouble = hands.trouble.take();
+    let mut master = Master::start(options, settings, family, hands, signals, None)?;
+    if let Some(text) = trouble {
+        master.log.line(Severity::Error, None, text.as_bytes());
+    }
+    master.work()
 }
 
 /// Starts the first policy and waits for what it read.
@@ -115,7 +120,8 @@ fn first_policy(options: &Serve, family: &mut Family) -> Result<Settings, StartE
                 | News::SocketWanted { .. }
                 | News::Proof { .. }
                 | News::ProofWanted { .. }
-                | News::ReloadWanted => {}
+                | News::ReloadWanted
+                | News::StopWanted => {}
             }
         }
         if sys::clock::monotonic_ms() > deadline {
@@ -266,6 +272,7 @@ impl Master {
                 self.proof_wanted(place, ticket, with_deeds);
             }
             News::ReloadWanted => self.reload(),
+            News::StopWanted => self.begin_stop(),
         }
     }
 

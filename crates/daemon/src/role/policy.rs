@@ -68,6 +68,7 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
             | Grant::Child { .. }
             | Grant::Spool
             | Grant::ControlSocket
+            | Grant::CommandSocket
             | Grant::Configuration { .. }
             | Grant::Log
             | Grant::Socket { .. }

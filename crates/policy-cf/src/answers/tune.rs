@@ -320,7 +320,9 @@ fn paths(machine: &mut Machine<'_>, given: &Given) -> Paths {
         None => (spool_of(&machine.config.options), RUN.to_vec()),
     };
     let pid_file = value(machine, "PidFile").unwrap_or_default().into();
-    Paths { spool: spool.into(), run: run.into(), read: read(machine), pid_file }
+    let command_socket = value(machine, "ControlSocketName").unwrap_or_default();
+    let command_socket = command_socket.strip_prefix(b"local:").unwrap_or(command_socket).into();
+    Paths { spool: spool.into(), run: run.into(), read: read(machine), pid_file, command_socket }
 }
 
 fn joined(folder: &[u8], name: &[u8]) -> Vec<u8> {

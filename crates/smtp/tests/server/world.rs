@@ -209,6 +209,7 @@ pub(crate) fn judge(question: &Question) -> Verdict {
             ..Acceptance::default()
         }),
         Ask::Connect
+        | Ask::Left
         | Ask::Hello { .. }
         | Ask::Sender { .. }
         | Ask::Data
