@@ -51,7 +51,7 @@ pub(crate) fn send(link: &mut Link, mut expansion: Expansion) -> Result<(), Link
 
 fn length(member: &Recipient) -> usize {
     let route = &member.route;
-    [&member.address, &route.host, &route.user]
+    [&member.address, &route.host, &route.user, &member.from]
         .iter()
         .fold(MEMBER_BYTES, |sum, text| sum.saturating_add(text.len()))
 }
@@ -107,7 +107,7 @@ mod tests {
             user: address.into(),
             expands: false,
         };
-        Recipient { address: address.into(), route }
+        Recipient { address: address.into(), route, from: Box::default() }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The envelope of a message that a session has taken.
 
 use policy::{Controller, Facts, Member, Origin, Settings};
-use queue::{Envelope, Followed, Notify, Purpose, Return};
+use queue::{Envelope, Followed, Notify, Purpose, Return, Way};
 use smtp::server::Message;
 use wire::QueueId;
 use wire::command::BodyKind;
@@ -105,6 +105,7 @@ pub fn followed(
                 logged: logged.clone(),
                 refused: None,
                 is_as_written,
+                way: way(recipient, member),
             };
             let address = if is_as_written { &member.address } else { &recipient.address };
             let notify = if owner.is_some() { Notify::UNSET } else { own.notify };
@@ -120,6 +121,12 @@ pub fn followed(
         }
     }
     parts
+}
+
+/// The names that led to a place.
+fn way(recipient: &smtp::server::Recipient, member: &Member) -> Option<Way> {
+    let is_led = !member.from.is_empty();
+    is_led.then(|| Way { from: member.from.clone(), first: recipient.shown.clone() })
 }
 
 /// Where a message came from, with what its trace fields will tell if they are made later.

@@ -247,6 +247,7 @@ fn wide(out: &mut String, id: &str, entry: &Listed, mark: char) -> std::fmt::Res
 fn sender(entry: &Listed) -> String {
     match (&*entry.sender, entry.is_own) {
         (b"", _) => "MAILER-DAEMON".to_owned(),
+        (b"<>", _) => "<>".to_owned(),
         (sender, is_own) => address(sender, is_own),
     }
 }

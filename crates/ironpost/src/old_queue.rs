@@ -290,7 +290,7 @@ impl OldQueue {
             None => unrouted.route,
         };
         let logged = theirs.and(controller.clone());
-        let followed = Followed { controller, logged, refused: None, is_as_written: true };
+        let followed = Followed { controller, logged, refused: None, is_as_written: true, way: None };
         Recipient {
             address: one.address.clone().into(),
             route,

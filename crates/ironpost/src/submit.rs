@@ -273,6 +273,7 @@ impl<'f> Submission<'f> {
                 reply: reply.to_vec(),
                 unknown_at: None,
                 controller: None,
+                way: outgoing.way,
                 is_about_message,
             });
         }

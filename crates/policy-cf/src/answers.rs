@@ -18,6 +18,7 @@ mod manners;
 mod moment;
 mod ports;
 mod reports;
+pub mod stages;
 mod tune;
 
 pub use tune::{delivery_mode, seconds, spool_of};

@@ -115,6 +115,17 @@ pub enum Said {
     TemporaryFailure,
 }
 
+impl Said {
+    /// What a look-up came to: its value, and its status (sysexits.h).
+    pub(crate) fn of(found: Option<&[u8]>, status: u8) -> Self {
+        match found {
+            Some(value) => Self::Found(value.to_vec()),
+            None if status == exit::TEMPFAIL => Self::TemporaryFailure,
+            None => Self::NotFound,
+        }
+    }
+}
+
 impl Event {
     fn octets(&self) -> usize {
         let sum = |tokens: &[Vec<u8>]| {

@@ -31,6 +31,8 @@ pub struct Recipient {
     pub address: Box<[u8]>,
     /// Where its mail goes.
     pub route: Route,
+    /// The name that led to it, where that is not the one that was asked about; else empty.
+    pub from: Box<[u8]>,
 }
 
 /// A user in whose name mail is delivered: who wrote the alias, the list or the `.forward` that led to a recipient, or the
@@ -60,6 +62,8 @@ pub struct Member {
     pub owner_user: Option<Controller>,
     /// In whose name it is, where that is not the sender.
     pub controller: Option<Controller>,
+    /// The name that led to it; empty: it is what was asked for.
+    pub from: Box<[u8]>,
 }
 
 /// A member of an expansion that leads nowhere.
@@ -118,6 +122,8 @@ pub struct Carriage {
     pub charset: Box<[u8]>,
     /// Types for reports (`T=`): of the MTA, of addresses, of diagnostics; empty: the usual ones.
     pub types: [Box<[u8]>; 3],
+    /// Whom SMTP and LMTP connect to (`A=TCP HOST`); empty: the host of the route (`A=TCP $h`).
+    pub host: Box<[u8]>,
 }
 
 /// A set of sendmail's mailer flags: ASCII characters.
@@ -177,7 +183,7 @@ pub enum Transport {
         /// The port where the route names none.
         port: u16,
     },
-    /// LMTP to a fixed place, once a batch.
+    /// LMTP, once a batch.
     Lmtp(LmtpPlace),
     /// A Maildir a recipient.
     Maildir(MailboxPlace),
@@ -203,6 +209,11 @@ pub enum LmtpPlace {
     Tcp(SocketAddr),
     /// A Unix socket.
     Unix(Box<[u8]>),
+    /// The host of the route, found as for SMTP.
+    Host {
+        /// The port where the route names none.
+        port: u16,
+    },
 }
 
 /// Where the mailboxes are.

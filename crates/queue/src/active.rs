@@ -5,7 +5,8 @@ use crate::note::{Added, Hold, Note};
 use crate::outcome::Trouble;
 use crate::recipient::{Recipient, State};
 use crate::schedule::Inquiry;
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+use policy::Expansion;
 
 /// What came of a round, which says when the next one is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub(crate) struct Active {
     pub(crate) note: Box<Note>,
     /// Recipients whose answer from the policy is awaited.
     pub(crate) asking: Vec<u32>,
+    /// Answers that came before that to a recipient further ahead.
+    pub(crate) early: BTreeMap<u32, Expansion>,
     /// Recipients whose members are on their way into messages of their own, and what they will be.
     pub(crate) splitting: Vec<(u32, State)>,
     /// Recipients that are ready at their destinations.
@@ -78,6 +81,7 @@ impl Active {
             envelope,
             note,
             asking: Vec::new(),
+            early: BTreeMap::new(),
             splitting: Vec::new(),
             ready: 0,
             in_flight: 0,

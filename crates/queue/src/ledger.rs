@@ -59,7 +59,7 @@ impl Ledger {
             State::Dropped(_) => &mut self.dropped,
             State::Discarded => &mut self.discarded,
             State::Expanded { .. } => &mut self.expanded,
-            State::Waiting | State::Later(_) | State::Failed(_) => return,
+            State::Waiting | State::Later(_) | State::Failed(_) | State::Lost(_) => return,
         };
         *end = end.saturating_add(1);
         self.open = self.open.saturating_sub(1);

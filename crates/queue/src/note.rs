@@ -4,8 +4,9 @@
 //! Coded by hand, like the envelope: a version first, every length bounded, any octets give a note
 //! or an error.
 
-use crate::coding::{Reader, RecordError, put_count, put_number, put_optional};
+use crate::coding::{Reader, RecordError, put_count, put_number, put_octets, put_optional};
 use crate::message::{Envelope, FACT_BYTES_MAX, RECIPIENTS_MAX};
+use crate::outcome::TEXT_BYTES_MAX;
 use crate::recipient::{Recipient, State};
 use alloc::{boxed::Box, vec::Vec};
 
@@ -13,7 +14,10 @@ use alloc::{boxed::Box, vec::Vec};
 pub const ADDED_MAX: usize = 20_000;
 
 /// The version that [`Note::encode`] writes.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+
+/// The version that does not tell what the last round came to.
+const VERSION_2: u8 = 2;
 
 /// The version that does not tell when the last round was.
 const VERSION_1: u8 = 1;
@@ -60,6 +64,9 @@ pub struct Note {
     pub crashes: u8,
     /// Whether it is kept back.
     pub hold: Hold,
+    /// What its last round came to, for the listing of the queue, at most [`TEXT_BYTES_MAX`] octets; empty: nothing but what
+    /// is known of those that wait.
+    pub said: Box<[u8]>,
 }
 
 impl Note {
@@ -98,6 +105,7 @@ impl Note {
         for state in &self.states {
             state.encode(out);
         }
+        put_octets(out, self.said.get(..TEXT_BYTES_MAX).unwrap_or(&self.said));
     }
 
     /// Reads a record of any version.
@@ -107,7 +115,7 @@ impl Note {
     pub fn decode(octets: &[u8]) -> Result<Self, RecordError> {
         let mut reader = Reader::new(octets);
         match reader.octet()? {
-            version @ (VERSION_1 | VERSION) => {
+            version @ (VERSION_1 | VERSION_2 | VERSION) => {
                 let note = Self::decode_from(&mut reader, version)?;
                 reader.end()?;
                 Ok(note)
@@ -146,7 +154,19 @@ impl Note {
         for _ in 0..count {
             states.push(State::decode(reader)?);
         }
-        Ok(Self { states, added, tries, tried_s, next_try_s, is_warned, crashes, hold })
+        let said = if version == VERSION { reader.octets(TEXT_BYTES_MAX)? } else { Box::default() };
+        Ok(Self { states, added, tries, tried_s, next_try_s, is_warned, crashes, hold, said })
+    }
+
+    /// Lets the message go: what is lost is tried to be told once more.
+    pub fn release(&mut self) {
+        self.hold = Hold::Released;
+        self.crashes = 0;
+        for state in &mut self.states {
+            if let State::Lost(trouble) = state {
+                *state = State::Failed(trouble.clone());
+            }
+        }
     }
 
     /// Makes the note agree with its envelope if it does not: bit rot and foreign hands must not

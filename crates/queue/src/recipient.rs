@@ -75,6 +75,17 @@ pub struct Followed {
     pub refused: Option<Trouble>,
     /// The address is as it was written in RCPT, a list or an alias, with the brackets that it had there.
     pub is_as_written: bool,
+    /// Which names led to it; `None`: it is what was asked for, or nobody knows.
+    pub way: Option<Way>,
+}
+
+/// The names that led to a recipient, as they were written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Way {
+    /// The nearest one: an alias, a list, a user with a `.forward`.
+    pub from: Box<[u8]>,
+    /// The one that was asked for; empty: the queue knows it.
+    pub first: Box<[u8]>,
 }
 
 /// A recipient whose mail was accepted, and where it goes.
@@ -128,10 +139,12 @@ impl Recipient {
     pub(crate) fn is_within_limits(&self) -> bool {
         let users = self.followed.iter().flat_map(|one| one.controller.iter().chain(&one.logged));
         let names = users.flat_map(|user| [&user.address, &user.login]);
+        let way = self.followed.iter().filter_map(|one| one.way.as_ref());
         [&self.address, &self.route.host, &self.route.user]
             .into_iter()
             .chain(&self.original)
             .chain(names)
+            .chain(way.flat_map(|way| [&way.from, &way.first]))
             .all(|part| part.len() <= ADDRESS_BYTES_MAX)
     }
 
@@ -165,6 +178,9 @@ impl Recipient {
     }
 }
 
+/// Set in the octet of marks of [`Followed`] if its way comes behind.
+const WAY: u8 = 4;
+
 impl Followed {
     fn encode(&self, out: &mut Vec<u8>) {
         for user in [&self.controller, &self.logged] {
@@ -175,9 +191,15 @@ impl Followed {
                 put_number(out, user.gid.into());
             }
         }
-        out.push(u8::from(self.refused.is_some()) | (u8::from(self.is_as_written) << 1));
+        let way = if self.way.is_some() { WAY } else { 0 };
+        let written = u8::from(self.is_as_written) << 1;
+        out.push(u8::from(self.refused.is_some()) | written | way);
         if let Some(refused) = &self.refused {
             refused.clone().cleaned().encode(out);
+        }
+        if let Some(way) = &self.way {
+            put_octets(out, &way.from);
+            put_octets(out, &way.first);
         }
     }
 
@@ -185,12 +207,19 @@ impl Followed {
         let controller = decode_controller(reader)?;
         let logged = decode_controller(reader)?;
         let bits = reader.octet()?;
-        let refused = match bits {
+        let refused = match bits & !WAY {
             0 | 2 => None,
             1 | 3 => Some(Trouble::decode(reader)?),
             _ => return Err(RecordError::Value),
         };
-        Ok(Self { controller, logged, refused, is_as_written: bits & 2 != 0 })
+        let way = match bits & WAY {
+            0 => None,
+            _ => Some(Way {
+                from: reader.octets(ADDRESS_BYTES_MAX)?,
+                first: reader.octets(ADDRESS_BYTES_MAX)?,
+            }),
+        };
+        Ok(Self { controller, logged, refused, is_as_written: bits & 2 != 0, way })
     }
 }
 
@@ -230,6 +259,8 @@ pub enum State {
     Later(Trouble),
     /// Failed, and the report is still to be made.
     Failed(Trouble),
+    /// Failed, and nobody can be told: kept for the operator.
+    Lost(Trouble),
     /// The end: in a mailbox.
     Delivered(Option<Receipt>),
     /// The end: the next server has it.
@@ -259,7 +290,7 @@ impl State {
     /// Whether this is one of the ends.
     #[must_use]
     pub fn is_end(&self) -> bool {
-        !self.is_open() && !matches!(self, Self::Failed(_))
+        !self.is_open() && !matches!(self, Self::Failed(_) | Self::Lost(_))
     }
 
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
@@ -291,6 +322,10 @@ impl State {
             Self::Dropped(DropReason::NoPostmaster) => out.push(8),
             Self::Dropped(DropReason::NotWanted) => out.push(9),
             Self::Discarded => out.push(10),
+            Self::Lost(trouble) => {
+                out.push(11);
+                trouble.encode(out);
+            }
         }
     }
 
@@ -310,6 +345,7 @@ impl State {
             8 => Self::Dropped(DropReason::NoPostmaster),
             9 => Self::Dropped(DropReason::NotWanted),
             10 => Self::Discarded,
+            11 => Self::Lost(Trouble::decode(reader)?),
             _ => return Err(RecordError::Value),
         })
     }

@@ -10,13 +10,14 @@ use crate::QueueId;
 use crate::message::{BodyKind, DeliverBy, Envelope, Origin, Purpose, Return, usual_priority};
 use crate::outcome::Trouble;
 use crate::recipient::{Followed, Recipient};
-use alloc::{boxed::Box, vec, vec::Vec};
+use alloc::{boxed::Box, string::String, vec, vec::Vec};
 use policy::settings::Reports;
 use serde::{Deserialize, Serialize};
 
 mod text;
 
 pub use text::duration;
+pub(crate) use text::warning;
 
 /// The most octets of a message that come back whole; of a larger one only the header does.
 pub const RETURNED_BYTES_MAX: u64 = 50_000;
@@ -129,6 +130,8 @@ pub struct Report {
     pub looks: Reports,
     /// Age at which it will fail, in seconds.
     pub give_up_s: u32,
+    /// Age at which its sender is warned, in seconds.
+    pub warn_s: u32,
     /// The recipients that it tells of, never none.
     pub lines: Vec<ReportLine>,
     /// Others, who are only in the transcript: who waits, and a sender whom no report reaches.
@@ -167,6 +170,12 @@ impl Report {
     #[must_use]
     pub fn missed(&self) -> Option<DeliverBy> {
         self.by.filter(|by| by.left_s(self.created_s, self.at_s) <= 0)
+    }
+
+    /// The subject of a warning.
+    #[must_use]
+    pub fn warning(&self) -> String {
+        warning(self.missed(), self.warn_s)
     }
 
     fn recipient(&self) -> Recipient {

@@ -63,7 +63,11 @@ fn expand(address: &[u8], dice: &mut Dice) -> Expansion {
     for &member in members {
         match route(member) {
             Ok(route) => {
-                expansion.recipients.push(policy::Recipient { address: member.into(), route });
+                expansion.recipients.push(policy::Recipient {
+                    address: member.into(),
+                    route,
+                    from: Box::default(),
+                });
             }
             Err(refusal) => {
                 expansion.refused.push(RefusedMember { address: member.into(), refusal });
@@ -312,7 +316,11 @@ impl World {
                 {
                     Ok(route) if route.expands => expand(&address, &mut self.dice),
                     Ok(route) => Expansion {
-                        recipients: vec![policy::Recipient { address: address.into(), route }],
+                        recipients: vec![policy::Recipient {
+                            address: address.into(),
+                            route,
+                            from: Box::default(),
+                        }],
                         ..Expansion::default()
                     },
                     Err(refusal) => Expansion {

@@ -7,7 +7,7 @@ use proptest::{collection::vec, option, prelude::*};
 use queue::{
     ADDRESS_BYTES_MAX, Added, BodyKind, Controller, DropReason, Envelope, Followed, Hold, Note,
     Notify, Origin, Purpose, QueueId, Receipt, Recipient, RecordError, Return, Said, State, Status,
-    Trouble, Voice,
+    Trouble, Voice, Way,
 };
 
 fn octets() -> impl Strategy<Value = Box<[u8]>> {
@@ -47,12 +47,14 @@ fn followed() -> impl Strategy<Value = Followed> {
     // What is kept of trouble is cleaned.
     let refused =
         "[a-z ]{0,40}".prop_map(|text| Trouble::ours(Status(5, 1, 1), text.as_bytes()).cleaned());
-    (user(), user(), option::of(refused), any::<bool>()).prop_map(
-        |(controller, logged, refused, is_as_written)| Followed {
+    let way = (octets(), octets()).prop_map(|(from, first)| Way { from, first });
+    (user(), user(), option::of(refused), any::<bool>(), option::of(way)).prop_map(
+        |(controller, logged, refused, is_as_written, way)| Followed {
             controller,
             logged,
             refused,
             is_as_written,
+            way,
         },
     )
 }
@@ -144,6 +146,7 @@ fn state() -> impl Strategy<Value = State> {
         Just(State::Bounced),
         prop::sample::select(reasons).prop_map(State::Dropped),
         Just(State::Discarded),
+        trouble().prop_map(State::Lost),
     ]
 }
 
@@ -153,8 +156,8 @@ fn note() -> impl Strategy<Value = Note> {
     let hold =
         prop_oneof![Just(Hold::AsAccepted), Just(Hold::Released), octets().prop_map(Hold::Held)];
     let numbers = (any::<u32>(), any::<u64>(), any::<bool>(), any::<u8>(), any::<u64>());
-    (vec(state(), 0..6), vec(added, 0..4), numbers, hold).prop_map(
-        |(states, added, numbers, hold)| Note {
+    (vec(state(), 0..6), vec(added, 0..4), numbers, hold, octets()).prop_map(
+        |(states, added, numbers, hold, said)| Note {
             states,
             added,
             tries: numbers.0,
@@ -163,6 +166,7 @@ fn note() -> impl Strategy<Value = Note> {
             crashes: numbers.3,
             tried_s: numbers.4,
             hold,
+            said,
         },
     )
 }

@@ -489,7 +489,7 @@ fn reports_about_reports_end_with_the_postmaster() {
                 user: address.clone(),
                 expands: false,
             };
-            let recipients = vec![policy::Recipient { address, route }];
+            let recipients = vec![policy::Recipient { address, route, from: Box::default() }];
             let expansion = Box::new(Expansion { recipients, ..Expansion::default() });
             desk.step(Input::Answered { slot, recipient, expansion });
         }
@@ -517,7 +517,7 @@ fn a_list_is_expanded_once_and_its_owner_hears_of_failures() {
     let (_, recipient, _) = desk.inquiries.remove(0);
     let member = |address: &str| {
         let own = crate::recipient(address);
-        policy::Recipient { address: own.address, route: own.route }
+        policy::Recipient { address: own.address, route: own.route, from: Box::default() }
     };
     let expansion = Box::new(Expansion {
         recipients: vec![member("a@far"), member("b@far"), member("b@far"), member("c")],
@@ -540,7 +540,7 @@ fn a_list_is_expanded_once_and_its_owner_hears_of_failures() {
 fn long_list(members: usize) -> Expansion {
     let member = |number: usize| {
         let own = recipient(&format!("user{number}@host{}", number % 7));
-        policy::Recipient { address: own.address, route: own.route }
+        policy::Recipient { address: own.address, route: own.route, from: Box::default() }
     };
     let recipients = (0..members).chain(0..members).map(member).collect();
     Expansion { recipients, owner: Some(b"owner@here"[..].into()), ..Expansion::default() }
@@ -654,7 +654,8 @@ fn routes_of_an_older_list_of_mailers_are_asked_for_again() {
     let (_, recipient, inquiry) = desk.inquiries.remove(0);
     assert_eq!(inquiry, Inquiry::Route);
     let own = crate::recipient("bob@far");
-    let recipients = vec![policy::Recipient { address: own.address, route: own.route }];
+    let recipients =
+        vec![policy::Recipient { address: own.address, route: own.route, from: Box::default() }];
     let expansion = Box::new(Expansion { recipients, ..Expansion::default() });
     desk.step(Input::Answered { slot, recipient, expansion });
     assert_eq!(desk.end_all(&delivered()), 1);
@@ -810,7 +811,11 @@ fn answer_all(desk: &mut Desk, addresses: &[(u32, &str)], there: impl Fn(&str) -
         let mut expansion = Expansion::default();
         if there(address) {
             let own = crate::recipient("a@far");
-            let member = policy::Recipient { address: address.as_bytes().into(), route: own.route };
+            let member = policy::Recipient {
+                address: address.as_bytes().into(),
+                route: own.route,
+                from: Box::default(),
+            };
             expansion.recipients.push(member);
         } else {
             let refusal = policy::Refusal::new(550, (5, 1, 1), b"<x>... User unknown", b"");

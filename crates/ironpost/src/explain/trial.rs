@@ -6,13 +6,16 @@
 use super::landing::{self, End, Landing};
 use super::source::Source;
 use super::steps::{self, Cause, Step};
-use policy_cf::machine::{Event, Machine, ScanTable, enhanced_length, exit, strip_quotes};
+use policy::{Facts, Macros, Origin, Refusal, Resolved as Standing, Verdict};
+use policy_cf::answers::stages;
+use policy_cf::machine::{Event, Machine, strip_quotes};
 use policy_cf::resolve::{Resolved, Side};
-use policy_cf::token::{Token, meta};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// Octets of a reply's text.
-const REPLY_OCTETS_MAX: usize = 1024;
+/// The port that a client is taken to come from and to have called.
+const SMTP: u16 = 25;
+/// The stage of rule set 5.
+const LOCAL_USER: &str = "local user (rule set 5)";
 
 /// Who sends, as the command line says it.
 #[derive(Debug, Clone, Default)]
@@ -106,14 +109,6 @@ pub(crate) struct Explanation {
     pub(crate) outcome: Outcome,
 }
 
-/// What a check rule set says.
-enum Judged {
-    Well,
-    Refused(Vec<u8>),
-    Discarded,
-    Quarantined(Vec<u8>),
-}
-
 /// A run: the machine and what has been found.
 struct Trial<'m, 'w> {
     machine: &'m mut Machine<'w>,
@@ -152,43 +147,50 @@ pub(crate) fn bare(address: &[u8]) -> &[u8] {
 
 impl Trial<'_, '_> {
     fn client(&mut self, session: &Session) {
-        let macros = &mut self.machine.config.macros;
-        macros.set_named(b"addr_type", b"e r");
-        macros.set_named(b"daemon_flags", b"");
         let Some((ip, name)) = &session.client else {
             // Without a client the message is handed in by a user of this host.
+            let macros = &mut self.machine.config.macros;
+            macros.set_named(b"addr_type", b"e r");
+            macros.set_named(b"daemon_flags", b"");
             macros.set(b'r', Some(b"SMTP".to_vec()));
             return;
         };
-        let (address, family) = spelled(*ip);
-        let bracketed = [b"[", address.as_slice(), b"]"].concat();
-        let resolved: &[u8] = if name.is_some() { b"OK" } else { b"FAIL" };
-        let shown = name.clone().unwrap_or_else(|| bracketed.clone());
-        let helo = session.helo.clone().unwrap_or_else(|| shown.clone());
-        let told = match name {
-            Some(name) => [name.as_slice(), b" ", &bracketed].concat(),
-            None => bracketed,
+        let name = name.as_deref().unwrap_or_default();
+        let helo = session.helo.as_deref().unwrap_or(name);
+        let unknown = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), SMTP);
+        let facts = Facts {
+            origin: Origin::Client {
+                peer: SocketAddr::new(*ip, SMTP),
+                local: unknown,
+                name: name.into(),
+                resolved: if name.is_empty() { Standing::Fail } else { Standing::Ok },
+            },
+            daemon: 0,
+            hello: if helo.is_empty() {
+                format!("[{ip}]").into_bytes().into()
+            } else {
+                helo.into()
+            },
+            is_esmtp: true,
+            sender: None,
+            recipients: 0,
+            macros: Macros::new(),
         };
-        for (macro_name, value) in [
-            (b"client_addr".as_slice(), address.as_slice()),
-            (b"client_name", &shown),
-            (b"client_ptr", name.as_deref().unwrap_or(&shown)),
-            (b"client_resolve", resolved),
-            (b"client_port", b"25"),
-            (b"client_connections", b"1"),
+        stages::begin(self.machine, &facts);
+        let macros = &mut self.machine.config.macros;
+        for (name, value) in [
+            (b"client_connections".as_slice(), b"1".as_slice()),
             (b"client_rate", b"1"),
             (b"client_flags", b""),
             (b"daemon_name", b"MTA"),
-            (b"daemon_family", family),
+            (b"daemon_flags", b""),
+            (b"addr_type", b"e r"),
         ] {
-            macros.set_named(macro_name, value);
+            macros.set_named(name, value);
         }
-        macros.set(b'r', Some(b"ESMTP".to_vec()));
-        macros.set(b's', Some(helo));
-        macros.set(b'_', Some(told));
-        let argument = [shown.as_slice(), b" ", &[meta::ELSE], b" ", &address].concat();
-        let input = [shown.as_slice(), b" $| ", &address].concat();
-        self.check("check_relay", &argument, input);
+        let value = |name: &[u8]| macros.value_named(name).unwrap_or_default().to_vec();
+        let (shown, address) = (value(b"client_name"), value(b"client_addr"));
+        self.check("check_relay", &shown, Some(&address));
     }
 
     fn sender(&mut self, session: &Session) {
@@ -206,8 +208,7 @@ impl Trial<'_, '_> {
             self.name_macros([b"mail_mailer", b"mail_host", b"mail_addr"], resolved.as_ref());
             self.refuse_unresolved("sender", resolved.as_ref(), &events);
         }
-        let argument = [b"<", from, b">"].concat();
-        self.check("check_mail", &argument.clone(), argument);
+        self.check("check_mail", &[b"<", from, b">"].concat(), None);
         self.machine.config.macros.set_named(b"addr_type", b"e r");
     }
 
@@ -217,8 +218,7 @@ impl Trial<'_, '_> {
         self.name_macros([b"rcpt_mailer", b"rcpt_host", b"rcpt_addr"], resolved.as_ref());
         self.refuse_unresolved("route", resolved.as_ref(), &events);
         let route = self.stages.split_off(place);
-        let argument = [b"<", address, b">"].concat();
-        self.check("check_rcpt", &argument.clone(), argument);
+        self.check("check_rcpt", &[b"<", address, b">"].concat(), None);
         self.stages.extend(route);
         let Some(resolved) = resolved else { return Way::default() };
         let mut way = Way {
@@ -228,24 +228,25 @@ impl Trial<'_, '_> {
             is_deferred: resolved.is_deferred,
             ..Way::default()
         };
-        if self.end.is_none()
-            && let Some(number) = resolved.mailer
-        {
-            self.delivery(session, number, address, &mut way);
+        if self.end.is_none() && resolved.mailer.is_some() {
+            self.delivery(session, &resolved, address, &mut way);
         }
         way
     }
 
     /// What the mailer makes of it: aliases of local users, rule set 5, the sender's name.
-    fn delivery(&mut self, session: &Session, number: usize, address: &[u8], way: &mut Way) {
+    fn delivery(&mut self, session: &Session, resolved: &Resolved, address: &[u8], way: &mut Way) {
+        let Some(number) = resolved.mailer else { return };
         let Some(mailer) = self.machine.config.mailers.get(number) else { return };
         let flags = mailer.flags;
         way.program.clone_from(&mailer.path);
         if flags.has(b'A') {
             self.begin();
-            let mut status = exit::OK;
-            way.aliases = self.machine.map_look_up(b"aliases", &way.user, &[], &mut status);
-            way.is_deferred |= status == exit::TEMPFAIL;
+            let host = resolved.host.as_deref().unwrap_or_default();
+            match stages::alias(self.machine, host, &way.user) {
+                Ok(found) => way.aliases = found,
+                Err(policy_cf::Unavailable) => way.is_deferred = true,
+            }
             self.end_stage("aliases", way.user.clone(), false);
         }
         if way.aliases.is_none() && flags.has(b'5') {
@@ -271,20 +272,24 @@ impl Trial<'_, '_> {
             return;
         }
         self.begin();
-        let mut tokens = Vec::new();
         let user = way.user.clone();
-        self.machine.scan(&user, ScanTable::Outside, 0, &mut tokens);
-        self.machine.rewrite(&mut tokens, LOCAL);
-        if let Some((mailer, host, name)) = self.read_mailer(&tokens) {
-            let number = self.machine.config.mailer(&mailer);
-            if let Some(found) = number.and_then(|at| self.machine.config.mailers.get(at)) {
-                way.mailer.clone_from(&found.name);
-                way.program.clone_from(&found.path);
-                way.host = Some(host).filter(|host| !host.is_empty());
-                way.user = name;
+        let moved = stages::local_user(self.machine, &user);
+        let events = self.end_stage(LOCAL_USER, user, false);
+        match moved {
+            Ok(None) => {}
+            Ok(Some(found)) => {
+                let mailer = found.mailer.and_then(|at| self.machine.config.mailers.get(at));
+                way.program = mailer.map(|mailer| mailer.path.clone()).unwrap_or_default();
+                way.mailer = found.mailer_name;
+                way.host = found.host.filter(|host| !host.is_empty());
+                way.user = found.user;
+            }
+            Err(refusal) => {
+                let cause = steps::cause(self.machine, self.source, &events);
+                let reply = shown(&refusal);
+                self.end = Some(Outcome::Refused(Refused { reply, by: LOCAL_USER, cause }));
             }
         }
-        self.end_stage("local user (rule set 5)", user, false);
     }
 
     /// Aliases, lists and `.forward` to their end.
@@ -349,82 +354,36 @@ impl Trial<'_, '_> {
             return;
         }
         let own = resolved.and_then(|resolved| resolved.refusal.clone());
-        let host = resolved.and_then(|resolved| resolved.host.clone()).unwrap_or_default();
-        let reply = own.map(|reply| with_status(&reply, &host));
-        let reply = reply.or_else(|| self.machine.replies.last().cloned());
+        let reply = own.or_else(|| self.machine.replies.last().cloned());
         let reply = reply.unwrap_or_else(|| b"553 5.1.3 There is no address in it".to_vec());
+        let status = resolved.and_then(|resolved| resolved.host.as_deref());
+        let reply = shown(&stages::refusal(&reply, status));
         let cause = steps::cause(self.machine, self.source, events);
         self.end = Some(Outcome::Refused(Refused { reply, by, cause }));
     }
 
     /// Runs a check rule set as a stage, if the configuration has it.
-    fn check(&mut self, name: &'static str, argument: &[u8], input: Vec<u8>) {
-        let set = self.machine.config.sets.find(name.as_bytes()).number;
-        let Some(set) = set.filter(|set| !self.machine.config.sets.of(*set).is_empty()) else {
-            return;
-        };
-        self.begin();
-        let mut tokens = Vec::new();
-        let (found, _) = self.machine.scan(argument, ScanTable::Outside, 0, &mut tokens);
-        let status = if found { self.machine.rewrite(&mut tokens, set) } else { exit::DATAERR };
-        let judged = if found {
-            self.judge(&tokens, status)
-        } else {
-            let said = self.machine.replies.last().cloned();
-            Judged::Refused(said.unwrap_or_else(|| b"553 5.1.3 There is no address in it".to_vec()))
-        };
-        let events = self.end_stage(name, input, false);
-        if self.end.is_some() {
+    fn check(&mut self, name: &'static str, first: &[u8], second: Option<&[u8]>) {
+        if !stages::has(self.machine, name.as_bytes()) {
             return;
         }
+        self.begin();
+        let verdict = stages::check(self.machine, name.as_bytes(), first, second);
+        let behind = second.map(|second| [b" $| ", second].concat()).unwrap_or_default();
+        let events = self.end_stage(name, [first, &behind].concat(), false);
+        let (Some(verdict), None) = (verdict, &self.end) else { return };
         let cause = steps::cause(self.machine, self.source, &events);
-        match judged {
-            Judged::Well => {}
-            Judged::Quarantined(why) => self.quarantine = Some(why),
-            Judged::Refused(reply) => {
+        match verdict {
+            Verdict::Accept(_) => {}
+            Verdict::Quarantine { reason, .. } => self.quarantine = Some(strip_quotes(&reason)),
+            Verdict::Refuse(refusal) => {
+                let reply = shown(&refusal);
                 self.end = Some(Outcome::Refused(Refused { reply, by: name, cause }));
             }
-            Judged::Discarded => {
+            Verdict::Discard { .. } => {
                 self.end = Some(Outcome::Discarded(Refused { reply: Vec::new(), by: name, cause }));
             }
         }
-    }
-
-    /// Reads what a check rule set left: only `$#error` and `$#discard` mean something, all else is consent.
-    fn judge(&mut self, tokens: &[Token], status: u8) -> Judged {
-        if status == exit::TEMPFAIL {
-            let reply = b"451 4.3.0 Temporary system failure. Please try again later.";
-            return Judged::Refused(reply.to_vec());
-        }
-        let Some((mailer, host, text)) = self.read_mailer(tokens) else { return Judged::Well };
-        if mailer.eq_ignore_ascii_case(b"discard") {
-            return Judged::Discarded;
-        }
-        if !mailer.eq_ignore_ascii_case(b"error") {
-            return Judged::Well;
-        }
-        let text = strip_quotes(&text);
-        if host.eq_ignore_ascii_case(b"quarantine") {
-            return Judged::Quarantined(text);
-        }
-        let reply = if has_code(&text) { text } else { [b"553 5.3.0 ", text.as_slice()].concat() };
-        Judged::Refused(with_status(&reply, &host))
-    }
-
-    /// The parts of `$#mailer $@ host $: user`.
-    fn read_mailer(&mut self, tokens: &[Token]) -> Option<(Vec<u8>, Vec<u8>, Vec<u8>)> {
-        let [first, name, rest @ ..] = tokens else { return None };
-        if first.lead != meta::MAILER {
-            return None;
-        }
-        let name = self.machine.config.arena.text(*name).to_vec();
-        let user_at = rest.iter().position(|token| token.lead == meta::USER).unwrap_or(rest.len());
-        let (host, user) = rest.split_at_checked(user_at).unwrap_or((rest, &[]));
-        let host = host.get(1..).unwrap_or_default();
-        let host = self.machine.join(host, 0, true, REPLY_OCTETS_MAX);
-        let user = user.get(1..).unwrap_or_default();
-        let user = self.machine.join(user, b' ', false, REPLY_OCTETS_MAX);
-        Some((name, host, user))
     }
 
     /// Begins a stage: what happened before it belongs to none.
@@ -443,27 +402,9 @@ impl Trial<'_, '_> {
     }
 }
 
-/// Whether text begins with a reply code.
-fn has_code(text: &[u8]) -> bool {
-    matches!(text, [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9', b' ', ..])
-}
-
-/// Puts the enhanced status code of `$@` into a reply that has none.
-fn with_status(reply: &[u8], host: &[u8]) -> Vec<u8> {
-    let (code, rest) = reply.split_at_checked(4).unwrap_or((reply, b""));
-    if enhanced_length(rest).is_some() || enhanced_length(host).is_none() {
-        return reply.to_vec();
-    }
-    [code, host, b" ", rest].concat()
-}
-
-/// An address as sendmail spells it, and its family.
-fn spelled(ip: IpAddr) -> (Vec<u8>, &'static [u8]) {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => (ip.to_string().into_bytes(), b"inet"),
-        IpAddr::V6(ip) => {
-            let parts: Vec<String> = ip.segments().iter().map(|part| format!("{part:x}")).collect();
-            (format!("IPv6:{}", parts.join(":")).into_bytes(), b"inet6")
-        }
-    }
+/// A refusal as a reply.
+fn shown(refusal: &Refusal) -> Vec<u8> {
+    let (class, subject, detail) = refusal.status;
+    let codes = format!("{} {class}.{subject}.{detail} ", refusal.code);
+    [codes.as_bytes(), &refusal.text].concat()
 }

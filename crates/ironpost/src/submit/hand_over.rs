@@ -247,6 +247,7 @@ impl Part<'_> {
                 logged: logged.clone(),
                 refused: None,
                 is_as_written: true,
+                way: one.way.clone(),
             };
             Recipient { followed: Some(Box::new(followed)), ..one.queued(submission.notify) }
         });
@@ -256,6 +257,7 @@ impl Part<'_> {
                 logged: None,
                 refused: Some(trouble(one)),
                 is_as_written: true,
+                way: one.way.clone(),
             };
             let followed = Some(Box::new(followed));
             Recipient { followed, notify: submission.notify, ..Recipient::unrouted(&one.address) }

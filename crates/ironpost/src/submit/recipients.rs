@@ -4,7 +4,7 @@
 use crate::configured::Run;
 use policy_cf::expand::{Expansion, How, Member, State, expand};
 use policy_cf::machine::strip_quotes;
-use queue::{Controller, Recipient};
+use queue::{Controller, Recipient, Way};
 
 /// Somebody who is to get the message.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub(super) struct Outgoing {
     pub(super) owner: Option<Vec<u8>>,
     /// In whose name it is, where that is not the sender.
     pub(super) controller: Option<Controller>,
+    /// The names that led to it.
+    pub(super) way: Option<Way>,
 }
 
 /// Somebody who can't get it.
@@ -34,6 +36,8 @@ pub(super) struct Failed {
     pub(super) unknown_at: Option<Vec<u8>>,
     /// In whose name it would have been delivered.
     pub(super) controller: Option<Controller>,
+    /// The names that led to it.
+    pub(super) way: Option<Way>,
     /// It is the message that is wrong: nothing is to be said of this one.
     pub(super) is_about_message: bool,
 }
@@ -97,6 +101,7 @@ impl Recipients {
                     is_deferred: member.state == State::Deferred,
                     owner: owner.map(<[u8]>::to_vec),
                     controller,
+                    way: way(expansion, member),
                 });
             }
             (State::Bad, mailer) => {
@@ -123,8 +128,16 @@ fn failed(run: &Run<'_>, expansion: &Expansion, member: &Member) -> Failed {
         reply,
         unknown_at: is_unknown.then(|| name(run, member.mailer).to_vec()),
         controller: controller(expansion, member),
+        way: way(expansion, member),
         is_about_message: false,
     }
+}
+
+/// The names that led to one.
+fn way(expansion: &Expansion, member: &Member) -> Option<Way> {
+    let mut line = expansion.line(member).skip(1);
+    let from = line.next()?.address.clone();
+    Some(Way { first: line.last().map_or_else(|| from.clone(), |top| top.address.clone()), from })
 }
 
 /// In whose name something is: the nearest name with a user, itself left out, as it is delivered as the mailer says.

@@ -39,7 +39,10 @@ pub(super) fn expand(
     let mut owners: Vec<Option<&[u8]>> = Vec::new();
     for endpoint in found.endpoints() {
         owners.push(endpoint.owner);
-        out.recipients.push(recipient(machine, &endpoint));
+        // The first name is the one that was asked about.
+        let parent = found.line(endpoint.member).nth(1).filter(|parent| parent.parent.is_some());
+        let from = parent.map(|parent| parent.address.clone()).unwrap_or_default();
+        out.recipients.push(Recipient { from, ..recipient(machine, &endpoint) });
     }
     // One sender for all: an owner counts if it is the owner of everybody.
     if let Some(Some(first)) = owners.first()
@@ -83,7 +86,7 @@ pub(super) fn recipient(machine: &Machine<'_>, endpoint: &Endpoint<'_>) -> Recip
     };
     let mailer = MailerId(u8::try_from(endpoint.mailer).unwrap_or(u8::MAX));
     let route = Route { mailer, host, user, expands: false };
-    Recipient { address: member.address.clone(), route }
+    Recipient { address: member.address.clone(), route, from: Box::default() }
 }
 
 /// Everything that was said against an address on the way.

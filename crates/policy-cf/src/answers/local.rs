@@ -2,7 +2,7 @@
 
 use super::check::refusal;
 use crate::expand::{Outside, find_user};
-use crate::machine::{Machine, ScanTable, exit, strip_quotes};
+use crate::machine::{Event, Machine, Said, ScanTable, exit, strip_quotes};
 use crate::resolve::{Resolved, Side, set};
 use crate::token::meta;
 use crate::world::Unavailable;
@@ -135,6 +135,8 @@ pub(super) fn alias(
         let mut status = exit::OK;
         let key = name.to_ascii_lowercase();
         let found = machine.class_look_up(b"aliases", &key, &[], &mut status, 0);
+        let said = Said::of(found.as_deref(), status);
+        machine.note(|_| Event::Asked(b"aliases".to_vec(), key, said));
         if found.is_some() {
             return Ok(found);
         }
@@ -158,7 +160,7 @@ fn has_alias(
 }
 
 /// Rule set 5 may send a local name without an alias elsewhere; `None`: it stays.
-fn localaddr(
+pub(super) fn localaddr(
     machine: &mut Machine<'_>,
     shown: &[u8],
     user: &[u8],

@@ -93,7 +93,8 @@ fn members(machine: &mut Machine<'_>, expansion: &Expansion) -> Vec<policy::Memb
     let mut owners: BTreeMap<Vec<u8>, Option<Controller>> = BTreeMap::new();
     let mut members = Vec::new();
     for endpoint in expansion.endpoints().take(LINES_MAX) {
-        let policy::Recipient { address, route } = super::expand::recipient(machine, &endpoint);
+        let policy::Recipient { address, route, from: _ } =
+            super::expand::recipient(machine, &endpoint);
         let owner = endpoint.owner.map(<[u8]>::to_vec);
         let owner_user = owner.clone().and_then(|owner| {
             let known = owners.entry(owner).or_insert_with_key(|owner| user_of(machine, owner));
@@ -101,7 +102,9 @@ fn members(machine: &mut Machine<'_>, expansion: &Expansion) -> Vec<policy::Memb
         });
         let owner = owner.map(Into::into);
         let controller = controller(expansion, endpoint.member);
-        members.push(policy::Member { address, route, owner, owner_user, controller });
+        let parent = expansion.line(endpoint.member).nth(1);
+        let from = parent.map(|parent| parent.address.clone()).unwrap_or_default();
+        members.push(policy::Member { address, route, owner, owner_user, controller, from });
     }
     members
 }

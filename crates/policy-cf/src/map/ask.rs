@@ -51,11 +51,7 @@ impl Machine<'_> {
         let mut outcome = exit::OK;
         let found = self.ask_class(map, folded, (&key, arguments), &mut outcome, 0);
         self.note(|_| {
-            let said = match &found {
-                Some(value) => Said::Found(value.clone()),
-                None if outcome == exit::TEMPFAIL => Said::TemporaryFailure,
-                None => Said::NotFound,
-            };
+            let said = Said::of(found.as_deref(), outcome);
             Event::Asked(map.spec.name.to_vec(), key.to_vec(), said)
         });
         if outcome == exit::TEMPFAIL {

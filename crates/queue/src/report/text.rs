@@ -5,7 +5,7 @@
 
 use super::{Fate, Report, ReportKind, ReportLine};
 use crate::QueueId;
-use crate::message::Return;
+use crate::message::{DeliverBy, Return};
 use crate::outcome::{Status, Trouble, Voice, cleaned};
 use alloc::{boxed::Box, format, string::String, vec::Vec};
 
@@ -63,7 +63,7 @@ pub(super) fn write(
     line(out, &[]);
 }
 
-impl<'r> Paper<'r> {
+impl Paper<'_> {
     /// A date as sendmail writes it: UTC is GMT.
     fn date(self, unix_s: u64) -> String {
         let date = format!("{}", wire::date::Date { unix_s, offset_s: self.offset_s });
@@ -118,14 +118,7 @@ impl<'r> Paper<'r> {
                 b"postmaster-notification",
             ),
             ReportKind::Success => (b"Return receipt"[..].into(), b"return-receipt"),
-            ReportKind::Delay => {
-                let late = duration(self.report.at_s.saturating_sub(self.report.created_s));
-                let subject = match self.report.missed() {
-                    Some(by) => format!("Warning: Delivery time ({}s) exceeded", by.seconds),
-                    None => format!("Warning: could not send message for past {late}"),
-                };
-                (subject.into_bytes().into(), b"warning-timeout")
-            }
+            ReportKind::Delay => (self.report.warning().into_bytes().into(), b"warning-timeout"),
         }
     }
 
@@ -145,26 +138,10 @@ impl<'r> Paper<'r> {
             let due = self.date(by.due_s(report.created_s));
             line(out, &[b"Deliver-By-Date: ", due.as_bytes()]);
         }
-        for one in self.listed() {
+        for one in &self.report.lines {
             line(out, &[]);
             self.status_fields(one, out);
         }
-    }
-
-    /// The recipients in the order in which they are listed: sendmail asks a host for the last of them first, and those
-    /// that our own reports go to stand the other way round.
-    fn listed(self) -> Vec<&'r ReportLine> {
-        let report = self.report;
-        let groups = report.lines.chunk_by(|one, next| one.trouble.host == next.trouble.host);
-        let mut listed = Vec::with_capacity(report.lines.len());
-        for group in groups {
-            if report.is_about_report {
-                listed.extend(group.iter().rev());
-            } else {
-                listed.extend(group);
-            }
-        }
-        listed
     }
 
     fn status_fields(self, one: &ReportLine, out: &mut Vec<u8>) {
@@ -356,6 +333,15 @@ pub fn duration(seconds: u64) -> String {
     let (size, name) = found.unwrap_or((1, "second"));
     let count = seconds.checked_div(size).unwrap_or(0);
     if count == 1 { format!("{count} {name}") } else { format!("{count} {name}s") }
+}
+
+/// What a warning is about: a deadline that was missed, or how old the message is at least.
+#[must_use]
+pub(crate) fn warning(missed: Option<DeliverBy>, warn_s: u32) -> String {
+    match missed {
+        Some(by) => format!("Warning: Delivery time ({}s) exceeded", by.seconds),
+        None => format!("Warning: could not send message for past {}", duration(warn_s.into())),
+    }
 }
 
 #[cfg(test)]

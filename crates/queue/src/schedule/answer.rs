@@ -5,6 +5,7 @@
 //! itself: after a crash the same question is asked again, and what was delivered by then is in the
 //! note.
 
+use super::attempt::controller;
 use super::consult::CONSULTED_FIRST;
 use super::{Action, Actions, Scheduler};
 use crate::active::{Active, Round, memory_bytes};
@@ -13,10 +14,13 @@ use crate::message::{ADDRESS_BYTES_MAX, Purpose};
 use crate::note::{ADDED_MAX, Added};
 use crate::outcome::{Said, Status, Trouble};
 use crate::part::{self, MEMBERS_MAX, PART_RECIPIENTS, Split};
-use crate::recipient::{Notify, Receipt, Recipient, State};
+use crate::recipient::{Followed, Notify, Receipt, Recipient, State, Way};
 use alloc::{boxed::Box, collections::BTreeSet, format, vec::Vec};
 use policy::{Expansion, MailerId, Recipient as Member, Refusal, RefusedMember, Route};
 use wire::path::bare;
+
+/// Members in answers that wait for one before them, of one message.
+const EARLY_MAX: usize = 10_000;
 
 impl Scheduler {
     /// The policy answered about a recipient.
@@ -31,13 +35,15 @@ impl Scheduler {
             return self.consulted(slot, index, &expansion, actions);
         }
         let Some(mut active) = self.active.remove(&slot) else { return };
-        let asked = active.asking.iter().position(|&asked| asked == index);
+        if active.asking.contains(&index) {
+            active.early.insert(index, expansion);
+        }
         let mut ready = Vec::new();
-        if let Some(place) = asked {
-            active.asking.swap_remove(place);
+        while let Some((index, expansion)) = next_answer(&mut active) {
+            active.asking.retain(|&asked| asked != index);
             // The operator may have ended it meanwhile.
             if active.state(index).is_some_and(State::is_open) {
-                ready = self.expanded((slot, index), &mut active, expansion, actions);
+                ready.extend(self.expanded((slot, index), &mut active, expansion, actions));
             }
         }
         let is_still = active.is_held()
@@ -75,12 +81,16 @@ impl Scheduler {
         } else {
             (parent.notify.without_success(), parent.original.clone())
         };
-        let members = newcomers(active, index, self.rules.mark, recipients);
+        let mut members = newcomers(active, index, self.rules.mark, recipients);
+        if active.envelope.purpose != Purpose::Mail {
+            // sendmail comes to the readers of a report from behind.
+            members.reverse();
+        }
         let members: Vec<Recipient> = members
             .into_iter()
             .map(|member| {
                 let (notify, original) = heir.clone();
-                let followed = parent.followed.clone();
+                let followed = followed_by(active, &parent, &member.from);
                 let route = Route { expands: false, ..member.route };
                 // One that nobody stands behind keeps the form that he was written in.
                 let is_itself = *member.address == *bare(&parent.address);
@@ -229,6 +239,28 @@ impl Scheduler {
         self.ledger.accept(1);
         Some(index)
     }
+}
+
+/// What is known of a member: as of who is asked about, with the name that led to it, where that is another one.
+fn followed_by(active: &Active, parent: &Recipient, from: &[u8]) -> Option<Box<Followed>> {
+    if from.is_empty() {
+        return parent.followed.clone();
+    }
+    let logged = || Followed { logged: controller(parent, active), ..Followed::default() };
+    let mut followed = parent.followed.clone().unwrap_or_else(|| Box::new(logged()));
+    followed.way = Some(Way { from: from.into(), first: Box::default() });
+    Some(followed)
+}
+
+/// The answer to the first recipient that is asked about: who is named twice is the first one's. Where too much waits for
+/// it, whatever is there.
+fn next_answer(active: &mut Active) -> Option<(u32, Expansion)> {
+    let first = active.asking.iter().copied().min()?;
+    let waiting = active.early.values().map(|expansion| expansion.recipients.len());
+    if active.early.contains_key(&first) || waiting.sum::<usize>() > EARLY_MAX {
+        return active.early.pop_first();
+    }
+    None
 }
 
 /// What makes two recipients the same: mailer, host, user.

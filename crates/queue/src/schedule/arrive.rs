@@ -6,7 +6,7 @@ use crate::active::{self, Active, Came, Round};
 use crate::destination::{Destination, Group, MIXED};
 use crate::event::Stat;
 use crate::message::Envelope;
-use crate::note::{Hold, Note};
+use crate::note::Note;
 use crate::outcome::{Status, Trouble};
 use crate::recipient::State;
 use crate::slots::{Order, Phase};
@@ -130,8 +130,7 @@ impl Scheduler {
             return;
         }
         if order == Some(Order::Release) {
-            note.hold = Hold::Released;
-            note.crashes = 0;
+            note.release();
             self.activate_noted(slot, envelope, note, actions);
             return;
         }
@@ -380,7 +379,7 @@ fn fitted(envelope: &Envelope, note: Option<Box<Note>>) -> Note {
 /// Whether nothing is owed any more: not a try, not a report.
 fn is_settled(state: &State) -> bool {
     match state {
-        State::Waiting | State::Later(_) | State::Failed(_) => false,
+        State::Waiting | State::Later(_) | State::Failed(_) | State::Lost(_) => false,
         State::Delivered(receipt) | State::Relayed(receipt) | State::Expanded { receipt, .. } => {
             receipt.is_none()
         }

@@ -289,7 +289,7 @@ fn priority(active: &Active) -> i64 {
 
 /// In whose name a recipient is: as it was found on the way, else the user who handed the message in. Who called is no longer
 /// told of a message that waited, as sendmail's queue does not keep it.
-fn controller(recipient: &Recipient, active: &Active) -> Option<Controller> {
+pub(super) fn controller(recipient: &Recipient, active: &Active) -> Option<Controller> {
     let is_told = |user: &&Controller| active.came == Came::New || !user.login.is_empty();
     match &recipient.followed {
         Some(followed) => followed.logged.as_ref().filter(is_told).cloned(),

@@ -109,6 +109,7 @@ impl Scheduler {
                 State::Waiting
                 | State::Later(_)
                 | State::Failed(_)
+                | State::Lost(_)
                 | State::Delivered(None)
                 | State::Relayed(None)
                 | State::Expanded { receipt: None, .. }

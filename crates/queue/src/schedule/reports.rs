@@ -12,7 +12,7 @@ use crate::message::{Envelope, Purpose, Return};
 use crate::note::Hold;
 use crate::outcome::{Said, Status, Trouble, Voice};
 use crate::recipient::{DropReason, Receipt, State};
-use crate::report::{Fate, RETURNED_BYTES_MAX, Report, ReportKind, ReportLine};
+use crate::report::{Fate, RETURNED_BYTES_MAX, Report, ReportKind, ReportLine, warning};
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 use policy::settings::{Reports, ReturnPolicy};
 
@@ -27,6 +27,9 @@ const TRACE_BYTES: u64 = 200;
 
 /// Why a report is kept back that can't be delivered and not be reported on.
 const LOST: &[u8] = b"savemail panic";
+
+/// What the listing of the queue says of it while others of its recipients wait.
+const NOT_SAVED: &[u8] = b"savemail: cannot save rejected email anywhere";
 
 /// Where the report of a failure goes.
 enum Way {
@@ -57,11 +60,7 @@ impl Scheduler {
         for ((kind, to), lines) in reports {
             self.report(slot, active, kind, &to, lines, actions);
         }
-        // A failure is paid for now, or it can't be.
-        if active.note.states.iter().any(|state| matches!(state, State::Failed(_))) {
-            active.note.hold = Hold::Held(LOST.into());
-            actions.push(Action::log(Event::Lost { id: active.envelope.id }));
-        }
+        keep_lost(active, actions);
     }
 
     /// What is owed about one recipient, which is paid with this.
@@ -84,6 +83,7 @@ impl Scheduler {
             }
             State::Waiting
             | State::Later(_)
+            | State::Lost(_)
             | State::Bounced
             | State::Dropped(_)
             | State::Discarded => return None,
@@ -177,6 +177,8 @@ impl Scheduler {
         }
         for (to, lines) in reports {
             active.is_dirty = true;
+            let by = active.envelope.by.filter(|_| self.is_past_its_time(active));
+            active.note.said = warning(by, self.rules.retry.warn_s).into_bytes().into();
             self.report(slot, active, ReportKind::Delay, &to, lines, actions);
         }
     }
@@ -257,6 +259,7 @@ impl Scheduler {
                 ..looks.clone()
             },
             give_up_s: self.rules.retry.give_up_s,
+            warn_s: self.rules.retry.warn_s,
             lines,
             asides: asides(active, kind),
         }
@@ -281,6 +284,28 @@ impl Scheduler {
                     && is_small
             }
         }
+    }
+}
+
+/// A failure is paid for now, or it can't be: then the message is kept for the operator, as soon as nothing is left to
+/// try of it.
+fn keep_lost(active: &mut Active, actions: &mut Actions) {
+    let mut has_new = false;
+    for state in &mut active.note.states {
+        if let State::Failed(trouble) = state {
+            *state = State::Lost(trouble.clone());
+            has_new = true;
+        }
+    }
+    if has_new {
+        active.note.said = NOT_SAVED.into();
+        active.is_dirty = true;
+        actions.push(Action::log(Event::Lost { id: active.envelope.id }));
+    }
+    let is_lost = |state: &State| matches!(state, State::Lost(_));
+    if active.note.states.iter().any(is_lost) && active.open().next().is_none() {
+        active.note.hold = Hold::Held(LOST.into());
+        active.is_dirty = true;
     }
 }
 
@@ -336,10 +361,16 @@ fn line(active: &Active, index: u32, fate: Fate, trouble: Trouble) -> Option<Rep
     while let Some(parent) = active.parent(top).filter(|&parent| parent < top) {
         top = parent;
     }
+    let way = recipient.followed.as_ref().and_then(|followed| followed.way.as_ref());
+    let first = way.map(|way| wire::path::bare(&way.first)).filter(|first| !first.is_empty());
+    let top = || &*active.recipient(top).unwrap_or(recipient).address;
     Some(ReportLine {
         address: active.written(index),
-        first: active.recipient(top).unwrap_or(recipient).address.clone(),
-        expanded_from: from.map(|parent| active.written(parent)),
+        first: first.unwrap_or_else(top).into(),
+        expanded_from: match way {
+            Some(way) => Some(way.from.clone()),
+            None => from.map(|parent| active.written(parent)),
+        },
         original: recipient.original.clone(),
         fate,
         trouble,

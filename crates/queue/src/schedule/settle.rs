@@ -97,6 +97,7 @@ impl Scheduler {
             self.discard(&mut active, actions);
         } else if !active.is_held() {
             self.give_up(&mut active);
+            note_what_is_said(&mut active);
             self.report_ends(slot, &mut active, actions);
             self.warn(slot, &mut active, actions);
         }
@@ -212,5 +213,17 @@ impl Scheduler {
 
     pub(super) fn age_s(&self, active: &Active) -> u64 {
         self.now_ms.wrapping_div(1000).saturating_sub(active.envelope.created_s)
+    }
+}
+
+/// Notes what a round came to, for the listing of the queue: the last failure, else nothing but what is known of those that
+/// wait.
+fn note_what_is_said(active: &mut Active) {
+    let failed = active.note.states.iter().rev().find_map(|state| {
+        let State::Failed(trouble) = state else { return None };
+        Some(trouble.text.clone())
+    });
+    if failed.is_some() || active.round == Round::Tried {
+        active.note.said = failed.unwrap_or_default();
     }
 }

@@ -86,7 +86,6 @@ pub(super) fn report_line(report: &Report, id: QueueId) -> Vec<u8> {
     let last = report.asides.iter().rfind(|line| line.fate == ::queue::Fate::Failed);
     let last = last.map(|line| &line.trouble).or(first);
     let text = last.map_or(&b""[..], |trouble| &trouble.text);
-    let age = ::queue::duration(report.at_s.saturating_sub(report.created_s));
     let is_late = first.is_some_and(|first| first.status == Status(4, 4, 7));
     let who: &[u8] = match report.kind {
         _ if report.is_about_report => b"return to sender: ",
@@ -102,15 +101,7 @@ pub(super) fn report_line(report: &Report, id: QueueId) -> Vec<u8> {
         ReportKind::Failure | ReportKind::DoubleBounce | ReportKind::Copy => {
             put(&mut out, &[who, text]);
         }
-        ReportKind::Delay => match report.missed() {
-            Some(by) => {
-                let seconds = format!("({}s)", by.seconds);
-                put(&mut out, &[who, b"Warning: Delivery time ", seconds.as_bytes(), b" exceeded"]);
-            }
-            None => {
-                put(&mut out, &[who, b"Warning: could not send message for past ", age.as_bytes()]);
-            }
-        },
+        ReportKind::Delay => put(&mut out, &[who, report.warning().as_bytes()]),
         ReportKind::Success => put(&mut out, &[who, b"Return receipt"]),
     }
     out

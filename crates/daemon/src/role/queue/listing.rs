@@ -7,7 +7,7 @@ use crate::request::Submission;
 use crate::submission;
 use ::policy::{Settings, Transport};
 use ::queue::run::reason;
-use ::queue::{BodyKind, Envelope, Note, Outlook, Recipient, State};
+use ::queue::{BodyKind, Envelope, Note, Outlook, Purpose, Recipient, State};
 use spool::Spool as _;
 
 /// Messages in one answer.
@@ -138,7 +138,7 @@ fn listed(
     outlook: Option<Outlook>,
     settings: &Settings,
 ) -> Listed {
-    let mut status: Box<[u8]> = Box::default();
+    let mut status: Box<[u8]> = note.said.clone();
     let mut recipients = Vec::new();
     let added = note.added.iter().map(|added| &added.recipient);
     let all = envelope.recipients.iter().chain(added).zip(&note.states);
@@ -169,7 +169,11 @@ fn listed(
         is_active: outlook == Some(Outlook::Active),
         is_own: envelope.origin.is_own(),
         quarantine: reason(envelope, note).map(Into::into).unwrap_or_default(),
-        sender: envelope.sender.clone(),
+        // A report of ours is nobody's; what somebody sent as nobody is shown as he wrote it.
+        sender: match envelope.purpose {
+            Purpose::Mail if envelope.sender.is_empty() => b"<>"[..].into(),
+            Purpose::Mail | Purpose::Report | Purpose::DoubleBounce => envelope.sender.clone(),
+        },
         status,
         recipients,
     }

@@ -68,7 +68,7 @@ impl House {
                 Event::Held { id, reason: reason.clone() }
             }
             Deed::Release => {
-                note.hold = Hold::Released;
+                note.release();
                 Event::Released { id }
             }
         };

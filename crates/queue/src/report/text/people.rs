@@ -35,7 +35,7 @@ impl<'r> Paper<'r> {
         line(out, &[b"   ----- Transcript of session follows -----"]);
         self.transcript(out);
         if report.kind == ReportKind::Delay {
-            let late = duration(report.at_s.saturating_sub(report.created_s));
+            let late = duration(report.warn_s.into());
             if let Some(by) = report.missed() {
                 let seconds = format!("({}s)", by.seconds);
                 line(out, &[b"Warning: Delivery time ", seconds.as_bytes(), b" exceeded"]);
@@ -62,7 +62,7 @@ impl<'r> Paper<'r> {
             if place == 1 && !tells_of_late {
                 continue;
             }
-            let mut lines = self.listed().into_iter().filter(|one| belongs(one.fate)).peekable();
+            let mut lines = self.report.lines.iter().filter(|one| belongs(one.fate)).peekable();
             if lines.peek().is_none() {
                 continue;
             }
@@ -76,9 +76,9 @@ impl<'r> Paper<'r> {
 
     /// The recipients in the order in which they were tried: of those of one host the last one first.
     fn tried(self) -> Vec<&'r ReportLine> {
-        let listed = self.listed();
-        let mut tried = Vec::with_capacity(listed.len());
-        for group in listed.chunk_by(|one, next| one.trouble.host == next.trouble.host) {
+        let lines = &self.report.lines;
+        let mut tried = Vec::with_capacity(lines.len());
+        for group in lines.chunk_by(|one, next| one.trouble.host == next.trouble.host) {
             if group.first().is_some_and(|one| one.trouble.host.is_empty()) {
                 tried.extend(group);
             } else {

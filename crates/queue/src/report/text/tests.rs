@@ -31,6 +31,7 @@ fn report(kind: ReportKind, fate: Fate, trouble: Trouble) -> Report {
         is_about_report: false,
         looks: policy::settings::Reports::default(),
         give_up_s: 432_000,
+        warn_s: 14_400,
         lines: vec![ReportLine {
             address: b"<bob@remote.test>"[..].into(),
             first: b"list@example.test"[..].into(),
