@@ -196,7 +196,8 @@ impl Master {
         match signal {
             Signal::Terminate | Signal::Interrupt => self.begin_stop(),
             Signal::HangUp => self.reload(),
-            Signal::User1 | Signal::Child => {}
+            Signal::User1 => self.tell_state(),
+            Signal::Child => {}
         }
     }
 

@@ -87,10 +87,8 @@ fn wish(house: &House, command: &[u8], news: &News) -> String {
 
 /// The children, their limit, the free room in KiB, the load, and the processes.
 async fn status(house: &Rc<House>, tag: &str, is_tagged: bool) -> String {
-    let processes = match house.privileges(false).await {
-        Answer::Processes(processes) => processes,
-        _ => Vec::new(),
-    };
+    let answer = house.privileges(false).await;
+    let processes = if let Answer::Processes(processes) = answer { processes } else { Vec::new() };
     let children = processes.len();
     let most = house.settings.borrow().limits.sessions_max;
     let free_kib = house.queue().map_or(0, |queue| queue.free_bytes()) / 1024;

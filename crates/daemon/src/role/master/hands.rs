@@ -90,6 +90,13 @@ impl Hands {
         Ok(())
     }
 
+    /// The socket of control commands goes, if it is ours.
+    pub(super) fn close_commands(&self, path: &[u8]) {
+        if self.commands.is_some() {
+            std::fs::remove_file(crate::path_of(path)).ok();
+        }
+    }
+
     /// Whether the wanted listeners are those that are bound.
     pub(super) fn listens_on(&self, wanted: &[Listener]) -> bool {
         self.listeners.iter().map(|(listener, _)| listener).eq(wanted.iter())

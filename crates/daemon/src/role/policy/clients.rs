@@ -117,26 +117,23 @@ impl<'c> Edge<'c> {
         let Question { facts, ask } = question;
         let Origin::Client { peer, .. } = &facts.origin else { return Macros::new() };
         let client = peer.ip().to_canonical();
-        match ask {
-            Ask::Connect if self.clients.window_s > 0 => {
-                let known = self.clients.came(client, sys::clock::realtime_s());
-                let open = self.open.entry(client).or_default();
-                *open = open.saturating_add(1);
-                facts.macros.extend(known.iter().cloned());
-                known
-            }
-            Ask::Left => {
-                if let Some(open) = self.open.get_mut(&client) {
-                    *open = open.saturating_sub(1);
-                    if *open == 0 {
-                        self.open.remove(&client);
-                    }
-                    self.clients.left(client, 1);
-                }
-                Macros::new()
-            }
-            _ => Macros::new(),
+        if *ask == Ask::Connect && self.clients.window_s > 0 {
+            let known = self.clients.came(client, sys::clock::realtime_s());
+            let open = self.open.entry(client).or_default();
+            *open = open.saturating_add(1);
+            facts.macros.extend(known.iter().cloned());
+            return known;
         }
+        if *ask == Ask::Left
+            && let Some(open) = self.open.get_mut(&client)
+        {
+            *open = open.saturating_sub(1);
+            if *open == 0 {
+                self.open.remove(&client);
+            }
+            self.clients.left(client, 1);
+        }
+        Macros::new()
     }
 }
 
@@ -150,10 +147,10 @@ impl Drop for Edge<'_> {
 
 /// Puts what is known of a client into the answer: the session carries it from then on.
 pub(super) fn add(answer: &mut FromPolicy, known: Macros) {
-    match answer {
-        FromPolicy::Verdict(Verdict::Accept(acceptance)) => acceptance.macros.extend(known),
-        FromPolicy::Verdict(Verdict::Refuse(refusal)) => refusal.macros.extend(known),
-        _ => {}
+    if let FromPolicy::Verdict(Verdict::Accept(acceptance)) = answer {
+        acceptance.macros.extend(known);
+    } else if let FromPolicy::Verdict(Verdict::Refuse(refusal)) = answer {
+        refusal.macros.extend(known);
     }
 }
 
