@@ -382,7 +382,7 @@ R<erin@$+> $| $+\t$#error $@ 4.7.1 $: \"450 later\"
     let line = String::from_utf8_lossy(&refused.line).into_owned();
     let beginning = "ruleset=check_compat, arg1=<carol@there.test>, arg2=<bob@remote.test>, relay=";
     assert!(line.starts_with(beginning), "{line}");
-    assert!(line.ends_with(", reject=550 5.7.1 not from remote . test"), "{line}");
+    assert!(line.ends_with(", reject=550 5.7.1 not from remote.test"), "{line}");
     let discarded = unfit("dave@there.test").remove(0);
     assert_eq!(discarded.refusal, None);
     assert!(discarded.line.ends_with(b", discard"), "{discarded:?}");
