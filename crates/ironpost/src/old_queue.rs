@@ -259,6 +259,7 @@ impl OldQueue {
             quarantine: control.quarantine.as_deref().map(cut),
             mailers_mark: self.mark,
             priority: control.priority,
+            returns: queue::Returns::default(),
         }
     }
 
@@ -290,8 +291,14 @@ impl OldQueue {
             None => unrouted.route,
         };
         let logged = theirs.and(controller.clone());
-        let followed =
-            Followed { controller, logged, refused: None, is_as_written: true, way: None };
+        let followed = Followed {
+            controller,
+            logged,
+            refused: None,
+            is_as_written: true,
+            goes_at_once: false,
+            way: None,
+        };
         Recipient {
             address: one.address.clone().into(),
             route,

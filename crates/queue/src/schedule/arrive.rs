@@ -193,9 +193,11 @@ impl Scheduler {
     /// Whether a recipient of a new message waits without a try: he was refused for now, or his mailer works in runs of the
     /// queue only (`F=e` with `HoldExpensive`, `F=%`).
     fn is_put_off(&self, active: &Active, index: u32) -> bool {
+        let followed = active.recipient(index).and_then(|one| one.followed.as_deref());
+        let goes_at_once = followed.is_some_and(|followed| followed.goes_at_once);
         let mailer = active.recipient(index).map(|one| usize::from(one.route.mailer.0));
         let mailer = mailer.and_then(|number| self.rules.mailers.get(number));
-        let waits = mailer.is_some_and(|mailer| mailer.carriage.waits_for_run);
+        let waits = mailer.is_some_and(|mailer| mailer.carriage.waits_for_run) && !goes_at_once;
         active.came == Came::New && (waits || matches!(active.state(index), Some(State::Later(_))))
     }
 
