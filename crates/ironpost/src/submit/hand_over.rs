@@ -404,7 +404,7 @@ fn queued(one: &Outgoing, sender: Option<&Controller>, run: &Run<'_>) -> Recipie
         logged: logged.cloned(),
         refused: None,
         is_as_written: true,
-        goes_at_once: false,
+        goes_at_once: !waits_for_run(run, one.mailer),
         way: one.way.clone(),
     };
     Recipient { followed: Some(Box::new(followed)), ..one.queued(queue::Notify::UNSET) }
