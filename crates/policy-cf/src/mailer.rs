@@ -143,11 +143,11 @@ pub fn read(
                 }
                 mailer.arguments = arguments(&text);
             }
-            b'M' => mailer.size_max = number(),
-            b'm' => mailer.messages_max = number(),
-            b'r' => mailer.recipients_max = number(),
-            b'L' => mailer.line_max = number().max(0),
-            b'N' => mailer.nice = number(),
+            b'M' => mailer.size_max = count(),
+            b'm' => mailer.messages_max = count(),
+            b'r' => mailer.recipients_max = count(),
+            b'L' => mailer.line_max = count().max(0),
+            b'N' => mailer.nice = count(),
             b'D' => mailer.folders = Some(text),
             b'C' => mailer.charset = Some(text),
             b'W' => mailer.wait = Some(text),
