@@ -112,6 +112,19 @@ fn what_a_dialogue_takes_is_delivered_without_a_server() {
 }
 
 #[test]
+fn a_host_that_the_mailer_names_itself_gets_it_whatever_the_rules_say() {
+    let folder = TempDir::new_in("/tmp").unwrap();
+    let (port, heard) = sink();
+    let config = configuration(folder.path(), port);
+    let text = fs::read_to_string(&config).unwrap();
+    let text = text.replace("$@ [127.0.0.1]", "$@ [192.0.2.1]");
+    fs::write(&config, text.replace("A=TCP $h", "A=TCP [127.0.0.1]")).unwrap();
+    dialogue(folder.path(), &["-C", &config], LETTER);
+    let heard = heard.recv_timeout(PATIENCE).unwrap();
+    assert!(heard.iter().any(|line| line == "hello"), "{heard:?}");
+}
+
+#[test]
 fn what_is_only_to_be_queued_waits_durably_for_a_run() {
     let folder = TempDir::new_in("/tmp").unwrap();
     let (port, heard) = sink();

@@ -1,7 +1,7 @@
 //! Real receivers: Postfix, Exim, sendmail and `OpenSMTPD` by SMTP, Dovecot by LMTP, as Debian packages them. Mixed letters go
 //! through a server and through `sendmail`, and each must arrive once, its body octet for octet.
 //!
-//! `RECEIVER_LETTERS=1000 cargo test --release -p ironpost --test receivers -- --nocapture` is the measure of the issue.
+//! `RECEIVER_LETTERS=1000 cargo test -p ironpost --test receivers -- --nocapture` is the measure of docs/performance.md.
 //!
 //! Nothing is installed: packages are unpacked below the target folder once (`debian`), and each test begins itself again
 //! in mount, network and process namespaces of its own, where a receiver runs in that root (`room.sh`). That wants root and,
@@ -45,7 +45,7 @@ const ROOM: &str = "RECEIVER_ROOM";
 
 /// Mailers of a sendmail.cf, to the receiver.
 const SMTP: &str = "P=[IPC], F=mDFMuXa, r=100, A=TCP $h 25";
-const LMTP: &str = "P=[IPC], F=mDFMuXz, r=100, A=TCP [127.0.0.1] 25";
+const LMTP: &str = "P=[IPC], F=mDFMuXz, r=100, A=TCP $h 25";
 
 const ROOM_SH: &str = include_str!("receivers/room.sh");
 

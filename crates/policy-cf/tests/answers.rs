@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may stop")]
 
 use policy::{
-    Ask, Facts, FileSeen, Origin, Policy, Question, Refusal, Resolved, Transport, Verdict,
+    Ask, Facts, FileSeen, LmtpPlace, Origin, Policy, Question, Refusal, Resolved, Transport,
+    Verdict,
 };
 use policy_cf::load;
 use policy_cf::{
@@ -126,6 +127,9 @@ Mlpc, P=[LPC], F=mDFMuX, A=IPC $h
 Mcyrus, P=[IPC], F=lsDFMnqXz, A=FILE /run/lmtp, E=\\r\\n
 Smasquerade
 R$-@$*example.test\t$1@masked.test
+Mimap, P=[IPC], F=lsDFMnqXz, A=TCP $h lmtp
+Mhub, P=[IPC], F=mDFMuX, A=TCP hub.$m
+Modd, P=[IPC], F=mDFMuX, A=TCP mail.$h
 Mpipe, P=/bin/cat, F=lsDFMu, A=cat -x $u, U=1:2
 ";
 
@@ -209,6 +213,11 @@ fn mailers_keep_their_numbers_and_what_nobody_serves_waits() {
     assert_eq!(&*file.path, b"[FILE]");
     assert!(matches!(of(b"lpc").transport, Transport::Waits { .. }));
     assert!(matches!(of(b"cyrus").transport, Transport::Lmtp(_)));
+    assert_eq!(of(b"imap").transport, Transport::Lmtp(LmtpPlace::Host { port: 24 }));
+    assert_eq!(&*of(b"imap").carriage.host, b"");
+    assert_eq!(of(b"hub").transport, Transport::Smtp { port: 25 });
+    assert_eq!(&*of(b"hub").carriage.host, b"hub.example.test");
+    assert!(matches!(of(b"odd").transport, Transport::Waits { .. }));
     let Transport::Program(program) = of(b"pipe").transport else { panic!("no program") };
     assert_eq!((&*program.path, program.ids), (b"/bin/cat".as_slice(), Some((1, 2))));
     assert_eq!(&*program.arguments[2], b"$u");

@@ -122,6 +122,8 @@ pub struct Carriage {
     pub charset: Box<[u8]>,
     /// Types for reports (`T=`): of the MTA, of addresses, of diagnostics; empty: the usual ones.
     pub types: [Box<[u8]>; 3],
+    /// Whom SMTP and LMTP connect to (`A=TCP HOST`); empty: the host of the route (`A=TCP $h`).
+    pub host: Box<[u8]>,
 }
 
 /// A set of sendmail's mailer flags: ASCII characters.
@@ -181,7 +183,7 @@ pub enum Transport {
         /// The port where the route names none.
         port: u16,
     },
-    /// LMTP to a fixed place, once a batch.
+    /// LMTP, once a batch.
     Lmtp(LmtpPlace),
     /// A Maildir a recipient.
     Maildir(MailboxPlace),
@@ -207,6 +209,11 @@ pub enum LmtpPlace {
     Tcp(SocketAddr),
     /// A Unix socket.
     Unix(Box<[u8]>),
+    /// The host of the route, found as for SMTP.
+    Host {
+        /// The port where the route names none.
+        port: u16,
+    },
 }
 
 /// Where the mailboxes are.

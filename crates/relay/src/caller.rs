@@ -227,6 +227,10 @@ impl Caller {
                 let found = self.office.exchangers(&job.batch.host, *port, terms).await?;
                 Ok(Stop::all(found, Protocol::Smtp))
             }
+            Way::LmtpHost { port } => {
+                let found = self.office.exchangers(&job.batch.host, *port, terms).await?;
+                Ok(Stop::all(found, Protocol::Lmtp))
+            }
             Way::Lmtp(address) => {
                 let hops = vec![Hop::literal(*address)];
                 Ok(Stop::all(Found { hops, dead: Vec::new() }, Protocol::Lmtp))

@@ -66,6 +66,11 @@ pub enum Way {
         /// Where the host names none.
         port: u16,
     },
+    /// LMTP to the host of the batch.
+    LmtpHost {
+        /// Where the host names none.
+        port: u16,
+    },
     /// LMTP to this address.
     Lmtp(SocketAddr),
     /// LMTP to the server that listens on this Unix socket.

@@ -123,7 +123,7 @@ impl Relay {
         let office = &self.0;
         office.jobs.set(office.jobs.get() + 1);
         let host = match &job.way {
-            Way::Smtp { .. } => job.batch.host.to_ascii_lowercase().into(),
+            Way::Smtp { .. } | Way::LmtpHost { .. } => job.batch.host.to_ascii_lowercase().into(),
             Way::Lmtp(_) | Way::LmtpUnix(_) => Box::default(),
         };
         let key = (host, job.way.clone());
@@ -442,7 +442,9 @@ impl Presence {
         let (host, way) = &self.destination.key;
         let habits = self.destination.habits(terms);
         let hops = match way {
-            Way::Smtp { port } => self.office.exchangers(host, *port, terms).await?.hops,
+            Way::Smtp { port } | Way::LmtpHost { port } => {
+                self.office.exchangers(host, *port, terms).await?.hops
+            }
             Way::Lmtp(address) => vec![Hop::literal(*address)],
             Way::LmtpUnix(path) => {
                 let way = Reach::Door(Some((&*self.office.doors, path)));

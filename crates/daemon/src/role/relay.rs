@@ -175,11 +175,17 @@ fn carry_for(descriptor: OwnedFd, relay: &Relay, settings: &Rc<RefCell<Settings>
                     Some(Transport::Smtp { port }) => Way::Smtp { port: *port },
                     Some(Transport::Lmtp(LmtpPlace::Tcp(address))) => Way::Lmtp(*address),
                     Some(Transport::Lmtp(LmtpPlace::Unix(path))) => Way::LmtpUnix(path.clone()),
+                    Some(Transport::Lmtp(LmtpPlace::Host { port })) => {
+                        Way::LmtpHost { port: *port }
+                    }
                     Some(_) | None => return Err(LinkError::Garbled("no mailer of ours")),
                 };
                 let connections_max = mailer.map_or(1, |mailer| mailer.concurrency_max);
                 let carriage = mailer.map(|mailer| mailer.carriage.clone()).unwrap_or_default();
-                let batch = wish.batch;
+                let mut batch = wish.batch;
+                if !carriage.host.is_empty() {
+                    batch.host.clone_from(&carriage.host);
+                }
                 relay.submit(Job { batch, way, connections_max, body, carriage });
             }
             Ok(())

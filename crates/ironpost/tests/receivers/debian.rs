@@ -97,8 +97,9 @@ fn download(folder: &Path, lists: &str) -> Result<(), String> {
 }
 
 fn apt(folder: &Path) -> Command {
-    let mut apt = Command::new("apt-get");
-    apt.env("LC_ALL", "C").args(["-qq", "-o", "APT::Sandbox::User=root"]);
+    // A server that drips must not hold the tests up.
+    let mut apt = Command::new("timeout");
+    apt.env("LC_ALL", "C").args(["300", "apt-get", "-qq", "-o", "APT::Sandbox::User=root"]);
     apt.args(["-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=20"]);
     for (setting, place) in
         [("Dir::State::status", "status"), ("Dir::Cache", ""), ("Dir::Cache::archives", "archives")]
@@ -118,6 +119,7 @@ fn unpack(folder: &Path, root: &Path) -> Result<(), String> {
         }
     }
     fs::rename(half, root).map_err(|error| error.to_string())?;
+    drop(fs::remove_dir_all(folder.join("lists")));
     fs::remove_dir_all(archives).map_err(|error| error.to_string())
 }
 

@@ -2,7 +2,7 @@
 
 use crate::machine::Machine;
 use crate::mailer::Mailer;
-use crate::token::show;
+use crate::token::{meta, show};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -38,8 +38,24 @@ fn carrier(machine: &Machine<'_>, mailer: &Mailer) -> policy::Mailer {
             messages_max: positive(mailer.messages_max),
             charset: mailer.charset.clone().unwrap_or_default().into(),
             types: mailer.types.clone().map(|kind| kind.unwrap_or_default().into()),
+            host: fixed_host(machine, mailer).into(),
         },
     }
+}
+
+/// The host that `A=TCP HOST` names itself: connections go there, whatever the rules said. None with `$h`.
+fn fixed_host(machine: &Machine<'_>, mailer: &Mailer) -> Vec<u8> {
+    let is_network = matches!(mailer.path.as_slice(), b"[IPC]" | b"[TCP]");
+    match mailer.arguments.as_slice() {
+        [how, host, ..] if is_network && how != b"FILE" && !has_host_macro(host) => {
+            machine.config.macros.expand(host).unwrap_or_default()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn has_host_macro(text: &[u8]) -> bool {
+    text.windows(2).any(|pair| pair == [meta::MACRO, b'h'])
 }
 
 fn flags(mailer: &Mailer) -> MailerFlags {
@@ -57,6 +73,9 @@ fn transport(machine: &Machine<'_>, mailer: &Mailer) -> Transport {
         b"[IPC]" | b"[TCP]" => {
             let is_lmtp = mailer.flags.has(b'z');
             let port = arguments.get(2).map_or(Some(SMTP_PORT), |text| port(text));
+            if has_host_macro(second) && second.len() > 2 {
+                return waits(b"the host of this mailer is made of $h and more");
+            }
             match (arguments.first().map(Vec::as_slice), is_lmtp, port) {
                 (Some(b"FILE"), true, _) if second.first() == Some(&b'/') => {
                     Transport::Lmtp(LmtpPlace::Unix(second.into()))
@@ -65,7 +84,7 @@ fn transport(machine: &Machine<'_>, mailer: &Mailer) -> Transport {
                     Some(address) => {
                         Transport::Lmtp(LmtpPlace::Tcp(SocketAddr::new(address, port)))
                     }
-                    None => waits(b"LMTP to a host that is found by name is not served"),
+                    None => Transport::Lmtp(LmtpPlace::Host { port }),
                 },
                 (Some(b"FILE"), false, _) => waits(b"SMTP over a Unix socket is not served"),
                 (_, false, Some(port)) => Transport::Smtp { port },
