@@ -4,10 +4,10 @@
 
 mod carrying;
 
+pub use crate::errand::Errand;
 use crate::file_frames::FileFrame;
 use crate::roles::Role;
 pub use carrying::{FromRelay, Head, ToRelay, Tried, Try};
-use policy::settings::DeliveryMode;
 use policy::{
     Dress, Dressed, Expansion, FileWanted, MailerId, Question, Recipient, Refusal, Route, Settings,
     Verdict,
@@ -98,35 +98,6 @@ pub enum Order {
     Stop,
 }
 
-/// What a server is started for that ends with its work (`sendmail -bs`, `-odi`, `-q`, `mailq`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Errand {
-    /// To try once what is handed over meanwhile, and nothing else that is queued.
-    Deliver,
-    /// Likewise; who started it tells the sender of failures himself, so no report is made of them.
-    DeliverUnreported,
-    /// To keep what is handed over for a later run.
-    Keep,
-    /// To say what is queued, whoever has the spool.
-    Look,
-    /// A run of the queue: one message after the other, and what is handed over.
-    Run(Box<Run>),
-}
-
-impl Errand {
-    /// What is done with new messages in this mode.
-    #[must_use]
-    pub fn of(mode: DeliveryMode) -> Self {
-        if mode.only_queues() { Self::Keep } else { Self::Deliver }
-    }
-
-    /// Whether it is about what was queued before, too.
-    #[must_use]
-    pub fn is_run(&self) -> bool {
-        matches!(self, Self::Run(_))
-    }
-}
-
 /// Where a server listens that master is to connect to.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum SocketPlace {
@@ -214,6 +185,8 @@ pub enum Grant {
     Spool,
     /// The control socket, listening.
     ControlSocket,
+    /// The socket of sendmail's control commands.
+    CommandSocket,
     /// The configuration file, open for reading, and its name for messages.
     Configuration {
         /// Its name.
@@ -270,6 +243,8 @@ pub enum News {
     },
     /// Control passes on a user's wish that the configuration be read again.
     ReloadWanted,
+    /// Control passes on an operator's wish that the server end.
+    StopWanted,
 }
 
 /// What one process found out about its own cage.

@@ -12,6 +12,7 @@ pub mod drop;
 mod edge;
 pub mod edges;
 mod engines;
+mod errand;
 pub mod file_frames;
 mod host_facts;
 mod ids;

@@ -18,6 +18,7 @@ use crate::sendmail::Flags;
 use collect::{Collected, Manner};
 use fields::Head;
 pub(crate) use hand_over::{place, status_of};
+use policy::Verdict;
 use policy::settings::DeliveryMode;
 use policy_cf::machine::exit;
 use queue::Notify;
@@ -66,7 +67,7 @@ fn submit(run: &mut Run<'_>, flags: &Flags) -> Result<u8, u8> {
     }
     let error_mode = ErrorMode::of(run);
     run.machine.holds_errors = error_mode != ErrorMode::Print;
-    let id = daemon::job::fresh_id();
+    let id = hand_over::fresh_id(run);
     run.id = id.to_ascii().to_vec();
     for complaint in &flags.complaints {
         run.machine.user_error(complaint.as_bytes());
@@ -81,7 +82,10 @@ fn submit(run: &mut Run<'_>, flags: &Flags) -> Result<u8, u8> {
         return Ok(exit::USAGE);
     }
     submission.read(run)?;
+    // Name servers are asked when it is tried, if that is to be later.
+    run.machine.is_deferring = delivery_mode(run) == DeliveryMode::Defer;
     submission.find_recipients(run);
+    submission.judge_header(run);
     submission.log(run, submission.recipients.count);
     submission.look_for_loop(run);
     submission.look_for_eight_bits(run);
@@ -102,6 +106,8 @@ struct Submission<'f> {
     notify: Notify,
     recipients: Recipients,
     is_looping: bool,
+    /// Why it is kept back, if a rule set says so.
+    quarantine: Option<Box<[u8]>>,
 }
 
 impl<'f> Submission<'f> {
@@ -135,6 +141,7 @@ impl<'f> Submission<'f> {
             notify: flags.notify,
             recipients,
             is_looping,
+            quarantine: None,
         }
     }
 
@@ -214,7 +221,7 @@ impl<'f> Submission<'f> {
             class: self.class,
             recipients,
             message_id: message_id.as_deref(),
-            body: self.flags.body,
+            body: self.flags.body_word.as_deref(),
             protocol: protocol.and_then(|text| text.split(|octet| *octet == b':').next()),
         };
         line.log(run);
@@ -230,6 +237,38 @@ impl<'f> Submission<'f> {
         let template = headers.rfind(|header| !header.is_check && is_it(&header.name))?;
         let template = template.value.clone();
         Some(run.machine.expand(&template).trim_ascii().to_vec())
+    }
+
+    /// Asks the rule sets of the header (`HSubject: $>check`, `check_eoh`), and does as they say.
+    fn judge_header(&mut self, run: &mut Run<'_>) {
+        let head = &self.message.head;
+        let fields = u32::try_from(wire::header::Fields::new(head).count()).unwrap_or(u32::MAX);
+        let size_bytes = u64::try_from(head.len()).unwrap_or(u64::MAX);
+        let verdict = policy_cf::answers::judge_header(&mut run.machine, fields, size_bytes, head);
+        run.tell();
+        match verdict {
+            None | Some(Verdict::Accept(_)) => {}
+            Some(Verdict::Quarantine { reason, by, subject }) => {
+                let subject = subject.unwrap_or_default();
+                lines::log_judged(run, &by, &subject, &[b"quarantine=", &*reason].concat());
+                self.quarantine = Some(reason);
+            }
+            Some(Verdict::Discard { by, subject }) => {
+                lines::log_judged(run, &by, &subject.unwrap_or_default(), b"discard");
+                self.recipients =
+                    Recipients { count: self.recipients.count, ..Recipients::default() };
+            }
+            Some(Verdict::Refuse(refusal)) => {
+                let (class, subject, detail) = refusal.status;
+                let codes = format!("{} {class}.{subject}.{detail} ", refusal.code);
+                let reply = [codes.as_bytes(), &refusal.text].concat();
+                let seen = refusal.subject.unwrap_or_default();
+                lines::log_judged(run, &refusal.by, &seen, &[b"reject=", &*reply].concat());
+                run.machine.user_error(&reply);
+                run.machine.set_status(exit::UNAVAILABLE);
+                self.refuse_all(&reply, true);
+            }
+        }
     }
 
     /// A message that has passed too many servers goes no further (option `MaxHopCount`).

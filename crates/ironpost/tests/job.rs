@@ -139,3 +139,80 @@ fn what_is_only_to_be_queued_waits_durably_for_a_run() {
     assert!(heard.iter().any(|line| line == "RCPT To:<carol@remote.test>"), "{heard:?}");
     assert!(!heard.iter().any(|line| line.contains("bob@")), "{heard:?}");
 }
+
+/// `sendmail` or `mailq` on this configuration; what it said.
+fn command(folder: &Path, name: &str, arguments: &[&str]) -> String {
+    let program = folder.join(name);
+    if !program.exists() {
+        symlink(env!("CARGO_BIN_EXE_ironpost"), &program).unwrap();
+    }
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A message as sendmail leaves it in its queue.
+fn leave_in_queue(folder: &Path, id: &str, recipient: &str) {
+    let control = format!(
+        "V8\nT1790000000\nK0\nN0\nP30021\nFs\n$_root@localhost\nSalice@mail.example.test\n\
+         RPFD:{recipient}\nH?P?Return-Path: <\u{81}g>\nH??Subject: old\n.\n"
+    );
+    let write = |name: String, text: &str| {
+        let path = folder.join("queue").join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    };
+    write(format!("df{id}"), "hello\n");
+    write(format!("qf{id}"), &control);
+}
+
+fn files_of_sendmail(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder.join("queue")).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name != "ironpost").collect()
+}
+
+#[test]
+fn mail_that_sendmail_left_is_listed_and_delivered_and_then_its_files_are_gone() {
+    let folder = TempDir::new_in("/tmp").unwrap();
+    let (port, heard) = sink();
+    let config = configuration(folder.path(), port);
+    leave_in_queue(folder.path(), "61LBsS5B012345", "bob@remote.test");
+    let listed = command(folder.path(), "mailq", &["-C", &config]);
+    assert!(listed.contains("bob@remote.test") && listed.contains("Total requests: 1"), "{listed}");
+    assert_eq!(files_of_sendmail(folder.path()).len(), 2, "who only looks takes nothing");
+    command(folder.path(), "sendmail", &["-OTimeout.queuereturn=10000d", "-qf", "-C", &config]);
+    let heard = heard.recv_timeout(PATIENCE).unwrap();
+    assert!(heard.iter().any(|line| line == "RCPT To:<bob@remote.test>"), "{heard:?}");
+    assert!(heard.iter().any(|line| line == "Subject: old"), "{heard:?}");
+    assert!(heard.iter().any(|line| line == "hello"), "{heard:?}");
+    assert_eq!(files_of_sendmail(folder.path()), Vec::<String>::new());
+    let listed = command(folder.path(), "mailq", &["-C", &config]);
+    assert!(listed.contains("is empty"), "{listed}");
+}
+
+#[test]
+fn a_control_file_that_is_not_understood_is_put_aside_with_its_text() {
+    let folder = TempDir::new_in("/tmp").unwrap();
+    let (port, _heard) = sink();
+    let config = configuration(folder.path(), port);
+    leave_in_queue(folder.path(), "61LBsS5B012345", "bob@remote.test\nY?");
+    command(folder.path(), "sendmail", &["-qf", "-C", &config]);
+    let mut left = files_of_sendmail(folder.path());
+    left.sort();
+    assert_eq!(left, ["Qf61LBsS5B012345", "df61LBsS5B012345"]);
+}
+
+#[test]
+fn a_run_in_the_background_is_not_waited_for_and_mailq_sees_what_it_is_at() {
+    let folder = TempDir::new_in("/tmp").unwrap();
+    // It takes connections and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = configuration(folder.path(), silent.local_addr().unwrap().port());
+    dialogue(folder.path(), &["-odq", "-C", &config], LETTER);
+    command(folder.path(), "sendmail", &["-OTimeout.initial=20s", "-q", "-C", &config]);
+    let (connection, _) = silent.accept().unwrap();
+    let listed = command(folder.path(), "mailq", &["-C", &config]);
+    drop(connection);
+    let mark = listed.lines().find(|line| line.contains("<alice@mail.example.test>")).unwrap();
+    assert_eq!(mark.chars().nth(14), Some('*'), "{listed}");
+}

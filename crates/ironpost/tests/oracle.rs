@@ -23,8 +23,8 @@ const COMMAND_FLOORS: [(&str, &str); 13] = [
     ("cfline*", "98.8"),
     ("cffile*", "91"),
     ("flags*", "95.8"),
-    ("submit*", "88"),
-    ("queue*", "83.8"),
+    ("submit*", "89.4"),
+    ("queue*", "94.4"),
     ("smrsh*", "100"),
     ("maillocal*", "100"),
     ("vacation*", "100"),
@@ -40,7 +40,12 @@ const DIALOGUE_FLOORS: [(&str, &str); 4] = [
 ];
 
 /// Cases of outgoing mail and the share of their checks that must agree. Only ever raised.
-const OUTGOING_FLOORS: [(&str, &str); 2] = [("cache-*", "95"), ("phase-4*", "97")];
+const OUTGOING_FLOORS: [(&str, &str); 4] = [
+    ("cache-*", "95"),
+    ("phase-4*", "97"),
+    ("queue-*,quar-*", "93.4"),
+    ("mode-*,daemon-*", "93.2"),
+];
 
 /// The comparer of the recordings, if they are there.
 fn oracle() -> Option<PathBuf> {

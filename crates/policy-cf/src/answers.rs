@@ -21,6 +21,7 @@ mod reports;
 pub mod stages;
 mod tune;
 
+pub use header::judge as judge_header;
 pub use tune::{delivery_mode, seconds, spool_of};
 
 use crate::expand::Outside;

@@ -86,11 +86,16 @@ pub(crate) fn run(options: Serve) -> Result<ExitCode, StartError> {
     let mut family = Family::new(crate::is_root(), None)?;
     let mut settings = first_policy(&options, &mut family)?;
     options.adjust(&mut settings);
-    let hands = Hands::open(&settings)?;
+    let mut hands = Hands::open(&settings)?;
     if let Some(prepare) = options.prepare {
         prepare(&settings);
     }
-    Master::start(options, settings, family, hands, signals, None)?.work()
+    let trouble = hands.trouble.take();
+    let mut master = Master::start(options, settings, family, hands, signals, None)?;
+    if let Some(text) = trouble {
+        master.log.line(Severity::Error, None, text.as_bytes());
+    }
+    master.work()
 }
 
 /// Starts the first policy and waits for what it read.
@@ -115,7 +120,8 @@ fn first_policy(options: &Serve, family: &mut Family) -> Result<Settings, StartE
                 | News::SocketWanted { .. }
                 | News::Proof { .. }
                 | News::ProofWanted { .. }
-                | News::ReloadWanted => {}
+                | News::ReloadWanted
+                | News::StopWanted => {}
             }
         }
         if sys::clock::monotonic_ms() > deadline {
@@ -190,7 +196,8 @@ impl Master {
         match signal {
             Signal::Terminate | Signal::Interrupt => self.begin_stop(),
             Signal::HangUp => self.reload(),
-            Signal::User1 | Signal::Child => {}
+            Signal::User1 => self.tell_state(),
+            Signal::Child => {}
         }
     }
 
@@ -266,6 +273,7 @@ impl Master {
                 self.proof_wanted(place, ticket, with_deeds);
             }
             News::ReloadWanted => self.reload(),
+            News::StopWanted => self.begin_stop(),
         }
     }
 

@@ -117,6 +117,8 @@ pub(crate) struct Flags {
     pub(crate) envelope_id: Option<Vec<u8>>,
     /// `-B`: what kind of octets the body has.
     pub(crate) body: Option<BodyKind>,
+    /// The same, as it was written.
+    pub(crate) body_word: Option<Vec<u8>>,
     /// `-h`: how many servers the message has passed.
     pub(crate) hops: u32,
     /// `-p`: the protocol, and the host behind a colon, that the message came by.
@@ -166,6 +168,7 @@ impl Flags {
             ret: None,
             envelope_id: None,
             body: None,
+            body_word: None,
             hops: 0,
             protocol: None,
             queue: QueueWords::default(),
@@ -273,8 +276,12 @@ impl Flags {
                 self.envelope_id = Some(value.to_vec());
             }
             b'V' => self.complaints.push("Invalid syntax in -V flag".into()),
-            b'B' if value.eq_ignore_ascii_case(b"8bitmime") => self.body = Some(BodyKind::EightBit),
-            b'B' if value.eq_ignore_ascii_case(b"7bit") => self.body = Some(BodyKind::SevenBit),
+            b'B' if value.eq_ignore_ascii_case(b"8bitmime") => {
+                (self.body, self.body_word) = (Some(BodyKind::EightBit), Some(value.to_vec()));
+            }
+            b'B' if value.eq_ignore_ascii_case(b"7bit") => {
+                (self.body, self.body_word) = (Some(BodyKind::SevenBit), Some(value.to_vec()));
+            }
             b'B' => {
                 self.complaints.push(format!("Illegal body type {}", wire::escape::text(value)));
             }

@@ -10,8 +10,10 @@ use daemon::client::Client;
 use daemon::edges::{Attempt, Errand};
 use daemon::job::{Job, JobError, Outcomes, Seen};
 use daemon::request;
+use maps::syslog::{NOTICE, send};
 use policy::settings::DeliveryMode;
 use policy_cf::machine::exit;
+use policy_cf::read::equates;
 use queue::{Controller, Envelope, Followed, Origin, Purpose, Recipient, Said, Status, Trouble};
 use std::ffi::OsStr;
 use std::io::Write as _;
@@ -39,6 +41,9 @@ const STATUSES: [(&[u8], u8); 13] = [
     (b"Insufficient permission", 77),
 ];
 
+/// Envelopes that a submission is split into at most, beside the first.
+const SPLITS_MAX: u64 = 255;
+
 /// What is to be handed over in one sender's name.
 struct Part<'s> {
     id: wire::QueueId,
@@ -46,6 +51,8 @@ struct Part<'s> {
     controller: Option<Controller>,
     outgoing: Vec<&'s Outgoing>,
     failed: &'s [Failed],
+    /// Whether the queue split it off: its header was made before.
+    is_split: bool,
 }
 
 /// How it is handed over.
@@ -62,7 +69,6 @@ pub(super) struct Manner {
 /// meanwhile.
 pub(super) fn hand_over(submission: &Submission<'_>, run: &mut Run<'_>, manner: Manner) -> bool {
     let outgoing = &submission.recipients.outgoing;
-    log_queued(submission, run, manner.mode);
     let owners = owners(outgoing);
     let mut parts = Vec::new();
     let failed: &[Failed] =
@@ -71,7 +77,7 @@ pub(super) fn hand_over(submission: &Submission<'_>, run: &mut Run<'_>, manner: 
     if !own.is_empty() || !failed.is_empty() {
         let controller = controller(&submission.sender);
         let (id, sender) = (submission.id, submission.sender.address.as_slice());
-        parts.push(Part { id, sender, controller, outgoing: own, failed });
+        parts.push(Part { id, sender, controller, outgoing: own, failed, is_split: false });
     }
     let mut last = submission.id;
     for owner in &owners {
@@ -82,22 +88,85 @@ pub(super) fn hand_over(submission: &Submission<'_>, run: &mut Run<'_>, manner: 
         }
         let controller = controller(&Sender::of_owner(run, owner));
         let outgoing = outgoing.iter().filter(|one| one.owner.as_ref() == Some(owner)).collect();
-        parts.push(Part { id: last, sender: owner, controller, outgoing, failed: &[] });
+        parts.push(Part {
+            id: last,
+            sender: owner,
+            controller,
+            outgoing,
+            failed: &[],
+            is_split: false,
+        });
     }
     if parts.is_empty() {
         return false;
     }
+    let parts = split(submission, run, parts);
+    log_queued(submission, run, &parts, manner.mode);
     deliver(submission, run, &parts, manner)
 }
 
-fn log_queued(submission: &Submission<'_>, run: &Run<'_>, mode: DeliveryMode) {
-    if mode.only_queues() {
-        let priority = submission.priority(run);
-        for one in &submission.recipients.outgoing {
-            let flags = run.machine.config.mailers.get(one.mailer).map(|mailer| mailer.flags);
-            let is_remote = flags.is_some_and(|flags| !flags.has(b'l'));
-            lines::log_queued(run, one, priority, mode == DeliveryMode::Defer && is_remote);
+/// The id of a submission; where its recipients may be split, those below it are free for the parts.
+pub(super) fn fresh_id(run: &Run<'_>) -> wire::QueueId {
+    let id = daemon::job::fresh_id();
+    match recipients_max(run) {
+        Some(_) => wire::QueueId::from_u64(id.as_u64().saturating_add(SPLITS_MAX)),
+        None => id,
+    }
+}
+
+/// How many recipients an envelope may have in the queue (`r=` of the queue group `mqueue`).
+fn recipients_max(run: &Run<'_>) -> Option<usize> {
+    let mut lines = run.machine.config.queue_groups.iter().map(|line| equates::split(line));
+    let (_, equates) = lines.rfind(|(name, _)| name.eq_ignore_ascii_case(b"mqueue"))?;
+    let (_, value) = equates.filter(|(field, _)| *field == b'r').last()?;
+    str::from_utf8(&value?).ok()?.trim().parse().ok().filter(|&most| most > 0)
+}
+
+/// Makes envelopes of no more recipients than the queue wants; the first keeps its id.
+fn split<'s>(submission: &Submission<'_>, run: &Run<'_>, parts: Vec<Part<'s>>) -> Vec<Part<'s>> {
+    let Some(most) = recipients_max(run) else { return parts };
+    let first = submission.id.as_u64().saturating_sub(SPLITS_MAX);
+    let mut free = (first..submission.id.as_u64()).map(wire::QueueId::from_u64);
+    let mut split = Vec::new();
+    for mut part in parts {
+        let count = part.outgoing.len();
+        let mut rest = part.outgoing.split_off(most.min(count));
+        let (id, sender, controller) = (part.id, part.sender, part.controller.clone());
+        split.push(part);
+        let mut ids = Vec::new();
+        while let Some(id) = free.next().filter(|_| !rest.is_empty()) {
+            let tail = rest.split_off(most.min(rest.len()));
+            let outgoing = std::mem::replace(&mut rest, tail);
+            ids.push(id.to_string());
+            let (controller, failed) = (controller.clone(), &[][..]);
+            split.push(Part { id, sender, controller, outgoing, failed, is_split: true });
         }
+        if let Some(last) = split.last_mut() {
+            // More parts than there are ids for: the last one is larger.
+            last.outgoing.append(&mut rest);
+        }
+        if !ids.is_empty() && run.log_level() > 8 {
+            let (more, ids) = (ids.len(), ids.join("; "));
+            let text =
+                format!("{id}: split: maxrcpts={most}, rcpts={count}, count={more}, ids={ids}");
+            send(NOTICE, text.as_bytes());
+        }
+    }
+    split
+}
+
+fn log_queued(submission: &Submission<'_>, run: &Run<'_>, parts: &[Part<'_>], mode: DeliveryMode) {
+    if !mode.only_queues() {
+        return;
+    }
+    let priority = submission.priority(run);
+    for (part, one) in
+        parts.iter().flat_map(|part| part.outgoing.iter().map(move |one| (part, one)))
+    {
+        let flags = run.machine.config.mailers.get(one.mailer).map(|mailer| mailer.flags);
+        let is_remote = flags.is_some_and(|flags| !flags.has(b'l'));
+        let is_unlooked = mode == DeliveryMode::Defer && is_remote;
+        lines::log_queued(run, part.id, one, priority, is_unlooked);
     }
 }
 
@@ -241,7 +310,7 @@ impl Part<'_> {
         let outgoing = self.outgoing.iter().map(|one| {
             let name = run.machine.config.mailers.get(one.mailer).map(|one| one.name.as_slice());
             let is_their_own = matches!(name, Some(b"prog" | b"*file*"));
-            let logged = if is_their_own { &one.controller } else { &self.controller };
+            let logged = if is_their_own { &one.logged } else { &self.controller };
             let followed = Followed {
                 controller: one.controller.clone(),
                 logged: logged.clone(),
@@ -279,10 +348,10 @@ impl Part<'_> {
             origin: Origin {
                 user: sys::user::current_name().into(),
                 uid: Some(sys::user::real_uid()),
-                macros: macros(submission),
+                macros: macros(submission, self.is_split),
                 ..Origin::default()
             },
-            quarantine: None,
+            quarantine: submission.quarantine.clone(),
             mailers_mark: queue::mailer_names_mark(names),
             priority: submission.priority(run),
         }
@@ -290,11 +359,13 @@ impl Part<'_> {
 }
 
 /// What the trace fields of a message show, beside what its envelope says.
-fn macros(submission: &Submission<'_>) -> policy::Macros {
+fn macros(submission: &Submission<'_>, is_split: bool) -> policy::Macros {
     let flags = submission.flags;
     let protocol = flags.protocol.as_deref().unwrap_or_default();
     let mut protocol = protocol.splitn(2, |octet| *octet == b':').map(<[u8]>::to_vec);
-    let named: [(&[u8], Option<Vec<u8>>); 4] = [
+    let first = is_split.then(|| submission.id.to_ascii().to_vec());
+    let named: [(&[u8], Option<Vec<u8>>); 5] = [
+        (b"i", first),
         (b"u", submission.recipients.only.clone()),
         (b"x", flags.full_name.clone()),
         (b"r", protocol.next()),
@@ -304,7 +375,11 @@ fn macros(submission: &Submission<'_>) -> policy::Macros {
     let said = |(name, value): (&[u8], Option<Vec<u8>>)| {
         Some((name.into(), value.filter(is_said)?.into()))
     };
-    named.into_iter().filter_map(said).collect()
+    let mut macros: policy::Macros = named.into_iter().filter_map(said).collect();
+    if is_split {
+        macros.push((b"u"[..].into(), Box::default()));
+    }
+    macros
 }
 
 /// Why somebody was refused, as the queue keeps it.

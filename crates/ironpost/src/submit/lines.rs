@@ -2,9 +2,8 @@
 
 use super::recipients::{Failed, Outgoing};
 use crate::configured::Run;
-use maps::syslog::{INFO, send};
+use maps::syslog::{INFO, NOTICE, send};
 use policy_cf::machine::enhanced_length;
-use queue::BodyKind;
 
 /// The most octets of an address in a line.
 const SHOWN_BYTES_MAX: usize = 203;
@@ -17,7 +16,8 @@ pub(super) struct From<'a> {
     pub(super) class: i64,
     pub(super) recipients: usize,
     pub(super) message_id: Option<&'a [u8]>,
-    pub(super) body: Option<BodyKind>,
+    /// What kind of octets it has, as it was given.
+    pub(super) body: Option<&'a [u8]>,
     pub(super) protocol: Option<&'a [u8]>,
 }
 
@@ -35,10 +35,8 @@ impl From<'_> {
         if let Some(id) = self.message_id {
             line.extend_from_slice(&[b", msgid=".as_slice(), &shorten(id)].concat());
         }
-        match self.body {
-            Some(BodyKind::EightBit) => line.extend_from_slice(b", bodytype=8BITMIME"),
-            Some(BodyKind::SevenBit) => line.extend_from_slice(b", bodytype=7BIT"),
-            Some(BodyKind::Unlabelled) | None => {}
+        if let Some(body) = self.body {
+            line.extend_from_slice(&[b", bodytype=", body].concat());
         }
         if let Some(protocol) = self.protocol.filter(|protocol| !protocol.is_empty()) {
             line.extend_from_slice(&[b", proto=", protocol].concat());
@@ -46,6 +44,18 @@ impl From<'_> {
         line.extend_from_slice(&[b", relay=", &*sys::user::current_name(), b"@localhost"].concat());
         send(INFO, &line);
     }
+}
+
+/// The line of a rule set that has something against the header.
+pub(super) fn log_judged(run: &Run<'_>, set: &[u8], subject: &[u8], result: &[u8]) {
+    if run.log_level() == 0 {
+        return;
+    }
+    let subject = policy_cf::machine::shorten(subject, SHOWN_BYTES_MAX);
+    let user = sys::user::current_name();
+    let parts: [&[u8]; 8] =
+        [&run.id, b": ruleset=", set, b", arg1=", &subject, b", relay=", &user, b"@localhost, "];
+    send(NOTICE, &[&parts.concat(), result].concat());
 }
 
 /// The line of a user that is not there.
@@ -72,7 +82,13 @@ pub(super) fn log_unknown(run: &Run<'_>, failed: &Failed) {
 }
 
 /// The line of a recipient that waits for a run of the queue.
-pub(super) fn log_queued(run: &Run<'_>, recipient: &Outgoing, priority: i64, is_unlooked: bool) {
+pub(super) fn log_queued(
+    run: &Run<'_>,
+    id: wire::QueueId,
+    recipient: &Outgoing,
+    priority: i64,
+    is_unlooked: bool,
+) {
     if run.log_level() <= 8 {
         return;
     }
@@ -80,7 +96,7 @@ pub(super) fn log_queued(run: &Run<'_>, recipient: &Outgoing, priority: i64, is_
     let name = mailer.map(|mailer| mailer.name.as_slice()).unwrap_or_default();
     let priority = format!(", pri={priority}");
     let parts: [&[u8]; 8] = [
-        &run.id,
+        &id.to_ascii(),
         b": to=",
         &recipient.address,
         b", delay=00:00:00, mailer=",

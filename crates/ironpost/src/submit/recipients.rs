@@ -21,6 +21,8 @@ pub(super) struct Outgoing {
     pub(super) owner: Option<Vec<u8>>,
     /// In whose name it is, where that is not the sender.
     pub(super) controller: Option<Controller>,
+    /// In whose name the log says it is.
+    pub(super) logged: Option<Controller>,
     /// The names that led to it.
     pub(super) way: Option<Way>,
 }
@@ -101,6 +103,7 @@ impl Recipients {
                     is_deferred: member.state == State::Deferred,
                     owner: owner.map(<[u8]>::to_vec),
                     controller,
+                    logged: logged(expansion, member),
                     way: way(expansion, member),
                 });
             }
@@ -127,7 +130,7 @@ fn failed(run: &Run<'_>, expansion: &Expansion, member: &Member) -> Failed {
         address: member.address.to_vec(),
         reply,
         unknown_at: is_unknown.then(|| name(run, member.mailer).to_vec()),
-        controller: controller(expansion, member),
+        controller: logged(expansion, member),
         way: way(expansion, member),
         is_about_message: false,
     }
@@ -140,13 +143,24 @@ fn way(expansion: &Expansion, member: &Member) -> Option<Way> {
     Some(Way { first: line.last().map_or_else(|| from.clone(), |top| top.address.clone()), from })
 }
 
-/// In whose name something is: the nearest name with a user, itself left out, as it is delivered as the mailer says.
+/// In whose name something is, as the queue has it: the nearest user, itself not left out, and the name that led here. What
+/// nothing led to is in nobody's name.
 fn controller(expansion: &Expansion, member: &Member) -> Option<Controller> {
-    let found = expansion.line(member).skip(1).find(|member| member.ids.is_some())?;
-    let ids = found.ids?;
+    let led = expansion.line(member).nth(1)?;
+    let found = expansion.line(member).find(|member| member.ids.is_some())?;
+    Some(Controller { address: led.address.clone(), ..named(found)? })
+}
+
+/// The same, as the log has it: the nearest name above with a user, as it is delivered as the mailer says.
+fn logged(expansion: &Expansion, member: &Member) -> Option<Controller> {
+    named(expansion.line(member).skip(1).find(|member| member.ids.is_some())?)
+}
+
+fn named(member: &Member) -> Option<Controller> {
+    let ids = member.ids?;
     Some(Controller {
-        address: found.address.clone(),
-        login: found.login.as_deref().unwrap_or(&found.user).into(),
+        address: member.address.clone(),
+        login: member.login.as_deref().unwrap_or(&member.user).into(),
         uid: ids.uid,
         gid: ids.gid,
     })

@@ -50,7 +50,11 @@ pub(super) fn expand(
     {
         out.owner = Some((*first).into());
     }
-    out.refused = refused(address, &said);
+    let deferred = |about: &[u8]| {
+        let mut members = found.members.iter();
+        members.any(|member| member.state == State::Deferred && *member.address == *about)
+    };
+    out.refused = refused(address, &said, deferred);
     for member in found.members.iter().filter(|member| member.state == State::Deferred) {
         if !out.refused.iter().any(|refused| refused.address == member.address) {
             let text = b"the aliases or lists behind it can't be read now";
@@ -89,16 +93,23 @@ pub(super) fn recipient(machine: &Machine<'_>, endpoint: &Endpoint<'_>) -> Recip
     Recipient { address: member.address.clone(), route, from: Box::default() }
 }
 
-/// Everything that was said against an address on the way.
-fn refused(address: &[u8], said: &[Spoken]) -> Vec<RefusedMember> {
+/// Everything that was said against an address on the way. Without a code it is for good, if not the address waits for somebody
+/// who can't be asked now (a name server that does not answer).
+fn refused(
+    address: &[u8],
+    said: &[Spoken],
+    is_deferred: impl Fn(&[u8]) -> bool,
+) -> Vec<RefusedMember> {
     let mut out: Vec<RefusedMember> = Vec::new();
     for spoken in said {
-        let code = spoken.code.clone().unwrap_or_else(|| b"554".to_vec());
+        let about = if spoken.about.is_empty() { address } else { &spoken.about };
+        let (code, status): (&[u8], &[u8]) =
+            if is_deferred(about) { (b"451", b"4.0.0") } else { (b"554", b"5.0.0") };
+        let code = spoken.code.clone().unwrap_or_else(|| code.to_vec());
         if !matches!(code.first(), Some(b'4' | b'5')) {
             continue;
         }
-        let about = if spoken.about.is_empty() { address } else { &spoken.about };
-        let status: &[u8] = spoken.enhanced.as_deref().unwrap_or(b"5.0.0");
+        let status: &[u8] = spoken.enhanced.as_deref().unwrap_or(status);
         let reply = [&*code, b" ", status, b" ", &*spoken.words].concat();
         let refusal = refusal(&reply, None, b"", b"aliases");
         if !out.iter().any(|known| *known.address == *about) {

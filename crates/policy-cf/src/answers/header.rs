@@ -9,8 +9,8 @@ use policy::Verdict;
 /// Octets of a value that a rule set is given, and that a log line shows.
 const VALUE_BYTES_MAX: usize = 1024;
 
-/// Judges a header; `None`: nothing against it.
-pub(super) fn judge(
+/// Judges a header with its fields and octets counted; `None`: nothing against it.
+pub fn judge(
     machine: &mut Machine<'_>,
     fields: u32,
     size_bytes: u64,

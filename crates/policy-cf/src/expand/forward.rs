@@ -103,7 +103,11 @@ impl Expander<'_, '_> {
             Writers::World => !blame.has(&alloc::format!("worldwritable{kind}safe")),
         };
         self.change(index, |member| member.marks.is_unsafe |= is_unsafe);
-        if is_forward {
+        let is_a_users = self.member(index).is_some_and(|member| {
+            self.out.line(member).skip(1).any(|above| above.ids.is_some() && above.login.is_some())
+        });
+        if is_forward || is_a_users {
+            // What a user's `.forward` leads to stays his.
             return;
         }
         if !list.is_owner_sure {

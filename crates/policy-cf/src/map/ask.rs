@@ -38,7 +38,9 @@ impl Machine<'_> {
         (key, arguments): (&[u8], &[Vec<u8>]),
         status: &mut u8,
     ) -> Option<Vec<u8>> {
-        if self.is_deferring && map.spec.has(b'D') {
+        // The name server is not asked then, whatever the map's flags say.
+        let is_put_off = map.spec.has(b'D') || *map.spec.class == *b"host";
+        if self.is_deferring && is_put_off {
             *status = exit::TEMPFAIL;
             return None;
         }
