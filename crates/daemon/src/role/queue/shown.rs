@@ -115,7 +115,8 @@ impl House {
             return;
         }
         let is_run = matches!(self.errand, Some(Errand::Run(_)));
-        if !matches!(to.stat, Stat::Sent | Stat::Deferred) && !(is_run && to.stat == Stat::Failed) {
+        let is_shown = matches!(to.stat, Stat::Sent | Stat::Deferred);
+        if !(is_shown || (is_run && to.stat == Stat::Failed)) {
             return;
         }
         let mut text = Vec::new();
