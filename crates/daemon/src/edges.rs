@@ -185,6 +185,8 @@ pub enum Grant {
     Spool,
     /// The control socket, listening.
     ControlSocket,
+    /// The socket of sendmail's control commands.
+    CommandSocket,
     /// The configuration file, open for reading, and its name for messages.
     Configuration {
         /// Its name.
@@ -241,6 +243,8 @@ pub enum News {
     },
     /// Control passes on a user's wish that the configuration be read again.
     ReloadWanted,
+    /// Control passes on an operator's wish that the server end.
+    StopWanted,
 }
 
 /// What one process found out about its own cage.

@@ -40,6 +40,8 @@ const ARGUMENT_BYTES_MAX: usize = 2048;
 pub struct Agent<'a> {
     /// What is run.
     pub program: &'a Program,
+    /// The mailer's name.
+    pub mailer: &'a [u8],
     /// `F=`.
     pub flags: MailerFlags,
     /// `E=`; empty: LF.
@@ -74,7 +76,7 @@ impl Agent<'_> {
             return never(Status(5, 1, 3), b"address cannot be given to a program");
         };
         match self.carry_out(&arguments, now_s, job) {
-            Ok(Ran::Ended(status, output)) => judged(status, &output),
+            Ok(Ran::Ended(status, output)) => self.judged(status, &output),
             Ok(Ran::Late) => later(Status(4, 4, 7), b"program took too long and was ended"),
             Err(error) => {
                 let words = error.to_string();
@@ -300,6 +302,22 @@ fn end_group(child: &Child) {
     }
 }
 
+impl Agent<'_> {
+    /// What the log says of a program that wants another try and has no words for it.
+    fn not_now(&self) -> String {
+        let (mailer, path) = (self.mailer.escape_ascii(), self.program.path.escape_ascii());
+        format!("{mailer} mailer ({path}) exited with EX_TEMPFAIL")
+    }
+
+    /// What came of a program that ended.
+    fn judged(&self, status: ExitStatus, output: &[u8]) -> Outcome {
+        if status.code() == Some(75) {
+            return told_later(Status(4, 0, 0), &self.not_now(), output);
+        }
+        judged(status, output)
+    }
+}
+
 /// What an exit code means (sysexits.h, in sendmail's words).
 fn judged(status: ExitStatus, output: &[u8]) -> Outcome {
     let Some(code) = status.code() else {
@@ -319,7 +337,6 @@ fn judged(status: ExitStatus, output: &[u8]) -> Outcome {
         72 => ("554", Status(5, 3, 5), "System file missing"),
         73 => ("550", Status(5, 0, 0), "Can't create output"),
         74 => return told_later(Status(4, 5, 0), "I/O error", output),
-        75 => return told_later(Status(4, 0, 0), "", output),
         76 => ("554", Status(5, 5, 0), "Remote protocol error"),
         77 => ("550", Status(5, 0, 0), "Insufficient permission"),
         78 => ("554", Status(5, 3, 5), "Local configuration error"),

@@ -149,3 +149,82 @@ fn a_table_older_than_its_text_is_named_in_the_log() {
     let wanted = format!("map {0}.db is older than {0}", text.display());
     assert_eq!(log.matches(&wanted).count(), 1, "{log}");
 }
+
+/// Rules that count, and the control socket.
+fn counting(folder: &Path) -> String {
+    let rules = "\
+O ConnectionRateWindowSize=10m
+Scheck_relay
+R$*\t$: $&{client_rate} $| $&{client_connections}
+R$* $| 4\t$#error $@ 4.3.2 $: \"421 too many at once\"
+R9 $| $*\t$#error $@ 4.3.2 $: \"421 too often\"
+";
+    format!("{CF}O ControlSocketName={}\n{rules}", folder.join("smcontrol").display())
+}
+
+#[test]
+fn connections_of_a_client_are_counted_over_all_processes() {
+    let folder = TempDir::new_in("/tmp").unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let server = serve_with(folder.path(), &counting(folder.path()));
+    let greeting = |session: &mut BufReader<TcpStream>| say(session, "");
+    let mut open = Vec::new();
+    let refused = loop {
+        let mut next = session(server.port);
+        let said = greeting(&mut next);
+        if !said.starts_with("220 ") {
+            break said;
+        }
+        open.push(next);
+        assert!(open.len() < 4, "nobody counts");
+    };
+    assert_eq!(refused, "421 4.3.2 too many at once");
+    // The start of the server tried the port, too.
+    assert!((2..=3).contains(&open.len()));
+    for mut session in open {
+        assert!(say(&mut session, "QUIT").starts_with("221 "));
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    // They are counted no more once they are gone; the ninth in ten minutes is one too often.
+    let said: Vec<String> = (0..8).map(|_| greeting(&mut session(server.port))).collect();
+    assert!(said.first().unwrap().starts_with("220 "), "{said:?}");
+    assert!(said.iter().any(|said| said == "421 4.3.2 too often"), "{said:?}");
+}
+
+fn command(folder: &Path, line: &str) -> String {
+    use std::io::Read;
+    let mut stream = std::os::unix::net::UnixStream::connect(folder.join("smcontrol")).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(format!("{line}\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn the_control_socket_tells_and_ends_the_server() {
+    let folder = TempDir::new_in("/tmp").unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut server = serve_with(folder.path(), &counting(folder.path()));
+    let socket = folder.path().join("smcontrol");
+    assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(command(folder.path(), "help").starts_with("Help for smcontrol:\r\n"));
+    let status = command(folder.path(), "STATUS");
+    assert_eq!(status.lines().next().unwrap().split('/').count(), 4, "{status}");
+    assert!(status.contains(" smtpd\r\n"), "{status}");
+    let tagged = command(folder.path(), "mstat");
+    assert!(tagged.starts_with("C:") && tagged.contains("\r\nP:"), "{tagged}");
+    assert_eq!(command(folder.path(), "memdump"), "Memory dump unavailable.\r\n");
+    assert_eq!(command(folder.path(), "zork"), "Bad command (zork)\r\n");
+    assert_eq!(command(folder.path(), "restart"), "OK\r\n");
+    assert!(say(&mut session(server.port), "").starts_with("220 "));
+    let child = i32::try_from(server.child.id()).unwrap();
+    let child = rustix::process::Pid::from_raw(child).unwrap();
+    rustix::process::kill_process(child, rustix::process::Signal::USR1).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(command(folder.path(), "shutdown"), "OK\r\n");
+    assert!(server.child.wait().unwrap().success());
+    assert!(!socket.exists());
+    let log = fs::read_to_string(folder.path().join("log")).unwrap();
+    assert!(log.contains("--- dumping state on user signal: $j = mail.example.test ---"), "{log}");
+}

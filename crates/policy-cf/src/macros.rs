@@ -137,6 +137,12 @@ impl Macros {
         }
     }
 
+    /// Whether a long name was met yet.
+    #[must_use]
+    pub fn is_named(&self, name: &[u8]) -> bool {
+        self.ids.contains_key(name)
+    }
+
     /// The value of a macro by its name without braces, if the name is known.
     #[must_use]
     pub fn value_named(&self, name: &[u8]) -> Option<&[u8]> {

@@ -44,6 +44,10 @@ impl World for Small {
         }))
     }
 
+    fn lets_in(&mut self, peer: &policy::host_access::Peer<'_>) -> bool {
+        peer.address.to_string() != "192.0.2.99"
+    }
+
     fn now_s(&mut self) -> u64 {
         1_795_246_593
     }
@@ -435,4 +439,36 @@ fn a_configuration_is_known_by_its_first_line() {
     for toml in ["listen = [\"x\"]\n", "# x\n[limits]\n", "\n", "host_name = \"x\"\n"] {
         assert!(!policy_cf::is_cf(toml.as_bytes()), "{toml}");
     }
+}
+
+#[test]
+fn who_the_files_of_tcp_wrappers_keep_out_is_denied_after_check_relay() {
+    let policy = open(CF);
+    let (code, status, text, by) = refused(ask(&policy, facts("192.0.2.99"), Ask::Connect));
+    assert_eq!((code, status), (550, (5, 0, 0)));
+    assert_eq!((text.as_str(), by.as_str()), ("Access denied", "tcpwrappers"));
+    let Verdict::Refuse(refusal) = ask(&policy, facts("192.0.2.66"), Ask::Connect) else {
+        panic!("let in")
+    };
+    assert_eq!(*refusal.by, *b"check_relay");
+}
+
+#[test]
+fn a_user_who_sends_as_somebody_else_is_named_where_warnings_are_wanted() {
+    let policy = open(&(CF.to_owned() + "O PrivacyOptions=authwarnings\nCtdaemon\n"));
+    let warned = |uid, name: &[u8], address: &[u8]| {
+        let origin = Origin::User { uid, name: name.into() };
+        let parameters = policy::Parameters::default();
+        let asked = Ask::Sender { address: address.into(), parameters };
+        let verdict = ask(&policy, Facts { origin, ..facts("192.0.2.10") }, asked);
+        let Verdict::Accept(acceptance) = verdict else { panic!("{verdict:?}") };
+        acceptance.notes
+    };
+    let warning = [policy::Note::Warned(b"alice owned process doing -bs"[..].into())];
+    for address in [&b"bob@example.test"[..], b"bob@remote.test", b""] {
+        assert_eq!(warned(1000, b"alice", address), warning);
+    }
+    assert_eq!(warned(1000, b"alice", b"alice@example.test"), []);
+    assert_eq!(warned(2, b"daemon", b"bob@remote.test"), []);
+    assert_eq!(warned(0, b"root", b"bob@remote.test"), []);
 }

@@ -169,6 +169,7 @@ fn dress(cf: &CfPolicy, mailer: &str, header: &str, message: Story) -> Dressed {
         host: b"remote.test"[..].into(),
         sender: message.sender.clone(),
         users: vec![b"\\bob@remote.test"[..].into()],
+        addresses: vec![b"<bob@remote.test>"[..].into()],
         header: header.replace('\n', "\r\n").into_bytes().into(),
         message,
     };
@@ -325,6 +326,7 @@ fn a_map_that_cannot_say_lets_the_message_wait() {
         host: b"remote.test"[..].into(),
         sender: message.sender.clone(),
         users: Vec::new(),
+        addresses: Vec::new(),
         header: Box::default(),
         message,
     };
@@ -361,4 +363,28 @@ fn any_header_comes_out_whole_and_within_bounds() {
         let text = header(&cf, "esmtp", &format!("{odd}Subject: s\n"), story("bob", &[]));
         assert!(text.contains("\nSubject: s\n"), "{odd} {text}");
     }
+}
+
+#[test]
+fn check_compat_is_asked_about_each_pair_of_sender_and_recipient() {
+    let rules = "\
+Scheck_compat
+R<carol@there.test> $| <bob@$+>\t$#error $@ 5.7.1 $: \"550 not from \" $1
+R<dave@$+> $| $+\t$#discard $: discard
+R<erin@$+> $| $+\t$#error $@ 4.7.1 $: \"450 later\"
+";
+    let cf = open(&(CF.replace("\\t", "\t").replace("\\\\", "\\") + rules));
+    let unfit = |sender| dress(&cf, "esmtp", "To: bob@remote.test\n", by_smtp(sender, &[])).unfit;
+    assert_eq!(unfit("a@there.test"), []);
+    let refused = unfit("carol@there.test").remove(0);
+    let refusal = refused.refusal.unwrap();
+    assert_eq!((refused.place, refusal.code, refusal.status), (0, 550, (5, 7, 1)));
+    let line = String::from_utf8_lossy(&refused.line).into_owned();
+    let beginning = "ruleset=check_compat, arg1=<carol@there.test>, arg2=<bob@remote.test>, relay=";
+    assert!(line.starts_with(beginning), "{line}");
+    assert!(line.ends_with(", reject=550 5.7.1 not from remote.test"), "{line}");
+    let discarded = unfit("dave@there.test").remove(0);
+    assert_eq!(discarded.refusal, None);
+    assert!(discarded.line.ends_with(b", discard"), "{discarded:?}");
+    assert!(unfit("erin@there.test").remove(0).refusal.unwrap().is_temporary());
 }

@@ -196,6 +196,7 @@ impl Policy for TomlPolicy {
             Ask::Verify { argument } => self.verify(argument),
             Ask::Expand { argument } => self.expn(argument),
             Ask::Connect
+            | Ask::Left
             | Ask::Hello { .. }
             | Ask::Data
             | Ask::EndOfHeader { .. }

@@ -3,7 +3,7 @@
 //! Messages lie in the spool as they came. Trace fields, fields that are missing, and the forms of addresses depend on the
 //! mailer and on the configuration of the day, so they are made when a batch is handed on, and never stored.
 
-use crate::{Macros, MailerId, Resolved};
+use crate::{Macros, MailerId, Refusal, Resolved};
 use alloc::{boxed::Box, vec::Vec};
 use serde::{Deserialize, Serialize};
 use wire::QueueId;
@@ -26,6 +26,8 @@ pub struct Dress {
     pub sender: Box<[u8]>,
     /// The users of the routes, as rule set 0 left them.
     pub users: Vec<Box<[u8]>>,
+    /// The recipients as they were written, in the order of `users`; empty: nobody wants to know.
+    pub addresses: Vec<Box<[u8]>>,
     /// The header as stored: fields with CR LF, without the empty line.
     pub header: Box<[u8]>,
     /// What else is known of the message.
@@ -78,11 +80,30 @@ pub struct Dressed {
     pub header: Box<[u8]>,
     /// Octets at its beginning that stand before the message's own fields.
     pub made_bytes: u32,
+    /// Recipients that do not get it (`check_compat`).
+    pub unfit: Vec<Unfit>,
+}
+
+/// A recipient that does not get a message from this sender.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfit {
+    /// Its place in [`Dress::users`].
+    pub place: u32,
+    /// What its sender reads; `None`: nothing, the message is thrown away.
+    pub refusal: Option<Refusal>,
+    /// The line for the log.
+    pub line: Box<[u8]>,
 }
 
 impl From<Dress> for Dressed {
     /// Everything as it is.
     fn from(dress: Dress) -> Self {
-        Self { sender: dress.sender, users: dress.users, header: dress.header, made_bytes: 0 }
+        Self {
+            sender: dress.sender,
+            users: dress.users,
+            header: dress.header,
+            made_bytes: 0,
+            unfit: Vec::new(),
+        }
     }
 }

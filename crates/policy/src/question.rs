@@ -89,6 +89,8 @@ pub enum Resolved {
 pub enum Ask {
     /// May this client talk at all? (before the greeting)
     Connect,
+    /// A client that [`Ask::Connect`] was asked about is gone: nothing is wanted, but who counts clients counts one less.
+    Left,
     /// HELO or EHLO with this name.
     Hello {
         /// The argument.

@@ -203,7 +203,10 @@ impl TextReader {
                 self.at = At::LineStart;
             }
             At::Dot | At::SoftDot => {
-                self.put(b".", body);
+                // Where this ends the message the dot is no text of it.
+                if self.ends == Ends::Normalized {
+                    self.put(b".", body);
+                }
                 self.bare(TextFault::BareLf, body);
             }
             At::LineStart | At::SoftStart | At::Inside => self.bare(TextFault::BareLf, body),

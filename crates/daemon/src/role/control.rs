@@ -1,6 +1,8 @@
 //! `control`: hears the commands of this machine's users on a Unix socket; who they are is what the
 //! kernel says (`SO_PEERCRED`), never what they say.
 
+mod commands;
+
 use crate::cage;
 use crate::conversation::Conversation;
 use crate::edge::{LargeBody, QueueEdge};
@@ -54,15 +56,17 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
     let log = inheritance.log();
     let socket = inheritance.take(|grant| matches!(grant, Grant::ControlSocket));
     let socket = socket.ok_or(LinkError::Garbled("no control socket"))?;
+    let commands = inheritance.take(|grant| matches!(grant, Grant::CommandSocket));
     let operator = sys::user::effective_uid();
     let weaker = cage::enter(&inheritance)?;
     inheritance.ready(&weaker)?;
-    tokio::task::LocalSet::new().block_on(&runtime, work(inheritance, socket, log, operator))
+    tokio::task::LocalSet::new()
+        .block_on(&runtime, work(inheritance, (socket, commands), log, operator))
 }
 
 async fn work(
     inheritance: Inheritance,
-    socket: OwnedFd,
+    (socket, commands): (OwnedFd, Option<OwnedFd>),
     log: Log,
     operator: u32,
 ) -> Result<ExitCode, LinkError> {
@@ -84,6 +88,10 @@ async fn work(
     }
     let accepting =
         tokio::task::spawn_local(accept(Rc::clone(&house), UnixListener::from_std(socket.into())?));
+    if let Some(socket) = commands {
+        let socket = UnixListener::from_std(socket.into())?;
+        tokio::task::spawn_local(commands::serve(Rc::clone(&house), socket));
+    }
     while let Some((order, descriptor)) = life.order().await {
         match (order, descriptor) {
             (Order::Grant(grant), Some(descriptor)) => house.granted(&grant, descriptor),

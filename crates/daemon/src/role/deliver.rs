@@ -226,6 +226,7 @@ impl House {
         });
         let agent = Agent {
             program,
+            mailer: &mailer.name,
             // With a policy that dresses mail, the way back is in the header already.
             flags: if self.settings.dresses_mail {
                 mailer.carriage.flags.without(b'P')

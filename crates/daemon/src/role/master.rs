@@ -86,7 +86,7 @@ pub(crate) fn run(options: Serve) -> Result<ExitCode, StartError> {
     let mut family = Family::new(crate::is_root(), None)?;
     let mut settings = first_policy(&options, &mut family)?;
     options.adjust(&mut settings);
-    let hands = Hands::open(&settings)?;
+    let mut hands = Hands::open(&settings)?;
     if options.as_sendmail.is_some() && !settings.paths.pid_file.is_empty() {
         // Who sees the port open may look for it at once; that it can't be written is told with the start.
         crate::write_pid_file(&settings.paths.pid_file).ok();
@@ -94,7 +94,12 @@ pub(crate) fn run(options: Serve) -> Result<ExitCode, StartError> {
     if let Some(prepare) = options.prepare {
         prepare(&settings);
     }
-    Master::start(options, settings, family, hands, signals, None)?.work()
+    let trouble = hands.trouble.take();
+    let mut master = Master::start(options, settings, family, hands, signals, None)?;
+    if let Some(text) = trouble {
+        master.log.line(Severity::Error, None, text.as_bytes());
+    }
+    master.work()
 }
 
 /// Starts the first policy and waits for what it read.
@@ -119,7 +124,8 @@ fn first_policy(options: &Serve, family: &mut Family) -> Result<Settings, StartE
                 | News::SocketWanted { .. }
                 | News::Proof { .. }
                 | News::ProofWanted { .. }
-                | News::ReloadWanted => {}
+                | News::ReloadWanted
+                | News::StopWanted => {}
             }
         }
         if sys::clock::monotonic_ms() > deadline {
@@ -194,7 +200,8 @@ impl Master {
         match signal {
             Signal::Terminate | Signal::Interrupt => self.begin_stop(),
             Signal::HangUp => self.reload(),
-            Signal::User1 | Signal::Child => {}
+            Signal::User1 => self.tell_state(),
+            Signal::Child => {}
         }
     }
 
@@ -270,6 +277,7 @@ impl Master {
                 self.proof_wanted(place, ticket, with_deeds);
             }
             News::ReloadWanted => self.reload(),
+            News::StopWanted => self.begin_stop(),
         }
     }
 

@@ -3,6 +3,8 @@
 //! A rule set is plain synchronous code that may wait for a map, so threads fit it better than a
 //! loop. Each edge is answered in order, and all frames of one read are answered with one write.
 
+mod clients;
+
 use crate::cage;
 use crate::edges::{FromPolicy, Grant, News, Order, ToPolicy};
 use crate::file_frames::Assembly;
@@ -14,14 +16,21 @@ use crate::name_service::NameService;
 use crate::roles::Role;
 use crate::start::Inheritance;
 use crate::tables;
+use clients::{Clients, Edge};
 use policy::{Expansion, FileSeen, Policy, Refusal, RefusedMember, Settings};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// A policy that threads share.
-type Shared = Arc<dyn Policy + Send + Sync>;
+/// What threads share: a policy, and who is connected.
+type Shared = Arc<Counting>;
+
+/// A policy, and the clients that it was asked about.
+struct Counting {
+    policy: Arc<dyn Policy + Send + Sync>,
+    clients: Clients,
+}
 
 /// Files of one question.
 const FILES_MAX: usize = 1000;
@@ -34,7 +43,7 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
     let names = Arc::new(NameService::default());
     let notes = Arc::new(MapNotes::default());
     let porter = Arc::new(MapPorter::new(Arc::clone(&names), Arc::clone(&notes)));
-    let policy: Shared = match tables::load(&mut inheritance, &porter, &notes) {
+    let policy = match tables::load(&mut inheritance, &porter, &notes) {
         Ok(policy) => policy,
         Err(text) => {
             inheritance.life.send(&News::Wrong(text.into()), &[])?;
@@ -48,6 +57,8 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
     inheritance.ready(&weaker)?;
     porter.begin(&inheritance.life)?;
     notes.begin(inheritance.log());
+    let clients = Clients::new(inheritance.settings.limits.rate_window_s);
+    let policy = Arc::new(Counting { policy, clients });
     let mut threads = Vec::new();
     while let Some((grant, descriptor)) = inheritance.grants.pop_front() {
         match grant {
@@ -57,6 +68,7 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
             | Grant::Child { .. }
             | Grant::Spool
             | Grant::ControlSocket
+            | Grant::CommandSocket
             | Grant::Configuration { .. }
             | Grant::Log
             | Grant::Socket { .. }
@@ -126,11 +138,14 @@ fn answer_on(policy: &Shared, descriptor: std::os::fd::OwnedFd) -> JoinHandle<()
     let policy = Arc::clone(policy);
     std::thread::spawn(move || {
         // The end of an edge, whatever its reason, concerns this thread alone: the other end asks anew.
-        drop(answer_until_closed(&*policy, Link::new(descriptor)));
+        drop(answer_until_closed(&policy, Link::new(descriptor)));
     })
 }
 
-fn answer_until_closed(policy: &dyn Policy, mut link: Link) -> Result<(), LinkError> {
+fn answer_until_closed(counting: &Counting, mut link: Link) -> Result<(), LinkError> {
+    let policy = &*counting.policy;
+    // Whoever is connected when this edge ends has lost its server.
+    let mut edge = Edge::new(&counting.clients);
     let mut files: Vec<FileSeen> = Vec::new();
     let mut assembly = Assembly::default();
     loop {
@@ -142,7 +157,10 @@ fn answer_until_closed(policy: &dyn Policy, mut link: Link) -> Result<(), LinkEr
                 }
                 continue;
             }
-            let answer = answer(policy, &question, &files);
+            let mut question = question;
+            let known = edge.see(&mut question);
+            let mut answer = answer(policy, &question, &files);
+            clients::add(&mut answer, known);
             files.clear();
             let sent = if let FromPolicy::Expansion(expansion) = answer {
                 member_frames::send(&mut link, expansion)

@@ -339,6 +339,7 @@ impl House {
             | Grant::Listener(_)
             | Grant::Spool
             | Grant::ControlSocket
+            | Grant::CommandSocket
             | Grant::Configuration { .. }
             | Grant::Log
             | Grant::Socket { .. }

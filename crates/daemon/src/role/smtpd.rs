@@ -158,6 +158,7 @@ impl House {
             | Grant::Child { .. }
             | Grant::Spool
             | Grant::ControlSocket
+            | Grant::CommandSocket
             | Grant::Configuration { .. }
             | Grant::Log
             | Grant::Socket { .. }

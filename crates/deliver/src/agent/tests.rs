@@ -24,6 +24,7 @@ fn run_with(script: &str, flags: &[u8], user: &[u8]) -> Outcome {
     let flags = flags.iter().fold(MailerFlags::default(), |flags, &flag| flags.with(flag));
     let agent = Agent {
         program: &program,
+        mailer: b"prog",
         flags,
         line_end: b"",
         home: None,
@@ -102,6 +103,7 @@ fn append(path: &std::path::Path) -> Outcome {
     let flags = MailerFlags::default().with(b'E');
     let agent = Agent {
         program: &program,
+        mailer: b"prog",
         flags,
         line_end: b"",
         home: None,
@@ -139,4 +141,9 @@ fn mail_goes_into_plain_files_only() {
     assert!(is_refused("none/new") && is_refused(""));
     assert_eq!(std::fs::read_to_string(at("new")).unwrap(), text);
     assert!(matches!(append("/dev/null".as_ref()), Outcome::Delivered { .. }));
+}
+
+#[test]
+fn a_program_that_asks_for_another_try_without_a_word_is_named() {
+    assert_eq!(said(&run("exit 75")), "prog mailer (/bin/sh) exited with EX_TEMPFAIL");
 }

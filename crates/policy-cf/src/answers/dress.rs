@@ -6,6 +6,7 @@
 //! message has it; those that are empty then, and the way back, with the sender as this mailer is told it.
 
 mod addresses;
+mod compat;
 mod fields;
 mod known;
 mod story;
@@ -56,9 +57,10 @@ pub(super) fn dress(
     machine.config.macros.set(b'g', Some(path));
     let (header, made_bytes) = fields::write(machine, &work, fields);
     let made_bytes = u32::try_from(made_bytes).unwrap_or(0);
+    let unfit = compat::judge(machine, story, &dress.sender, &dress.addresses);
     let users = dress.users.into_iter();
     let users = users.map(|user| if is_program { told(&user, flags) } else { user }).collect();
-    Ok(Dressed { sender: sender.into(), users, header: header.into(), made_bytes })
+    Ok(Dressed { sender: sender.into(), users, header: header.into(), made_bytes, unfit })
 }
 
 /// A reverse-path as it was written: in brackets where it came by SMTP; a report is from the mailer daemon.

@@ -37,6 +37,7 @@ pub(super) fn judge(policy: &CfPolicy, machine: &mut Machine<'_>, question: &Que
     machine.is_deferring = mode == b'd';
     match &question.ask {
         Ask::Connect => connect(machine, facts, port),
+        Ask::Left => yes(machine),
         Ask::Hello { name } => {
             machine.config.macros.set(b's', Some(clean(name)));
             yes(machine)
@@ -143,9 +144,10 @@ fn connect(machine: &mut Machine<'_>, facts: &Facts, port: Option<&Port>) -> Ver
     known.extend(carried(machine));
     if matches!(facts.origin, Origin::User { .. }) {
         // Nobody is connected: what a greeting says of the client is there, and empty.
-        for name in [&b"client_name"[..], b"client_addr", b"client_resolve"] {
+        for name in [&b"client_name"[..], b"client_resolve"] {
             machine.config.macros.set_named(name, b"");
         }
+        machine.config.macros.set_named(b"client_addr", b"0");
     }
     let pause_ms = greet::pause_ms(machine);
     let lines = greet::lines(machine);

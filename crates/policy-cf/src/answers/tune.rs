@@ -211,8 +211,20 @@ fn limits(machine: &Machine<'_>) -> Limits {
         queue_factor: value(machine, "QueueFactor").map_or(ours.queue_factor, number),
         connections_per_s: positive_u32(machine, "ConnectionRateThrottle").unwrap_or(0),
         free_bytes_min: blocks.saturating_mul(BLOCK_BYTES),
+        rate_window_s: rate_window(machine),
         ..ours
     }
+}
+
+/// Over how many seconds connections are counted (`ConnectionRateWindowSize`); 0 where no rule of the file wants to know.
+fn rate_window(machine: &Machine<'_>) -> u32 {
+    let names: [&[u8]; 4] =
+        [b"client_rate", b"client_connections", b"total_rate", b"client_totals"];
+    if !names.iter().any(|name| machine.config.macros.is_named(name)) {
+        return 0;
+    }
+    let window = value(machine, "ConnectionRateWindowSize").map_or(60, |text| seconds(text, b's'));
+    window.clamp(1, 86_400)
 }
 
 /// A time as sendmail writes it: `1h30m`; `unit` counts where none is written. Bounded by a month.
@@ -308,7 +320,9 @@ fn paths(machine: &mut Machine<'_>, given: &Given) -> Paths {
         None => (spool_of(&machine.config.options), RUN.to_vec()),
     };
     let pid_file = value(machine, "PidFile").unwrap_or_default().into();
-    Paths { spool: spool.into(), run: run.into(), read: read(machine), pid_file }
+    let command_socket = value(machine, "ControlSocketName").unwrap_or_default();
+    let command_socket = command_socket.strip_prefix(b"local:").unwrap_or(command_socket).into();
+    Paths { spool: spool.into(), run: run.into(), read: read(machine), pid_file, command_socket }
 }
 
 fn joined(folder: &[u8], name: &[u8]) -> Vec<u8> {

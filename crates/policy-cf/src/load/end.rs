@@ -14,7 +14,8 @@ const LEVEL: i64 = 10;
 /// What is done when file and command line are read: the maps that are always there, and the version's word.
 pub fn finish(machine: &mut Machine<'_>) {
     let alias = machine.config.options.alias_files.clone();
-    add_map(machine, b"host", b"host", &[(b'a', b".")], b"");
+    // `-D`: nobody is asked for hosts where delivery is put off.
+    add_map(machine, b"host", b"host", &[(b'a', b"."), (b'D', b"")], b"");
     add_map(machine, b"users", b"user", &[], b"passwd");
     let names = alias_maps::add(machine, &alias);
     add_map(machine, b"aliases", b"sequence", &[], &names.join(&b' '));

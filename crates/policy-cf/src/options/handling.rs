@@ -20,7 +20,6 @@ use Handling::{NotNeeded, Refused};
 pub const HANDLED: &[Handled] = &[
     ("AliasWait", NotNeeded, "aliases are read as they are; nobody waits for another's newaliases"),
     ("CheckpointInterval", NotNeeded, "what came of each recipient is on the disk at once"),
-    ("ControlSocketName", NotNeeded, "`ironpost queue` and `mailq` have a socket of their own"),
     ("DataFileBufferSize", NotNeeded, "messages go to the spool's log, not to files of their own"),
     ("DontBlameSendmail", Refused, "maps in unsafe folders stay closed, whatever it lists"),
     ("DontInitGroups", NotNeeded, "a delivery has its user's own groups and no others"),

@@ -36,6 +36,9 @@ pub struct Limits {
     pub sessions_max: u32,
     /// Sessions at the same time from one client address.
     pub sessions_per_client_max: u32,
+    /// Over so many seconds the connections of each client are counted, for rules that want to know (`${client_rate}`,
+    /// `${client_connections}`); 0: none does.
+    pub rate_window_s: u32,
     /// Connections that a listener takes in a second; the next ones wait for the second after. 0: any.
     pub connections_per_s: u32,
     /// Load average from which on connections are turned away; 0: never.
@@ -78,6 +81,7 @@ impl Default for Limits {
             messages_max: 10_000,
             sessions_max: 5_000,
             sessions_per_client_max: 200,
+            rate_window_s: 0,
             connections_per_s: 0,
             refuse_load: 0,
             delay_load: 0,

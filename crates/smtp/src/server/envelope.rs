@@ -92,7 +92,8 @@ impl Session {
             return false;
         }
         let Fault::Path(path, why) = *fault else { return false };
-        let judged = matches!(why, PathFault::Local | PathFault::Host(_) | PathFault::Route);
+        let judged = matches!(why, PathFault::Local | PathFault::Host(_) | PathFault::Route)
+            || (why == PathFault::Missing && verb == Verb::Rcpt && path == b"<>");
         if !judged || !self.has_quirk(Quirks::ADDRESSES_JUDGED) {
             return false;
         }

@@ -188,3 +188,19 @@ fn an_answer_for_a_client_who_is_gone_is_passed_over() {
     world.input(Input::Stored(message.id));
     assert_eq!(world.said.len(), said);
 }
+
+#[test]
+fn a_client_that_does_not_say_hello_is_named_in_the_header_where_warnings_are_wanted() {
+    let mut settings = settings();
+    settings.dresses_mail = true;
+    settings.manners.privacy = policy::settings::Privacy::AUTH_WARNINGS;
+    let mut world = World::new(settings, Questions::ENVELOPE);
+    world.send(b"MAIL FROM:<a@b.test>\r\nRCPT TO:<alice@example.test>\r\nDATA\r\n");
+    world.send(b"Subject: x\r\n\r\ny\r\n.\r\n");
+    let (message, text) = world.stored.pop().unwrap();
+    let warning = "X-Authentication-Warning: mail.example.test: \
+        client.test [192.0.2.10] didn't use HELO protocol\r\n";
+    let text = String::from_utf8(text).unwrap();
+    assert_eq!(text, format!("{warning}Subject: x\r\n\r\ny\r\n"));
+    assert_eq!(message.logged_bytes, 14);
+}

@@ -155,6 +155,10 @@ impl World {
     }
 }
 
+fn forbidden() -> Verdict {
+    no(550, (5, 7, 0), "Not here", "check_other")
+}
+
 /// The policy: `example.test` is ours, `nobody` does not live there, `later` is asked again, the rest is not relayed; mail
 /// from `discard@…` is thrown away; `evil.test` may not say hello.
 pub(crate) fn judge(question: &Question) -> Verdict {
@@ -171,9 +175,7 @@ pub(crate) fn judge(question: &Question) -> Verdict {
         Ask::Sender { address, .. } if address.starts_with(b"discard@") => {
             Verdict::Discard { by: b"check_mail"[..].into(), subject: None }
         }
-        Ask::Other { line, .. } if line.starts_with(b"FORBIDDEN") => {
-            no(550, (5, 7, 0), "Not here", "check_other")
-        }
+        Ask::Other { line, .. } if line.starts_with(b"FORBIDDEN") => forbidden(),
         Ask::Recipient { address } => {
             let text = shown(address);
             let (user, host) = text.rsplit_once('@').unwrap_or((&text, "example.test"));
@@ -216,7 +218,8 @@ pub(crate) fn judge(question: &Question) -> Verdict {
         | Ask::EndOfMessage { .. }
         | Ask::Expand { .. }
         | Ask::Turn { .. }
-        | Ask::Other { .. } => Verdict::accept(),
+        | Ask::Other { .. }
+        | Ask::Left => Verdict::accept(),
     }
 }
 

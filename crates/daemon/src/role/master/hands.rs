@@ -10,6 +10,7 @@ use policy::settings::{Listener, LogTo, MapServer};
 use policy::{LmtpPlace, MailboxPlace, Settings, Transport};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 /// Users below this number are the system's own; mail is delivered as one of them only if the
@@ -24,6 +25,9 @@ pub(super) struct Hands {
     listeners: Vec<(Listener, OwnedFd)>,
     spool: PathBuf,
     control: Option<OwnedFd>,
+    commands: Option<OwnedFd>,
+    /// What could not be opened and the server does without.
+    pub(super) trouble: Option<String>,
     wants_syslog: bool,
 }
 
@@ -37,6 +41,10 @@ impl Hands {
         let control = sys::socket::listen_unix(&socket, 0o666)
             .map_err(|error| StartError::System(format!("{}: {error}", socket.display())))?;
         hands.control = Some(control);
+        match command_socket(&settings.paths.command_socket) {
+            Ok(socket) => hands.commands = socket,
+            Err(text) => hands.trouble = Some(text),
+        }
         hands.listen(&settings.listeners)?;
         Ok(hands)
     }
@@ -59,6 +67,8 @@ impl Hands {
             listeners: Vec::new(),
             spool,
             control: None,
+            commands: None,
+            trouble: None,
             wants_syslog: settings.logging.to == LogTo::Syslog,
         })
     }
@@ -78,6 +88,13 @@ impl Hands {
             self.listeners.push((listener.clone(), socket));
         }
         Ok(())
+    }
+
+    /// The socket of control commands goes, if it is ours.
+    pub(super) fn close_commands(&self, path: &[u8]) {
+        if self.commands.is_some() {
+            std::fs::remove_file(crate::path_of(path)).ok();
+        }
     }
 
     /// Whether the wanted listeners are those that are bound.
@@ -140,6 +157,9 @@ impl Hands {
             Role::Control => {
                 if let Some(socket) = &self.control {
                     grants.push((Grant::ControlSocket, socket.as_fd().try_clone_to_owned()?));
+                }
+                if let Some(socket) = &self.commands {
+                    grants.push((Grant::CommandSocket, socket.as_fd().try_clone_to_owned()?));
                 }
             }
             Role::Resolver => {
@@ -249,6 +269,24 @@ fn mail_group(settings: &Settings, runs_programs: bool) -> Vec<u32> {
         .chain(usual)
         .filter_map(|folder| sys::disk::writing_group(&folder).ok().flatten())
         .collect()
+}
+
+/// The socket of sendmail's control commands, for its owner only. What stands there and is no socket is left alone.
+fn command_socket(path: &[u8]) -> Result<Option<OwnedFd>, String> {
+    if path.is_empty() {
+        return Ok(None);
+    }
+    let path = crate::path_of(path);
+    let shown = path.display();
+    let told = |error: io::Error| format!("control socket {shown}: {error}");
+    match std::fs::symlink_metadata(&path) {
+        Ok(facts) if !facts.file_type().is_socket() => {
+            return Err(format!("control socket {shown}: there is another file of this name"));
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(told(error)),
+        Ok(_) | Err(_) => {}
+    }
+    sys::socket::listen_unix(&path, 0o600).map(Some).map_err(told)
 }
 
 /// Makes a folder, or takes it as it is; when root, its owner becomes the role that works in it.

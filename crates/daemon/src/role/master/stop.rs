@@ -45,8 +45,21 @@ impl Master {
         }
     }
 
-    /// The file with our process id goes with us.
+    /// SIGUSR1: tells the log who there is, in the frame of sendmail's state dump.
+    pub(super) fn tell_state(&self) {
+        let host = self.settings.host_name.escape_ascii();
+        let mut lines = vec![format!("--- dumping state on user signal: $j = {host} ---")];
+        let processes = self.family.processes.iter();
+        lines.extend(processes.map(|process| format!("{} {}", process.pid(), process.name())));
+        lines.push("--- end of state dump ---".into());
+        for line in lines {
+            self.log.line(Severity::Info, None, line.as_bytes());
+        }
+    }
+
+    /// The file with our process id goes with us, and the socket of control commands.
     fn forget_pid(&self) {
+        self.hands.close_commands(&self.settings.paths.command_socket);
         let pid_file = &self.settings.paths.pid_file;
         if self.options.as_sendmail.is_some() && !pid_file.is_empty() {
             std::fs::remove_file(crate::path_of(pid_file)).ok();

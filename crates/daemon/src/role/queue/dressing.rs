@@ -6,9 +6,11 @@
 use super::House;
 use super::carriers::{Parcel, ParcelBody};
 use crate::edges::Head;
+use crate::log::Severity;
+use ::policy::dress::Unfit;
 use ::policy::settings::BODY_INLINE_BYTES_MAX;
 use ::policy::{Dress, Dressed, Refusal, Route};
-use ::queue::{Batch, BatchId, Past};
+use ::queue::{Batch, BatchId, Input, Outcome, Past, Scope, Status, Trouble};
 use std::collections::HashMap;
 use std::os::unix::fs::FileExt as _;
 use wire::header::Fields;
@@ -28,6 +30,8 @@ pub(super) struct Dressing {
     waiting: HashMap<BatchId, Undressed>,
     /// The fields that were made last for a message, by its slot: a report gives them back with it.
     made: HashMap<u32, Box<[u8]>>,
+    /// What came of recipients that the policy took out of batches that are on their way.
+    judged: HashMap<BatchId, Vec<(u32, Outcome)>>,
 }
 
 /// A batch as the scheduler gave it, and where the text begins behind the stored header.
@@ -45,6 +49,11 @@ impl Dressing {
         if has_room && !made.is_empty() && made.len() <= KEPT_BYTES_MAX {
             self.made.insert(slot, made.into());
         }
+    }
+
+    /// What came of the recipients of a batch that its mailer did not see.
+    pub(super) fn judged(&mut self, id: BatchId) -> Vec<(u32, Outcome)> {
+        self.judged.remove(&id).unwrap_or_default()
     }
 
     /// A message is gone.
@@ -90,6 +99,7 @@ impl House {
             host: batch.host.clone(),
             sender: batch.sender.clone(),
             users: batch.recipients.iter().map(|one| one.user.clone()).collect(),
+            addresses: batch.recipients.iter().map(|one| one.address.clone()).collect(),
             header: header.into(),
             message: *message,
         };
@@ -111,6 +121,7 @@ impl House {
             host: route.host.clone(),
             sender: envelope.sender.clone(),
             users: Vec::new(),
+            addresses: Vec::new(),
             header: fields_of(&beginning).into(),
             message,
         })
@@ -141,6 +152,23 @@ impl House {
         for (recipient, user) in batch.recipients.iter_mut().zip(dressed.users) {
             recipient.user = user;
         }
+        let results = take_out(batch, &dressed.unfit);
+        let (id, is_empty) = (batch.id, batch.recipients.is_empty());
+        let message = batch.message;
+        for unfit in &dressed.unfit {
+            self.log.line(Severity::Notice, Some(message), &unfit.line);
+        }
+        if is_empty {
+            return self.step(Input::Outcome { batch: id, results });
+        }
+        if !results.is_empty() {
+            if self.dressing.judged.len() >= KEPT_MAX {
+                // Those of batches that came back when their carrier died: they are judged again.
+                self.dressing.judged.clear();
+            }
+            self.dressing.judged.insert(id, results);
+        }
+        let batch = &mut parcel.wish.batch;
         match &mut parcel.body {
             ParcelBody::Inline(body) => {
                 let text = body.get(text_at..).unwrap_or_default();
@@ -156,6 +184,35 @@ impl House {
             }
         }
         self.hand_over(ward, parcel);
+    }
+}
+
+/// Takes the recipients out of a batch that the policy does not let through; gives what came of them.
+fn take_out(batch: &mut Batch, unfit: &[Unfit]) -> Vec<(u32, Outcome)> {
+    let mut results = Vec::new();
+    let mut place = 0_u32;
+    batch.recipients.retain(|recipient| {
+        let found = unfit.iter().find(|unfit| unfit.place == place);
+        place = place.saturating_add(1);
+        if let Some(unfit) = found {
+            results.push((recipient.index, outcome(unfit.refusal.as_ref())));
+        }
+        found.is_none()
+    });
+    results
+}
+
+/// A refusal as what came of a recipient; without one the message is thrown away, and that is that.
+fn outcome(refusal: Option<&Refusal>) -> Outcome {
+    let Some(refusal) = refusal else {
+        return Outcome::Delivered { host: Box::default(), text: b"discarded"[..].into() };
+    };
+    let (class, subject, detail) = refusal.status;
+    let trouble = Trouble::ours(Status(class, subject, detail), &refusal.text).cleaned();
+    if refusal.is_temporary() {
+        Outcome::Later { trouble, scope: Scope::Recipient }
+    } else {
+        Outcome::Never(trouble)
     }
 }
 
@@ -217,6 +274,7 @@ mod tests {
             users: Vec::new(),
             header: header.into(),
             made_bytes: 44,
+            unfit: Vec::new(),
         };
         dressing.keep(7, &dressed);
         let original = b"To: c\r\nBcc: d\r\nSubject: s\r\n\r\ntext\r\n";

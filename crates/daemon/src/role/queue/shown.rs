@@ -98,7 +98,9 @@ impl House {
             self.show(&tried.talk, Some(names));
         }
         self.shown.is_told = is_told;
-        self.step(Input::Outcome { batch: tried.batch, results: tried.results });
+        let mut results = tried.results;
+        results.append(&mut self.dressing.judged(tried.batch));
+        self.step(Input::Outcome { batch: tried.batch, results });
         self.shown.is_told = false;
     }
 

@@ -35,6 +35,24 @@ struct Conversation {
     /// The policy of this session: a reload does not change it.
     policy: Option<PolicyEdge>,
     terms: Arc<smtp::server::Terms>,
+    /// Tells the policy when this client is gone, if it counts clients.
+    counted: Option<Counted>,
+}
+
+/// A client that the policy has counted: told when it is gone, however its session ends.
+struct Counted {
+    policy: PolicyEdge,
+    farewell: Option<policy::Question>,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let policy = self.policy.clone();
+        if let Some(farewell) = self.farewell.take() {
+            // The answer says nothing.
+            drop(tokio::task::spawn_local(async move { policy.judge(farewell).await }));
+        }
+    }
 }
 
 /// What a wait came to.
@@ -60,6 +78,7 @@ pub(super) async fn converse(place: Place, peer: SocketAddr, daemon: u8) {
         deadline: None,
         policy,
         terms,
+        counted: None,
     };
     // A connection that breaks is the client's affair.
     drop(conversation.work().await);
@@ -224,6 +243,7 @@ impl Conversation {
                         self.step(Input::Verdict(Verdict::Refuse(refusal)));
                         continue;
                     }
+                    self.count(&question);
                     let verdict = match &self.policy {
                         Some(policy) => policy.judge(*question).await,
                         None => None,
@@ -286,6 +306,17 @@ impl Conversation {
             tokio::time::sleep(pause).await;
         }
         Input::Paused
+    }
+
+    /// Remembers that the policy is asked about a client that it counts.
+    fn count(&mut self, question: &policy::Question) {
+        let is_wanted = self.terms.settings.limits.rate_window_s > 0;
+        if let (Some(policy), policy::Ask::Connect, true) = (&self.policy, &question.ask, is_wanted)
+        {
+            let facts = question.facts.clone();
+            let farewell = Some(policy::Question { facts, ask: policy::Ask::Left });
+            self.counted = Some(Counted { policy: policy.clone(), farewell });
+        }
     }
 
     /// What is said to MAIL for a message that the queue has no room for: no client should send it for nothing.
