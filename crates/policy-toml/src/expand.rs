@@ -69,7 +69,11 @@ impl TomlPolicy {
                     let key = [b"\0".as_slice(), &route.host, b"\0", &route.user].concat();
                     if visited.insert(key) {
                         let address = address.into_boxed_slice();
-                        expansion.recipients.push(Recipient { address, route, from: Box::default() });
+                        expansion.recipients.push(Recipient {
+                            address,
+                            route,
+                            from: Box::default(),
+                        });
                     }
                 }
                 Err(refusal) => expansion
@@ -98,7 +102,11 @@ impl TomlPolicy {
         let key = [b"\0\0".as_slice(), &name].concat();
         if visited.insert(key) {
             let route = local_route(name.clone(), false);
-            expansion.recipients.push(Recipient { address: name.into(), route, from: Box::default() });
+            expansion.recipients.push(Recipient {
+                address: name.into(),
+                route,
+                from: Box::default(),
+            });
         }
     }
 
