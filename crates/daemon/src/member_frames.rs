@@ -107,7 +107,7 @@ mod tests {
             user: address.into(),
             expands: false,
         };
-        Recipient { address: address.into(), route, from: Box::default() }
+        Recipient { address: address.into(), route, from: Box::default(), controller: None }
     }
 
     #[test]

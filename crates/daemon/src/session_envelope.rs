@@ -1,7 +1,7 @@
 //! The envelope of a message that a session has taken.
 
 use policy::{Controller, Facts, Member, Origin, Settings};
-use queue::{Envelope, Followed, Notify, Purpose, Return, Way};
+use queue::{Envelope, Followed, Notify, Purpose, Return, Returns, Way};
 use smtp::server::Message;
 use wire::QueueId;
 use wire::command::BodyKind;
@@ -38,6 +38,10 @@ pub fn of(message: &Message, facts: &Facts, settings: &Settings) -> Envelope {
         quarantine: message.quarantine.clone(),
         mailers_mark: queue::mailers_mark(&settings.mailers),
         priority: message.priority,
+        returns: Returns {
+            without_text: settings.weights.class(&message.head.precedence) < 0,
+            also_to: Vec::new(),
+        },
     }
 }
 
@@ -60,7 +64,7 @@ fn named(recipient: &smtp::server::Recipient, sender: Option<&Controller>) -> qu
 /// owner of a list, who is the sender to its members. `mint` gives names for those. Never none; only the first may have the
 /// message's name, and it has nobody if all are an owner's.
 ///
-/// Who wants to hear of success is not followed here: that report is the queue's, when it follows him.
+/// Who is to be told that a name stands for several is not followed here: that report is the queue's, when it follows him.
 pub fn followed(
     message: &Message,
     facts: &Facts,
@@ -79,8 +83,8 @@ pub fn followed(
     let mut parts = vec![Envelope { recipients: Vec::new(), ..whole.clone() }];
     for recipient in &message.recipients {
         let own = named(recipient, message.controller.as_ref());
-        let Some(members) = recipient.members.as_ref().filter(|_| !own.notify.wants_success())
-        else {
+        let members = recipient.members.as_ref();
+        let Some(members) = members.filter(|members| !is_told(&own, members, message)) else {
             parts.first_mut().into_iter().for_each(|part| part.recipients.push(own.clone()));
             continue;
         };
@@ -91,9 +95,7 @@ pub fn followed(
                 (None, _) => 0,
                 (Some(_), Some(place)) => place.saturating_add(1),
                 (Some(owner), None) => {
-                    let recipients = Vec::new();
-                    let sender = owner.clone();
-                    parts.push(Envelope { id: mint(), sender, recipients, ..whole.clone() });
+                    parts.push(whole.part_of_owner(mint(), owner));
                     parts.len().saturating_sub(1)
                 }
             };
@@ -121,6 +123,12 @@ pub fn followed(
         }
     }
     parts
+}
+
+/// Whether the sender is told that a name stands for several; of a list with an owner its owner hears.
+fn is_told(own: &queue::Recipient, members: &[Member], message: &Message) -> bool {
+    let is_ours = |member: &Member| member.owner.is_none() || message.sender.is_empty();
+    own.notify.wants_success() && members.len() > 1 && members.iter().any(is_ours)
 }
 
 /// The names that led to a place.

@@ -69,6 +69,7 @@ pub(crate) fn envelope(
         quarantine: None,
         mailers_mark: 0,
         priority: queue::usual_priority(size_bytes, count),
+        returns: queue::Returns::default(),
     }
 }
 

@@ -259,6 +259,7 @@ impl OldQueue {
             quarantine: control.quarantine.as_deref().map(cut),
             mailers_mark: self.mark,
             priority: control.priority,
+            returns: queue::Returns::default(),
         }
     }
 

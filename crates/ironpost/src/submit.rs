@@ -105,6 +105,8 @@ struct Submission<'f> {
     class: i64,
     notify: Notify,
     recipients: Recipients,
+    /// Who hears of failures beside the sender (`Errors-To`).
+    also_to: Vec<recipients::Outgoing>,
     is_looping: bool,
     /// Why it is kept back, if a rule set says so.
     quarantine: Option<Box<[u8]>>,
@@ -140,6 +142,7 @@ impl<'f> Submission<'f> {
             class,
             notify: flags.notify,
             recipients,
+            also_to: Vec::new(),
             is_looping,
             quarantine: None,
         }
@@ -191,6 +194,7 @@ impl<'f> Submission<'f> {
             lists.extend(self.head.lists.iter().map(Vec::as_slice));
         }
         self.recipients = Recipients::of(run, &lists, self.sender.shown());
+        self.find_readers_of_errors(run);
         run.tell();
         let found = &self.recipients;
         for failed in &found.failed {
@@ -208,6 +212,19 @@ impl<'f> Submission<'f> {
         let named: Vec<&[u8]> =
             self.recipients.outgoing.iter().map(|one| one.address.as_slice()).collect();
         self.head.name_recipients(&action, &named);
+    }
+
+    /// Follows who is to hear of failures (option `UseErrorsTo`); the log counts them as well.
+    fn find_readers_of_errors(&mut self, run: &mut Run<'_>) {
+        if self.head.errors_to.is_empty() || !run.machine.config.options.truth("UseErrorsTo") {
+            return;
+        }
+        let lists: Vec<&[u8]> = self.head.errors_to.iter().map(Vec::as_slice).collect();
+        let found = Recipients::of(run, &lists, self.sender.shown());
+        self.recipients.count = self.recipients.count.saturating_add(found.count);
+        self.recipients.only = None;
+        self.also_to = found.outgoing;
+        self.also_to.truncate(queue::ERRORS_TO_MAX);
     }
 
     /// Writes the `from=` line.

@@ -41,11 +41,15 @@ const DIALOGUE_FLOORS: [(&str, &str); 5] = [
 ];
 
 /// Cases of outgoing mail and the share of their checks that must agree. Only ever raised.
-const OUTGOING_FLOORS: [(&str, &str); 4] = [
+const OUTGOING_FLOORS: [(&str, &str); 8] = [
     ("cache-*", "95"),
     ("phase-4*", "97"),
     ("queue-*,quar-*", "93.4"),
     ("mode-*,daemon-*", "93.2"),
+    ("bounce-*", "86.5"),
+    ("sender-*", "94"),
+    ("hdr-*", "95.5"),
+    ("mime-*", "95.5"),
 ];
 
 /// The comparer of the recordings, if they are there.

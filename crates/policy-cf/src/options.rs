@@ -91,6 +91,7 @@ impl Options {
                 | "bodyreturn"
                 | "noactualrecipient"
                 | "nostarttls"
+                | "privatebounces"
         );
         words.any(|word| {
             word.eq_ignore_ascii_case(name.as_bytes())

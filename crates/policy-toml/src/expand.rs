@@ -73,6 +73,7 @@ impl TomlPolicy {
                             address,
                             route,
                             from: Box::default(),
+                            controller: None,
                         });
                     }
                 }
@@ -106,6 +107,7 @@ impl TomlPolicy {
                 address: name.into(),
                 route,
                 from: Box::default(),
+                controller: None,
             });
         }
     }

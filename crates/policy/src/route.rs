@@ -33,6 +33,8 @@ pub struct Recipient {
     pub route: Route,
     /// The name that led to it, where that is not the one that was asked about; else empty.
     pub from: Box<[u8]>,
+    /// In whose name a program or a file is used.
+    pub controller: Option<Controller>,
 }
 
 /// A user in whose name mail is delivered: who wrote the alias, the list or the `.forward` that led to a recipient, or the

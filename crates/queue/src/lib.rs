@@ -31,8 +31,9 @@ pub use coding::RecordError;
 pub use event::{Event, Stat, To};
 pub use ledger::Ledger;
 pub use message::{
-    ADDRESS_BYTES_MAX, BodyKind, DeliverBy, Envelope, FACT_BYTES_MAX, MACROS_MAX, Origin, Purpose,
-    RECIPIENTS_MAX, Return, mailer_names_mark, mailers_mark, usual_priority,
+    ADDRESS_BYTES_MAX, BodyKind, DeliverBy, ERRORS_TO_MAX, Envelope, FACT_BYTES_MAX, MACROS_MAX,
+    Origin, Purpose, RECIPIENTS_MAX, Return, Returns, mailer_names_mark, mailers_mark,
+    usual_priority,
 };
 pub use note::{ADDED_MAX, Added, Hold, Note};
 pub use outcome::{

@@ -22,8 +22,11 @@ pub const FACT_BYTES_MAX: usize = 1024;
 /// The most macros of an origin.
 pub const MACROS_MAX: usize = 64;
 
+/// The most others that hear of failures.
+pub const ERRORS_TO_MAX: usize = 100;
+
 /// The version that [`Envelope::encode`] writes.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// Bits in the octet of flags: whether a deadline comes behind it, and what it is.
 const DEADLINE: u8 = 32;
@@ -35,6 +38,12 @@ const VERSION_1: u8 = 1;
 
 /// The version without a priority.
 const VERSION_2: u8 = 2;
+
+/// The version without [`Returns`].
+const VERSION_3: u8 = 3;
+
+/// The macro that tells who sent the message that a part for the members of a list was made of.
+const FIRST_SENDER: &[u8] = b"f";
 
 /// What a recipient counts for the priority.
 const RECIPIENT_FACTOR: i64 = 30_000;
@@ -79,6 +88,18 @@ pub struct DeliverBy {
 }
 
 impl DeliverBy {
+    fn decode(reader: &mut Reader<'_>, bits: u8) -> Result<Option<Self>, RecordError> {
+        Ok(match bits & (DEADLINE | RETURNS | TRACES) {
+            0 => None,
+            bits if bits & DEADLINE != 0 => Some(Self {
+                seconds: reader.number()?.cast_signed(),
+                returns: bits & RETURNS != 0,
+                traces: bits & TRACES != 0,
+            }),
+            _ => return Err(RecordError::Value),
+        })
+    }
+
     /// When time is up for a message of this age, both in seconds since 1970.
     #[must_use]
     pub fn due_s(&self, created_s: u64) -> u64 {
@@ -177,6 +198,41 @@ pub struct Envelope {
     pub mailers_mark: u32,
     /// What a run of the queue goes by and the log tells (`pri=`), before its tries: the smaller, the sooner.
     pub priority: i64,
+    /// What its header says of reports about it.
+    pub returns: Returns,
+}
+
+/// What the header of a message says of reports about it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Returns {
+    /// Its class (`Precedence`) is below zero: its text never comes back.
+    pub without_text: bool,
+    /// Who hears of failures and delays beside its sender (`Errors-To`), at most [`ERRORS_TO_MAX`].
+    pub also_to: Vec<Recipient>,
+}
+
+impl Returns {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(self.without_text));
+        put_count(out, self.also_to.len());
+        for recipient in &self.also_to {
+            recipient.encode(out);
+        }
+    }
+
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, RecordError> {
+        let without_text = match reader.octet()? {
+            0 => false,
+            1 => true,
+            _ => return Err(RecordError::Value),
+        };
+        let count = reader.count(ERRORS_TO_MAX)?;
+        let mut also_to = Vec::with_capacity(count);
+        for _ in 0..count {
+            also_to.push(Recipient::decode(reader)?);
+        }
+        Ok(Self { without_text, also_to })
+    }
 }
 
 impl Envelope {
@@ -221,6 +277,7 @@ impl Envelope {
         put_optional(out, self.quarantine.as_deref());
         put_number(out, self.mailers_mark.into());
         put_number(out, self.priority.cast_unsigned());
+        self.returns.encode(out);
         put_count(out, self.recipients.len());
         for recipient in &self.recipients {
             recipient.encode(out);
@@ -235,7 +292,7 @@ impl Envelope {
     pub fn decode(octets: &[u8]) -> Result<Self, RecordError> {
         let mut reader = Reader::new(octets);
         match reader.octet()? {
-            version @ (VERSION_1 | VERSION_2 | VERSION) => {
+            version @ (VERSION_1 | VERSION_2 | VERSION_3 | VERSION) => {
                 let envelope = Self::decode_from(&mut reader, version)?;
                 reader.end()?;
                 Ok(envelope)
@@ -268,20 +325,19 @@ impl Envelope {
             16 => BodyKind::Unlabelled,
             _ => return Err(RecordError::Value),
         };
-        let by = match bits & (DEADLINE | RETURNS | TRACES) {
-            0 => None,
-            bits if bits & DEADLINE != 0 => Some(DeliverBy {
-                seconds: reader.number()?.cast_signed(),
-                returns: bits & RETURNS != 0,
-                traces: bits & TRACES != 0,
-            }),
-            _ => return Err(RecordError::Value),
-        };
+        let by = DeliverBy::decode(reader, bits)?;
         let envelope_id = reader.optional(FACT_BYTES_MAX)?;
         let origin = Origin::decode(reader, version)?;
         let quarantine = reader.optional(FACT_BYTES_MAX)?;
         let mailers_mark = reader.number_32()?;
-        let told = if version == VERSION { Some(reader.number()?.cast_signed()) } else { None };
+        let told = match version {
+            VERSION_1 | VERSION_2 => None,
+            _ => Some(reader.number()?.cast_signed()),
+        };
+        let returns = match version {
+            VERSION => Returns::decode(reader)?,
+            _ => Returns::default(),
+        };
         let count = reader.count(RECIPIENTS_MAX)?;
         let mut recipients = Vec::with_capacity(count);
         for _ in 0..count {
@@ -304,6 +360,7 @@ impl Envelope {
             quarantine,
             mailers_mark,
             priority,
+            returns,
         })
     }
 
@@ -311,13 +368,15 @@ impl Envelope {
     #[must_use]
     pub fn story(&self) -> Story {
         let origin = self.origin.clone();
+        let first = origin.macros.iter().find(|(name, _)| **name == *FIRST_SENDER);
+        let sender = first.map_or_else(|| self.sender.clone(), |(_, sender)| sender.clone());
         let named = self.recipients.iter().take(policy::dress::NAMED_RECIPIENTS_MAX);
         Story {
             id: self.id,
             created_s: self.created_s,
             offset_s: 0,
             is_report: self.purpose != Purpose::Mail,
-            sender: self.sender.clone(),
+            sender,
             recipients: named.map(|recipient| recipient.address.clone()).collect(),
             size_bytes: self.size_bytes,
             client_name: origin.client_name,
@@ -331,6 +390,23 @@ impl Envelope {
         }
     }
 
+    /// A part of it under another id, from the owner of a list: its header stays as that of the whole.
+    #[must_use]
+    pub fn part_of_owner(&self, id: QueueId, owner: &[u8]) -> Self {
+        // Who hears of failures is the owner, and nobody else.
+        let returns = Returns { also_to: Vec::new(), ..self.returns };
+        let (sender, recipients) = (owner.into(), Vec::new());
+        let mut part = Self { id, sender, recipients, returns, ..self.clone() };
+        let of_whole: [(&[u8], Vec<u8>); 2] =
+            [(b"i", self.id.to_ascii().to_vec()), (FIRST_SENDER, self.sender.to_vec())];
+        for (name, value) in of_whole {
+            if part.origin.macros.len() < MACROS_MAX && value.len() <= FACT_BYTES_MAX {
+                part.origin.macros.push((name.into(), value.into()));
+            }
+        }
+        part
+    }
+
     fn is_within_limits(&self) -> bool {
         let is_fact = |octets: &[u8]| octets.len() <= FACT_BYTES_MAX;
         self.sender.len() <= ADDRESS_BYTES_MAX
@@ -341,6 +417,8 @@ impl Envelope {
             && self.origin.macros.iter().all(|(name, value)| is_fact(name) && is_fact(value))
             && self.recipients.len() <= RECIPIENTS_MAX
             && self.recipients.iter().all(Recipient::is_within_limits)
+            && self.returns.also_to.len() <= ERRORS_TO_MAX
+            && self.returns.also_to.iter().all(Recipient::is_within_limits)
     }
 }
 

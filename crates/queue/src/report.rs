@@ -7,13 +7,16 @@
 //! asks for.
 
 use crate::QueueId;
-use crate::message::{BodyKind, DeliverBy, Envelope, Origin, Purpose, Return, usual_priority};
+use crate::message::{
+    BodyKind, DeliverBy, Envelope, Origin, Purpose, Return, Returns, usual_priority,
+};
 use crate::outcome::Trouble;
 use crate::recipient::{Followed, Recipient};
-use alloc::{boxed::Box, string::String, vec, vec::Vec};
+use alloc::{boxed::Box, string::String, vec::Vec};
 use policy::settings::Reports;
 use serde::{Deserialize, Serialize};
 
+mod inside;
 mod text;
 
 pub use text::duration;
@@ -81,6 +84,10 @@ pub struct ReportLine {
     pub expanded_from: Option<Box<[u8]>>,
     /// ORCPT, as it came.
     pub original: Option<Box<[u8]>>,
+    /// Its place among the recipients of the message: in this order they were tried.
+    pub index: u32,
+    /// What its mailer calls diagnostics (`T=`); empty: as they sound.
+    pub diagnostics: Box<[u8]>,
     /// What became of it.
     pub fate: Fate,
     /// Status, text, host.
@@ -96,6 +103,8 @@ pub struct Report {
     pub kind: ReportKind,
     /// Whom it goes to, as he wrote himself: in angle brackets if he came by SMTP; never empty.
     pub to: Box<[u8]>,
+    /// Who gets it beside him (`Errors-To`).
+    pub also_to: Vec<Recipient>,
     /// Set if it is known that nobody is there: it ends without a try.
     pub dead_end: Option<Trouble>,
     /// Our host name.
@@ -152,7 +161,7 @@ impl Report {
             created_s: self.at_s,
             purpose: if self.is_about_report { Purpose::DoubleBounce } else { Purpose::Report },
             sender: Box::default(),
-            recipients: vec![self.recipient()],
+            recipients: core::iter::once(self.recipient()).chain(self.also_to.clone()).collect(),
             size_bytes,
             body: self.body,
             is_utf8: self.is_utf8,
@@ -162,7 +171,8 @@ impl Report {
             origin: Origin::default(),
             quarantine: None,
             mailers_mark,
-            priority: usual_priority(size_bytes, 1),
+            priority: usual_priority(size_bytes, self.also_to.len().saturating_add(1)),
+            returns: Returns::default(),
         }
     }
 
@@ -176,6 +186,19 @@ impl Report {
     #[must_use]
     pub fn warning(&self) -> String {
         warning(self.missed(), self.warn_s)
+    }
+
+    /// The names that it goes to, each once.
+    fn readers(&self) -> Vec<&[u8]> {
+        let mut readers: Vec<&[u8]> = alloc::vec![&*self.to];
+        for also in &self.also_to {
+            let way = also.followed.as_ref().and_then(|followed| followed.way.as_ref());
+            let name = way.map_or(&*also.address, |way| &*way.first);
+            if !readers.contains(&name) {
+                readers.push(name);
+            }
+        }
+        readers
     }
 
     fn recipient(&self) -> Recipient {

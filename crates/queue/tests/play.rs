@@ -30,6 +30,8 @@ fn settings() -> Settings {
             mailer(b"discard", Transport::Discard, 1),
         ],
         postmaster: b"u9"[..].into(),
+        // The tally goes by addresses.
+        reports: policy::settings::Reports { hide_inside: false, ..Default::default() },
         retry: Retry { first_s: 60, longest_s: 600, give_up_s: 7200, warn_s: 1800, young_s: 0 },
         ..Settings::default()
     }
@@ -67,6 +69,7 @@ fn expand(address: &[u8], dice: &mut Dice) -> Expansion {
                     address: member.into(),
                     route,
                     from: Box::default(),
+                    controller: None,
                 });
             }
             Err(refusal) => {
@@ -290,6 +293,7 @@ impl World {
             quarantine,
             mailers_mark: mailers_mark(&settings().mailers),
             priority: 0,
+            returns: queue::Returns::default(),
         });
     }
 
@@ -320,6 +324,7 @@ impl World {
                             address: address.into(),
                             route,
                             from: Box::default(),
+                            controller: None,
                         }],
                         ..Expansion::default()
                     },

@@ -6,8 +6,8 @@ use policy::{MailerId, Resolved, Route};
 use proptest::{collection::vec, option, prelude::*};
 use queue::{
     ADDRESS_BYTES_MAX, Added, BodyKind, Controller, DropReason, Envelope, Followed, Hold, Note,
-    Notify, Origin, Purpose, QueueId, Receipt, Recipient, RecordError, Return, Said, State, Status,
-    Trouble, Voice, Way,
+    Notify, Origin, Purpose, QueueId, Receipt, Recipient, RecordError, Return, Returns, Said,
+    State, Status, Trouble, Voice, Way,
 };
 
 fn octets() -> impl Strategy<Value = Box<[u8]>> {
@@ -96,7 +96,6 @@ fn envelope() -> impl Strategy<Value = Envelope> {
             created_s: numbers.1,
             purpose,
             sender: texts.0,
-            recipients,
             size_bytes: numbers.2,
             body,
             is_utf8: numbers.4,
@@ -110,6 +109,11 @@ fn envelope() -> impl Strategy<Value = Envelope> {
             origin,
             quarantine: texts.2,
             mailers_mark: numbers.3,
+            returns: Returns {
+                without_text: numbers.4,
+                also_to: recipients.iter().take(1).cloned().collect(),
+            },
+            recipients,
             priority: numbers.5,
         },
     )
@@ -270,7 +274,7 @@ fn an_envelope_of_version_1_is_still_read() {
     assert_eq!(&*envelope.recipients[0].address, b"c");
     let mut newer = Vec::new();
     envelope.encode(&mut newer).unwrap();
-    assert_eq!((newer[0], Envelope::decode(&newer)), (3, Ok(envelope)));
+    assert_eq!((newer[0], Envelope::decode(&newer)), (4, Ok(envelope)));
 }
 
 #[test]

@@ -34,6 +34,8 @@ fn settings() -> Settings {
             warn_s: 14_400,
             young_s: 0,
         },
+        // What is told is looked at whole.
+        reports: policy::settings::Reports { hide_inside: false, ..Default::default() },
         ..Settings::default()
     }
 }
@@ -80,6 +82,7 @@ fn envelope(sender: &str, to: &[&str]) -> Envelope {
         quarantine: None,
         mailers_mark: mailers_mark(&settings().mailers),
         priority: 0,
+        returns: queue::Returns::default(),
     }
 }
 
@@ -489,7 +492,8 @@ fn reports_about_reports_end_with_the_postmaster() {
                 user: address.clone(),
                 expands: false,
             };
-            let recipients = vec![policy::Recipient { address, route, from: Box::default() }];
+            let recipients =
+                vec![policy::Recipient { address, route, from: Box::default(), controller: None }];
             let expansion = Box::new(Expansion { recipients, ..Expansion::default() });
             desk.step(Input::Answered { slot, recipient, expansion });
         }
@@ -517,7 +521,12 @@ fn a_list_is_expanded_once_and_its_owner_hears_of_failures() {
     let (_, recipient, _) = desk.inquiries.remove(0);
     let member = |address: &str| {
         let own = crate::recipient(address);
-        policy::Recipient { address: own.address, route: own.route, from: Box::default() }
+        policy::Recipient {
+            address: own.address,
+            route: own.route,
+            from: Box::default(),
+            controller: None,
+        }
     };
     let expansion = Box::new(Expansion {
         recipients: vec![member("a@far"), member("b@far"), member("b@far"), member("c")],
@@ -540,7 +549,12 @@ fn a_list_is_expanded_once_and_its_owner_hears_of_failures() {
 fn long_list(members: usize) -> Expansion {
     let member = |number: usize| {
         let own = recipient(&format!("user{number}@host{}", number % 7));
-        policy::Recipient { address: own.address, route: own.route, from: Box::default() }
+        policy::Recipient {
+            address: own.address,
+            route: own.route,
+            from: Box::default(),
+            controller: None,
+        }
     };
     let recipients = (0..members).chain(0..members).map(member).collect();
     Expansion { recipients, owner: Some(b"owner@here"[..].into()), ..Expansion::default() }
@@ -654,8 +668,12 @@ fn routes_of_an_older_list_of_mailers_are_asked_for_again() {
     let (_, recipient, inquiry) = desk.inquiries.remove(0);
     assert_eq!(inquiry, Inquiry::Route);
     let own = crate::recipient("bob@far");
-    let recipients =
-        vec![policy::Recipient { address: own.address, route: own.route, from: Box::default() }];
+    let recipients = vec![policy::Recipient {
+        address: own.address,
+        route: own.route,
+        from: Box::default(),
+        controller: None,
+    }];
     let expansion = Box::new(Expansion { recipients, ..Expansion::default() });
     desk.step(Input::Answered { slot, recipient, expansion });
     assert_eq!(desk.end_all(&delivered()), 1);
@@ -815,6 +833,7 @@ fn answer_all(desk: &mut Desk, addresses: &[(u32, &str)], there: impl Fn(&str) -
                 address: address.as_bytes().into(),
                 route: own.route,
                 from: Box::default(),
+                controller: None,
             };
             expansion.recipients.push(member);
         } else {

@@ -11,6 +11,8 @@ pub(super) struct Head {
     pub(super) text: Vec<u8>,
     /// Lists of recipients, in their order.
     pub(super) lists: Vec<Vec<u8>>,
+    /// Who is to hear of failures (`Errors-To`).
+    pub(super) errors_to: Vec<Vec<u8>>,
     /// The value of Message-Id (or Resent-Message-Id).
     pub(super) message_id: Option<Vec<u8>>,
     /// The value of Precedence.
@@ -61,6 +63,7 @@ impl Head {
         let mut head = Self {
             text: Vec::with_capacity(message.head.len()),
             lists: Vec::new(),
+            errors_to: Vec::new(),
             message_id: None,
             precedence: None,
             hops: 0,
@@ -75,6 +78,8 @@ impl Head {
                 head.message_id = Some(value.clone());
             } else if field.is("precedence") {
                 head.precedence = Some(value.clone());
+            } else if field.is("errors-to") {
+                head.errors_to.push(value.clone());
             } else if TRACE_FIELDS.iter().any(|name| field.is(name)) {
                 head.hops = head.hops.saturating_add(1);
             }

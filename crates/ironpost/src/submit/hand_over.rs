@@ -14,7 +14,9 @@ use maps::syslog::{NOTICE, send};
 use policy::settings::DeliveryMode;
 use policy_cf::machine::exit;
 use policy_cf::read::equates;
-use queue::{Controller, Envelope, Followed, Origin, Purpose, Recipient, Said, Status, Trouble};
+use queue::{
+    Controller, Envelope, Followed, Origin, Purpose, Recipient, Returns, Said, Status, Trouble,
+};
 use std::ffi::OsStr;
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt;
@@ -308,17 +310,8 @@ impl Part<'_> {
     fn envelope(&self, submission: &Submission<'_>, run: &Run<'_>) -> Envelope {
         let flags = submission.flags;
         let outgoing = self.outgoing.iter().map(|one| {
-            let name = run.machine.config.mailers.get(one.mailer).map(|one| one.name.as_slice());
-            let is_their_own = matches!(name, Some(b"prog" | b"*file*"));
-            let logged = if is_their_own { &one.logged } else { &self.controller };
-            let followed = Followed {
-                controller: one.controller.clone(),
-                logged: logged.clone(),
-                refused: None,
-                is_as_written: true,
-                way: one.way.clone(),
-            };
-            Recipient { followed: Some(Box::new(followed)), ..one.queued(submission.notify) }
+            let sender = self.controller.as_ref();
+            Recipient { notify: submission.notify, ..queued(one, sender, run) }
         });
         let failed = self.failed.iter().map(|one| {
             let followed = Followed {
@@ -333,11 +326,11 @@ impl Part<'_> {
         });
         let recipients: Vec<Recipient> = failed.chain(outgoing).collect();
         let names = run.machine.config.mailers.iter().map(|mailer| &mailer.name);
-        Envelope {
-            id: self.id,
+        let whole = Envelope {
+            id: submission.id,
             created_s: submission.created_s,
             purpose: Purpose::Mail,
-            sender: bare(self.sender).into(),
+            sender: bare(&submission.sender.address).into(),
             is_utf8: !recipients.iter().all(|one| one.address.is_ascii()),
             recipients,
             size_bytes: submission.message.size_bytes,
@@ -354,8 +347,32 @@ impl Part<'_> {
             quarantine: submission.quarantine.clone(),
             mailers_mark: queue::mailer_names_mark(names),
             priority: submission.priority(run),
+            returns: Returns {
+                without_text: submission.class < 0,
+                also_to: submission.also_to.iter().map(|one| queued(one, None, run)).collect(),
+            },
+        };
+        if bare(self.sender) == &*whole.sender {
+            return Envelope { id: self.id, ..whole };
         }
+        let part = whole.part_of_owner(self.id, bare(self.sender));
+        Envelope { recipients: whole.recipients, ..part }
     }
+}
+
+/// Somebody as the queue has him; `sender`: who answers for him in the log, unless it is a program or a file.
+fn queued(one: &Outgoing, sender: Option<&Controller>, run: &Run<'_>) -> Recipient {
+    let name = run.machine.config.mailers.get(one.mailer).map(|one| one.name.as_slice());
+    let is_their_own = matches!(name, Some(b"prog" | b"*file*"));
+    let logged = if is_their_own { one.logged.as_ref() } else { sender };
+    let followed = Followed {
+        controller: one.controller.clone(),
+        logged: logged.cloned(),
+        refused: None,
+        is_as_written: true,
+        way: one.way.clone(),
+    };
+    Recipient { followed: Some(Box::new(followed)), ..one.queued(queue::Notify::UNSET) }
 }
 
 /// What the trace fields of a message show, beside what its envelope says.
@@ -376,7 +393,8 @@ fn macros(submission: &Submission<'_>, is_split: bool) -> policy::Macros {
         Some((name.into(), value.filter(is_said)?.into()))
     };
     let mut macros: policy::Macros = named.into_iter().filter_map(said).collect();
-    if is_split {
+    if is_split || !submission.also_to.is_empty() {
+        // It is not for one only.
         macros.push((b"u"[..].into(), Box::default()));
     }
     macros

@@ -5,6 +5,7 @@
 //! further, so rounds end where the visited set and `MaxAliasRecursion` end the expansion.
 
 use super::check::{clean, refusal};
+use super::look::controller;
 use crate::expand::{
     Endpoint, How, List, ListFault, ListFaultKind, ListWanted, Outside, State, expand as follow,
     judged,
@@ -42,7 +43,10 @@ pub(super) fn expand(
         // The first name is the one that was asked about.
         let parent = found.line(endpoint.member).nth(1).filter(|parent| parent.parent.is_some());
         let from = parent.map(|parent| parent.address.clone()).unwrap_or_default();
-        out.recipients.push(Recipient { from, ..recipient(machine, &endpoint) });
+        let mailer = machine.config.mailers.get(endpoint.mailer);
+        let is_their_own = mailer.is_some_and(|one| matches!(&*one.name, b"prog" | b"*file*"));
+        let controller = controller(&found, endpoint.member).filter(|_| is_their_own);
+        out.recipients.push(Recipient { from, controller, ..recipient(machine, &endpoint) });
     }
     // One sender for all: an owner counts if it is the owner of everybody.
     if let Some(Some(first)) = owners.first()
@@ -90,7 +94,7 @@ pub(super) fn recipient(machine: &Machine<'_>, endpoint: &Endpoint<'_>) -> Recip
     };
     let mailer = MailerId(u8::try_from(endpoint.mailer).unwrap_or(u8::MAX));
     let route = Route { mailer, host, user, expands: false };
-    Recipient { address: member.address.clone(), route, from: Box::default() }
+    Recipient { address: member.address.clone(), route, from: Box::default(), controller: None }
 }
 
 /// Everything that was said against an address on the way. Without a code it is for good, if not the address waits for somebody

@@ -93,7 +93,7 @@ fn members(machine: &mut Machine<'_>, expansion: &Expansion) -> Vec<policy::Memb
     let mut owners: BTreeMap<Vec<u8>, Option<Controller>> = BTreeMap::new();
     let mut members = Vec::new();
     for endpoint in expansion.endpoints().take(LINES_MAX) {
-        let policy::Recipient { address, route, from: _ } =
+        let policy::Recipient { address, route, .. } =
             super::expand::recipient(machine, &endpoint);
         let owner = endpoint.owner.map(<[u8]>::to_vec);
         let owner_user = owner.clone().and_then(|owner| {
@@ -110,7 +110,7 @@ fn members(machine: &mut Machine<'_>, expansion: &Expansion) -> Vec<policy::Memb
 }
 
 /// In whose name something is: the nearest name with a user, itself left out, as it is delivered as the mailer says.
-fn controller(expansion: &Expansion, member: &Member) -> Option<Controller> {
+pub(super) fn controller(expansion: &Expansion, member: &Member) -> Option<Controller> {
     let found = expansion.line(member).skip(1).find(|member| member.ids.is_some())?;
     let ids = found.ids?;
     let login = found.login.as_deref().unwrap_or(&found.user).into();

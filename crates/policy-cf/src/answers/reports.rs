@@ -12,10 +12,16 @@ use policy::settings::{Reports, ReturnPolicy};
 const FOREWORD_BYTES_MAX: usize = 8 * 1024;
 
 /// What the options say.
-pub(super) fn reports(machine: &mut Machine<'_>, returns_no_text: bool) -> Reports {
+pub(super) fn reports(machine: &mut Machine<'_>) -> Reports {
     let copy_to = value(machine, "PostmasterCopy").unwrap_or_default().to_vec();
     let is_plain = value(machine, "SendMimeErrors").is_some_and(|text| !truth(text));
+    let options = &machine.config.options;
+    let returns_no_text = options.is_private("nobodyreturn");
+    let hide_inside = options.is_private("privatebounces");
+    let name_actual = !options.is_private("noactualrecipient");
     Reports {
+        hide_inside,
+        name_actual,
         are_multipart: !is_plain,
         returns: if returns_no_text { ReturnPolicy::Nobody } else { ReturnPolicy::AsAsked },
         foreword: foreword(machine),

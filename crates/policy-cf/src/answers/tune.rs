@@ -87,7 +87,7 @@ pub(super) fn settings(
             is_json: false,
         },
         postmaster: value(machine, "DoubleBounceAddress").unwrap_or(b"postmaster").into(),
-        reports: reports::reports(machine, has(b"nobodyreturn")),
+        reports: reports::reports(machine),
         ..Settings::default()
     };
     Ok((settings, ports))

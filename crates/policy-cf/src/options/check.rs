@@ -61,7 +61,7 @@ const TIMEOUTS: [&str; 34] = [
 const TIMEOUTS_MORE: [&str; 3] = ["aconnect", "queuereturn.dsn", "queuewarn.dsn"];
 
 /// Flags of PrivacyOptions.
-const PRIVACY: [&str; 20] = [
+const PRIVACY: [&str; 21] = [
     "public",
     "needmailhelo",
     "needexpnhelo",
@@ -82,6 +82,8 @@ const PRIVACY: [&str; 20] = [
     "nostarttls",
     "needehlo",
     "noactual",
+    // Ours: reports tell strangers nothing of our inside.
+    "privatebounces",
 ];
 
 /// Flags of ResolverOptions.

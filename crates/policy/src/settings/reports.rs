@@ -16,6 +16,11 @@ pub struct Reports {
     pub foreword: Box<[u8]>,
     /// Who gets a copy of each failure, without its text (`PostmasterCopy`); empty: nobody.
     pub copy_to: Box<[u8]>,
+    /// Whether strangers are not told of our inside: which hosts mail went to, what those said, and which names stand behind
+    /// the one that was written to.
+    pub hide_inside: bool,
+    /// Whether it is told where mail for a name really went (`X-Actual-Recipient`; `PrivacyOptions=noactualrecipient`).
+    pub name_actual: bool,
 }
 
 impl Default for Reports {
@@ -25,6 +30,8 @@ impl Default for Reports {
             returns: ReturnPolicy::OwnUsers,
             foreword: Box::default(),
             copy_to: Box::default(),
+            hide_inside: true,
+            name_actual: true,
         }
     }
 }

@@ -78,7 +78,9 @@ impl Paper<'_> {
         if !report.is_dressed_later {
             self.trace(id, out);
         }
-        line(out, &[b"To: ", &cleaned(&report.to, ADDRESS_SHOWN_MAX)]);
+        for reader in report.readers() {
+            line(out, &[b"To: ", &cleaned(reader, ADDRESS_SHOWN_MAX)]);
+        }
         if report.looks.are_multipart {
             line(out, &[b"MIME-Version: 1.0"]);
             line(out, &[b"Content-Type: multipart/report; report-type=delivery-status;"]);
@@ -163,7 +165,9 @@ impl Paper<'_> {
             Some(b'|' | b'/') => [b"X-Unix; ", &*cleaned(bare, ADDRESS_SHOWN_MAX)].concat(),
             Some(_) | None => [b"rfc822; ", &*self.whole(&one.address)].concat(),
         };
-        line(out, &[b"X-Actual-Recipient: ", &actual]);
+        if self.report.looks.name_actual {
+            line(out, &[b"X-Actual-Recipient: ", &actual]);
+        }
         line(out, &[b"Action: ", action(one.fate)]);
         line(out, &[b"Status: ", status(one).as_bytes()]);
         let host = cleaned(one.trouble.host_name(), 255);
@@ -174,9 +178,13 @@ impl Paper<'_> {
             line(out, &[b"Remote-MTA: DNS; ", &host]);
         }
         if let Some(reply) = one.trouble.reply().filter(|reply| !reply.is_empty()) {
-            let kind: &[u8] =
-                if one.trouble.voice == Voice::Smtp { b"SMTP; " } else { b"X-Unix; " };
-            line(out, &[b"Diagnostic-Code: ", kind, &cleaned(reply, TEXT_SHOWN_MAX)]);
+            let kind: &[u8] = match (&*one.diagnostics, one.trouble.voice) {
+                (b"", Voice::Smtp) => b"SMTP",
+                (b"", Voice::Local) => b"X-Unix",
+                (kind, _) => kind,
+            };
+            let kind = cleaned(kind, 40);
+            line(out, &[b"Diagnostic-Code: ", &kind, b"; ", &cleaned(reply, TEXT_SHOWN_MAX)]);
         }
         line(out, &[b"Last-Attempt-Date: ", self.date(self.report.at_s).as_bytes()]);
     }

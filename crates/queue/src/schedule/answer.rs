@@ -16,7 +16,7 @@ use crate::outcome::{Said, Status, Trouble};
 use crate::part::{self, MEMBERS_MAX, PART_RECIPIENTS, Split};
 use crate::recipient::{Followed, Notify, Receipt, Recipient, State, Way};
 use alloc::{boxed::Box, collections::BTreeSet, format, vec::Vec};
-use policy::{Expansion, MailerId, Recipient as Member, Refusal, RefusedMember, Route};
+use policy::{Controller, Expansion, MailerId, Recipient as Member, Refusal, RefusedMember, Route};
 use wire::path::bare;
 
 /// Members in answers that wait for one before them, of one message.
@@ -90,7 +90,7 @@ impl Scheduler {
             .into_iter()
             .map(|member| {
                 let (notify, original) = heir.clone();
-                let followed = followed_by(active, &parent, &member.from);
+                let followed = followed_by(active, &parent, &member);
                 let route = Route { expands: false, ..member.route };
                 // One that nobody stands behind keeps the form that he was written in.
                 let is_itself = *member.address == *bare(&parent.address);
@@ -241,14 +241,24 @@ impl Scheduler {
     }
 }
 
-/// What is known of a member: as of who is asked about, with the name that led to it, where that is another one.
-fn followed_by(active: &Active, parent: &Recipient, from: &[u8]) -> Option<Box<Followed>> {
-    if from.is_empty() {
+/// What is known of a member: as of who is asked about, with the name that led to it, where that is another one, and with
+/// the user in whose name it is used.
+fn followed_by(active: &Active, parent: &Recipient, member: &Member) -> Option<Box<Followed>> {
+    if member.from.is_empty() && member.controller.is_none() {
         return parent.followed.clone();
     }
     let logged = || Followed { logged: controller(parent, active), ..Followed::default() };
     let mut followed = parent.followed.clone().unwrap_or_else(|| Box::new(logged()));
-    followed.way = Some(Way { from: from.into(), first: Box::default() });
+    if !member.from.is_empty() {
+        followed.way = Some(Way { from: member.from.clone(), first: Box::default() });
+    }
+    if let Some(user) = &member.controller {
+        let is_asked = *user.address == *bare(&parent.address);
+        let address = if is_asked { &parent.address } else { &user.address };
+        let user = Controller { address: address.clone(), ..user.clone() };
+        followed.controller = Some(user.clone());
+        followed.logged = Some(user);
+    }
     Some(followed)
 }
 
@@ -275,9 +285,15 @@ fn newcomers(active: &Active, asked: u32, mark: u32, members: Vec<Member>) -> Ve
     let mut routes = BTreeSet::new();
     // Those that were routed among other mailers: their routes say nothing now.
     let mut addresses: BTreeSet<&[u8]> = BTreeSet::new();
+    // Who hears of an error as the sender hears of it whoever else does.
+    let is_sender = active.envelope.purpose != Purpose::Mail && asked == 0;
     for (index, state) in (0_u32..).zip(&active.note.states) {
         let Some(one) = active.recipient(index) else { continue };
-        if index == asked || matches!(state, State::Expanded { .. }) || one.route.expands {
+        if is_sender
+            || index == asked
+            || matches!(state, State::Expanded { .. })
+            || one.route.expands
+        {
             continue;
         }
         match active.inquiry(index, mark) {

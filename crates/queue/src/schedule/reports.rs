@@ -14,6 +14,7 @@ use crate::outcome::{Said, Status, Trouble, Voice};
 use crate::recipient::{DropReason, Receipt, State};
 use crate::report::{Fate, RETURNED_BYTES_MAX, Report, ReportKind, ReportLine, warning};
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+use policy::Mailer;
 use policy::settings::{Reports, ReturnPolicy};
 
 /// Recipients in one report; more come in a further one.
@@ -101,7 +102,7 @@ impl Scheduler {
             active.is_dirty = true;
             return None;
         }
-        Some((ReportKind::Success, to, line(active, index, fate, trouble)?))
+        Some((ReportKind::Success, to, line(&self.rules.mailers, active, index, fate, trouble)?))
     }
 
     /// Whom to tell of a failure, if anybody.
@@ -115,13 +116,15 @@ impl Scheduler {
         active.is_dirty = true;
         match self.way(active, index) {
             Way::To(kind, to) => {
-                let line = line(active, index, Fate::Failed, trouble)?;
+                let line = line(&self.rules.mailers, active, index, Fate::Failed, trouble)?;
                 self.set_state(active, index, State::Bounced);
                 Some((kind, to, line))
             }
-            Way::Lost(to) => {
-                Some((ReportKind::DoubleBounce, to, line(active, index, Fate::Failed, trouble)?))
-            }
+            Way::Lost(to) => Some((
+                ReportKind::DoubleBounce,
+                to,
+                line(&self.rules.mailers, active, index, Fate::Failed, trouble)?,
+            )),
             Way::Nowhere(by) => {
                 let to = active.recipient(index).map(|one| one.address.clone()).unwrap_or_default();
                 actions.push(Action::log(Event::Dropped { id: active.envelope.id, to, by }));
@@ -171,7 +174,7 @@ impl Scheduler {
                 _ => Trouble::ours(Status(4, 0, 0), b"not tried yet"),
             };
             let to = sender.into();
-            if let Some(line) = line(active, index, Fate::Delayed, trouble) {
+            if let Some(line) = line(&self.rules.mailers, active, index, Fate::Delayed, trouble) {
                 reports.entry(to).or_default().push(line);
             }
         }
@@ -213,7 +216,7 @@ impl Scheduler {
             let tail = rest.split_off(rest.len().min(REPORT_LINES_MAX));
             let lines = core::mem::replace(&mut rest, tail);
             let report = self.report_about(slot, active, kind, to, lines);
-            actions.push(Action::Report(Box::new(report)));
+            actions.push(Action::Report(Box::new(report.for_stranger())));
         }
     }
 
@@ -235,6 +238,10 @@ impl Scheduler {
             about: slot,
             kind,
             to: if is_to_sender && !origin.is_own() { bracketed(to) } else { to.into() },
+            also_to: match kind {
+                ReportKind::Failure | ReportKind::Delay => envelope.returns.also_to.clone(),
+                ReportKind::DoubleBounce | ReportKind::Copy | ReportKind::Success => Vec::new(),
+            },
             dead_end: active.dead_end(to).cloned(),
             reporter: self.rules.host_name.clone(),
             is_dressed_later: self.rules.dresses_mail,
@@ -261,7 +268,7 @@ impl Scheduler {
             give_up_s: self.rules.retry.give_up_s,
             warn_s: self.rules.retry.warn_s,
             lines,
-            asides: asides(active, kind),
+            asides: asides(&self.rules.mailers, active, kind),
         }
     }
 
@@ -274,7 +281,7 @@ impl Scheduler {
         }
         let is_ours = envelope.origin.uid.is_some() || !envelope.origin.user.is_empty();
         let is_asked = envelope.ret != Some(Return::Headers);
-        let is_small = envelope.size_bytes <= RETURNED_BYTES_MAX;
+        let is_small = envelope.size_bytes <= RETURNED_BYTES_MAX && !envelope.returns.without_text;
         match self.rules.reports.returns {
             ReturnPolicy::Nobody => false,
             ReturnPolicy::AsAsked => is_asked && is_small,
@@ -320,7 +327,7 @@ fn relayed(active: &Active, index: u32) -> Fate {
 }
 
 /// What is told in passing: of recipients that wait, and of a sender whom no report reaches.
-fn asides(active: &Active, kind: ReportKind) -> Vec<ReportLine> {
+fn asides(mailers: &[Mailer], active: &Active, kind: ReportKind) -> Vec<ReportLine> {
     let mut asides = Vec::new();
     if kind == ReportKind::Delay {
         return asides;
@@ -328,7 +335,7 @@ fn asides(active: &Active, kind: ReportKind) -> Vec<ReportLine> {
     let open = active.open().take(ASIDES_MAX);
     asides.extend(open.filter_map(|index| {
         let Some(State::Later(trouble)) = active.state(index) else { return None };
-        line(active, index, Fate::Delayed, trouble.clone())
+        line(mailers, active, index, Fate::Delayed, trouble.clone())
     }));
     let sender = &active.envelope.sender;
     if let (Some(trouble), ReportKind::DoubleBounce) = (active.dead_end(sender), kind) {
@@ -339,6 +346,8 @@ fn asides(active: &Active, kind: ReportKind) -> Vec<ReportLine> {
             address,
             expanded_from: None,
             original: None,
+            index: u32::MAX,
+            diagnostics: Box::default(),
             fate: Fate::Failed,
             trouble: trouble.clone(),
         });
@@ -350,7 +359,13 @@ fn bracketed(address: &[u8]) -> Box<[u8]> {
     [b"<", address, b">"].concat().into()
 }
 
-fn line(active: &Active, index: u32, fate: Fate, trouble: Trouble) -> Option<ReportLine> {
+fn line(
+    mailers: &[Mailer],
+    active: &Active,
+    index: u32,
+    fate: Fate,
+    trouble: Trouble,
+) -> Option<ReportLine> {
     let recipient = active.recipient(index)?;
     let parent = active.parent(index).and_then(|parent| active.recipient(parent));
     let from = active
@@ -363,6 +378,12 @@ fn line(active: &Active, index: u32, fate: Fate, trouble: Trouble) -> Option<Rep
     }
     let way = recipient.followed.as_ref().and_then(|followed| followed.way.as_ref());
     let first = way.map(|way| wire::path::bare(&way.first)).filter(|first| !first.is_empty());
+    let mailer = mailers.get(usize::from(recipient.route.mailer.0));
+    let diagnostics = mailer.map(|mailer| {
+        let [_, _, diagnostics] = &mailer.carriage.types;
+        diagnostics.clone()
+    });
+    let diagnostics = diagnostics.unwrap_or_default();
     let top = || &*active.recipient(top).unwrap_or(recipient).address;
     Some(ReportLine {
         address: active.written(index),
@@ -372,6 +393,8 @@ fn line(active: &Active, index: u32, fate: Fate, trouble: Trouble) -> Option<Rep
             None => from.map(|parent| active.written(parent)),
         },
         original: recipient.original.clone(),
+        index,
+        diagnostics,
         fate,
         trouble,
     })

@@ -128,6 +128,7 @@ fn scheduled(slots: &[u32]) -> Scheduler {
             quarantine: None,
             mailers_mark: queue::mailers_mark(&settings.mailers),
             priority: 0,
+            returns: queue::Returns::default(),
         };
         let mut note = Note::new(&envelope);
         note.next_try_s = NOW_S + 1000 + u64::from(slot % 5000);

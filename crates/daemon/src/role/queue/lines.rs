@@ -135,10 +135,25 @@ fn to_line(out: &mut Vec<u8>, to: &To, settings: &Settings) {
     }
     put(out, &[format!(", dsn={}", to.status).as_bytes()]);
     if let Some(reply) = &to.reply {
-        put(out, &[b", reply=", reply]);
+        put(out, &[b", reply=", &plain(reply)]);
     }
     put(out, &[b", stat="]);
     result(out, to);
+}
+
+/// A reply as it came: what stands in it for octets that can't be shown is written for them once more by the log.
+fn plain(reply: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(reply.len());
+    let mut rest = reply;
+    while let Some((&octet, after)) = rest.split_first() {
+        let digits = after.get(..3).filter(|_| octet == b'\\');
+        let value = digits.and_then(|digits| str::from_utf8(digits).ok());
+        let value = value.and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        let value = value.filter(|value| !wire::escape::is_printable(*value));
+        out.push(value.unwrap_or(octet));
+        rest = if value.is_some() { after.get(3..).unwrap_or_default() } else { after };
+    }
+    out
 }
 
 /// What came of recipients, as `stat=` has it.
