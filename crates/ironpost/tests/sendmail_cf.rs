@@ -208,6 +208,8 @@ fn the_control_socket_tells_and_ends_the_server() {
     let mut server = serve_with(folder.path(), &counting(folder.path()));
     let socket = folder.path().join("smcontrol");
     assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    // Who has a greeting has everybody ready.
+    assert!(say(&mut session(server.port), "").starts_with("220 "));
     assert!(command(folder.path(), "help").starts_with("Help for smcontrol:\r\n"));
     let status = command(folder.path(), "STATUS");
     assert_eq!(status.lines().next().unwrap().split('/').count(), 4, "{status}");
@@ -268,5 +270,5 @@ fn log_lines_of_a_sendmail_cf_are_json_where_that_is_asked_for() {
         .find(|entry| entry["text"].as_str().unwrap().starts_with("ruleset=check_mail, arg1="));
     let refused = refused.unwrap();
     assert_eq!(refused["severity"], "notice");
-    assert!(refused["text"].as_str().unwrap().contains("\"a\\\"b\"@spam.test"), "{refused}");
+    assert!(refused["text"].as_str().unwrap().contains("<\"a\\\\\"b\"@spam.test>"), "{refused}");
 }
