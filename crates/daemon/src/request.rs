@@ -8,6 +8,9 @@ use wire::QueueId;
 /// The name of the control socket in the folder of [`policy::settings::Paths::run`].
 pub const SOCKET_NAME: &str = "control";
 
+/// The name of a link in the same folder, to the server's spool: two servers of one system differ in it.
+pub const SPOOL_LINK_NAME: &str = "spool";
+
 /// Octets of a body in one frame.
 pub const PIECE_BYTES_MAX: usize = 128 * 1024;
 

@@ -1,6 +1,7 @@
 //! Which server a command means: by `--data`, by `--config`, or the one of this system.
 
 use crate::flags::PlaceFlags;
+use daemon::request::SPOOL_LINK_NAME;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,10 @@ const CONFIG: &str = "/etc/ironpost.toml";
 /// Where state is without a configuration that says otherwise.
 const RUN: &str = "/run/ironpost";
 const SPOOL: &str = "/var/spool/ironpost";
+
+/// The queue folders of submit.cf, Debian's and sendmail's own. What its mailer would bring to the server of this system by SMTP
+/// is handed to it directly.
+const CLIENT_QUEUES: [&str; 2] = ["/var/spool/mqueue-client", "/var/spool/clientmqueue"];
 
 /// Where a server is to be found.
 #[derive(Debug, Clone)]
@@ -31,11 +36,18 @@ impl Place {
         }
     }
 
-    /// The server of a sendmail.cf, or its spool. Who may not make the drop folder has no business in it, and a queue directory
+    /// The server of a sendmail.cf, or its spool. A server that has another spool has another configuration, and knows other
+    /// ways for the mail: it is not meant. Who may not make the drop folder has no business in it, and a queue directory
     /// that is not there is not made: leaving a message there then says so.
     pub(crate) fn of_cf(run: &[u8], spool: &[u8]) -> Self {
         let path = |octets| PathBuf::from(OsStr::from_bytes(octets));
-        let place = Self { run: path(run), spool: path(spool) };
+        let mut place = Self { run: path(run), spool: path(spool) };
+        let is_clients = CLIENT_QUEUES.iter().any(|queue| place.spool.starts_with(queue));
+        let of_server = std::fs::read_link(place.run.join(SPOOL_LINK_NAME));
+        if !is_clients && of_server.is_ok_and(|other| other != place.spool) {
+            // Nobody serves there.
+            place.run = place.spool.join("run");
+        }
         for folder in [&place.spool, &place.spool.join(daemon::drop::FOLDER_NAME)] {
             drop(std::fs::create_dir(folder));
         }
@@ -63,5 +75,26 @@ impl From<PlaceFlags> for Place {
             (None, Some(config)) => Self::by_config(&config),
             (None, None) => Self::of_this_system(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_server_with_another_spool_gets_no_mail_of_this_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let of = |spool: &Path| {
+            let octets = |path: &Path| path.as_os_str().as_bytes().to_vec();
+            Place::of_cf(&octets(&path("run")), &octets(spool))
+        };
+        std::fs::create_dir(path("run")).unwrap();
+        assert_eq!(of(&path("one")).run, path("run"));
+        symlink(path("one"), path("run/spool")).unwrap();
+        assert_eq!(of(&path("one")).run, path("run"));
+        assert_eq!(of(&path("other")).run, path("other/run"));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::model::{Config, MAILERS_MAX};
 use crate::read::chars::{is_space, trim_start};
-use crate::read::values::munch;
+use crate::read::values::{munch, number};
 use crate::token::meta;
 use crate::world::{Unavailable, World};
 use alloc::vec::Vec;
@@ -114,7 +114,7 @@ pub fn read(
         let value = trim_start(value);
         let (text, behind) = munch(value, b',');
         rest = behind;
-        let number = || leading_number(&text);
+        let count = || number(&text);
         match field {
             b'P' => {
                 if text.is_empty() {
@@ -143,11 +143,11 @@ pub fn read(
                 }
                 mailer.arguments = arguments(&text);
             }
-            b'M' => mailer.size_max = number(),
-            b'm' => mailer.messages_max = number(),
-            b'r' => mailer.recipients_max = number(),
-            b'L' => mailer.line_max = number().max(0),
-            b'N' => mailer.nice = number(),
+            b'M' => mailer.size_max = count(),
+            b'm' => mailer.messages_max = count(),
+            b'r' => mailer.recipients_max = count(),
+            b'L' => mailer.line_max = count().max(0),
+            b'N' => mailer.nice = count(),
             b'D' => mailer.folders = Some(text),
             b'C' => mailer.charset = Some(text),
             b'W' => mailer.wait = Some(text),
@@ -250,20 +250,6 @@ fn finish(
     warning
 }
 
-fn leading_number(text: &[u8]) -> i64 {
-    let text = trim_start(text);
-    let (negative, digits) = match text.split_first() {
-        Some((b'-', rest)) => (true, rest),
-        Some((b'+', rest)) => (false, rest),
-        _ => (false, text),
-    };
-    let value =
-        digits.iter().take_while(|octet| octet.is_ascii_digit()).fold(0_i64, |value, digit| {
-            value.saturating_mul(10).saturating_add(i64::from(digit.wrapping_sub(b'0')))
-        });
-    if negative { value.saturating_neg() } else { value }
-}
-
 fn rule_set_pair(text: &[u8], config: &mut Config, complaints: &mut Vec<Vec<u8>>) -> (i64, i64) {
     let mut one = |text: &[u8]| {
         let found = alloc::sync::Arc::make_mut(&mut config.sets).enter(text);
@@ -303,7 +289,7 @@ fn user(text: &[u8], world: &mut dyn World, complaints: &mut Vec<Vec<u8>>) -> (i
     let group = parts.next();
     let (mut uid, mut gid) = (-1, -1);
     if name.first().is_some_and(u8::is_ascii_digit) {
-        uid = leading_number(name);
+        uid = number(name);
     } else {
         match world.user(name) {
             Ok(Some(entry)) => {
@@ -317,7 +303,7 @@ fn user(text: &[u8], world: &mut dyn World, complaints: &mut Vec<Vec<u8>>) -> (i
     }
     if let Some(group) = group {
         if group.first().is_some_and(u8::is_ascii_digit) {
-            gid = leading_number(group);
+            gid = number(group);
         } else {
             match world.group(group) {
                 Some(number) => gid = i64::from(number),

@@ -136,9 +136,12 @@ impl Arena {
     /// Whether two tokens are equal, letters of either case.
     #[must_use]
     pub fn are_equal(&self, one: Token, other: Token) -> bool {
+        // Marks are one octet, which is at hand; most words of rules are marks.
         one.hash == other.hash
             && one.length == other.length
-            && (one.start == other.start || self.text(one).eq_ignore_ascii_case(self.text(other)))
+            && (one.start == other.start
+                || (one.length == 1 && one.lead.eq_ignore_ascii_case(&other.lead))
+                || self.text(one).eq_ignore_ascii_case(self.text(other)))
     }
 
     /// How much is in.

@@ -14,6 +14,7 @@ mod bench_spool;
 mod ci;
 mod fuzz;
 mod siege;
+mod sink;
 mod tidy;
 
 use anyhow::{Result, bail};
@@ -26,6 +27,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   fuzz [SECONDS] [--seed N]  the fuzz targets on stable Rust, with random and mutated input
   bench spool [--dir DIR]   the spool beside a queue of files (use --release)
   bench rules CF            a sendmail.cf as a policy: load, answers, classes (use --release)
+  sink LATE_MS ADDRESS      a receiver that takes all mail and gives each answer so late; counts on standard output
   siege [--short]           thousands of bad guests and a good one (after a build of ironpost; use --release)";
 
 fn main() -> Result<()> {
@@ -40,6 +42,7 @@ fn main() -> Result<()> {
         ("fuzz", arguments) => fuzz::run(&root(), arguments),
         ("bench", [what, arguments @ ..]) if what == "spool" => bench_spool::run(arguments),
         ("bench", [what, arguments @ ..]) if what == "rules" => bench_rules::run(arguments),
+        ("sink", arguments) => sink::run(arguments),
         ("siege", arguments) => siege::run(arguments),
         _ => bail!("{USAGE}"),
     }

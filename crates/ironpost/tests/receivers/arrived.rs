@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// So long without a letter: nothing more comes.
@@ -65,7 +66,7 @@ pub(crate) fn compare(room: &Path, letters: &[Letter], is_7bit: bool) {
     assert!(count == 0, "{count} faults: {}\n{}", faults.join("\n"), logs(room));
 }
 
-/// The ends of all logs.
+/// The ends of all logs, and what waits.
 pub(crate) fn logs(room: &Path) -> String {
     let mut all = String::new();
     let names = ["log", "receiver.log", "var/log/mail.log", "var/log/exim4/mainlog"];
@@ -74,6 +75,11 @@ pub(crate) fn logs(room: &Path) -> String {
             let end = &text[text.len().saturating_sub(LOG_SHOWN)..];
             writeln!(all, "== {name}\n{}", String::from_utf8_lossy(end)).unwrap();
         }
+    }
+    // What commands could not deliver waits in a queue of their own.
+    let mut mailq = Command::new(room.join("sendmail"));
+    if let Ok(said) = mailq.arg("-bp").arg("-C").arg(room.join("sendmail.cf")).output() {
+        all.push_str(&String::from_utf8_lossy(&said.stdout[..said.stdout.len().min(LOG_SHOWN)]));
     }
     all
 }

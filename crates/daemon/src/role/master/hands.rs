@@ -4,7 +4,7 @@
 
 use super::StartError;
 use crate::edges::{Grant, Identity, SocketPlace, Task, Ward};
-use crate::request::SOCKET_NAME;
+use crate::request::{SOCKET_NAME, SPOOL_LINK_NAME};
 use crate::roles::Role;
 use policy::settings::{Listener, LogTo, MapServer};
 use policy::{LmtpPlace, MailboxPlace, Settings, Transport};
@@ -41,6 +41,10 @@ impl Hands {
         let control = sys::socket::listen_unix(&socket, 0o666)
             .map_err(|error| StartError::System(format!("{}: {error}", socket.display())))?;
         hands.control = Some(control);
+        // Without it commands of another configuration take this server for theirs; it serves its own all the same.
+        let link = run.join(SPOOL_LINK_NAME);
+        drop(std::fs::remove_file(&link));
+        drop(std::os::unix::fs::symlink(&hands.spool, &link));
         match command_socket(&settings.paths.command_socket) {
             Ok(socket) => hands.commands = socket,
             Err(text) => hands.trouble = Some(text),

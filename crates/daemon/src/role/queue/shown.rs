@@ -139,6 +139,7 @@ impl House {
                 let (severity, level) = match gravity {
                     Gravity::Notice => (Severity::Notice, 2),
                     Gravity::Critical => (Severity::Critical, 2),
+                    Gravity::Detail => (Severity::Info, 14),
                 };
                 if self.log.wants(level) {
                     let text = ::queue::printable(text, LINE_BYTES_MAX);
