@@ -267,8 +267,12 @@ impl Caller {
             return Err(nowhere());
         }
         let reached = self.connect(host, terms).await;
-        let (server, stream) =
-            reached.inspect_err(|trouble| self.office.register().refused(&host.name, trouble))?;
+        let (server, stream) = reached.inspect_err(|trouble| {
+            if let Some(said) = trouble.said.as_ref().filter(|_| host.door.is_some()) {
+                self.tell_postmaster(said.reply.get(10..).unwrap_or_default());
+            }
+            self.office.register().refused(&host.name, trouble);
+        })?;
         let place = self.room(whose, terms).await;
         let slot = Slot {
             host: host.name.clone(),
@@ -299,6 +303,10 @@ impl Caller {
         Ok(place)
     }
 
+    fn detail(&self, text: &str) {
+        self.note(Talk::Log { gravity: Gravity::Detail, text: text.as_bytes().into() });
+    }
+
     async fn connect(&self, host: &Stop, terms: &Terms) -> Result<(Server, Stream), Trouble> {
         if let Some(path) = &host.door {
             let stream = open_door(self.office.doors(), path).await?;
@@ -309,11 +317,17 @@ impl Caller {
             Race::new(host.hops.clone(), self.office.failures(), timeout).by(&terms.road);
         match race.next().await {
             Some(Ok((hop, stream))) => {
+                if let Ok(from) = stream.local_addr() {
+                    self.detail(&format!("SMTP outgoing connect on [{}]", from.ip()));
+                }
                 let server = Server::of(&hop, host.protocol);
                 let server = server.met(&stream, self.office.lookup(), terms).await;
                 Ok((server, Stream::Tcp(stream)))
             }
-            Some(Err(unreachable)) => Err(unreachable.trouble()),
+            Some(Err(unreachable)) => {
+                self.detail(&unreachable.told());
+                Err(unreachable.trouble())
+            }
             None => Err(nowhere()),
         }
     }

@@ -57,6 +57,10 @@ impl Failures {
     }
 }
 
+/// Linux's numbers of the families of addresses.
+const AF_INET: u32 = 2;
+const AF_INET6: u32 = 10;
+
 /// Why a hop could not be reached.
 #[derive(Debug)]
 pub(crate) struct Unreachable {
@@ -68,6 +72,15 @@ impl Unreachable {
     /// The host, as log lines show it.
     pub(crate) fn name(&self) -> Box<[u8]> {
         self.hop.shown()
+    }
+
+    /// What the log says of it for who wants to know everything: host, address, port, the number of the family of addresses.
+    pub(crate) fn told(&self) -> String {
+        let (host, address) = (self.hop.relay(), self.hop.address);
+        let family = if address.is_ipv4() { AF_INET } else { AF_INET6 };
+        let (host, why) = (host.escape_ascii(), self.trouble().text);
+        let (port, why) = (address.port(), why.escape_ascii());
+        format!("makeconnection ({host}.{port} ({family})) failed: {why}")
     }
 
     /// In sendmail's words.

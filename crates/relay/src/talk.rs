@@ -81,6 +81,8 @@ pub enum Gravity {
     Notice,
     /// `mail.crit`.
     Critical,
+    /// `mail.info`, for who wants to know everything (`LogLevel` 14).
+    Detail,
 }
 
 /// The events of one job.

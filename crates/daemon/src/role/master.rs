@@ -87,6 +87,10 @@ pub(crate) fn run(options: Serve) -> Result<ExitCode, StartError> {
     let mut settings = first_policy(&options, &mut family)?;
     options.adjust(&mut settings);
     let mut hands = Hands::open(&settings)?;
+    if options.as_sendmail.is_some() && !settings.paths.pid_file.is_empty() {
+        // Who sees the port open may look for it at once; that it can't be written is told with the start.
+        crate::write_pid_file(&settings.paths.pid_file).ok();
+    }
     if let Some(prepare) = options.prepare {
         prepare(&settings);
     }

@@ -402,12 +402,15 @@ impl Session {
         let class = self.class(collecting);
         let Settings { weights, delivery_mode, .. } = &self.terms.settings;
         let bytes = collecting.logged_bytes();
-        let (Some(transaction), DeliveryMode::Background) = (&self.transaction, delivery_mode)
-        else {
+        let followed_later = self.transaction.as_ref().filter(|transaction| {
+            *delivery_mode == DeliveryMode::Background
+                && transaction.recipients.iter().any(|one| one.route.expands)
+        });
+        let Some(transaction) = followed_later else {
             return weights.priority(bytes, class, self.recipients());
         };
-        // What is tried behind the client's back counts as it lies in the queue: with our trace field, and without those
-        // that were only asked about.
+        // Whose aliases are followed behind the client's back goes through the queue, and counts as it lies there: with our
+        // trace field, and without those that were only asked about.
         let field = u64::try_from(self.received(transaction.began).len()).unwrap_or(0);
         weights.priority(bytes.saturating_add(field), class, transaction.counted)
     }
