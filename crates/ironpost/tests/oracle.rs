@@ -43,8 +43,8 @@ const DIALOGUE_FLOORS: [(&str, &str); 4] = [
 const OUTGOING_FLOORS: [(&str, &str); 8] = [
     ("cache-*", "95"),
     ("phase-4*", "97"),
-    ("queue-*,quar-*", "93.4"),
-    ("mode-*,daemon-*", "93.2"),
+    ("queue-*,quar-*", "94"),
+    ("mode-*,daemon-*", "94.2"),
     ("bounce-*", "86.5"),
     ("sender-*", "94"),
     ("hdr-*", "95.5"),
