@@ -14,6 +14,10 @@ use crate::status::Status;
 
 /// Octets of a line that is read, its end included (RFC 5321, 4.5.3.1.5 says 512; many send more).
 pub const REPLY_LINE_BYTES_MAX: usize = 2048;
+/// Octets of a line that a loose reader keeps, without the end.
+const LOOSE_LINE_BYTES_MAX: usize = REPLY_LINE_BYTES_MAX - 2;
+/// Octets of a line that it passes over at most.
+const LOOSE_SKIPPED_BYTES_MAX: usize = 64 * 1024;
 /// Lines of a reply that is read.
 pub const REPLY_LINES_MAX: usize = 128;
 /// Octets of text that are kept of a line.
@@ -148,6 +152,8 @@ pub struct ReplyReader {
     is_loose: bool,
     code: Option<u16>,
     lines: Vec<Box<[u8]>>,
+    /// Octets of the unfinished line, of which a loose reader keeps the first ones.
+    length: usize,
 }
 
 impl Default for ReplyReader {
@@ -157,6 +163,7 @@ impl Default for ReplyReader {
             is_loose: false,
             code: None,
             lines: Vec::new(),
+            length: 0,
         }
     }
 }
@@ -180,7 +187,11 @@ impl ReplyReader {
         while let Some(rest) = input.get(taken..)
             && !rest.is_empty()
         {
-            let (count, line) = self.line.read(rest);
+            let (count, line) = if self.is_loose {
+                cut(&mut self.line, &mut self.length, rest)?
+            } else {
+                self.line.read(rest)
+            };
             taken = taken.saturating_add(count);
             let text = match line {
                 None => continue,
@@ -222,6 +233,33 @@ impl ReplyReader {
     pub fn is_inside_reply(&self) -> bool {
         self.code.is_some() || self.line.is_inside_line()
     }
+}
+
+/// Reads octets of one line, of which `length` were read before; what is too long is cut, and the rest of it passed over.
+fn cut<'l>(
+    reader: &'l mut LineReader,
+    length: &mut usize,
+    input: &'l [u8],
+) -> Result<(usize, Option<Line<'l>>), ReplyFault> {
+    let end = input.iter().position(|&octet| octet == b'\n');
+    let count = end.map_or(input.len(), |end| end.saturating_add(1));
+    let piece = input.get(..count).unwrap_or(input);
+    let room = LOOSE_LINE_BYTES_MAX.saturating_sub(*length);
+    *length = length.saturating_add(count);
+    if *length > LOOSE_SKIPPED_BYTES_MAX {
+        return Err(ReplyFault::LongLine);
+    }
+    if end.is_some() {
+        *length = 0;
+    }
+    if count <= room {
+        return Ok((count, reader.read(piece).1));
+    }
+    if room > 0 {
+        reader.read(piece.get(..room).unwrap_or_default());
+    }
+    let line = if end.is_some() { reader.read(b"\n").1 } else { None };
+    Ok((count, line))
 }
 
 fn split(line: &[u8], is_loose: bool) -> Option<(u16, bool, &[u8])> {
@@ -321,7 +359,26 @@ mod tests {
         assert_eq!(taken + rest, stream.len());
         let codes = [first, second].map(|reply| reply.map(|reply| (reply.code, reply.lines.len())));
         assert_eq!(codes, [Some((550, 2)), Some((199, 1))]);
-        assert_eq!(ReplyReader::loose().read(&[b'x'; 5000]), Err(ReplyFault::LongLine));
+    }
+
+    #[test]
+    fn a_loose_reader_cuts_a_long_line_and_gives_up_on_an_endless_one() {
+        let long = [b"550 5.1.1 ".as_slice(), &[b'x'; 5000], b"\r\n250 ok\r\n"].concat();
+        for piece in [1, 7, 1000, long.len()] {
+            let (mut reader, mut replies) = (ReplyReader::loose(), Vec::new());
+            for mut piece in long.chunks(piece) {
+                while !piece.is_empty() {
+                    let (taken, reply) = reader.read(piece).unwrap();
+                    replies.extend(reply);
+                    piece = &piece[taken..];
+                }
+            }
+            let codes: Vec<u16> = replies.iter().map(|reply| reply.code).collect();
+            assert_eq!(codes, [550, 250]);
+            assert!(replies[0].lines[0].starts_with(b"xxx"));
+        }
+        let endless = vec![b'x'; LOOSE_SKIPPED_BYTES_MAX + 1];
+        assert_eq!(ReplyReader::loose().read(&endless), Err(ReplyFault::LongLine));
     }
 
     #[test]

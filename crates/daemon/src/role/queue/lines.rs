@@ -7,6 +7,9 @@ use ::queue::{DropReason, Event, Report, ReportKind, Stat, Status, To};
 use std::io::Write;
 use wire::QueueId;
 
+/// The most octets of a reply in a line.
+const SHOWN_BYTES_MAX: usize = 203;
+
 /// How grave an event is, and from which `LogLevel` on it is written.
 pub(super) fn weight(event: &Event) -> (Severity, u8) {
     match event {
@@ -135,7 +138,8 @@ fn to_line(out: &mut Vec<u8>, to: &To, settings: &Settings) {
     }
     put(out, &[format!(", dsn={}", to.status).as_bytes()]);
     if let Some(reply) = &to.reply {
-        put(out, &[b", reply=", &plain(reply)]);
+        let reply = policy_cf::machine::shorten(&plain(reply), SHOWN_BYTES_MAX);
+        put(out, &[b", reply=", &reply]);
     }
     put(out, &[b", stat="]);
     result(out, to);

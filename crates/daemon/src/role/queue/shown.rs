@@ -4,7 +4,7 @@
 //! carriers only the beginning and the end are known. Nothing is shown that was not cleaned before.
 
 use super::House;
-use crate::edges::{FromQueue, Tried};
+use crate::edges::{Errand, FromQueue, Tried};
 use crate::log::Severity;
 use ::policy::Settings;
 use ::queue::{Batch, BatchId, Input, Stat, To};
@@ -114,7 +114,9 @@ impl House {
         if self.shown.is_told {
             return;
         }
-        if !matches!(to.stat, Stat::Sent | Stat::Deferred) {
+        let is_run = matches!(self.errand, Some(Errand::Run(_)));
+        let is_shown = matches!(to.stat, Stat::Sent | Stat::Deferred);
+        if !(is_shown || (is_run && to.stat == Stat::Failed)) {
             return;
         }
         let mut text = Vec::new();
