@@ -107,6 +107,7 @@ pub fn followed(
                 logged: logged.clone(),
                 refused: None,
                 is_as_written,
+                goes_at_once: false,
                 way: way(recipient, member),
             };
             let address = if is_as_written { &member.address } else { &recipient.address };

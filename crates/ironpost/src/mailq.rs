@@ -9,7 +9,7 @@ use daemon::client::{Client, ClientError};
 use daemon::edges::{Errand, Listed};
 use daemon::job::Job;
 use daemon::request::Request;
-use queue::run::Facts;
+use queue::run::{Facts, SortOrder};
 use std::fmt::Write;
 use std::process::ExitCode;
 
@@ -62,9 +62,10 @@ pub(crate) fn of_configuration(order: &Order<'_>, printer: &mut Printer) -> Exit
         now_s: sys::clock::realtime_s(),
         ..Listing::new(false)
     };
+    let mut found: Vec<(Listed, Option<String>)> = Vec::new();
     let mut each = |entry: &Listed, name: Option<&str>| {
         if !order.queue.is_of_lost && run.wants(&facts(entry)) {
-            listing.add(entry, name);
+            found.push((entry.clone(), name.map(str::to_owned)));
         }
     };
     let mut unreadable = Vec::new();
@@ -86,6 +87,13 @@ pub(crate) fn of_configuration(order: &Order<'_>, printer: &mut Printer) -> Exit
     };
     if let Err(why) = listed {
         return printer.fail("mailq", &why, exit::TEMPFAIL);
+    }
+    // In the order of a run; those of the same number as they came.
+    if run.order == SortOrder::Priority {
+        found.sort_by_key(|(entry, _)| entry.priority);
+    }
+    for (entry, name) in &found {
+        listing.add(entry, name.as_deref());
     }
     for id in unreadable {
         listing.add_unreadable(&id);

@@ -291,8 +291,14 @@ impl OldQueue {
             None => unrouted.route,
         };
         let logged = theirs.and(controller.clone());
-        let followed =
-            Followed { controller, logged, refused: None, is_as_written: true, way: None };
+        let followed = Followed {
+            controller,
+            logged,
+            refused: None,
+            is_as_written: true,
+            goes_at_once: false,
+            way: None,
+        };
         Recipient {
             address: one.address.clone().into(),
             route,

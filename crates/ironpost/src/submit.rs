@@ -67,6 +67,8 @@ fn submit(run: &mut Run<'_>, flags: &Flags) -> Result<u8, u8> {
     }
     let error_mode = ErrorMode::of(run);
     run.machine.holds_errors = error_mode != ErrorMode::Print;
+    run.machine.hides_notes =
+        !(run.asked.is_verbose || run.machine.config.options.truth("Verbose"));
     let id = hand_over::fresh_id(run);
     run.id = id.to_ascii().to_vec();
     for complaint in &flags.complaints {
@@ -194,15 +196,21 @@ impl<'f> Submission<'f> {
             lists.extend(self.head.lists.iter().map(Vec::as_slice));
         }
         self.recipients = Recipients::of(run, &lists, self.sender.shown());
+        // Who is refused for now only waits: that is no error of the caller's.
+        let passing = self.recipients.failed.iter().filter(|failed| failed.waits.is_some()).count();
         self.find_readers_of_errors(run);
         run.tell();
+        run.user_errors = run.user_errors.saturating_sub(passing);
         let found = &self.recipients;
         for failed in &found.failed {
             lines::log_unknown(run, failed);
         }
+        let has_errors = found.errors > 0 || run.user_errors > 0;
         let is_nobody = found.outgoing.is_empty() && found.failed.is_empty();
-        if found.errors > 0 || run.user_errors > 0 {
+        if has_errors {
             run.machine.set_status(exit::USAGE);
+        } else if passing > 0 && run.machine.status == exit::TEMPFAIL {
+            run.machine.status = exit::OK;
         }
         if is_nobody && self.flags.from_header {
             run.machine.say(&[b"No recipient addresses found in header"]);
@@ -331,6 +339,7 @@ impl<'f> Submission<'f> {
                 controller: None,
                 way: outgoing.way,
                 is_about_message,
+                waits: None,
             });
         }
     }
@@ -341,7 +350,7 @@ impl<'f> Submission<'f> {
         let mode = delivery_mode(run);
         let is_quiet = self.error_mode == ErrorMode::Quiet;
         let keeps_letter = self.error_mode == ErrorMode::Print && self.has_home();
-        let has_refused = !self.recipients.failed.is_empty();
+        let has_refused = self.recipients.failed.iter().any(|failed| failed.waits.is_none());
         let manner = hand_over::Manner {
             mode,
             reports_refused: has_refused && !is_quiet && !keeps_letter,

@@ -209,6 +209,10 @@ pub struct Machine<'w> {
     pub way: Option<Vec<Step>>,
     /// What is wrong is kept in the journal and not shown (option ErrorMode).
     pub holds_errors: bool,
+    /// What maps say beside their answers is not shown.
+    pub hides_notes: bool,
+    /// The map that could not answer last, and the key (`host map: lookup (KEY): deferred`); empty: none.
+    pub deferral: Vec<u8>,
     /// Events, while somebody wants them.
     pub events: Option<Vec<Event>>,
     /// Octets of the events since they were last taken.
@@ -245,6 +249,8 @@ impl<'w> Machine<'w> {
             journal: None,
             way: None,
             holds_errors: false,
+            hides_notes: false,
+            deferral: Vec::new(),
             events: None,
             event_octets: 0,
             is_over: false,
@@ -345,10 +351,14 @@ impl<'w> Machine<'w> {
         }
     }
 
-    /// Shows what a map said meanwhile, with the address it was about.
+    /// Shows what a map said meanwhile.
     pub(crate) fn pass_on(&mut self, said: &[u8]) {
         for line in said.split(|octet| *octet == b'\n').filter(|line| !line.is_empty()) {
-            self.message(line, false);
+            // It is about the look-up, not about the address, and no error of it.
+            self.note(|_| Event::Said(line.to_vec()));
+            if !self.hides_notes {
+                self.say(&[line]);
+            }
         }
     }
 

@@ -112,6 +112,8 @@ pub struct Mailer {
 pub struct Carriage {
     /// sendmail's flags (`F=`).
     pub flags: MailerFlags,
+    /// Whether mail waits for a run of the queue (`F=e` with `HoldExpensive`, `F=%`).
+    pub waits_for_run: bool,
     /// The longest line, in octets without its end (`L=`); 0: any.
     pub line_bytes_max: u32,
     /// The end of a line (`E=`); empty: that of the protocol.

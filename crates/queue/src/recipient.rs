@@ -71,10 +71,13 @@ pub struct Followed {
     pub controller: Option<Controller>,
     /// The user that the log names (`ctladdr=`).
     pub logged: Option<Controller>,
-    /// Why it can't be delivered: nothing is tried, and only the report is still to be made.
+    /// Why it can't be delivered: nothing is tried, and only the report is still to be made; or, with a status of class 4,
+    /// why it waits before it is tried for the first time.
     pub refused: Option<Trouble>,
     /// The address is as it was written in RCPT, a list or an alias, with the brackets that it had there.
     pub is_as_written: bool,
+    /// He is tried at once, although his mailer works in runs of the queue (`-v`).
+    pub goes_at_once: bool,
     /// Which names led to it; `None`: it is what was asked for, or nobody knows.
     pub way: Option<Way>,
 }
@@ -131,6 +134,7 @@ impl Recipient {
     /// How far it is when it comes.
     pub(crate) fn first_state(&self) -> State {
         match self.followed.as_ref().and_then(|followed| followed.refused.as_ref()) {
+            Some(trouble) if trouble.status.0 == 4 => State::Later(trouble.clone().cleaned()),
             Some(trouble) => State::Failed(trouble.clone().cleaned()),
             None => State::Waiting,
         }
@@ -181,6 +185,9 @@ impl Recipient {
 /// Set in the octet of marks of [`Followed`] if its way comes behind.
 const WAY: u8 = 4;
 
+/// Set there if [`Followed::goes_at_once`].
+const AT_ONCE: u8 = 8;
+
 impl Followed {
     fn encode(&self, out: &mut Vec<u8>) {
         for user in [&self.controller, &self.logged] {
@@ -193,7 +200,8 @@ impl Followed {
         }
         let way = if self.way.is_some() { WAY } else { 0 };
         let written = u8::from(self.is_as_written) << 1;
-        out.push(u8::from(self.refused.is_some()) | written | way);
+        let at_once = if self.goes_at_once { AT_ONCE } else { 0 };
+        out.push(u8::from(self.refused.is_some()) | written | way | at_once);
         if let Some(refused) = &self.refused {
             refused.clone().cleaned().encode(out);
         }
@@ -207,7 +215,7 @@ impl Followed {
         let controller = decode_controller(reader)?;
         let logged = decode_controller(reader)?;
         let bits = reader.octet()?;
-        let refused = match bits & !WAY {
+        let refused = match bits & !(WAY | AT_ONCE) {
             0 | 2 => None,
             1 | 3 => Some(Trouble::decode(reader)?),
             _ => return Err(RecordError::Value),
@@ -219,7 +227,14 @@ impl Followed {
                 first: reader.octets(ADDRESS_BYTES_MAX)?,
             }),
         };
-        Ok(Self { controller, logged, refused, is_as_written: bits & 2 != 0, way })
+        Ok(Self {
+            controller,
+            logged,
+            refused,
+            is_as_written: bits & 2 != 0,
+            goes_at_once: bits & AT_ONCE != 0,
+            way,
+        })
     }
 }
 

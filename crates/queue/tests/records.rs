@@ -54,6 +54,7 @@ fn followed() -> impl Strategy<Value = Followed> {
             logged,
             refused,
             is_as_written,
+            goes_at_once: is_as_written,
             way,
         },
     )

@@ -267,8 +267,12 @@ impl Caller {
             return Err(nowhere());
         }
         let reached = self.connect(host, terms).await;
-        let (server, stream) =
-            reached.inspect_err(|trouble| self.office.register().refused(&host.name, trouble))?;
+        let (server, stream) = reached.inspect_err(|trouble| {
+            if let Some(said) = trouble.said.as_ref().filter(|_| host.door.is_some()) {
+                self.tell_postmaster(said.reply.get(10..).unwrap_or_default());
+            }
+            self.office.register().refused(&host.name, trouble);
+        })?;
         let place = self.room(whose, terms).await;
         let slot = Slot {
             host: host.name.clone(),

@@ -6,7 +6,7 @@ use crate::status::Register;
 use crate::stream::Stream;
 use crate::terms::Terms;
 use crate::{Doors, Lookup};
-use queue::{Outcome, Scope, Status, Trouble};
+use queue::{Outcome, Said, Scope, Status, Trouble};
 use smtp::client::{Habits, Protocol};
 use std::cell::RefCell;
 use tokio::net::UnixStream;
@@ -116,7 +116,17 @@ pub(crate) async fn open_door(doors: &dyn Doors, path: &[u8]) -> Result<Stream, 
         let host = b"localhost"[..].into();
         Trouble { host, ..Trouble::ours(Status(4, 3, 5), text.as_bytes()) }.cleaned()
     };
-    let socket = doors.open(path).await.map_err(|why| ours(&why))?;
+    let socket = doors.open(path).await.map_err(|why| match &*why {
+        why if why.starts_with("No such file") => {
+            // In sendmail's words: what is not there is not safe.
+            let words = [b"451 4.3.5 makeconnection_ds: unsafe domain socket ", path].concat();
+            let said = Said { command: Box::default(), reply: words.into() };
+            let host = b"localhost"[..].into();
+            let trouble = Trouble::ours(Status(4, 3, 5), why.as_bytes());
+            Trouble { host, said: Some(Box::new(said)), ..trouble }.cleaned()
+        }
+        why => ours(why),
+    })?;
     let stream = UnixStream::from_std(socket.into()).map_err(|error| ours(&error.to_string()))?;
     Ok(Stream::Unix(stream))
 }

@@ -184,7 +184,8 @@ impl Connection {
     pub(crate) async fn transact(&mut self, job: &Job) -> Finish {
         let form = self.form(job).await;
         self.is_eight_bit = form.as_ref().is_ok_and(|(wish, _)| is_eight_bit(job, wish));
-        with_transaction(&job.batch, self.is_eight_bit, |all| self.session.begin(all));
+        let protocol = self.server.protocol;
+        with_transaction(&job.batch, protocol, self.is_eight_bit, |all| self.session.begin(all));
         match form {
             Ok((wish, findings)) => {
                 self.converse(Some(&job.batch)).await;

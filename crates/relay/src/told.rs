@@ -13,6 +13,7 @@ use wire::reply::Reply;
 /// Lends the session what it needs to know of a batch.
 pub(crate) fn with_transaction<T>(
     batch: &Batch,
+    protocol: Protocol,
     is_eight_bit: bool,
     act: impl FnOnce(&client::Transaction<'_>) -> T,
 ) -> T {
@@ -21,8 +22,9 @@ pub(crate) fn with_transaction<T>(
         .iter()
         .map(|one| client::Recipient {
             address: &one.user,
-            notify: notify(one.notify),
-            original: one.original.as_deref(),
+            // Behind LMTP is the last hop: reports are ours to make.
+            notify: if protocol == Protocol::Lmtp { None } else { notify(one.notify) },
+            original: one.original.as_deref().filter(|_| protocol != Protocol::Lmtp),
         })
         .collect();
     act(&client::Transaction {
@@ -164,7 +166,7 @@ impl Teller<'_> {
     }
 
     fn rcpt(&self, batch: &Batch, place: usize) -> Vec<u8> {
-        with_transaction(batch, self.is_eight_bit, |all| {
+        with_transaction(batch, self.protocol, self.is_eight_bit, |all| {
             let one = all.recipients.get(place);
             one.map(|one| client::rcpt_line(one, self.session.extensions())).unwrap_or_default()
         })
@@ -178,10 +180,13 @@ impl Teller<'_> {
             (Stage::Hello, _) => self.session.hello_line(),
             (Stage::Reset, _) => b"RSET".to_vec(),
             (Stage::Mail, Some((batch, _))) => {
-                with_transaction(batch, self.is_eight_bit, |all| client::mail_line(all, extensions))
+                with_transaction(batch, self.protocol, self.is_eight_bit, |all| {
+                    client::mail_line(all, extensions)
+                })
             }
             (Stage::Recipient, Some((batch, place))) => self.rcpt(batch, place),
-            (Stage::Data | Stage::Body | Stage::Dot, _) => b"DATA".to_vec(),
+            (Stage::Data, _) => b"DATA".to_vec(),
+            (Stage::Body | Stage::Dot, _) => queue::DOT.to_vec(),
             (Stage::Greeting | Stage::Idle | Stage::Mail | Stage::Recipient, _) => Vec::new(),
         };
         Some(Said { command: command.into(), reply: lines_of(reply).into() })

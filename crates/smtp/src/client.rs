@@ -456,10 +456,14 @@ impl Session {
         }
     }
 
-    /// Ends a message that is for nobody. Even LMTP answers it once at most, and then with an error.
+    /// Ends a message that is for nobody. LMTP has no answer to it (RFC 2033, 4.2: one for each recipient); some give one, with
+    /// an error.
     fn end_empty(&mut self) {
         self.end_body();
-        if self.protocol == Protocol::Lmtp {
+        if self.protocol == Protocol::Lmtp && self.habits.is_patient {
+            // RSET comes next: whatever else is answered does not fit, and ends the connection before anything is promised.
+            self.state = State::Idle;
+        } else if self.protocol == Protocol::Lmtp {
             // How many answers come is anybody's guess: this connection has served.
             self.end(Cause::Lost { stage: Stage::Dot, why: Loss::Quit });
         }

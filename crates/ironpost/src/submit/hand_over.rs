@@ -52,7 +52,7 @@ struct Part<'s> {
     sender: &'s [u8],
     controller: Option<Controller>,
     outgoing: Vec<&'s Outgoing>,
-    failed: &'s [Failed],
+    failed: Vec<&'s Failed>,
     /// Whether the queue split it off: its header was made before.
     is_split: bool,
 }
@@ -73,8 +73,12 @@ pub(super) fn hand_over(submission: &Submission<'_>, run: &mut Run<'_>, manner: 
     let outgoing = &submission.recipients.outgoing;
     let owners = owners(outgoing);
     let mut parts = Vec::new();
-    let failed: &[Failed] =
-        if manner.reports_refused { &submission.recipients.failed } else { &[] };
+    let failed: Vec<&Failed> = submission
+        .recipients
+        .failed
+        .iter()
+        .filter(|failed| manner.reports_refused || failed.waits.is_some())
+        .collect();
     let own: Vec<&Outgoing> = outgoing.iter().filter(|one| one.owner.is_none()).collect();
     if !own.is_empty() || !failed.is_empty() {
         let controller = controller(&submission.sender);
@@ -95,7 +99,7 @@ pub(super) fn hand_over(submission: &Submission<'_>, run: &mut Run<'_>, manner: 
             sender: owner,
             controller,
             outgoing,
-            failed: &[],
+            failed: Vec::new(),
             is_split: false,
         });
     }
@@ -140,7 +144,7 @@ fn split<'s>(submission: &Submission<'_>, run: &Run<'_>, parts: Vec<Part<'s>>) -
             let tail = rest.split_off(most.min(rest.len()));
             let outgoing = std::mem::replace(&mut rest, tail);
             ids.push(id.to_string());
-            let (controller, failed) = (controller.clone(), &[][..]);
+            let (controller, failed) = (controller.clone(), Vec::new());
             split.push(Part { id, sender, controller, outgoing, failed, is_split: true });
         }
         if let Some(last) = split.last_mut() {
@@ -157,19 +161,48 @@ fn split<'s>(submission: &Submission<'_>, run: &Run<'_>, parts: Vec<Part<'s>>) -
     split
 }
 
-fn log_queued(submission: &Submission<'_>, run: &Run<'_>, parts: &[Part<'_>], mode: DeliveryMode) {
-    if !mode.only_queues() {
-        return;
-    }
+/// Tells of those that are not tried now.
+fn log_queued(
+    submission: &Submission<'_>,
+    run: &mut Run<'_>,
+    parts: &[Part<'_>],
+    mode: DeliveryMode,
+) {
     let priority = submission.priority(run);
-    for (part, one) in
-        parts.iter().flat_map(|part| part.outgoing.iter().map(move |one| (part, one)))
-    {
-        let flags = run.machine.config.mailers.get(one.mailer).map(|mailer| mailer.flags);
-        let is_remote = flags.is_some_and(|flags| !flags.has(b'l'));
-        let is_unlooked = mode == DeliveryMode::Defer && is_remote;
-        lines::log_queued(run, part.id, one, priority, is_unlooked);
+    let is_shown = run.asked.is_verbose || run.machine.config.options.truth("Verbose");
+    let mut waiting: Vec<&[u8]> = Vec::new();
+    for part in parts {
+        for failed in &part.failed {
+            if let Some(mailer) = &failed.waits {
+                lines::log_waiting(run, failed, mailer, priority);
+                waiting.push(&failed.address);
+            }
+        }
+        for one in &part.outgoing {
+            let flags = run.machine.config.mailers.get(one.mailer).map(|mailer| mailer.flags);
+            let flags = flags.unwrap_or_default();
+            let waits_for_run = waits_for_run(run, one.mailer);
+            if mode.only_queues() || waits_for_run {
+                let is_unlooked = mode == DeliveryMode::Defer && !flags.has(b'l');
+                lines::log_queued(run, part.id, one, priority, is_unlooked);
+            }
+            if waits_for_run && !mode.only_queues() {
+                waiting.push(&one.address);
+            }
+        }
     }
+    for address in waiting.into_iter().filter(|_| is_shown) {
+        run.machine.say(&[address, b"... queued"]);
+    }
+}
+
+/// Whether a mailer works in runs of the queue only; one that is only expensive works at once where somebody watches.
+fn waits_for_run(run: &Run<'_>, mailer: usize) -> bool {
+    let options = &run.machine.config.options;
+    let is_watched = run.asked.is_verbose || options.truth("Verbose");
+    let holds = options.truth("HoldExpensive") && !is_watched;
+    let flags = run.machine.config.mailers.get(mailer).map(|mailer| mailer.flags);
+    flags.is_some_and(|flags| flags.has(b'%') || flags.has(b'e') && holds)
 }
 
 fn owners(outgoing: &[Outgoing]) -> Vec<Vec<u8>> {
@@ -319,6 +352,7 @@ impl Part<'_> {
                 logged: None,
                 refused: Some(trouble(one)),
                 is_as_written: true,
+                goes_at_once: false,
                 way: one.way.clone(),
             };
             let followed = Some(Box::new(followed));
@@ -370,6 +404,7 @@ fn queued(one: &Outgoing, sender: Option<&Controller>, run: &Run<'_>) -> Recipie
         logged: logged.cloned(),
         refused: None,
         is_as_written: true,
+        goes_at_once: false,
         way: one.way.clone(),
     };
     Recipient { followed: Some(Box::new(followed)), ..one.queued(queue::Notify::UNSET) }

@@ -108,6 +108,25 @@ pub(super) fn log_queued(
     send(INFO, &parts.concat());
 }
 
+/// The line of a recipient that is refused for now, and waits.
+pub(super) fn log_waiting(run: &Run<'_>, failed: &Failed, mailer: &[u8], priority: i64) {
+    if run.log_level() <= 8 {
+        return;
+    }
+    let priority = format!(", pri={priority}, dsn=");
+    let parts: [&[u8]; 8] = [
+        &run.id,
+        b": to=",
+        &failed.address,
+        b", delay=00:00:00, mailer=",
+        mailer,
+        priority.as_bytes(),
+        split(&failed.reply).0,
+        b", stat=queued",
+    ];
+    send(INFO, &parts.concat());
+}
+
 /// The line of a recipient that is not tried because of the message.
 pub(super) fn log_untried(run: &Run<'_>, recipient: &Outgoing, priority: i64, text: &[u8]) {
     if run.log_level() <= 7 {

@@ -1,9 +1,10 @@
 //! Whom a submission is for: the lists through rule sets, aliases, `.forward`, as far as they lead (sendmail's sendtolist and
 //! recipient); in the order in which the log and the queue have them.
 
+use super::lines;
 use crate::configured::Run;
 use policy_cf::expand::{Expansion, How, Member, State, expand};
-use policy_cf::machine::strip_quotes;
+use policy_cf::machine::{enhanced_length, strip_quotes};
 use queue::{Controller, Recipient, Way};
 
 /// Somebody who is to get the message.
@@ -42,6 +43,8 @@ pub(super) struct Failed {
     pub(super) way: Option<Way>,
     /// It is the message that is wrong: nothing is to be said of this one.
     pub(super) is_about_message: bool,
+    /// It is refused for now, and waits in the queue: the mailer's name, as the log has it.
+    pub(super) waits: Option<Vec<u8>>,
 }
 
 /// What the lists came to.
@@ -92,6 +95,10 @@ impl Recipients {
 
     fn enter(&mut self, run: &Run<'_>, expansion: &Expansion, member: &Member) {
         match (member.state, member.mailer) {
+            (State::Deferred, Some(_)) if member.refusal.is_some() => {
+                self.count = self.count.saturating_add(1);
+                self.failed.push(failed(run, expansion, member));
+            }
             (State::Deliverable | State::Deferred, Some(mailer)) => {
                 let controller = controller(expansion, member);
                 let owner = expansion.line(member).find_map(|member| member.owner.as_deref());
@@ -108,8 +115,9 @@ impl Recipients {
                 });
             }
             (State::Bad, mailer) => {
-                // Programs are refused before they are counted.
-                let is_counted = mailer.is_some() && name(run, mailer) != b"prog";
+                // Programs are refused before they are counted; who waits is counted.
+                let waits = member.refusal.as_deref().is_some_and(|reply| reply.starts_with(b"4"));
+                let is_counted = waits || mailer.is_some() && name(run, mailer) != b"prog";
                 self.count = self.count.saturating_add(usize::from(is_counted));
                 self.failed.push(failed(run, expansion, member));
             }
@@ -124,7 +132,23 @@ fn name<'r>(run: &'r Run<'_>, mailer: Option<usize>) -> &'r [u8] {
 }
 
 fn failed(run: &Run<'_>, expansion: &Expansion, member: &Member) -> Failed {
-    let reply = member.refusal.as_deref().unwrap_or(USER_UNKNOWN).to_vec();
+    let mut reply = member.refusal.as_deref().unwrap_or(USER_UNKNOWN).to_vec();
+    // `$#error $@ 5.7.1 $: 550 text`: the code that stands in the place of the host.
+    let status = member.host.as_deref().filter(|_| member.mailer.is_none());
+    let status = status.filter(|code| enhanced_length(code) == Some(code.len()));
+    if let Some(status) = status.filter(|_| lines::split(&reply).0.ends_with(b".0.0"))
+        && let Some((code, text)) = reply.split_at_checked(4)
+    {
+        reply = [code, status, b" ", text].concat();
+    }
+    if reply.starts_with(b"4") {
+        let (codes, text) = lines::split(&reply);
+        let code = reply.get(..4).unwrap_or_default();
+        let about: &[u8] = if member.mailer.is_none() { &member.address } else { b"" };
+        let dots: &[u8] = if about.is_empty() { b"" } else { b"... " };
+        reply = [code, codes, b" ", about, dots, text].concat();
+    }
+    let waits = reply.starts_with(b"4").then(|| name(run, member.mailer).to_vec());
     let is_unknown = member.mailer.is_some() && reply == USER_UNKNOWN;
     Failed {
         address: member.address.to_vec(),
@@ -133,6 +157,7 @@ fn failed(run: &Run<'_>, expansion: &Expansion, member: &Member) -> Failed {
         controller: logged(expansion, member),
         way: way(expansion, member),
         is_about_message: false,
+        waits,
     }
 }
 

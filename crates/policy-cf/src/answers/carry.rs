@@ -20,6 +20,10 @@ pub(super) fn mailers(machine: &Machine<'_>) -> Vec<policy::Mailer> {
 
 fn carrier(machine: &Machine<'_>, mailer: &Mailer) -> policy::Mailer {
     let positive = |number: i64| u32::try_from(number).unwrap_or(0);
+    let options = &machine.config.options;
+    // As sendmail has it, one at a time needs the status of hosts.
+    let is_single = options.truth("SingleThreadDelivery")
+        && options.values.get("HostStatusDirectory").is_some_and(|path| !path.is_empty());
     policy::Mailer {
         name: mailer.name.clone().into(),
         transport: transport(machine, mailer),
@@ -29,9 +33,11 @@ fn carrier(machine: &Machine<'_>, mailer: &Mailer) -> policy::Mailer {
         } else {
             1
         },
-        concurrency_max: CONCURRENCY_MAX,
+        concurrency_max: if is_single { 1 } else { CONCURRENCY_MAX },
         carriage: Carriage {
             flags: flags(mailer),
+            waits_for_run: mailer.flags.has(b'%')
+                || mailer.flags.has(b'e') && options.truth("HoldExpensive"),
             line_bytes_max: positive(mailer.line_max),
             line_end: mailer.line_end.clone().into(),
             message_bytes_max: u64::try_from(mailer.size_max).unwrap_or(0),

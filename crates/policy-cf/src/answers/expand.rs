@@ -14,7 +14,7 @@ use crate::machine::{Machine, Spoken, strip_quotes};
 use crate::world::UserEntry;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use policy::{Expansion, FileSeen, FileWanted, MailerId, Recipient, Refusal, RefusedMember, Route};
+use policy::{Expansion, FileSeen, FileWanted, MailerId, Recipient, RefusedMember, Route};
 
 /// Files that one round asks for.
 const WANTED_MAX: usize = 1000;
@@ -61,8 +61,9 @@ pub(super) fn expand(
     out.refused = refused(address, &said, deferred);
     for member in found.members.iter().filter(|member| member.state == State::Deferred) {
         if !out.refused.iter().any(|refused| refused.address == member.address) {
-            let text = b"the aliases or lists behind it can't be read now";
-            let refusal = Refusal::new(451, (4, 3, 0), text, b"aliases");
+            let unread = b"451 4.3.0 the aliases or lists behind it can't be read now";
+            let reply = member.refusal.as_deref().unwrap_or(unread);
+            let refusal = refusal(reply, None, b"", b"aliases");
             out.refused.push(RefusedMember { address: member.address.clone(), refusal });
         }
     }

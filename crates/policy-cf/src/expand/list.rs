@@ -71,7 +71,9 @@ impl Expander<'_, '_> {
         let first = self.parse_quietly(text, delimiter);
         // What a map says beside is no error of the address (a name server that does not answer).
         let is_error = |reply: &Vec<u8>| {
-            !self.how.stops_at_error || reply.first().is_some_and(u8::is_ascii_digit)
+            let is_temporary = reply.first() == Some(&b'4');
+            let is_coded = reply.first().is_some_and(u8::is_ascii_digit);
+            if self.how.stops_at_error { is_coded } else { !is_temporary }
         };
         if self.machine.replies.iter().skip(said).any(is_error) {
             self.out.errors = self.out.errors.saturating_add(1);
@@ -94,12 +96,17 @@ impl Expander<'_, '_> {
         if machine.is_invalid_address(&address, true) {
             return none;
         }
+        machine.deferral.clear();
         let mut is_deferred = machine.rewrite(&mut tokens, set::CANONIFY) == exit::TEMPFAIL;
         is_deferred |= machine.rewrite(&mut tokens, set::PARSE) == exit::TEMPFAIL;
         let mut resolved = machine.build(&tokens, Side::default());
         if resolved.mailer.is_some() {
             machine.queue_group(&resolved.user);
             resolved.is_deferred |= is_deferred;
+            if resolved.is_deferred && !machine.deferral.is_empty() {
+                resolved.refusal = Some([b"451 4.4.3 ", &*self.machine.deferral].concat());
+                self.progress(&[b"Transient parse error -- message queued for future delivery"]);
+            }
         }
         First { parsed: Some((address, resolved)), stopped }
     }

@@ -2,13 +2,15 @@
 
 use super::own::{arith, decorate, dequote};
 use super::{Handle, Kind, Map};
-use crate::machine::{Event, Machine, Said, exit, strip_quotes};
+use crate::machine::{Event, Machine, Said, exit, shorten, strip_quotes};
 use crate::read::chars::is_space;
 use crate::world::Answer;
 use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+/// The most octets of a key that are shown.
+const KEY_SHOWN_MAX: usize = 203;
 /// How deep maps of maps may be.
 const MAP_DEPTH_MAX: u32 = 12;
 /// Host names remembered in address test mode.
@@ -59,6 +61,9 @@ impl Machine<'_> {
         if outcome == exit::TEMPFAIL {
             if !map.spec.has(b't') {
                 *status = exit::TEMPFAIL;
+                let shown = shorten(&key, KEY_SHOWN_MAX);
+                self.deferral =
+                    [&*map.spec.name, b" map: lookup (", &shown, b"): deferred"].concat();
             }
             if let Some(tag) = map.spec.flag(b'T') {
                 return Some([&*key, tag].concat());

@@ -176,13 +176,29 @@ impl Scheduler {
         self.slots.set_phase(slot, Phase::Active);
         self.count_admitted(slot, true);
         let order = self.slots.row(slot).map(|row| row.order);
-        let open: Vec<u32> = active.open().collect();
+        let (put_off, open): (Vec<u32>, Vec<u32>) =
+            active.open().partition(|&index| self.is_put_off(&active, index));
+        if !put_off.is_empty() {
+            active.round = Round::Tried;
+            active.is_dirty = true;
+        }
         let is_still = active.is_held() || matches!(order, Some(Order::Hold | Order::Remove));
         self.active.insert(slot, active);
         if !is_still {
             self.make_ready(slot, &open, actions);
         }
         self.mark_if_idle(slot);
+    }
+
+    /// Whether a recipient of a new message waits without a try: he was refused for now, or his mailer works in runs of the
+    /// queue only (`F=e` with `HoldExpensive`, `F=%`).
+    fn is_put_off(&self, active: &Active, index: u32) -> bool {
+        let followed = active.recipient(index).and_then(|one| one.followed.as_deref());
+        let goes_at_once = followed.is_some_and(|followed| followed.goes_at_once);
+        let mailer = active.recipient(index).map(|one| usize::from(one.route.mailer.0));
+        let mailer = mailer.and_then(|number| self.rules.mailers.get(number));
+        let waits = mailer.is_some_and(|mailer| mailer.carriage.waits_for_run) && !goes_at_once;
+        active.came == Came::New && (waits || matches!(active.state(index), Some(State::Later(_))))
     }
 
     /// Makes some recipients of an active message ready, or asks the policy about them, or ends

@@ -312,12 +312,20 @@ struct Telling(Vec<(Vec<u32>, Stat, Trouble)>);
 impl Telling {
     fn add(&mut self, index: u32, stat: Stat, trouble: Trouble) {
         match self.0.last_mut() {
-            Some((indexes, last_stat, last)) if *last_stat == stat && *last == trouble => {
+            // LMTP answers each by itself: what nothing is said of has a line of its own, too.
+            Some((indexes, last_stat, last))
+                if *last_stat == stat && *last == trouble && !says_nothing(stat, &trouble) =>
+            {
                 indexes.push(index);
             }
             Some(_) | None => self.0.push((alloc::vec![index], stat, trouble)),
         }
     }
+}
+
+/// A deferral without a word.
+fn says_nothing(stat: Stat, trouble: &Trouble) -> bool {
+    stat == Stat::Deferred && trouble.text.is_empty() && trouble.said.is_none()
 }
 
 /// What an outcome makes of a recipient, and what the log says of it.

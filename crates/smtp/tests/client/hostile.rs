@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use smtp::client::{Cause, Loss, Outcome, Protocol, Scope, Session, Stage, Want};
+use smtp::client::{Cause, Habits, Loss, Outcome, Protocol, Scope, Session, Stage, Want};
 
 use crate::talk::{begin, play, run};
 
@@ -15,11 +15,25 @@ const GOOD: [&str; 5] = [
 ];
 const TO: [&str; 2] = ["x@c", "y@c"];
 
+/// Every way in which we talk: both protocols, as fast as may be and as patiently as sendmail.
+const WAYS: [(Protocol, bool); 4] = [
+    (Protocol::Smtp, false),
+    (Protocol::Smtp, true),
+    (Protocol::Lmtp, false),
+    (Protocol::Lmtp, true),
+];
+
+fn session((protocol, is_patient): (Protocol, bool)) -> Session {
+    let habits = Habits { is_patient, reads_loosely: is_patient, awaits_esmtp: false };
+    Session::new(protocol, b"us.test").with_habits(habits)
+}
+
 #[test]
 fn a_connection_that_closes_at_any_octet_loses_nobody() {
     let whole = GOOD.concat();
-    for cut in 0..=whole.len() {
-        let mut session = Session::new(Protocol::Smtp, b"us.test");
+    let cuts = |way| (0..=whole.len()).map(move |cut| (way, cut));
+    for (way, cut) in WAYS.into_iter().flat_map(cuts) {
+        let mut session = session(way);
         let mut left = cut;
         let said: Vec<&str> = GOOD
             .iter()
@@ -137,6 +151,60 @@ fn a_recipient_accepted_without_a_sender_is_not_sent_to() {
 }
 
 #[test]
+fn lines_that_are_no_replies_cost_a_patient_client_its_patience_and_no_memory() {
+    for junk in ["hello there\r\n", "\0\0\x07\x1b[2J\r\n", "250-again\r\n", "2\n"] {
+        for way in WAYS {
+            let mut session = session(way);
+            session.receive(b"220 hi\r\n");
+            session.output().clear();
+            let replies = session.replies();
+            for _ in 0..10_000 {
+                session.receive(junk.as_bytes());
+            }
+            // Nothing of it is an answer: the patience that began with EHLO goes on, or the connection is over.
+            assert!(session.want() == Want::Closed || session.replies() == replies, "{junk}");
+            assert!(session.output().is_empty() || session.want() == Want::Closed, "{junk}");
+            begin(&mut session, &TO);
+            let results = session.results();
+            assert!(results.iter().all(|one| matches!(one, Outcome::Later(..))), "{junk}");
+        }
+    }
+}
+
+#[test]
+fn octet_by_octet_is_as_good_as_at_once() {
+    for way in WAYS {
+        let mut session = session(way);
+        let whole = GOOD.concat();
+        let octets: Vec<&str> = whole.split_inclusive(|_: char| true).collect();
+        play(&mut session, &octets, &TO);
+        let results = session.results();
+        assert!(matches!(results[0], Outcome::Delivered(_)), "{way:?}");
+        assert!(matches!(results[1], Outcome::Never(_)), "{way:?}");
+    }
+}
+
+#[test]
+fn an_answer_to_a_message_for_nobody_is_no_answer_to_the_next_one() {
+    // All recipients are refused behind PIPELINING, and the server answers the dot all the same.
+    let server = [GOOD[0], GOOD[1], "250 ok\r\n550 no\r\n550 no\r\n354 go\r\n"];
+    for early in ["", "250 taken\r\n", "503 nobody\r\n", "354 go\r\n"] {
+        let mut session = session((Protocol::Lmtp, true));
+        play(&mut session, &server, &TO);
+        assert!(session.results().iter().all(|one| matches!(one, Outcome::Never(_))));
+        session.receive(early.as_bytes());
+        if session.want() == Want::Transaction {
+            begin(&mut session, &TO);
+        }
+        for said in ["250 reset\r\n", "250 sender\r\n", "250 x\r\n", "250 y\r\n", "354 go\r\n"] {
+            session.receive(said.as_bytes());
+        }
+        // What is one behind ends before the message goes out.
+        assert_eq!(session.want() == Want::Body, early.is_empty(), "{early}");
+    }
+}
+
+#[test]
 fn endless_replies_cost_nothing() {
     let mut session = Session::new(Protocol::Smtp, b"us.test");
     for _ in 0..1_000_000 {
@@ -160,13 +228,12 @@ proptest! {
             "220 hi\r\n", "250 ok\r\n", "250-more\r\n", "354 go\r\n", "421 bye\r\n", "450 later\r\n", "550 no\r\n",
             "250-x\r\n250 PIPELINING\r\n", "\r\n", "\n", "\0\x7f", "HTTP/1.1 200 OK\r\n", "25", "0 ok", "999 x\r\n", "250 SIZE 5\r\n",
         ]), 0..14),
-        lmtp: bool,
+        way in select(WAYS.to_vec()),
         piece in 1usize..9,
     ) {
-        let protocol = if lmtp { Protocol::Lmtp } else { Protocol::Smtp };
         let stream = said.concat();
         let pieces: Vec<&str> = stream.as_bytes().chunks(piece).map(|piece| std::str::from_utf8(piece).unwrap()).collect();
-        let mut session = Session::new(protocol, b"us.test");
+        let mut session = session(way);
         play(&mut session, &pieces, &TO);
         session.lose(Loss::Closed);
         let results = session.results();
@@ -177,8 +244,11 @@ proptest! {
     }
 
     #[test]
-    fn any_octets_are_survived(said in proptest::collection::vec(any::<u8>(), 0..400)) {
-        let mut session = Session::new(Protocol::Smtp, b"us.test");
+    fn any_octets_are_survived(
+        said in proptest::collection::vec(any::<u8>(), 0..400),
+        way in select(WAYS.to_vec()),
+    ) {
+        let mut session = session(way);
         session.receive(b"220 x\r\n250 y\r\n");
         begin(&mut session, &TO);
         session.receive(&said);

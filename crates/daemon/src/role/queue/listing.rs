@@ -148,7 +148,8 @@ fn listed(
     for (recipient, state) in open {
         let said: Box<[u8]> =
             if let State::Later(trouble) = state { trouble.shown() } else { Box::default() };
-        if status.is_empty() {
+        if status.is_empty() || *status == *b"Deferred" && !said.is_empty() {
+            // In LMTP what happened stands with the first of them.
             status.clone_from(&said);
         }
         recipients.push(ListedRecipient {

@@ -227,7 +227,8 @@ impl House {
 
 /// A plain route is an expansion of one recipient.
 fn one(address: &[u8], route: Route) -> Expansion {
-    let recipient = Recipient { address: address.into(), route, from: Box::default(), controller: None };
+    let recipient =
+        Recipient { address: address.into(), route, from: Box::default(), controller: None };
     Expansion { recipients: vec![recipient], ..Expansion::default() }
 }
 
