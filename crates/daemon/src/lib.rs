@@ -82,6 +82,8 @@ pub struct Serve {
     pub data: Option<PathBuf>,
     /// Addresses in place of the configuration's.
     pub listen: Vec<String>,
+    /// Log lines as JSON, whatever the configuration says.
+    pub logs_json: bool,
     /// Options and macros of the command line, for a sendmail.cf.
     pub arguments: Vec<edges::Argument>,
     /// As sendmail's daemon: its files, its log lines, its manner of running the queue.
@@ -95,6 +97,7 @@ pub struct Serve {
 impl Serve {
     /// Makes the settings what the command line says besides the file.
     fn adjust(&self, settings: &mut Settings) {
+        settings.logging.is_json |= self.logs_json;
         if let Some(daemon) = &self.as_sendmail {
             daemon.adjust(&mut settings.retry);
         }

@@ -54,6 +54,9 @@ pub(crate) struct ServeFlags {
     /// Where to listen, in place of the configuration's addresses
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) listen: Vec<String>,
+    /// Log lines as JSON, whatever the configuration says
+    #[arg(long)]
+    pub(crate) log_json: bool,
 }
 
 /// Flags of `check`.

@@ -31,8 +31,14 @@ pub(crate) fn run(flags: ServeFlags, printer: &mut Printer) -> ExitCode {
         }
     };
     let announce: fn(&Settings) = if is_zero { announce_zero } else { announce };
-    let options =
-        Serve { config, data, listen: flags.listen, announce: Some(announce), ..Serve::default() };
+    let options = Serve {
+        config,
+        data,
+        listen: flags.listen,
+        logs_json: flags.log_json,
+        announce: Some(announce),
+        ..Serve::default()
+    };
     match daemon::serve(options) {
         Ok(code) => code,
         Err((text, code)) => {

@@ -208,6 +208,8 @@ fn the_control_socket_tells_and_ends_the_server() {
     let mut server = serve_with(folder.path(), &counting(folder.path()));
     let socket = folder.path().join("smcontrol");
     assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    // Who has a greeting has everybody ready.
+    assert!(say(&mut session(server.port), "").starts_with("220 "));
     assert!(command(folder.path(), "help").starts_with("Help for smcontrol:\r\n"));
     let status = command(folder.path(), "STATUS");
     assert_eq!(status.lines().next().unwrap().split('/').count(), 4, "{status}");
@@ -227,4 +229,46 @@ fn the_control_socket_tells_and_ends_the_server() {
     assert!(!socket.exists());
     let log = fs::read_to_string(folder.path().join("log")).unwrap();
     assert!(log.contains("--- dumping state on user signal: $j = mail.example.test ---"), "{log}");
+}
+
+/// CVE-2001-0653: a category of `-d` beyond all numbers was an index below a table.
+#[test]
+fn a_debug_category_beyond_all_numbers_does_no_harm() {
+    let folder = TempDir::new_in("/tmp").unwrap();
+    let config = folder.path().join("sendmail.cf");
+    fs::write(&config, CF).unwrap();
+    for flag in ["-d4294967295-1.4294967295", "-d-1.5", "-d99999999999999999999.1,0-5.x", "-d.,,-"]
+    {
+        let mut command = Command::new(PROGRAM);
+        command.arg0("sendmail").args([flag, "-bt", "-C"]).arg(&config);
+        let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+        assert!(output.status.code().is_some(), "{flag}: {output:?}");
+    }
+}
+
+#[test]
+fn log_lines_of_a_sendmail_cf_are_json_where_that_is_asked_for() {
+    let folder = TempDir::new_in("/tmp").unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(folder.path().join("sendmail.cf"), CF).unwrap();
+    let mut server = Server::start_with(folder.path(), &["--log-json"]);
+    let mut client = session(server.port);
+    assert!(say(&mut client, "").starts_with("220 "));
+    assert!(say(&mut client, "EHLO client.test").starts_with("250 "));
+    assert!(say(&mut client, "MAIL FROM:<\"a\\\"b\"@spam.test>").starts_with("550 "));
+    assert!(say(&mut client, "QUIT").starts_with("221 "));
+    let child = i32::try_from(server.child.id()).unwrap();
+    let child = rustix::process::Pid::from_raw(child).unwrap();
+    rustix::process::kill_process(child, rustix::process::Signal::TERM).unwrap();
+    assert!(server.child.wait().unwrap().success());
+    let log = fs::read_to_string(folder.path().join("log")).unwrap();
+    let lines = log.lines().filter(|line| !line.starts_with("ironpost: "));
+    let entries: Vec<serde_json::Value> =
+        lines.map(|line| serde_json::from_str(line).unwrap()).collect();
+    let refused = entries
+        .iter()
+        .find(|entry| entry["text"].as_str().unwrap().starts_with("ruleset=check_mail, arg1="));
+    let refused = refused.unwrap();
+    assert_eq!(refused["severity"], "notice");
+    assert!(refused["text"].as_str().unwrap().contains("<\"a\\\\\"b\"@spam.test>"), "{refused}");
 }

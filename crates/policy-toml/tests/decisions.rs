@@ -301,3 +301,14 @@ proptest::proptest! {
         }
     }
 }
+
+/// CVE-1999-0096: `decode` was an alias of a program that wrote files for strangers.
+#[test]
+fn decode_is_nobody_unless_the_owner_says_so() {
+    let policy = site(SITE, &[]);
+    for name in ["decode", "uudecode", "Decode"] {
+        let address = format!("{name}@example.org").into_bytes().into();
+        let verdict = policy.judge(&question("198.51.100.7:4711", Ask::Recipient { address }));
+        assert!(matches!(verdict, Verdict::Refuse(Refusal { code: 550, .. })), "{verdict:?}");
+    }
+}

@@ -14,6 +14,9 @@ pub const HOST_BYTES_MAX: usize = 320;
 /// The most octets of a command that are kept.
 pub const COMMAND_BYTES_MAX: usize = 512;
 
+/// What stands in place of the command where the whole message was answered: reports show it as DATA.
+pub const DOT: &[u8] = b".";
+
 /// What stands in place of a reply that did not come; the host follows.
 pub const READ_ERROR: &[u8] = b"451 4.4.1 reply: read error from ";
 

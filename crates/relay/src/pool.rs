@@ -389,7 +389,9 @@ fn is_unwilling(results: &[(u32, Outcome)]) -> bool {
         Outcome::Later { trouble, scope } => {
             *scope == Scope::Destination && !is_about_recipient(trouble)
                 || trouble.said.as_ref().is_some_and(|said| {
-                    said.command.starts_with(b"MAIL") || said.command.starts_with(b"DATA")
+                    said.command.starts_with(b"MAIL")
+                        || said.command.starts_with(b"DATA")
+                        || *said.command == *queue::DOT
                 })
         }
         Outcome::Delivered { .. } | Outcome::Relayed { .. } | Outcome::Never(_) => false,

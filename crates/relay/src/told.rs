@@ -185,7 +185,8 @@ impl Teller<'_> {
                 })
             }
             (Stage::Recipient, Some((batch, place))) => self.rcpt(batch, place),
-            (Stage::Data | Stage::Body | Stage::Dot, _) => b"DATA".to_vec(),
+            (Stage::Data, _) => b"DATA".to_vec(),
+            (Stage::Body | Stage::Dot, _) => queue::DOT.to_vec(),
             (Stage::Greeting | Stage::Idle | Stage::Mail | Stage::Recipient, _) => Vec::new(),
         };
         Some(Said { command: command.into(), reply: lines_of(reply).into() })

@@ -20,12 +20,18 @@ pub(crate) struct Server {
 impl Server {
     /// Begins it with `sendmail.cf` of the folder and waits until it answers. Its log is `log`, its data are in `data`.
     pub(crate) fn start(folder: &Path) -> Self {
+        Self::start_with(folder, &[])
+    }
+
+    /// The same with more flags.
+    pub(crate) fn start_with(folder: &Path, flags: &[&str]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let child = Command::new(env!("CARGO_BIN_EXE_ironpost"))
             .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--config"])
             .arg(folder.join("sendmail.cf"))
             .arg("--data")
             .arg(folder.join("data"))
+            .args(flags)
             .stdout(File::create(folder.join("log")).unwrap())
             .stderr(Stdio::null())
             .spawn()

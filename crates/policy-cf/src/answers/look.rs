@@ -93,8 +93,7 @@ fn members(machine: &mut Machine<'_>, expansion: &Expansion) -> Vec<policy::Memb
     let mut owners: BTreeMap<Vec<u8>, Option<Controller>> = BTreeMap::new();
     let mut members = Vec::new();
     for endpoint in expansion.endpoints().take(LINES_MAX) {
-        let policy::Recipient { address, route, .. } =
-            super::expand::recipient(machine, &endpoint);
+        let policy::Recipient { address, route, .. } = super::expand::recipient(machine, &endpoint);
         let owner = endpoint.owner.map(<[u8]>::to_vec);
         let owner_user = owner.clone().and_then(|owner| {
             let known = owners.entry(owner).or_insert_with_key(|owner| user_of(machine, owner));

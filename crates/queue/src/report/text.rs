@@ -177,7 +177,7 @@ impl Paper<'_> {
         if !host.is_empty() && !is_about_sender && told(&one.trouble).is_none() {
             line(out, &[b"Remote-MTA: DNS; ", &host]);
         }
-        if let Some(reply) = one.trouble.reply().filter(|reply| !reply.is_empty()) {
+        if let Some(reply) = reason(&one.trouble) {
             let kind: &[u8] = match (&*one.diagnostics, one.trouble.voice) {
                 (b"", Voice::Smtp) => b"SMTP",
                 (b"", Voice::Local) => b"X-Unix",
@@ -218,6 +218,17 @@ fn told(trouble: &Trouble) -> Option<&[u8]> {
     said.reply.strip_prefix(b"\n")
 }
 
+/// Whether DATA was refused: nothing was said of any recipient then.
+fn is_data_refused(trouble: &Trouble) -> bool {
+    let said = trouble.said.as_ref().filter(|_| trouble.voice == Voice::Smtp);
+    said.is_some_and(|said| *said.command == *b"DATA" && said.reply.starts_with(b"5"))
+}
+
+/// What was said of a recipient.
+fn reason(trouble: &Trouble) -> Option<&[u8]> {
+    trouble.reply().filter(|reply| !reply.is_empty() && !is_data_refused(trouble))
+}
+
 /// The status in those words.
 fn told_status(trouble: &Trouble) -> Option<Status> {
     let words = told(trouble)?;
@@ -229,7 +240,8 @@ fn told_status(trouble: &Trouble) -> Option<Status> {
 
 /// RFC 3464, 2.3.4: a failure is 5.y.z, but for 4.4.7; a delay is 4.y.z.
 fn status(one: &ReportLine) -> String {
-    let status = &told_status(&one.trouble).unwrap_or(one.trouble.status);
+    let own = if is_data_refused(&one.trouble) { Status(5, 5, 0) } else { one.trouble.status };
+    let status = &told_status(&one.trouble).unwrap_or(own);
     let status = match one.fate {
         Fate::Failed if (status.0, status.1, status.2) != (4, 4, 7) => status.in_class(5),
         Fate::Failed => *status,

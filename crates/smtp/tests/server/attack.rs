@@ -389,3 +389,19 @@ fn a_message_with_nul_is_refused_where_that_is_asked_for() {
         assert_eq!(world.stored.len(), usize::from(code == 250));
     }
 }
+
+/// Harvesting by time: what a session does for a known and for an unknown recipient is the same.
+#[test]
+fn a_known_and_an_unknown_recipient_cost_the_same_steps() {
+    let steps = |address: &str| {
+        let mut world = ready();
+        let before = (world.sends, world.events.len());
+        world.send(format!("RCPT TO:<{address}>\r\n").as_bytes());
+        (world.sends - before.0, world.is_closed)
+    };
+    assert_eq!(steps("alice@example.test"), steps("nobody@example.test"));
+    let mut world = ready();
+    world.send(b"RCPT TO:<alice@example.test>\r\nRCPT TO:<nobody@example.test>\r\n");
+    let lines: Vec<usize> = world.text().lines().rev().take(2).map(str::len).collect();
+    assert_eq!(lines.len(), 2, "one line each");
+}

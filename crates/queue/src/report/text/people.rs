@@ -1,7 +1,7 @@
 //! The part of a report that people read: who, why, and what was said on the way.
 
-use super::{ADDRESS_SHOWN_MAX, Paper, TEXT_SHOWN_MAX, client, duration, line};
-use crate::outcome::{Trouble, Voice, cleaned};
+use super::{ADDRESS_SHOWN_MAX, Paper, TEXT_SHOWN_MAX, client, duration, line, reason};
+use crate::outcome::{DOT, Trouble, Voice, cleaned};
 use crate::report::{Fate, Report, ReportKind, ReportLine};
 use alloc::{format, vec::Vec};
 
@@ -153,7 +153,7 @@ fn person(one: &ReportLine, out: &mut Vec<u8>) {
         Fate::Failed | Fate::Delayed => b"",
     };
     line(out, &[&cleaned(&one.address, ADDRESS_SHOWN_MAX), note]);
-    let reply = one.trouble.reply().filter(|reply| !reply.is_empty());
+    let reply = reason(&one.trouble);
     if let Some(reply) = reply.filter(|_| one.fate == Fate::Failed) {
         line(out, &[b"    (reason: ", &cleaned(reply, TEXT_SHOWN_MAX), b")"]);
     }
@@ -181,7 +181,8 @@ fn talk(trouble: &Trouble, is_same_host: bool, out: &mut Vec<u8>) {
     match &trouble.said {
         Some(said) => {
             if !said.command.is_empty() {
-                line(out, &[b">>> ", &cleaned(&said.command, ADDRESS_SHOWN_MAX)]);
+                let command = if *said.command == *DOT { b"DATA" } else { &*said.command };
+                line(out, &[b">>> ", &cleaned(command, ADDRESS_SHOWN_MAX)]);
             }
             for one in said.lines() {
                 line(out, &[b"<<< ", &cleaned(one, TEXT_SHOWN_MAX)]);
