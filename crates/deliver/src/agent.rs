@@ -6,6 +6,7 @@
 //! it does not stop.
 
 mod file;
+mod lmtp;
 
 use crate::body::{Text, write_delivery_fields};
 use crate::mailbox::mbox::write_separator;
@@ -14,7 +15,7 @@ use file::NotWritten;
 use policy::{MailerFlags, Program};
 use queue::{Outcome, Said, Scope, Status, Trouble, Voice};
 use std::ffi::OsStr;
-use std::io::{self, PipeReader, PipeWriter, Read as _};
+use std::io::{self, PipeReader, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -66,25 +67,27 @@ impl Agent<'_> {
     /// Gives one message to the program; `host` is `$h`.
     #[must_use]
     pub fn run(&self, now_s: u64, job: &Job<'_>, host: &[u8]) -> Outcome {
-        if self.program.is_lmtp {
-            return later(Status(4, 3, 5), b"LMTP with a program is not served");
-        }
         if *self.program.path == *FILE {
             return self.run_file(now_s, job, host);
         }
         let Some(arguments) = self.arguments(job, host) else {
             return never(Status(5, 1, 3), b"address cannot be given to a program");
         };
+        if self.program.is_lmtp {
+            return self.run_lmtp(&arguments, job).unwrap_or_else(|error| self.not_run(&error));
+        }
         match self.carry_out(&arguments, now_s, job) {
             Ok(Ran::Ended(status, output)) => self.judged(status, &output),
             Ok(Ran::Late) => later(Status(4, 4, 7), b"program took too long and was ended"),
-            Err(error) => {
-                let words = error.to_string();
-                let words = words.split(" (os error").next().unwrap_or_default();
-                let path = self.program.path.escape_ascii();
-                later(Status(4, 3, 5), format!("{path}: {words}").as_bytes())
-            }
+            Err(error) => self.not_run(&error),
         }
+    }
+
+    fn not_run(&self, error: &io::Error) -> Outcome {
+        let words = error.to_string();
+        let words = words.split(" (os error").next().unwrap_or_default();
+        let path = self.program.path.escape_ascii();
+        later(Status(4, 3, 5), format!("{path}: {words}").as_bytes())
     }
 
     /// `A=FILE path`: no program, but a file.
@@ -163,7 +166,8 @@ impl Agent<'_> {
 
     fn carry_out(&self, arguments: &[Vec<u8>], now_s: u64, job: &Job<'_>) -> io::Result<Ran> {
         let (output, theirs) = io::pipe()?;
-        let mut child = self.start(arguments, theirs)?;
+        let errors = theirs.try_clone()?;
+        let mut child = self.start(arguments, Stdio::from(theirs), Stdio::from(errors))?;
         let mut input = child.stdin.take();
         std::thread::scope(|scope| {
             scope.spawn(move || {
@@ -182,7 +186,7 @@ impl Agent<'_> {
         })
     }
 
-    fn start(&self, arguments: &[Vec<u8>], output: PipeWriter) -> io::Result<Child> {
+    fn start(&self, arguments: &[Vec<u8>], output: Stdio, errors: Stdio) -> io::Result<Child> {
         let mut arguments = arguments.iter().map(|argument| OsStr::from_bytes(argument));
         let mut command = Command::new(OsStr::from_bytes(&self.program.path));
         if let Some(name) = arguments.next() {
@@ -196,8 +200,7 @@ impl Agent<'_> {
         if let Some(zone) = std::env::var_os("TZ") {
             command.env("TZ", zone);
         }
-        let copy = output.try_clone()?;
-        command.stdin(Stdio::piped()).stdout(Stdio::from(output)).stderr(Stdio::from(copy));
+        command.stdin(Stdio::piped()).stdout(output).stderr(errors);
         command.spawn()
     }
 

@@ -147,3 +147,63 @@ fn mail_goes_into_plain_files_only() {
 fn a_program_that_asks_for_another_try_without_a_word_is_named() {
     assert_eq!(said(&run("exit 75")), "prog mailer (/bin/sh) exited with EX_TEMPFAIL");
 }
+
+/// An LMTP server as a shell script: who is not `u` is nobody; behind the dot it says `verdict`, which may name the count of
+/// lines and the last one.
+fn lmtp(recipient: &[u8], verdict: &str) -> Outcome {
+    let script = r#"
+        say() { printf '%s\r\n' "$1"; }
+        cr=$(printf '\r'); lines=0
+        say '220 here LMTP'; read -r hello; say '250-here'; say '250 ENHANCEDSTATUSCODES'
+        read -r from; say '250 2.1.0 ok'; read -r to
+        case $to in "RCPT TO:<u@"*|"RCPT To:<u@"*) say '250 2.1.5 ok' ;; *) say '550 5.1.1 nobody here'; read -r rest; exit ;; esac
+        read -r data; say '354 go on'
+        while read -r line; do
+            [ "$line" = ".$cr" ] && break
+            lines=$((lines + 1)); last=${line%"$cr"}
+        done
+        say "VERDICT"; read -r quit; say '221 bye'
+    "#;
+    talk(&script.replace("VERDICT", verdict), recipient)
+}
+
+fn talk(script: &str, recipient: &[u8]) -> Outcome {
+    let program = Program { is_lmtp: true, wait_s: 2, ..program(script) };
+    let agent = Agent {
+        program: &program,
+        mailer: b"local",
+        flags: MailerFlags::default(),
+        line_end: b"\r\n",
+        home: None,
+        our_name: b"here.test",
+        offset_s: 0,
+    };
+    let body = Body::Bytes(b"Subject: x\r\n\r\n.dot\r\nend\r\n");
+    let job = Job { sender: b"a@b.test", recipient, user: b"u", body, form: None };
+    agent.run(0, &job, b"host.test")
+}
+
+#[test]
+fn a_program_that_speaks_lmtp_is_told_the_message_and_its_answers_count() {
+    assert_eq!(lmtp(b"u@here.test", "250 2.0.0 stored"), delivered());
+    let full = lmtp(b"u@here.test", "452 4.2.2 full after $lines: $last");
+    assert!(said(&full).contains("full after 4: end"), "{full:?}");
+    let Outcome::Never(nobody) = lmtp(b"x@here.test", "250 ok") else { panic!("delivered") };
+    assert_eq!(nobody.status, Status(5, 1, 1));
+    let refused = lmtp(b"u@here.test", "554 5.7.1 no");
+    assert!(
+        matches!(&refused, Outcome::Never(why) if why.status == Status(5, 7, 1)),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_program_that_says_nothing_or_nonsense_in_lmtp_costs_its_time_and_loses_no_mail() {
+    let since = Instant::now();
+    for script in ["sleep 60", "exit 0", "echo hello; cat", "exec >&-; sleep 60", "yes 220-on"] {
+        let outcome = talk(script, b"u@here.test");
+        assert!(matches!(outcome, Outcome::Later { .. }), "{script}: {outcome:?}");
+    }
+    // Two seconds each at most, and two more to end.
+    assert!(since.elapsed() < Duration::from_secs(30));
+}
