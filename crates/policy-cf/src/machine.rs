@@ -354,10 +354,11 @@ impl<'w> Machine<'w> {
     /// Shows what a map said meanwhile.
     pub(crate) fn pass_on(&mut self, said: &[u8]) {
         for line in said.split(|octet| *octet == b'\n').filter(|line| !line.is_empty()) {
-            // It is about the look-up, not about the address, and no error of it.
-            self.note(|_| Event::Said(line.to_vec()));
+            // It is about the look-up: no error of the address, which is named all the same.
+            let line = self.line(line, true);
+            self.note(|_| Event::Said(line.clone()));
             if !self.hides_notes {
-                self.say(&[line]);
+                self.say(&[&line]);
             }
         }
     }
