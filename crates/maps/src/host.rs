@@ -207,7 +207,7 @@ fn by_name(resolver: &Resolver, key: &[u8], keeps_aliases: bool, said: &mut Vec<
                 Step::Elsewhere(other) => {
                     links = links.saturating_add(1);
                     if links > TRUE_NAMES_MAX {
-                        said.extend_from_slice(b"DNS failure: CNAME loop for ");
+                        said.extend_from_slice(b"!DNS failure: CNAME loop for ");
                         said.extend_from_slice(&other);
                         said.push(b'\n');
                         return Known::Loop(other);

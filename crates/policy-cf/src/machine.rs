@@ -351,14 +351,16 @@ impl<'w> Machine<'w> {
         }
     }
 
-    /// Shows what a map said meanwhile.
+    /// Shows what a map said meanwhile: of the look-up, or (behind `!`) of the address.
     pub(crate) fn pass_on(&mut self, said: &[u8]) {
         for line in said.split(|octet| *octet == b'\n').filter(|line| !line.is_empty()) {
-            // It is about the look-up: no error of the address, which is named all the same.
-            let line = self.line(line, true);
-            self.note(|_| Event::Said(line.clone()));
+            if let Some(line) = line.strip_prefix(b"!") {
+                self.message(line, false);
+                continue;
+            }
+            self.note(|_| Event::Said(line.to_vec()));
             if !self.hides_notes {
-                self.say(&[&line]);
+                self.say(&[line]);
             }
         }
     }

@@ -101,7 +101,8 @@ pub trait World {
     fn open(&mut self, spec: &MapSpec) -> Result<MapHandle, OpenFailure>;
 
     /// Looks `key` up. `arguments` are those of `$@` in `$(map key $@ a $@ b $)`.
-    /// What sendmail would print meanwhile (`tempfail.test: Name server timeout`) is added to `said`, each line with LF.
+    /// What sendmail would print meanwhile (`tempfail.test: Name server timeout`) is added to `said`, each line with LF; an error
+    /// of the address that is worked on begins with `!`.
     fn lookup(
         &mut self,
         map: MapHandle,
