@@ -1,20 +1,19 @@
 //! Maps that ask other servers and the log, in the running server: its policy is in a cage that makes no sockets.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop")]
 
+#[path = "running/dialogue.rs"]
+mod dialogue;
 #[path = "running/server.rs"]
 mod server;
 
+use dialogue::{say, session};
 use server::Server;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::time::Duration;
 use tempfile::TempDir;
-
-/// No wait of these tests is longer.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Says of each name that it was asked for, as a server of class `socket` (netstrings), one question a connection: the
 /// next one needs a new one.
@@ -68,21 +67,6 @@ fn listen(serve: fn(TcpStream)) -> u16 {
     port
 }
 
-fn say(session: &mut BufReader<TcpStream>, line: &str) -> String {
-    session.get_mut().write_all(format!("{line}\r\n").as_bytes()).unwrap();
-    read(session)
-}
-
-fn read(session: &mut BufReader<TcpStream>) -> String {
-    loop {
-        let mut reply = String::new();
-        assert!(session.read_line(&mut reply).unwrap() > 0, "the server closed");
-        if reply.as_bytes().get(3) != Some(&b'-') {
-            return reply.trim_end().to_owned();
-        }
-    }
-}
-
 #[test]
 fn maps_reach_their_servers_from_within_the_cage_and_nothing_else_does() {
     let folder = TempDir::new_in("/tmp").unwrap();
@@ -113,10 +97,8 @@ fn maps_reach_their_servers_from_within_the_cage_and_nothing_else_does() {
     );
     fs::write(folder.path().join("sendmail.cf"), cf).unwrap();
     let server = Server::start(folder.path());
-    let stream = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut session = BufReader::new(stream);
-    read(&mut session);
+    let mut session = session(server.port);
+    say(&mut session, "");
     say(&mut session, "EHLO client.test");
     say(&mut session, "MAIL FROM:<a@b.test>");
     for (address, wanted) in [

@@ -1,18 +1,21 @@
 //! A server that is told what to do by a sendmail.cf.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop")]
 
+#[path = "running/dialogue.rs"]
+mod dialogue;
 #[path = "running/server.rs"]
 mod server;
 
+use dialogue::{say, session};
 use server::Server;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufReader, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ironpost");
@@ -45,31 +48,6 @@ fn serve(folder: &Path) -> Server {
 fn serve_with(folder: &Path, cf: &str) -> Server {
     fs::write(folder.join("sendmail.cf"), cf).unwrap();
     Server::start(folder)
-}
-
-fn session(port: u16) -> BufReader<TcpStream> {
-    let since = Instant::now();
-    while since.elapsed() < PATIENCE {
-        if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) {
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
-            return BufReader::new(stream);
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("nobody listens");
-}
-
-fn say(session: &mut BufReader<TcpStream>, line: &str) -> String {
-    if !line.is_empty() {
-        session.get_mut().write_all(format!("{line}\r\n").as_bytes()).unwrap();
-    }
-    loop {
-        let mut reply = String::new();
-        assert!(session.read_line(&mut reply).unwrap() > 0, "the server closed");
-        if reply.as_bytes().get(3) != Some(&b'-') {
-            return reply.trim_end().to_owned();
-        }
-    }
 }
 
 #[test]
