@@ -55,6 +55,8 @@ struct Counts {
     rates: HashMap<IpAddr, Ring>,
     total: Ring,
     open: HashMap<IpAddr, u32>,
+    /// The part in which those were forgotten that came long ago.
+    swept_at: u64,
 }
 
 /// The clients of all edges.
@@ -75,8 +77,10 @@ impl Clients {
         let part = now_s.saturating_mul(PARTS) / u64::from(self.window_s.max(1));
         // A thread that died while it held the lock left whole numbers.
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.rates.len() >= CLIENTS_MAX && !counts.rates.contains_key(&client) {
+        if counts.rates.len() >= CLIENTS_MAX && counts.swept_at != part {
+            // Once a part: nobody else grows old before the next.
             counts.rates.retain(|_, ring| ring.newest.saturating_add(PARTS) > part);
+            counts.swept_at = part;
         }
         let has_room = counts.rates.len() < CLIENTS_MAX || counts.rates.contains_key(&client);
         let rate = if has_room { counts.rates.entry(client).or_default().count(part) } else { 1 };
