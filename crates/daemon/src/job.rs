@@ -279,22 +279,24 @@ impl Job {
     }
 
     fn await_hosts(&mut self, wanted: u32) -> Result<Vec<HostStatus>, JobError> {
-        while let Some(answer) = receive(&mut self.control)? {
-            if let FromQueue::Hosts { ticket, hosts } = answer
-                && ticket == wanted
-            {
-                return Ok(hosts);
-            }
-        }
-        Err(LinkError::Closed.into())
+        self.await_answer(|answer| {
+            let FromQueue::Hosts { ticket, hosts } = answer else { return None };
+            (ticket == wanted).then_some(hosts)
+        })
     }
 
     fn await_list(&mut self, wanted: u32) -> Result<Vec<Listed>, JobError> {
+        self.await_answer(|answer| {
+            let FromQueue::Listed { ticket, entries } = answer else { return None };
+            (ticket == wanted).then_some(entries)
+        })
+    }
+
+    /// Passes over frames until one is the answer.
+    fn await_answer<T>(&mut self, take: impl Fn(FromQueue) -> Option<T>) -> Result<T, JobError> {
         while let Some(answer) = receive(&mut self.control)? {
-            if let FromQueue::Listed { ticket, entries } = answer
-                && ticket == wanted
-            {
-                return Ok(entries);
+            if let Some(found) = take(answer) {
+                return Ok(found);
             }
         }
         Err(LinkError::Closed.into())
