@@ -50,10 +50,6 @@ const GROWTH: u64 = 4;
 /// How often a spool is read again whose owner cleans up meanwhile.
 const LOOKS_MAX: u32 = 10;
 
-/// How often and how far apart the lock of the spool is asked for.
-const LOCK_TRIES_MAX: u32 = 5;
-const LOCK_PAUSE: Duration = Duration::from_millis(2);
-
 /// How long a batch that nobody waits for is kept back.
 const PATIENCE: Duration = Duration::from_millis(5);
 
@@ -145,7 +141,8 @@ impl Log {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let lock = rustix::fs::openat(&folder, "lock", flags, Mode::RUSR | Mode::WUSR)
             .map_err(|error| Error::System("the lock", error.into()))?;
-        take(&lock)?;
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| Error::Locked)?;
         let (mut log, recovered) = Self::open_on(Arc::new(RealDisk::new(folder)), options)?;
         let lock = File::from(lock);
         // What an owner before us was at is over.
@@ -361,17 +358,6 @@ impl Log {
             Err(Error::Damaged)
         }
     }
-}
-
-/// Locks the spool. Who only looks at it asks for its lock for a moment: that is waited for.
-fn take(lock: &OwnedFd) -> Result<(), Error> {
-    for _ in 0..LOCK_TRIES_MAX {
-        if rustix::fs::flock(lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            return Ok(());
-        }
-        std::thread::sleep(LOCK_PAUSE);
-    }
-    Err(Error::Locked)
 }
 
 /// What the owner of a spool is at, if it has one.

@@ -51,7 +51,8 @@ const ERRAND_SEGMENT_BYTES: u64 = 1024 * 1024;
 /// Batches that an errand tries at the same time.
 const ERRAND_BATCHES_MAX: u32 = 1;
 
-/// How long we wait for whoever has the spool, a run of the queue for the one before, and how often we look.
+/// How long we wait for whoever has the spool (who only looks holds its lock for a moment), a run of the queue for the one
+/// before, and how often we look.
 const LOCK_MS: u64 = 3_000;
 const RUN_LOCK_MS: u64 = 90_000;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
