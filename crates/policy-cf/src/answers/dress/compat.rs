@@ -2,12 +2,13 @@
 //! section 5.1.4.6). The rules see `sender $| recipient`, both as they were written.
 
 use super::super::check::{self, Outcome};
+use super::story::peer;
 use super::{quiet, written};
 use crate::machine::Machine;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use policy::Story;
 use policy::dress::Unfit;
-use policy::{Resolved, Story};
 
 const SET: &[u8] = b"check_compat";
 
@@ -36,7 +37,7 @@ pub(super) fn judge(
             // It is too late to keep the message back: some may have it.
             Outcome::Accept | Outcome::Quarantine(_) => continue,
         };
-        let relay = relay(story);
+        let relay = peer(story);
         let line = [
             b"ruleset=check_compat, arg1=",
             sender.as_slice(),
@@ -55,19 +56,4 @@ pub(super) fn judge(
         unfit.push(Unfit { place, refusal, line });
     }
     unfit
-}
-
-/// Where the message came from, as the log says it.
-fn relay(story: &Story) -> Vec<u8> {
-    if story.client_address.is_empty() {
-        let user: &[u8] = if story.user.is_empty() { b"localhost" } else { &story.user };
-        let at: &[u8] = if story.user.is_empty() { b"" } else { b"@localhost" };
-        return [user, at].concat();
-    }
-    let address = [b"[", &*story.client_address, b"]"].concat();
-    let forged: &[u8] = if story.resolved == Resolved::Forged { b" (may be forged)" } else { b"" };
-    if story.client_name.is_empty() || *story.client_name == *address {
-        return [&address, forged].concat();
-    }
-    [&story.client_name, b" ".as_slice(), &address, forged].concat()
 }

@@ -83,15 +83,15 @@ fn sole_recipient(story: &Story) -> Option<Vec<u8>> {
     Some(if story.protocol.is_empty() { only } else { [b"<".as_slice(), &only, b">"].concat() })
 }
 
-/// `$_`: who handed it in.
-fn peer(story: &Story) -> Vec<u8> {
+/// `$_`, and `relay=` in the log: who handed it in.
+pub(super) fn peer(story: &Story) -> Vec<u8> {
     if story.client_address.is_empty() {
         let at: &[u8] = if story.user.is_empty() { b"" } else { b"@" };
         return [&clean(&story.user), at, b"localhost"].concat();
     }
     let address = [b"[".as_slice(), &clean(&story.client_address), b"]"].concat();
     let forged: &[u8] = if story.resolved == Resolved::Forged { b" (may be forged)" } else { b"" };
-    if story.client_name.is_empty() {
+    if story.client_name.is_empty() || *story.client_name == *address {
         return [&address, forged].concat();
     }
     [&clean(&story.client_name), b" ".as_slice(), &address, forged].concat()
