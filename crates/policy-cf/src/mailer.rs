@@ -57,6 +57,14 @@ pub struct Mailer {
     pub queue_group: Option<Vec<u8>>,
 }
 
+impl Mailer {
+    /// Whether it works in runs of the queue only: with `F=%`, and with `F=e` where expensive mail is held (HoldExpensive).
+    #[must_use]
+    pub fn waits_for_run(&self, holds_expensive: bool) -> bool {
+        self.flags.has(b'%') || self.flags.has(b'e') && holds_expensive
+    }
+}
+
 /// A set of flag characters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Flags(u128);

@@ -201,8 +201,7 @@ fn waits_for_run(run: &Run<'_>, mailer: usize) -> bool {
     let options = &run.machine.config.options;
     let is_watched = run.asked.is_verbose || options.truth("Verbose");
     let holds = options.truth("HoldExpensive") && !is_watched;
-    let flags = run.machine.config.mailers.get(mailer).map(|mailer| mailer.flags);
-    flags.is_some_and(|flags| flags.has(b'%') || flags.has(b'e') && holds)
+    run.machine.config.mailers.get(mailer).is_some_and(|mailer| mailer.waits_for_run(holds))
 }
 
 fn owners(outgoing: &[Outgoing]) -> Vec<Vec<u8>> {

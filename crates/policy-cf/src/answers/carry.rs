@@ -36,8 +36,7 @@ fn carrier(machine: &Machine<'_>, mailer: &Mailer) -> policy::Mailer {
         concurrency_max: if is_single { 1 } else { CONCURRENCY_MAX },
         carriage: Carriage {
             flags: flags(mailer),
-            waits_for_run: mailer.flags.has(b'%')
-                || mailer.flags.has(b'e') && options.truth("HoldExpensive"),
+            waits_for_run: mailer.waits_for_run(options.truth("HoldExpensive")),
             line_bytes_max: positive(mailer.line_max),
             line_end: mailer.line_end.clone().into(),
             message_bytes_max: u64::try_from(mailer.size_max).unwrap_or(0),
