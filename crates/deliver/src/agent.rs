@@ -119,6 +119,7 @@ impl Agent<'_> {
             }
             out.push(argument);
             let flag: Option<&[u8]> = match number {
+                _ if !job.is_sender_named => None,
                 0 if self.flags.has(b'f') => Some(b"-f"),
                 0 if self.flags.has(b'r') => Some(b"-r"),
                 _ => None,

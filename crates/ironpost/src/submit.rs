@@ -333,6 +333,7 @@ impl<'f> Submission<'f> {
     fn refuse_all(&mut self, reply: &[u8], is_about_message: bool) {
         for outgoing in std::mem::take(&mut self.recipients.outgoing) {
             self.recipients.failed.push(recipients::Failed {
+                error: None,
                 address: outgoing.address,
                 reply: reply.to_vec(),
                 unknown_at: None,

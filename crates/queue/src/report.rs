@@ -78,6 +78,8 @@ pub enum Fate {
 pub struct ReportLine {
     /// Its address, as it was written.
     pub address: Box<[u8]>,
+    /// What a mailer would have been told, where that is another one.
+    pub actual: Option<Box<[u8]>>,
     /// The address that the sender wrote: its own, or that of the list or alias at the top.
     pub first: Box<[u8]>,
     /// The address that it was expanded from, if it was.
@@ -125,6 +127,8 @@ pub struct Report {
     pub by: Option<DeliverBy>,
     /// Where that message came from.
     pub origin: Origin,
+    /// Whether that message has just come.
+    pub is_at_once: bool,
     /// What kind of octets it has.
     pub body: BodyKind,
     /// Whether its header may hold UTF-8.
@@ -168,7 +172,7 @@ impl Report {
             ret: None,
             envelope_id: None,
             by: None,
-            origin: Origin::default(),
+            origin: if self.is_at_once { self.origin.of_report() } else { Origin::default() },
             quarantine: None,
             mailers_mark,
             priority: usual_priority(size_bytes, self.also_to.len().saturating_add(1)),

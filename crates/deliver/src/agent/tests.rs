@@ -32,7 +32,7 @@ fn run_with(script: &str, flags: &[u8], user: &[u8]) -> Outcome {
         offset_s: 0,
     };
     let body = Body::Bytes(b"Subject: x\r\n\r\nFrom me\r\nend\r\n");
-    let job = Job { sender: b"a@b.test", recipient: b"u@here.test", user, body, form: None };
+    let job = Job { sender: b"a@b.test", is_sender_named: true, recipient: b"u@here.test", user, body, form: None };
     agent.run(0, &job, b"host.test")
 }
 
@@ -114,7 +114,7 @@ fn append(path: &std::path::Path) -> Outcome {
     let user = path.as_os_str().as_encoded_bytes();
     agent.run(
         0,
-        &Job { sender: b"a@b.test", recipient: b"u@here.test", user, body, form: None },
+        &Job { sender: b"a@b.test", is_sender_named: true, recipient: b"u@here.test", user, body, form: None },
         b"",
     )
 }
@@ -179,7 +179,7 @@ fn talk(script: &str, recipient: &[u8]) -> Outcome {
         offset_s: 0,
     };
     let body = Body::Bytes(b"Subject: x\r\n\r\n.dot\r\nend\r\n");
-    let job = Job { sender: b"a@b.test", recipient, user: b"u", body, form: None };
+    let job = Job { sender: b"a@b.test", is_sender_named: true, recipient, user: b"u", body, form: None };
     agent.run(0, &job, b"host.test")
 }
 

@@ -355,7 +355,12 @@ impl Part<'_> {
                 way: one.way.clone(),
             };
             let followed = Some(Box::new(followed));
-            Recipient { followed, notify: submission.notify, ..Recipient::unrouted(&one.address) }
+            let mut route = Recipient::unrouted(&one.address).route;
+            if let Some((user, _)) = &one.error {
+                route.user = user.clone().into();
+            }
+            let notify = submission.notify;
+            Recipient { followed, notify, route, ..Recipient::unrouted(&one.address) }
         });
         let recipients: Vec<Recipient> = failed.chain(outgoing).collect();
         let names = run.machine.config.mailers.iter().map(|mailer| &mailer.name);
@@ -374,7 +379,7 @@ impl Part<'_> {
             origin: Origin {
                 user: sys::user::current_name().into(),
                 uid: Some(sys::user::real_uid()),
-                macros: macros(submission, self.is_split),
+                macros: macros(submission, run.asked.sender.is_some(), self.is_split),
                 ..Origin::default()
             },
             quarantine: submission.quarantine.clone(),
@@ -410,7 +415,7 @@ fn queued(one: &Outgoing, sender: Option<&Controller>, run: &Run<'_>) -> Recipie
 }
 
 /// What the trace fields of a message show, beside what its envelope says.
-fn macros(submission: &Submission<'_>, is_split: bool) -> policy::Macros {
+fn macros(submission: &Submission<'_>, is_sender_named: bool, is_split: bool) -> policy::Macros {
     let flags = submission.flags;
     let protocol = flags.protocol.as_deref().unwrap_or_default();
     let mut protocol = protocol.splitn(2, |octet| *octet == b':').map(<[u8]>::to_vec);
@@ -427,6 +432,9 @@ fn macros(submission: &Submission<'_>, is_split: bool) -> policy::Macros {
         Some((name.into(), value.filter(is_said)?.into()))
     };
     let mut macros: policy::Macros = named.into_iter().filter_map(said).collect();
+    if !is_sender_named {
+        macros.push((policy::dress::UNNAMED_SENDER.into(), b"1"[..].into()));
+    }
     if is_split || !submission.also_to.is_empty() {
         // It is not for one only.
         macros.push((b"u"[..].into(), Box::default()));
@@ -437,15 +445,32 @@ fn macros(submission: &Submission<'_>, is_split: bool) -> policy::Macros {
 /// Why somebody was refused, as the queue keeps it.
 fn trouble(failed: &Failed) -> Trouble {
     let (status, text) = lines::split(&failed.reply);
-    let mut numbers = status.split(|octet| *octet == b'.').map(|part| {
+    if let Some((_, own)) = &failed.error {
+        return told(failed, own, status, text);
+    }
+    let status = status_from(status);
+    let said = Said { command: Box::default(), reply: failed.reply.clone().into() };
+    let said = (!failed.is_about_message).then(|| Box::new(said));
+    Trouble { said, ..Trouble::ours(status, text) }
+}
+
+/// The same where rule sets refused it: with its address before the words, and the status is that which they named.
+fn told(failed: &Failed, own: &[u8], status: &[u8], text: &[u8]) -> Trouble {
+    let words = [&failed.address, b"... ".as_slice(), text].concat();
+    let code = failed.reply.get(..3).unwrap_or(b"554");
+    let reply = [b"\n", code, b" ", status, b" ", &*words].concat();
+    let said = Said { command: Box::default(), reply: reply.into() };
+    let status = if own.is_empty() { Status(5, 0, 0) } else { status_from(own) };
+    Trouble { said: Some(Box::new(said)), ..Trouble::ours(status, &words) }
+}
+
+fn status_from(text: &[u8]) -> Status {
+    let mut numbers = text.split(|octet| *octet == b'.').map(|part| {
         let number = str::from_utf8(part).ok().and_then(|text| text.parse::<u16>().ok());
         number.unwrap_or(0)
     });
     let mut next = || numbers.next().unwrap_or(0);
-    let status = Status(u8::try_from(next()).unwrap_or(5), next(), next());
-    let said = Said { command: Box::default(), reply: failed.reply.clone().into() };
-    let said = (!failed.is_about_message).then(|| Box::new(said));
-    Trouble { said, ..Trouble::ours(status, text) }
+    Status(u8::try_from(next()).unwrap_or(5), next(), next())
 }
 
 /// Where a server of this configuration is to be found.

@@ -60,6 +60,7 @@ fn outer(line: ReportLine) -> ReportLine {
     let code = trouble.reply().and_then(code);
     let said = code.map(|reply| Box::new(Said { command: Box::default(), reply }));
     ReportLine {
+        actual: None,
         address: first.clone(),
         first,
         expanded_from: None,
@@ -97,6 +98,7 @@ mod tests {
         };
         let line = |address: &str| ReportLine {
             address: address.as_bytes().into(),
+            actual: None,
             first: b"sales@example.org"[..].into(),
             expanded_from: Some(b"sales-all@inside.example"[..].into()),
             original: None,
@@ -131,6 +133,7 @@ mod tests {
                 user: user.as_bytes().into(),
                 ..Origin::default()
             },
+            is_at_once: true,
             body: BodyKind::SevenBit,
             is_utf8: false,
             returned: Return::Headers,

@@ -389,6 +389,9 @@ fn batch(active: &Active, id: BatchId, slot: u32, indexes: &[u32]) -> Option<Bat
         mailer: route.mailer,
         host: route.host.clone(),
         sender: active.sender(first).into(),
+        is_sender_named: active.came != Came::New
+            || active.owner_index(first).is_some()
+            || !envelope.origin.has_unnamed_sender(),
         recipients: indexes.iter().filter_map(recipient).collect(),
         size_bytes: envelope.size_bytes,
         body: envelope.body,

@@ -11,7 +11,7 @@ use crate::event::Event;
 use crate::message::{Envelope, Purpose, Return};
 use crate::note::Hold;
 use crate::outcome::{Said, Status, Trouble, Voice};
-use crate::recipient::{DropReason, Receipt, State};
+use crate::recipient::{DropReason, Receipt, Recipient, State};
 use crate::report::{Fate, RETURNED_BYTES_MAX, Report, ReportKind, ReportLine, warning};
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 use policy::Mailer;
@@ -25,6 +25,9 @@ const ASIDES_MAX: usize = 100;
 
 /// About what the fields that we add to a message come to, in octets: sendmail's queue counts them.
 const TRACE_BYTES: u64 = 200;
+
+/// Who hears of a wrong configuration beside the sender of the message that it stopped.
+const POSTMASTER: &[u8] = b"postmaster";
 
 /// Why a report is kept back that can't be delivered and not be reported on.
 const LOST: &[u8] = b"savemail panic";
@@ -231,17 +234,15 @@ impl Scheduler {
         let envelope = &active.envelope;
         let origin = &envelope.origin;
         let is_failure = kind.is_failure();
-        let returns_all = self.returns_all(envelope, kind);
+        let is_of_size = lines.iter().any(|line| line.trouble.is_of_size());
+        let returns_all = self.returns_all(envelope, kind) && !is_of_size;
         let is_to_sender = !matches!(kind, ReportKind::DoubleBounce | ReportKind::Copy);
         let looks = &self.rules.reports;
         Report {
             about: slot,
             kind,
             to: if is_to_sender && !origin.is_own() { bracketed(to) } else { to.into() },
-            also_to: match kind {
-                ReportKind::Failure | ReportKind::Delay => envelope.returns.also_to.clone(),
-                ReportKind::DoubleBounce | ReportKind::Copy | ReportKind::Success => Vec::new(),
-            },
+            also_to: also_to(envelope, kind, &lines),
             dead_end: active.dead_end(to).cloned(),
             reporter: self.rules.host_name.clone(),
             is_dressed_later: self.rules.dresses_mail,
@@ -252,6 +253,7 @@ impl Scheduler {
             envelope_id: envelope.envelope_id.clone(),
             by: envelope.by,
             origin: origin.clone(),
+            is_at_once: active.came == Came::New,
             body: envelope.body,
             is_utf8: envelope.is_utf8,
             returned: if returns_all { Return::Full } else { Return::Headers },
@@ -292,6 +294,19 @@ impl Scheduler {
             }
         }
     }
+}
+
+/// Who gets a report beside the sender: those whom the message names, and the postmaster where it is our configuration that
+/// is wrong.
+fn also_to(envelope: &Envelope, kind: ReportKind, lines: &[ReportLine]) -> Vec<Recipient> {
+    if !matches!(kind, ReportKind::Failure | ReportKind::Delay) {
+        return Vec::new();
+    }
+    let mut also_to = envelope.returns.also_to.clone();
+    if lines.iter().any(|line| line.fate == Fate::Failed && line.trouble.is_of_configuration()) {
+        also_to.push(Recipient::unrouted(POSTMASTER));
+    }
+    also_to
 }
 
 /// A failure is paid for now, or it can't be: then the message is kept for the operator, as soon as nothing is left to
@@ -343,6 +358,7 @@ fn asides(mailers: &[Mailer], active: &Active, kind: ReportKind) -> Vec<ReportLi
             if active.envelope.origin.is_own() { sender.clone() } else { bracketed(sender) };
         asides.push(ReportLine {
             first: address.clone(),
+            actual: None,
             address,
             expanded_from: None,
             original: None,
@@ -385,8 +401,11 @@ fn line(
     });
     let diagnostics = diagnostics.unwrap_or_default();
     let top = || &*active.recipient(top).unwrap_or(recipient).address;
+    let is_refused = recipient.followed.as_ref().is_some_and(|followed| followed.refused.is_some());
+    let user = Some(&recipient.route.user).filter(|user| is_refused && **user != recipient.address);
     Some(ReportLine {
         address: active.written(index),
+        actual: user.cloned(),
         first: first.unwrap_or_else(top).into(),
         expanded_from: match way {
             Some(way) => Some(way.from.clone()),

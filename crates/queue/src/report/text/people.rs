@@ -1,6 +1,6 @@
 //! The part of a report that people read: who, why, and what was said on the way.
 
-use super::{ADDRESS_SHOWN_MAX, Paper, TEXT_SHOWN_MAX, client, duration, line, reason};
+use super::{ADDRESS_SHOWN_MAX, Paper, TEXT_SHOWN_MAX, client, duration, is_told_whole, line, reason};
 use crate::outcome::{DOT, Trouble, Voice, cleaned};
 use crate::report::{Fate, Report, ReportKind, ReportLine};
 use alloc::{format, vec::Vec};
@@ -124,6 +124,8 @@ impl<'r> Paper<'r> {
                 line(out, &[b"Message could not be delivered for ", age.as_bytes()]);
                 line(out, &[b"Message will be deleted from queue"]);
             }
+            // The talk said it.
+            Fate::Failed if is_told_whole(&one.trouble) => {}
             Fate::Failed if says_nothing_of_address(&said) => {
                 line(out, &[codes(&one.trouble).as_bytes(), b" ", &said]);
             }

@@ -35,6 +35,7 @@ fn report(kind: ReportKind, fate: Fate, trouble: Trouble) -> Report {
         warn_s: 14_400,
         lines: vec![ReportLine {
             address: b"<bob@remote.test>"[..].into(),
+            actual: None,
             first: b"list@example.test"[..].into(),
             expanded_from: Some(b"<list@example.test>"[..].into()),
             original: Some(b"rfc822;bob+40remote.test"[..].into()),
