@@ -169,9 +169,11 @@ impl<'f> Submission<'f> {
         })?;
         self.head = Head::read(&self.message);
         let options = &run.machine.config.options;
-        if self.head.wants_receipt && options.truth("RrtImpliesDsn") && self.notify == Notify::UNSET
-        {
-            self.notify = Notify::SUCCESS.and(Notify::FAILURE).and(Notify::DELAY);
+        if self.head.wants_receipt && options.truth("RrtImpliesDsn") {
+            if self.notify == Notify::UNSET {
+                self.notify = Notify::SUCCESS.and(Notify::FAILURE).and(Notify::DELAY);
+            }
+            self.head.drop_receipt();
         }
         self.class = self.head.precedence.as_deref().map_or(0, |name| class_of(run, name));
         let limit = if self.message.is_too_large {

@@ -42,7 +42,7 @@ pub use outcome::{
 };
 pub use part::{MEMBERS_MAX, Split};
 pub use policy::Controller;
-pub use recipient::{DropReason, Followed, Notify, Receipt, Recipient, State, Way};
+pub use recipient::{DropReason, Followed, Notify, Receipt, Recipient, Share, State, Way};
 pub use report::{
     Fate, RETURNED_BYTES_MAX, RETURNED_HEADER_BYTES_MAX, Report, ReportKind, ReportLine, duration,
 };

@@ -103,17 +103,10 @@ impl Said {
     }
 
     fn cleaned(&self) -> Self {
-        let mut reply = Vec::new();
-        for (number, line) in self.lines().enumerate() {
-            let separator = usize::from(number > 0);
-            let left = TEXT_BYTES_MAX.saturating_sub(reply.len()).saturating_sub(separator);
-            if left == 0 {
-                break;
-            }
-            reply.extend_from_slice(b"\n".get(..separator).unwrap_or_default());
-            reply.extend_from_slice(&cleaned(line, left));
+        Self {
+            command: cleaned(&self.command, COMMAND_BYTES_MAX),
+            reply: cleaned_lines(&self.reply),
         }
-        Self { command: cleaned(&self.command, COMMAND_BYTES_MAX), reply: reply.into() }
     }
 }
 
@@ -269,6 +262,8 @@ pub enum Outcome {
         host: Box<[u8]>,
         /// What it said.
         text: Box<[u8]>,
+        /// What a report tells of it: a server's answer to the recipient, code first, or what a program printed; empty: nothing.
+        answer: Box<[u8]>,
     },
     /// Taken by the next server.
     Relayed {
@@ -316,6 +311,22 @@ pub fn cleaned(text: &[u8], bytes_max: usize) -> Box<[u8]> {
     }
     while is_utf8 && core::str::from_utf8(&clean).is_err() {
         clean.pop();
+    }
+    clean.into()
+}
+
+/// The same line by line, with LF between, at most [`TEXT_BYTES_MAX`] octets in all.
+#[must_use]
+pub fn cleaned_lines(text: &[u8]) -> Box<[u8]> {
+    let mut clean = Vec::new();
+    for (number, line) in text.split(|&octet| octet == b'\n').enumerate() {
+        let separator = usize::from(number > 0);
+        let left = TEXT_BYTES_MAX.saturating_sub(clean.len()).saturating_sub(separator);
+        if left == 0 {
+            break;
+        }
+        clean.extend_from_slice(b"\n".get(..separator).unwrap_or_default());
+        clean.extend_from_slice(&cleaned(line, left));
     }
     clean.into()
 }

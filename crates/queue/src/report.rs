@@ -76,6 +76,8 @@ pub enum Fate {
 /// One recipient in a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportLine {
+    /// Whether it is only in the transcript: the name that led to it is what was asked about.
+    pub is_aside: bool,
     /// Its address, as it was written.
     pub address: Box<[u8]>,
     /// What a mailer would have been told, where that is another one.

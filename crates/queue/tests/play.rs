@@ -387,7 +387,7 @@ impl World {
                         keeps_time: false,
                     },
                     4 => continue,
-                    _ => Outcome::Delivered { host, text },
+                    _ => Outcome::Delivered { host, text, answer: Box::default() },
                 }
             };
             results.push((one.index, outcome));

@@ -223,9 +223,9 @@ impl Nowhere {
             // Ours, and not of one recipient: an empty first line says so.
             Self::PointsBack { .. } => format!("\n554 5.0.0 {self}").into_bytes().into(),
             Self::Unknown(_) | Self::NoAddress(_) => b"550 Host unknown"[..].into(),
-            Self::BadHost(_)
-            | Self::Forbidden(_)
-            | Self::Unanswered { .. } => return Outcome::Never(trouble.cleaned()),
+            Self::BadHost(_) | Self::Forbidden(_) | Self::Unanswered { .. } => {
+                return Outcome::Never(trouble.cleaned());
+            }
         };
         let said = Some(Box::new(Said { command: Box::default(), reply }));
         Outcome::Never(Trouble { said, ..trouble }.cleaned())

@@ -15,7 +15,8 @@ use policy::settings::DeliveryMode;
 use policy_cf::machine::exit;
 use policy_cf::read::equates;
 use queue::{
-    Controller, Envelope, Followed, Origin, Purpose, Recipient, Returns, Said, Status, Trouble,
+    Controller, Envelope, Followed, Notify, Origin, Purpose, Recipient, Returns, Said, Share,
+    Status, Trouble,
 };
 use std::ffi::OsStr;
 use std::io::Write as _;
@@ -343,7 +344,8 @@ impl Part<'_> {
         let flags = submission.flags;
         let outgoing = self.outgoing.iter().map(|one| {
             let sender = self.controller.as_ref();
-            Recipient { notify: submission.notify, ..queued(one, sender, run) }
+            let share = submission.share(one);
+            Recipient { notify: submission.notify, ..queued(one, sender, run, share) }
         });
         let failed = self.failed.iter().map(|one| {
             let followed = Followed {
@@ -353,6 +355,7 @@ impl Part<'_> {
                 is_as_written: true,
                 goes_at_once: false,
                 way: one.way.clone(),
+                share: Share::Sole,
             };
             let followed = Some(Box::new(followed));
             let mut route = Recipient::unrouted(&one.address).route;
@@ -387,7 +390,11 @@ impl Part<'_> {
             priority: submission.priority(run),
             returns: Returns {
                 without_text: submission.class < 0,
-                also_to: submission.also_to.iter().map(|one| queued(one, None, run)).collect(),
+                also_to: submission
+                    .also_to
+                    .iter()
+                    .map(|one| queued(one, None, run, Share::Sole))
+                    .collect(),
             },
         };
         if bare(self.sender) == &*whole.sender {
@@ -399,7 +406,7 @@ impl Part<'_> {
 }
 
 /// Somebody as the queue has him; `sender`: who answers for him in the log, unless it is a program or a file.
-fn queued(one: &Outgoing, sender: Option<&Controller>, run: &Run<'_>) -> Recipient {
+fn queued(one: &Outgoing, sender: Option<&Controller>, run: &Run<'_>, share: Share) -> Recipient {
     let name = run.machine.config.mailers.get(one.mailer).map(|one| one.name.as_slice());
     let is_their_own = matches!(name, Some(b"prog" | b"*file*"));
     let logged = if is_their_own { one.logged.as_ref() } else { sender };
@@ -410,8 +417,26 @@ fn queued(one: &Outgoing, sender: Option<&Controller>, run: &Run<'_>) -> Recipie
         is_as_written: true,
         goes_at_once: !waits_for_run(run, one.mailer),
         way: one.way.clone(),
+        share,
     };
-    Recipient { followed: Some(Box::new(followed)), ..one.queued(queue::Notify::UNSET) }
+    Recipient { followed: Some(Box::new(followed)), ..one.queued(Notify::UNSET) }
+}
+
+impl Submission<'_> {
+    /// Whether others stand behind the name that led to a recipient. Who asks for receipts in a field asks for those of
+    /// everybody, and is not told of names.
+    fn share(&self, one: &Outgoing) -> Share {
+        let Some(way) = &one.way else { return Share::Sole };
+        let others = self.recipients.outgoing.iter().map(|one| (&one.way, &one.owner));
+        let same = others.filter(|(other, owner)| {
+            **owner == one.owner && other.as_ref().is_some_and(|other| other.first == way.first)
+        });
+        match same.take(2).count() {
+            0 | 1 => Share::Sole,
+            _ if self.flags.notify == Notify::UNSET => Share::One,
+            _ => Share::OneTold,
+        }
+    }
 }
 
 /// What the trace fields of a message show, beside what its envelope says.

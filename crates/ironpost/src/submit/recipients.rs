@@ -151,8 +151,8 @@ fn failed(run: &Run<'_>, expansion: &Expansion, member: &Member) -> Failed {
         reply = [code, codes, b" ", about, dots, text].concat();
     }
     let code = status.unwrap_or_default().to_vec();
-    let error = (member.mailer.is_none() && reply.starts_with(b"5"))
-        .then(|| (member.user.to_vec(), code));
+    let error =
+        (member.mailer.is_none() && reply.starts_with(b"5")).then(|| (member.user.to_vec(), code));
     let waits = reply.starts_with(b"4").then(|| name(run, member.mailer).to_vec());
     let is_unknown = member.mailer.is_some() && reply == USER_UNKNOWN;
     Failed {

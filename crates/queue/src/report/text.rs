@@ -140,7 +140,7 @@ impl Paper<'_> {
             let due = self.date(by.due_s(report.created_s));
             line(out, &[b"Deliver-By-Date: ", due.as_bytes()]);
         }
-        for one in &self.report.lines {
+        for one in self.report.lines.iter().filter(|one| !one.is_aside) {
             line(out, &[]);
             self.status_fields(one, out);
         }
@@ -176,7 +176,7 @@ impl Paper<'_> {
         let said = one.trouble.said.as_ref();
         let is_about_sender = said.is_some_and(|said| said.command.starts_with(b"MAIL"));
         let was_tried = told(&one.trouble).is_none() || one.trouble.is_of_configuration();
-        if !host.is_empty() && !is_about_sender && was_tried {
+        if !host.is_empty() && !is_about_sender && was_tried && one.fate != Fate::Delivered {
             line(out, &[b"Remote-MTA: DNS; ", &host]);
         }
         if let Some(reply) = reason(&one.trouble) {
@@ -258,6 +258,7 @@ fn status(one: &ReportLine) -> String {
         Fate::Failed if (status.0, status.1, status.2) != (4, 4, 7) => status.in_class(5),
         Fate::Failed => status,
         Fate::Delayed => status.in_class(4),
+        Fate::Delivered if status == Status(2, 0, 0) => Status(2, 1, 5),
         Fate::Delivered | Fate::Relayed | Fate::Traced | Fate::Noticed | Fate::Expanded => {
             status.in_class(2)
         }

@@ -10,8 +10,8 @@ use crate::batch::{Batch, BatchId, BatchRecipient, Past};
 use crate::event::{Event, Stat, To};
 use crate::message::{Purpose, usual_priority};
 use crate::note::Hold;
-use crate::outcome::{Outcome, Scope, Status, Trouble, Voice};
-use crate::recipient::{Receipt, Recipient, State};
+use crate::outcome::{Outcome, Scope, Status, Trouble, Voice, cleaned_lines};
+use crate::recipient::{Notify, Receipt, Recipient, State};
 use crate::retry::pause_ms;
 use alloc::{boxed::Box, collections::BTreeSet, vec::Vec};
 use policy::Controller;
@@ -336,9 +336,9 @@ fn judged(active: &Active, index: u32, outcome: Outcome) -> (Stat, Trouble, Stat
         Trouble { host, ..Trouble::ours(Status(2, 0, 0), &text) }.cleaned()
     };
     match outcome {
-        Outcome::Delivered { host, text } => {
+        Outcome::Delivered { host, text, answer } => {
             let said = sent(host, text);
-            let receipt = Receipt { host: said.host.clone(), text: said.text.clone() };
+            let receipt = Receipt { host: said.host.clone(), text: cleaned_lines(&answer) };
             (Stat::Sent, said, State::Delivered(wants.then_some(receipt)))
         }
         Outcome::Relayed { host, text, accepted, reports, keeps_time } => {
@@ -368,6 +368,12 @@ fn not_named() -> Outcome {
     Outcome::Later { trouble, scope: Scope::Recipient }
 }
 
+/// Whether the next server is to say nothing of a recipient but what it says of any: the name that led to him is what the
+/// sender asked about. Who wants no report at all gets none from there either.
+fn is_silent(recipient: &Recipient) -> bool {
+    recipient.is_of_several() && recipient.notify != Notify::NEVER
+}
+
 fn batch(active: &Active, id: BatchId, slot: u32, indexes: &[u32]) -> Option<Batch> {
     let &first = indexes.first()?;
     let route = &active.recipient(first)?.route;
@@ -378,8 +384,8 @@ fn batch(active: &Active, id: BatchId, slot: u32, indexes: &[u32]) -> Option<Bat
             index,
             address: one.address.clone(),
             user: one.route.user.clone(),
-            notify: one.notify,
-            original: one.original.clone(),
+            notify: if is_silent(one) { Notify::UNSET } else { one.notify },
+            original: one.original.clone().filter(|_| !is_silent(one)),
         })
     };
     Some(Batch {

@@ -11,7 +11,7 @@ use crate::event::Event;
 use crate::message::{Envelope, Purpose, Return};
 use crate::note::Hold;
 use crate::outcome::{Said, Status, Trouble, Voice};
-use crate::recipient::{DropReason, Receipt, Recipient, State};
+use crate::recipient::{DropReason, Receipt, Recipient, Share, State};
 use crate::report::{Fate, RETURNED_BYTES_MAX, Report, ReportKind, ReportLine, warning};
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 use policy::Mailer;
@@ -59,7 +59,9 @@ impl Scheduler {
                 let copy = (ReportKind::Copy, self.rules.reports.copy_to.clone());
                 reports.entry(copy).or_default().push(line.clone());
             }
-            reports.entry((kind, to)).or_default().push(line);
+            let lines = reports.entry((kind, to)).or_default();
+            lines.extend(expanded_before(active, &line, lines));
+            lines.push(line);
         }
         for ((kind, to), lines) in reports {
             self.report(slot, active, kind, &to, lines, actions);
@@ -94,9 +96,15 @@ impl Scheduler {
         };
         let Receipt { host, text } = receipt;
         let trouble = Trouble { host, ..Trouble::ours(Status(2, 0, 0), &text) };
-        let trouble = if fate == relayed {
+        let is_servers = fate == relayed || !trouble.host.is_empty();
+        let trouble = if is_servers && !text.is_empty() {
             let said = Said { command: Box::default(), reply: text };
             Trouble { voice: Voice::Smtp, said: Some(Box::new(said)), ..trouble }
+        } else if fate == Fate::Delivered && !text.is_empty() {
+            // What a program printed, and no word of the one whom it was for.
+            let reply = [b"\n", &*text].concat().into();
+            let said = Said { command: Box::default(), reply };
+            Trouble { said: Some(Box::new(said)), ..trouble }
         } else {
             trouble
         };
@@ -357,6 +365,7 @@ fn asides(mailers: &[Mailer], active: &Active, kind: ReportKind) -> Vec<ReportLi
         let address: Box<[u8]> =
             if active.envelope.origin.is_own() { sender.clone() } else { bracketed(sender) };
         asides.push(ReportLine {
+            is_aside: false,
             first: address.clone(),
             actual: None,
             address,
@@ -369,6 +378,22 @@ fn asides(mailers: &[Mailer], active: &Active, kind: ReportKind) -> Vec<ReportLi
         });
     }
     asides
+}
+
+/// The name that stood for several of which one was reached now, if that is to be told and was not.
+fn expanded_before(active: &Active, line: &ReportLine, lines: &[ReportLine]) -> Option<ReportLine> {
+    let recipient = active.recipient(line.index).filter(|_| line.is_aside)?;
+    let followed = recipient.followed.as_ref().filter(|one| one.share == Share::OneTold)?;
+    let name = &followed.way.as_ref()?.first;
+    let was_told = lines.iter().any(|one| one.fate == Fate::Expanded && one.address == *name);
+    (!was_told).then(|| ReportLine {
+        address: name.clone(),
+        fate: Fate::Expanded,
+        trouble: Trouble::ours(Status(2, 0, 0), b""),
+        expanded_from: None,
+        actual: None,
+        ..line.clone()
+    })
 }
 
 fn bracketed(address: &[u8]) -> Box<[u8]> {
@@ -403,7 +428,9 @@ fn line(
     let top = || &*active.recipient(top).unwrap_or(recipient).address;
     let is_refused = recipient.followed.as_ref().is_some_and(|followed| followed.refused.is_some());
     let user = Some(&recipient.route.user).filter(|user| is_refused && **user != recipient.address);
+    let is_success = !matches!(fate, Fate::Failed | Fate::Delayed | Fate::Expanded);
     Some(ReportLine {
+        is_aside: is_success && recipient.is_of_several(),
         address: active.written(index),
         actual: user.cloned(),
         first: first.unwrap_or_else(top).into(),

@@ -155,6 +155,7 @@ fn lmtp_that_breaks_between_answers_leaves_the_rest_for_later() {
 /// A recipient with wishes.
 const TO: &[Recipient<'_>] = &[Recipient {
     address: b"x@c",
+    is_reported: false,
     notify: Some(Notify::On { success: true, failure: false, delay: true }),
     original: Some(b"rfc822;x+40c"),
 }];
@@ -194,7 +195,8 @@ const BY: DeliverBy = DeliverBy { seconds: 600, returns: true, traces: true };
 
 #[test]
 fn a_deadline_goes_on_to_a_server_that_knows_of_them_and_has_the_time() {
-    let recipients = [Recipient { address: b"x@c", notify: None, original: None }];
+    let recipients =
+        [Recipient { address: b"x@c", is_reported: false, notify: None, original: None }];
     let transaction = |by| Transaction {
         sender: b"a@b",
         recipients: &recipients,
@@ -230,7 +232,8 @@ fn what_a_server_cannot_carry_is_not_tried() {
     let mut session = Session::new(Protocol::Smtp, b"us.test");
     session.receive(b"220 hi\r\n250-x\r\n250 SIZE 100\r\n");
     session.output().clear();
-    let recipients = [Recipient { address: b"x@c", notify: None, original: None }];
+    let recipients =
+        [Recipient { address: b"x@c", is_reported: false, notify: None, original: None }];
     let plain = Transaction {
         sender: b"a@b",
         recipients: &recipients,
@@ -249,6 +252,7 @@ fn what_a_server_cannot_carry_is_not_tried() {
             Transaction {
                 recipients: &[Recipient {
                     address: b"x> NOTIFY=NEVER",
+                    is_reported: false,
                     notify: None,
                     original: None,
                 }],

@@ -25,6 +25,7 @@ fn report(kind: ReportKind, fate: Fate, trouble: Trouble) -> Report {
             hello: b"client.example"[..].into(),
             ..Origin::default()
         },
+        is_at_once: true,
         body: crate::BodyKind::SevenBit,
         is_utf8: false,
         returned: Return::Headers,
@@ -35,6 +36,7 @@ fn report(kind: ReportKind, fate: Fate, trouble: Trouble) -> Report {
         warn_s: 14_400,
         lines: vec![ReportLine {
             address: b"<bob@remote.test>"[..].into(),
+            is_aside: false,
             actual: None,
             first: b"list@example.test"[..].into(),
             expanded_from: Some(b"<list@example.test>"[..].into()),
