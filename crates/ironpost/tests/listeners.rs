@@ -38,10 +38,9 @@ Mesmtp, P=[IPC], F=mDFMuXa, A=TCP $h
 fn serve(folder: &Path, listeners: &[&str]) -> Server {
     fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
     let port = free_port();
-    let mut cf = format!("{CF}O DaemonPortOptions=Addr=127.0.0.1, Port={port}, Name=TCP\n");
-    for listener in listeners {
-        cf.push_str(&format!("O DaemonPortOptions={listener}\n"));
-    }
+    let own = format!("Addr=127.0.0.1, Port={port}, Name=TCP");
+    let lines = [&[&*own], listeners].concat().join("\nO DaemonPortOptions=");
+    let cf = format!("{CF}O DaemonPortOptions={lines}\n");
     fs::write(folder.join("sendmail.cf"), cf).unwrap();
     let child = Command::new(PROGRAM)
         .args(["serve", "--config"])

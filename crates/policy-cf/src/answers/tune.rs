@@ -209,6 +209,7 @@ fn limits(machine: &Machine<'_>) -> Limits {
             .min(1_048_576),
         hops_max: positive_u32(machine, "MaxHopCount").unwrap_or(25).clamp(1, 1000),
         bad_recipients_max: positive_u32(machine, "BadRcptShutdown").unwrap_or(u32::MAX),
+        bad_recipients_alone_max: positive_u32(machine, "BadRcptShutdownGood").unwrap_or(u32::MAX),
         sessions_max: positive_u32(machine, "MaxDaemonChildren")
             .unwrap_or(ours.sessions_max)
             .min(SESSIONS_MAX),
