@@ -137,6 +137,7 @@ impl House {
                     let tried = Tried {
                         batch: batch.id,
                         results: all.collect(),
+                        is_last: true,
                         talk: Vec::new(),
                         hosts: Vec::new(),
                     };
@@ -156,6 +157,7 @@ impl House {
                 let tried = Tried {
                     batch: batch.id,
                     results: results.collect(),
+                    is_last: true,
                     talk: Vec::new(),
                     hosts: Vec::new(),
                 };
