@@ -134,7 +134,7 @@ async fn work(inheritance: Inheritance) -> Result<ExitCode, LinkError> {
 /// Who we are, for the rules against sending to ourselves.
 fn ourselves(settings: &Settings) -> Ourselves {
     let addresses: Vec<IpAddr> =
-        settings.listeners.iter().map(|listener| listener.address.ip()).collect();
+        settings.listeners.iter().filter_map(|listener| listener.endpoint.ip()).collect();
     Ourselves { names: Vec::new(), addresses, trusted: settings.trusted_next_hops.clone() }
 }
 

@@ -6,7 +6,7 @@ use super::StartError;
 use crate::edges::{Grant, Identity, SocketPlace, Task, Ward};
 use crate::request::{SOCKET_NAME, SPOOL_LINK_NAME};
 use crate::roles::Role;
-use policy::settings::{Listener, LogTo, MapServer};
+use policy::settings::{Endpoint, Listener, LogTo, MapServer};
 use policy::{LmtpPlace, MailboxPlace, Settings, Transport};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -81,23 +81,27 @@ impl Hands {
     pub(super) fn listen(&mut self, wanted: &[Listener]) -> Result<(), StartError> {
         let mut old = std::mem::take(&mut self.listeners);
         for listener in wanted {
-            let known = old.iter().position(|(bound, _)| bound.address == listener.address);
+            let known = old.iter().position(|(bound, _)| bound.endpoint == listener.endpoint);
             let socket = if let Some(place) = known {
                 old.swap_remove(place).1
             } else {
-                sys::socket::listen_tcp(listener.address).map_err(|error| {
-                    StartError::System(format!("cannot listen on {}: {error}", listener.address))
-                })?
+                listen_on(listener)?
             };
             self.listeners.push((listener.clone(), socket));
+        }
+        for (listener, _) in &old {
+            forget_name(&listener.endpoint);
         }
         Ok(())
     }
 
-    /// The socket of control commands goes, if it is ours.
-    pub(super) fn close_commands(&self, path: &[u8]) {
+    /// The names of our sockets go: of control commands, if it is ours, and where clients come in.
+    pub(super) fn forget_sockets(&self, commands: &[u8]) {
         if self.commands.is_some() {
-            std::fs::remove_file(crate::path_of(path)).ok();
+            std::fs::remove_file(crate::path_of(commands)).ok();
+        }
+        for (listener, _) in &self.listeners {
+            forget_name(&listener.endpoint);
         }
     }
 
@@ -275,22 +279,47 @@ fn mail_group(settings: &Settings, runs_programs: bool) -> Vec<u32> {
         .collect()
 }
 
-/// The socket of sendmail's control commands, for its owner only. What stands there and is no socket is left alone.
+/// The socket of sendmail's control commands, for its owner only.
 fn command_socket(path: &[u8]) -> Result<Option<OwnedFd>, String> {
     if path.is_empty() {
         return Ok(None);
     }
+    let socket = named_socket(path, 0o600);
+    socket.map(Some).map_err(|text| format!("control socket {text}"))
+}
+
+/// A socket where clients come in. Through a Unix socket anybody of this host may, as anybody may connect to a port.
+fn listen_on(listener: &Listener) -> Result<OwnedFd, StartError> {
+    let endpoint = &listener.endpoint;
+    let failed = |text| StartError::System(format!("cannot listen on {text}"));
+    let socket = match endpoint {
+        Endpoint::Tcp(address) => sys::socket::listen_tcp(*address, listener.bounds.backlog)
+            .map_err(|error| failed(format!("{endpoint}: {error}")))?,
+        Endpoint::Unix(path) => named_socket(path, 0o666).map_err(failed)?,
+    };
+    Ok(socket)
+}
+
+/// A Unix socket. What stands there and is no socket is left alone.
+fn named_socket(path: &[u8], mode: u32) -> Result<OwnedFd, String> {
     let path = crate::path_of(path);
     let shown = path.display();
-    let told = |error: io::Error| format!("control socket {shown}: {error}");
+    let told = |error: io::Error| format!("{shown}: {error}");
     match std::fs::symlink_metadata(&path) {
         Ok(facts) if !facts.file_type().is_socket() => {
-            return Err(format!("control socket {shown}: there is another file of this name"));
+            return Err(format!("{shown}: there is another file of this name"));
         }
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(told(error)),
         Ok(_) | Err(_) => {}
     }
-    sys::socket::listen_unix(&path, 0o600).map(Some).map_err(told)
+    sys::socket::listen_unix(&path, mode).map_err(told)
+}
+
+fn forget_name(endpoint: &Endpoint) {
+    if let Endpoint::Unix(path) = endpoint {
+        // Whoever took the folder away took the name with it.
+        std::fs::remove_file(crate::path_of(path)).ok();
+    }
 }
 
 /// Makes a folder, or takes it as it is; when root, its owner becomes the role that works in it.
