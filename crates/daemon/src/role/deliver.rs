@@ -156,6 +156,7 @@ impl House {
                     let tried = Tried {
                         batch: batch.id,
                         results: all.collect(),
+                        is_last: true,
                         talk: Vec::new(),
                         hosts: Vec::new(),
                     };
@@ -175,6 +176,7 @@ impl House {
                 let tried = Tried {
                     batch: batch.id,
                     results: results.collect(),
+                    is_last: true,
                     talk: Vec::new(),
                     hosts: Vec::new(),
                 };
