@@ -119,7 +119,9 @@ fn load_cf(
     let mut listen = Vec::new();
     for address in &reading.listen {
         let parsed = address.parse();
-        listen.push(parsed.map_err(|_| format!("--listen {address}: no address with a port"))?);
+        listen.push(parsed.map_err(|_| {
+            format!("--listen {address}: neither an address with a port nor unix:/PATH")
+        })?);
     }
     let given = Given {
         facts: crate::host_facts(b"d"),

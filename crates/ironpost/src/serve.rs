@@ -51,7 +51,7 @@ pub(crate) fn run(flags: ServeFlags, printer: &mut Printer) -> ExitCode {
 fn announce(settings: &Settings) {
     let mut printer = Printer::default();
     for listener in &settings.listeners {
-        printer.line(&format!("ironpost: listening on {}", listener.address));
+        printer.line(&format!("ironpost: listening on {}", listener.endpoint));
     }
 }
 
@@ -59,7 +59,9 @@ fn announce(settings: &Settings) {
 fn announce_zero(settings: &Settings) {
     announce(settings);
     let mut printer = Printer::default();
-    let Some(address) = settings.listeners.first().map(|listener| listener.address) else { return };
+    let Some(address) = settings.listeners.first().map(|listener| &listener.endpoint) else {
+        return;
+    };
     let run = String::from_utf8_lossy(&settings.paths.run).into_owned();
     let data = run.strip_suffix("/run").unwrap_or(&run);
     printer.line(&format!(

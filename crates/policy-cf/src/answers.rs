@@ -34,7 +34,7 @@ use crate::world::World;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
-use core::net::SocketAddr;
+use policy::settings::Endpoint;
 use policy::{
     Dress, Dressed, Expansion, FileSeen, Policy, Question, Refusal, Route, Settings, Verdict,
 };
@@ -90,7 +90,7 @@ pub struct Given {
     /// The folder of all state, in place of the configuration's folders.
     pub data: Option<Vec<u8>>,
     /// Addresses in place of `DaemonPortOptions`.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<Endpoint>,
     /// Whether the server runs as root: the log then goes to syslog.
     pub is_root: bool,
 }

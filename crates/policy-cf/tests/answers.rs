@@ -195,7 +195,7 @@ fn options_become_settings() {
     assert_eq!((settings.retry.give_up_s, settings.retry.warn_s), (3 * 86_400, 4 * 3600));
     assert!(!settings.answers_vrfy && settings.answers_expn && !settings.offers_dsn);
     let listeners: Vec<String> =
-        settings.listeners.iter().map(|listener| listener.address.to_string()).collect();
+        settings.listeners.iter().map(|listener| listener.endpoint.to_string()).collect();
     assert_eq!(listeners, ["127.0.0.1:2525", "127.0.0.1:2587"]);
     assert_eq!(&*settings.paths.spool, b"/var/spool/mqueue/ironpost");
     assert!(settings.paths.read.iter().any(|path| &**path == b"/etc/mail"));

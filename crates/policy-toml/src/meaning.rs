@@ -4,7 +4,7 @@
 use crate::problem::{Problem, Problems};
 use crate::written::{Delivery, Listen, LocalUsers, Written};
 use crate::{SystemFacts, address};
-use policy::settings::{Listener, LogTo, Modifiers, Network, Paths};
+use policy::settings::{Endpoint, Listener, LogTo, Network, Paths};
 use policy::{LmtpPlace, MailboxPlace, Mailer, MailerId, Settings, Transport};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -247,19 +247,13 @@ fn host_name(judge: &mut Judge, written: &Written, system: &SystemFacts) -> Box<
 }
 
 fn listeners(judge: &mut Judge, written: &Written, system: &SystemFacts) -> Vec<Listener> {
-    let help = "an address with a port, like \"0.0.0.0:25\" or \"[::]:25\"";
+    let help = "an address with a port, like \"0.0.0.0:25\" or \"[::]:25\", or \"unix:/PATH\"";
     if !system.listen.is_empty() {
         return command_line(judge, system);
     }
     let Some(listen) = &written.listen else {
         let port = if system.is_root { 25 } else { 2525 };
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        return vec![Listener {
-            address,
-            name: b"MTA"[..].into(),
-            is_submission: false,
-            modifiers: Modifiers::NONE,
-        }];
+        return vec![Listener::plain(Endpoint::Tcp((Ipv4Addr::LOCALHOST, port).into()))];
     };
     let mut listeners = Vec::new();
     for wanted in listen.get_ref() {
@@ -267,13 +261,13 @@ fn listeners(judge: &mut Judge, written: &Written, system: &SystemFacts) -> Vec<
             Listen::Address(address) => (address, None, false),
             Listen::Table(table) => (&table.address, table.name.clone(), table.submission),
         };
-        let Ok(address) = address.parse() else {
+        let Ok(endpoint) = address.parse() else {
             judge.wrong(wanted.span(), format!("{address:?} is no address with a port"), help);
             continue;
         };
         let default = if is_submission { "MSA" } else { "MTA" };
         let name = name.unwrap_or_else(|| default.into()).into_bytes().into();
-        listeners.push(Listener { address, name, is_submission, modifiers: Modifiers::NONE });
+        listeners.push(Listener { name, is_submission, ..Listener::plain(endpoint) });
     }
     listeners
 }
@@ -281,16 +275,10 @@ fn listeners(judge: &mut Judge, written: &Written, system: &SystemFacts) -> Vec<
 fn command_line(judge: &mut Judge, system: &SystemFacts) -> Vec<Listener> {
     let mut listeners = Vec::new();
     for text in &system.listen {
-        if let Ok(address) = text.parse() {
-            let name = b"MTA"[..].into();
-            listeners.push(Listener {
-                address,
-                name,
-                is_submission: false,
-                modifiers: Modifiers::NONE,
-            });
+        if let Ok(endpoint) = text.parse() {
+            listeners.push(Listener::plain(endpoint));
         } else {
-            let help = "ADDR:PORT, like 127.0.0.1:2525 or [::1]:2525";
+            let help = "ADDR:PORT, like 127.0.0.1:2525 or [::1]:2525, or unix:/PATH";
             judge.wrong(0..0, format!("--listen {text}: no address with a port"), help);
         }
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 mod calling;
 mod eight_bit;
 mod limits;
+mod listener;
 mod manners;
 mod reports;
 mod timeouts;
@@ -17,6 +18,7 @@ mod weights;
 pub use calling::{Calling, Source};
 pub use eight_bit::{EightBit, EightBitMode, Passage};
 pub use limits::{BODY_INLINE_BYTES_MAX, DRESSED_BYTES_MAX, FRAME_BYTES_MAX, Limits};
+pub use listener::{Bounds, Endpoint, Listener, NoEndpoint};
 pub use manners::{Manners, Modifiers, Offers, Privacy, Questions, Quirks};
 pub use reports::{Reports, ReturnPolicy};
 pub use timeouts::{Retry, Timeouts};
@@ -101,19 +103,6 @@ impl DeliveryMode {
     }
 }
 
-/// A place to listen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listener {
-    /// Address and port.
-    pub address: SocketAddr,
-    /// Its name in the log (`daemon=`).
-    pub name: Box<[u8]>,
-    /// Whether missing Date, Message-Id and From are added (RFC 6409).
-    pub is_submission: bool,
-    /// What it does otherwise than the others.
-    pub modifiers: Modifiers,
-}
-
 /// A network: an address and how many of its leading bits count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
@@ -188,12 +177,7 @@ impl Default for Settings {
         Self {
             host_name: b"localhost"[..].into(),
             greeting: b"Ironpost"[..].into(),
-            listeners: vec![Listener {
-                address: SocketAddr::from((Ipv4Addr::LOCALHOST, 2525)),
-                name: b"MTA"[..].into(),
-                is_submission: false,
-                modifiers: Modifiers::NONE,
-            }],
+            listeners: vec![Listener::plain(Endpoint::Tcp((Ipv4Addr::LOCALHOST, 2525).into()))],
             mailers: Vec::new(),
             normalized_networks: Vec::new(),
             offers_dsn: true,

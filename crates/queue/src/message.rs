@@ -398,7 +398,7 @@ impl Envelope {
         let returns = Returns { also_to: Vec::new(), ..self.returns };
         let (sender, recipients) = (owner.into(), Vec::new());
         let mut part = Self { id, sender, recipients, returns, ..self.clone() };
-        part.origin.macros.retain(|(name, _)| **name != *UNNAMED_SENDER);
+        part.origin = part.origin.after_waiting();
         let of_whole: [(&[u8], Vec<u8>); 2] =
             [(b"i", self.id.to_ascii().to_vec()), (FIRST_SENDER, self.sender.to_vec())];
         for (name, value) in of_whole {
@@ -429,6 +429,13 @@ impl Origin {
     #[must_use]
     pub fn has_unnamed_sender(&self) -> bool {
         self.macros.iter().any(|(name, _)| **name == *UNNAMED_SENDER)
+    }
+
+    /// The same for a message that waited: a run of the queue names each sender.
+    pub(crate) fn after_waiting(&self) -> Self {
+        let mut origin = self.clone();
+        origin.macros.retain(|(name, _)| **name != *UNNAMED_SENDER);
+        origin
     }
 
     /// That of a report about it, which is made on the same errand.

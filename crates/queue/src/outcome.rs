@@ -316,8 +316,7 @@ pub fn cleaned(text: &[u8], bytes_max: usize) -> Box<[u8]> {
 }
 
 /// The same line by line, with LF between, at most [`TEXT_BYTES_MAX`] octets in all.
-#[must_use]
-pub fn cleaned_lines(text: &[u8]) -> Box<[u8]> {
+pub(crate) fn cleaned_lines(text: &[u8]) -> Box<[u8]> {
     let mut clean = Vec::new();
     for (number, line) in text.split(|&octet| octet == b'\n').enumerate() {
         let separator = usize::from(number > 0);

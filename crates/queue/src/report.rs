@@ -129,8 +129,6 @@ pub struct Report {
     pub by: Option<DeliverBy>,
     /// Where that message came from.
     pub origin: Origin,
-    /// Whether that message has just come.
-    pub is_at_once: bool,
     /// What kind of octets it has.
     pub body: BodyKind,
     /// Whether its header may hold UTF-8.
@@ -174,7 +172,7 @@ impl Report {
             ret: None,
             envelope_id: None,
             by: None,
-            origin: if self.is_at_once { self.origin.of_report() } else { Origin::default() },
+            origin: self.origin.of_report(),
             quarantine: None,
             mailers_mark,
             priority: usual_priority(size_bytes, self.also_to.len().saturating_add(1)),

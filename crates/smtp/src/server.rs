@@ -13,7 +13,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
-use policy::settings::{Modifiers, Offers, Quirks};
+use policy::settings::{Listener, Modifiers, Offers, Quirks};
 use policy::{Ask, Facts, Origin, Question, Refusal, Verdict};
 use wire::QueueId;
 use wire::command::{Command, Fault, Verb};
@@ -453,14 +453,18 @@ impl Session {
         self.terms.settings.manners.quirks.has(quirk)
     }
 
-    fn modifiers(&self) -> Modifiers {
-        let listener = self.terms.settings.listeners.get(usize::from(self.facts.daemon));
+    /// Where the client came in; nobody but a client came in anywhere.
+    fn listener(&self) -> Option<&Listener> {
         match self.facts.origin {
             Origin::Client { .. } => {
-                listener.map_or(Modifiers::NONE, |listener| listener.modifiers)
+                self.terms.settings.listeners.get(usize::from(self.facts.daemon))
             }
-            Origin::User { .. } | Origin::Ourselves => Modifiers::NONE,
+            Origin::User { .. } | Origin::Ourselves => None,
         }
+    }
+
+    fn modifiers(&self) -> Modifiers {
+        self.listener().map_or(Modifiers::NONE, |listener| listener.modifiers)
     }
 
     /// What a lone CR or LF is for this client.

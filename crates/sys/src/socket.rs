@@ -81,11 +81,11 @@ pub fn receive_with_fds(
     Ok(received.bytes)
 }
 
-/// A TCP socket that listens.
+/// A TCP socket that listens; `backlog` connections wait to be accepted, or as many as this crate thinks right.
 ///
 /// # Errors
 /// The address is taken, not ours, or not permitted.
-pub fn listen_tcp(address: SocketAddr) -> io::Result<OwnedFd> {
+pub fn listen_tcp(address: SocketAddr, backlog: Option<u16>) -> io::Result<OwnedFd> {
     let family = match address.ip() {
         IpAddr::V4(_) => AddressFamily::INET,
         IpAddr::V6(_) => AddressFamily::INET6,
@@ -97,7 +97,7 @@ pub fn listen_tcp(address: SocketAddr) -> io::Result<OwnedFd> {
         sockopt::set_ipv6_v6only(&socket, true)?;
     }
     rustix::net::bind(&socket, &address)?;
-    rustix::net::listen(&socket, BACKLOG)?;
+    rustix::net::listen(&socket, backlog.map_or(BACKLOG, i32::from))?;
     Ok(socket)
 }
 
@@ -348,9 +348,9 @@ mod tests {
 
     #[test]
     fn a_v6_listener_leaves_the_v4_port_to_others() {
-        let six = listen_tcp("[::1]:0".parse().unwrap()).unwrap();
+        let six = listen_tcp("[::1]:0".parse().unwrap(), None).unwrap();
         let port = local_address(six.as_fd()).unwrap().port();
-        listen_tcp(SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
+        listen_tcp(SocketAddr::from(([127, 0, 0, 1], port)), None).unwrap();
     }
 
     #[test]
@@ -361,7 +361,7 @@ mod tests {
 
     #[test]
     fn a_listening_socket_says_which_port_it_got() {
-        let socket = listen_tcp(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let socket = listen_tcp(SocketAddr::from(([127, 0, 0, 1], 0)), None).unwrap();
         assert_ne!(local_address(socket.as_fd()).unwrap().port(), 0);
     }
 }

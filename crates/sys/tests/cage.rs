@@ -221,7 +221,7 @@ fn a_spool_is_written_below_a_folder_that_was_handed_over() {
 
 #[test]
 fn a_tokio_loop_lives_in_the_narrowest_cage() {
-    let listener = sys::socket::listen_tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = sys::socket::listen_tcp("127.0.0.1:0".parse().unwrap(), None).unwrap();
     let address = sys::socket::local_address(listener.as_fd()).unwrap();
     let client = std::thread::spawn(move || {
         let rounds = if is_root() { 2 } else { 1 };

@@ -4,6 +4,7 @@
 //! A session is one task. A panic in it ends that session with a 421 and a line in the log, and no other.
 
 mod conversation;
+mod door;
 
 use crate::cage;
 use crate::edge::{PolicyEdge, QueueEdge};
@@ -14,7 +15,9 @@ use crate::link::LinkError;
 use crate::log::Log;
 use crate::roles::Role;
 use crate::start::Inheritance;
+use door::{Door, Stream};
 use policy::Settings;
+use policy::settings::Bounds;
 use smtp::server::Terms;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -24,7 +27,6 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 /// Octets that are read at once; one buffer serves all sessions of the process.
@@ -49,6 +51,8 @@ struct House {
     /// The most sessions at the same time since memory was given back.
     crowd: Cell<u32>,
     clients: RefCell<HashMap<IpAddr, u32>>,
+    /// Sessions of each listener.
+    doors: RefCell<HashMap<u8, u32>>,
     offset_s: i32,
     is_stopping: Cell<bool>,
     stop: Notify,
@@ -74,6 +78,7 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
         sessions: Cell::new(0),
         crowd: Cell::new(0),
         clients: RefCell::default(),
+        doors: RefCell::default(),
         offset_s,
         is_stopping: Cell::new(false),
         stop: Notify::new(),
@@ -150,8 +155,11 @@ impl House {
                 *self.queue.borrow_mut() = Some(QueueEdge::open(descriptor, ids));
             }
             Grant::Listener(daemon) => {
-                let listener = TcpListener::from_std(descriptor.into())?;
-                let task = accept(Rc::clone(self), listener, *daemon);
+                let terms = Arc::clone(&self.terms.borrow());
+                let listener = terms.settings.listeners.get(usize::from(*daemon));
+                let listener = listener.ok_or(LinkError::Garbled("no such listener"))?;
+                let door = Door::open(descriptor, &listener.endpoint)?;
+                let task = accept(Rc::clone(self), door, *daemon);
                 return Ok(Some(tokio::task::spawn_local(task)));
             }
             Grant::Edge { .. }
@@ -180,22 +188,20 @@ impl House {
 }
 
 /// Accepts for ever. Trouble with one connection never stops the next one (CVE-1999-0478).
-async fn accept(house: Rc<House>, listener: TcpListener, daemon: u8) {
+async fn accept(house: Rc<House>, door: Door, daemon: u8) {
     let mut rate = Rate::default();
     loop {
-        match listener.accept().await {
+        match door.accept().await {
             Ok((stream, peer)) => {
                 let most = house.terms.borrow().settings.limits.connections_per_s;
                 rate.keep(most).await;
-                if is_too_busy(&house) {
+                if is_too_busy(&house, daemon) {
                     turn_away(&house, &stream, peer.ip(), TOO_BUSY);
                     continue;
                 }
-                // Replies are small and awaited: they must not wait for more.
-                stream.set_nodelay(true).ok();
-                match Place::take(&house, stream, peer.ip()) {
+                match Place::take(&house, stream, peer.ip(), daemon) {
                     Ok(place) => {
-                        tokio::task::spawn_local(conversation::converse(place, peer, daemon));
+                        tokio::task::spawn_local(conversation::converse(place, peer));
                     }
                     Err((stream, reply)) => turn_away(&house, &stream, peer.ip(), reply),
                 }
@@ -210,9 +216,16 @@ async fn accept(house: Rc<House>, listener: TcpListener, daemon: u8) {
 const TOO_BUSY: &str = "421 4.3.2 Load average is too high; please try again later\r\n";
 
 /// Whether the machine is too busy for one more session (option `RefuseLA`).
-fn is_too_busy(house: &House) -> bool {
-    let most = house.terms.borrow().settings.limits.refuse_load;
+fn is_too_busy(house: &House, daemon: u8) -> bool {
+    let settings = &house.terms.borrow().settings;
+    let most = bounds(settings, daemon).over(&settings.limits).refuse_load;
     most > 0 && sys::load::average() >= most
+}
+
+/// What is bounded otherwise for those who come in there.
+fn bounds(settings: &Settings, daemon: u8) -> Bounds {
+    let listener = settings.listeners.get(usize::from(daemon));
+    listener.map(|listener| listener.bounds).unwrap_or_default()
 }
 
 /// How many connections came in this second (sendmail's `ConnectionRateThrottle`). Those above wait in the kernel's line, at
@@ -241,7 +254,7 @@ impl Rate {
 }
 
 /// Says why there is no session, as far as the socket takes it at once.
-fn turn_away(house: &House, stream: &TcpStream, peer: IpAddr, reply: &str) {
+fn turn_away(house: &House, stream: &Stream, peer: IpAddr, reply: &str) {
     stream.try_write(reply.as_bytes()).ok();
     let text = format!("NOQUEUE: connection from [{peer}]: {}", reply.trim_end());
     house.log.line(crate::log::Severity::Notice, None, text.as_bytes());
@@ -250,18 +263,28 @@ fn turn_away(house: &House, stream: &TcpStream, peer: IpAddr, reply: &str) {
 /// The place of one session: counted while it lasts, however it ends.
 struct Place {
     house: Rc<House>,
-    stream: TcpStream,
+    stream: Stream,
     client: IpAddr,
+    /// The listener's number.
+    daemon: u8,
 }
 
 impl Place {
     /// A place, if there is one; else the connection and the reply.
     fn take(
         house: &Rc<House>,
-        stream: TcpStream,
+        stream: Stream,
         client: IpAddr,
-    ) -> Result<Self, (TcpStream, &'static str)> {
-        let limits = house.terms.borrow().settings.limits;
+        daemon: u8,
+    ) -> Result<Self, (Stream, &'static str)> {
+        let terms = Arc::clone(&house.terms.borrow());
+        let limits = &terms.settings.limits;
+        let children = bounds(&terms.settings, daemon).sessions_max;
+        let mut doors = house.doors.borrow_mut();
+        let here = doors.entry(daemon).or_insert(0);
+        if children.is_some_and(|most| *here >= most) {
+            return Err((stream, "421 4.3.2 Too many open connections.\r\n"));
+        }
         // The listener is shared by processes that each have their part of the sessions.
         if house.sessions.get() >= limits.sessions_max {
             return Err((stream, "421 4.3.2 Too many open connections.\r\n"));
@@ -272,10 +295,15 @@ impl Place {
             return Err((stream, "421 4.4.5 Too many SMTP sessions for this host\r\n"));
         }
         *count = count.saturating_add(1);
+        *here = here.saturating_add(1);
         house.sessions.set(house.sessions.get().saturating_add(1));
         house.crowd.set(house.crowd.get().max(house.sessions.get()));
         drop(clients);
-        Ok(Self { house: Rc::clone(house), stream, client })
+        Ok(Self { house: Rc::clone(house), stream, client, daemon })
+    }
+
+    fn bounds(&self) -> Bounds {
+        bounds(&self.house.terms.borrow().settings, self.daemon)
     }
 }
 
@@ -287,6 +315,9 @@ impl Drop for Place {
             self.house.log.line(crate::log::Severity::Critical, None, text.as_bytes());
         }
         self.house.left();
+        if let Some(here) = self.house.doors.borrow_mut().get_mut(&self.daemon) {
+            *here = here.saturating_sub(1);
+        }
         let mut clients = self.house.clients.borrow_mut();
         if let Some(count) = clients.get_mut(&self.client) {
             *count = count.saturating_sub(1);

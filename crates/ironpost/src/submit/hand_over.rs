@@ -347,24 +347,7 @@ impl Part<'_> {
             let share = submission.share(one);
             Recipient { notify: submission.notify, ..queued(one, sender, run, share) }
         });
-        let failed = self.failed.iter().map(|one| {
-            let followed = Followed {
-                controller: one.controller.clone(),
-                logged: None,
-                refused: Some(trouble(one)),
-                is_as_written: true,
-                goes_at_once: false,
-                way: one.way.clone(),
-                share: Share::Sole,
-            };
-            let followed = Some(Box::new(followed));
-            let mut route = Recipient::unrouted(&one.address).route;
-            if let Some((user, _)) = &one.error {
-                route.user = user.clone().into();
-            }
-            let notify = submission.notify;
-            Recipient { followed, notify, route, ..Recipient::unrouted(&one.address) }
-        });
+        let failed = self.failed.iter().map(|one| refused(one, submission.notify));
         let recipients: Vec<Recipient> = failed.chain(outgoing).collect();
         let names = run.machine.config.mailers.iter().map(|mailer| &mailer.name);
         let whole = Envelope {
@@ -403,6 +386,25 @@ impl Part<'_> {
         let part = whole.part_of_owner(self.id, bare(self.sender));
         Envelope { recipients: whole.recipients, ..part }
     }
+}
+
+/// Somebody who can't get it, as the queue has him.
+fn refused(one: &Failed, notify: Notify) -> Recipient {
+    let followed = Followed {
+        controller: one.controller.clone(),
+        logged: None,
+        refused: Some(trouble(one)),
+        is_as_written: true,
+        goes_at_once: false,
+        way: one.way.clone(),
+        share: Share::Sole,
+    };
+    let unrouted = Recipient::unrouted(&one.address);
+    let mut route = unrouted.route.clone();
+    if let Some((user, _)) = &one.error {
+        route.user = user.clone().into();
+    }
+    Recipient { followed: Some(Box::new(followed)), notify, route, ..unrouted }
 }
 
 /// Somebody as the queue has him; `sender`: who answers for him in the log, unless it is a program or a file.

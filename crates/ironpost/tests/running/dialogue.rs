@@ -1,6 +1,6 @@
 //! A client of a test: lines to a server, and the last line of each of its replies.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ pub(crate) fn session(port: u16) -> BufReader<TcpStream> {
 }
 
 /// Says a line, or with none only listens; gives the last line of the reply.
-pub(crate) fn say(session: &mut BufReader<TcpStream>, line: &str) -> String {
+pub(crate) fn say<S: Read + Write>(session: &mut BufReader<S>, line: &str) -> String {
     if !line.is_empty() {
         session.get_mut().write_all(format!("{line}\r\n").as_bytes()).unwrap();
     }

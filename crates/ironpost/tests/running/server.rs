@@ -25,7 +25,7 @@ impl Server {
 
     /// The same with more flags.
     pub(crate) fn start_with(folder: &Path, flags: &[&str]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let child = Command::new(env!("CARGO_BIN_EXE_ironpost"))
             .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--config"])
             .arg(folder.join("sendmail.cf"))
@@ -36,6 +36,11 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
+        Self::await_greeting(child, port)
+    }
+
+    /// Waits until a server that was begun answers at this port of 127.0.0.1.
+    pub(crate) fn await_greeting(child: Child, port: u16) -> Self {
         let server = Self { child, port };
         let since = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
@@ -44,6 +49,11 @@ impl Server {
         }
         server
     }
+}
+
+/// A port of 127.0.0.1 that nobody has.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl Drop for Server {

@@ -6,6 +6,7 @@ use crate::machine::Machine;
 use crate::macros::Macros;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
+use policy::settings::Endpoint;
 use policy::{Facts, Origin, Resolved};
 
 /// Long names that are set here: they have numbers from the beginning.
@@ -99,9 +100,7 @@ pub(super) fn set(machine: &mut Machine<'_>, facts: &Facts, port: Option<&Port>)
         macros.set_named(b"daemon_name", &port.name);
         macros.set_named(b"daemon_info", b"SMTP");
         macros.set_named(b"daemon_flags", &port.flags());
-        macros.set_named(b"daemon_family", family(port.address.ip()));
-        macros.set_named(b"daemon_addr", &address_text(port.address.ip()));
-        macros.set_named(b"daemon_port", &decimal(port.address.port()));
+        listener(macros, &port.endpoint);
     }
     if !facts.hello.is_empty() {
         macros.set(b's', Some(clean(&facts.hello)));
@@ -118,6 +117,19 @@ pub(super) fn set(machine: &mut Machine<'_>, facts: &Facts, port: Option<&Port>)
         let name = name.strip_prefix(b"{").and_then(|name| name.strip_suffix(b"}")).unwrap_or(name);
         macros.set_named(name, &clean(value));
     }
+}
+
+/// Where the client came in.
+fn listener(macros: &mut Macros, endpoint: &Endpoint) {
+    let (family, address, port) = match endpoint {
+        Endpoint::Tcp(address) => {
+            (family(address.ip()), address_text(address.ip()), decimal(address.port()))
+        }
+        Endpoint::Unix(path) => (b"local".as_slice(), path.to_vec(), Vec::new()),
+    };
+    macros.set_named(b"daemon_family", family);
+    macros.set_named(b"daemon_addr", &address);
+    macros.set_named(b"daemon_port", &port);
 }
 
 /// `$f` and `${mail_from}`: the sender as it stands in the envelope.

@@ -52,7 +52,7 @@ pub(super) fn settings(
     let ports = if given.listen.is_empty() {
         ports::read(machine, said)?
     } else {
-        given.listen.iter().copied().map(Port::plain).collect()
+        given.listen.iter().cloned().map(Port::plain).collect()
     };
     let host_name = machine.expand(b"\x81j");
     let privacy = privacy(machine);
@@ -96,11 +96,17 @@ pub(super) fn settings(
 /// Option `DeliveryMode`.
 #[must_use]
 pub fn delivery_mode(options: &Options) -> DeliveryMode {
-    match options.values.get("DeliveryMode").and_then(|word| word.first()) {
-        Some(b'i') => DeliveryMode::Interactive,
-        Some(b'q') => DeliveryMode::Queue,
-        Some(b'd') => DeliveryMode::Defer,
-        Some(_) | None => DeliveryMode::Background,
+    let word = options.values.get("DeliveryMode");
+    word.and_then(|word| mode(word)).unwrap_or(DeliveryMode::Background)
+}
+
+/// The mode that a word names by its first letter.
+pub(super) fn mode(word: &[u8]) -> Option<DeliveryMode> {
+    match word.first()? {
+        b'i' => Some(DeliveryMode::Interactive),
+        b'q' => Some(DeliveryMode::Queue),
+        b'd' => Some(DeliveryMode::Defer),
+        _ => Some(DeliveryMode::Background),
     }
 }
 
@@ -108,7 +114,8 @@ fn listener(port: &Port) -> Listener {
     // sendmail adds Date, From and Message-Id to all mail, as the flags of its mailers say.
     let modifiers = manners::modifiers(port);
     let name = port.name.clone().into();
-    Listener { address: port.address, name, is_submission: true, modifiers }
+    let endpoint = port.endpoint.clone();
+    Listener { endpoint, name, is_submission: true, modifiers, bounds: port.bounds }
 }
 
 pub(super) fn value<'m>(machine: &'m Machine<'_>, name: &str) -> Option<&'m [u8]> {
@@ -202,6 +209,7 @@ fn limits(machine: &Machine<'_>) -> Limits {
             .min(1_048_576),
         hops_max: positive_u32(machine, "MaxHopCount").unwrap_or(25).clamp(1, 1000),
         bad_recipients_max: positive_u32(machine, "BadRcptShutdown").unwrap_or(u32::MAX),
+        bad_recipients_alone_max: positive_u32(machine, "BadRcptShutdownGood").unwrap_or(u32::MAX),
         sessions_max: positive_u32(machine, "MaxDaemonChildren")
             .unwrap_or(ours.sessions_max)
             .min(SESSIONS_MAX),

@@ -30,6 +30,8 @@ pub struct Limits {
     pub bad_commands_max: u32,
     /// Refused recipients in a session before 421.
     pub bad_recipients_max: u32,
+    /// Refused recipients in a session before 421 while none of the message was accepted (`BadRcptShutdownGood`).
+    pub bad_recipients_alone_max: u32,
     /// Messages in a session before 421.
     pub messages_max: u32,
     /// Sessions at the same time, over all clients.
@@ -78,6 +80,7 @@ impl Default for Limits {
             text_line_bytes_max: 65_536,
             bad_commands_max: 25,
             bad_recipients_max: 25,
+            bad_recipients_alone_max: u32::MAX,
             messages_max: 10_000,
             sessions_max: 5_000,
             sessions_per_client_max: 200,

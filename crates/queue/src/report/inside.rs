@@ -135,7 +135,6 @@ mod tests {
                 user: user.as_bytes().into(),
                 ..Origin::default()
             },
-            is_at_once: true,
             body: BodyKind::SevenBit,
             is_utf8: false,
             returned: Return::Headers,

@@ -401,9 +401,10 @@ impl Session {
     fn priority(&self, collecting: &Collecting) -> i64 {
         let class = self.class(collecting);
         let Settings { weights, delivery_mode, .. } = &self.terms.settings;
+        let own_mode = self.listener().and_then(|listener| listener.bounds.delivery_mode);
         let bytes = collecting.logged_bytes();
         let followed_later = self.transaction.as_ref().filter(|transaction| {
-            *delivery_mode == DeliveryMode::Background
+            own_mode.unwrap_or(*delivery_mode) == DeliveryMode::Background
                 && transaction.recipients.iter().any(|one| one.route.expands)
         });
         let Some(transaction) = followed_later else {

@@ -313,7 +313,13 @@ impl Session {
     fn recipient_refused(&mut self, refusal: &Refusal, candidate: &Candidate, out: &mut Outbox) {
         self.counts.bad_recipients = self.counts.bad_recipients.saturating_add(1);
         self.counts.bad_here = self.counts.bad_here.saturating_add(1);
-        let most = self.terms.settings.limits.bad_recipients_max;
+        let limits = &self.terms.settings.limits;
+        let has_good = self.transaction.as_ref().is_some_and(|open| !open.recipients.is_empty());
+        let most = if has_good {
+            limits.bad_recipients_max
+        } else {
+            limits.bad_recipients_max.min(limits.bad_recipients_alone_max)
+        };
         self.tell_notes(&refusal.notes, &candidate.shown, out);
         self.turn_down(refusal, &candidate.shown, out);
         if self.counts.bad_recipients > most && !self.is_over() {

@@ -155,7 +155,7 @@ fn lmtp_that_breaks_between_answers_leaves_the_rest_for_later() {
 /// A recipient with wishes.
 const TO: &[Recipient<'_>] = &[Recipient {
     address: b"x@c",
-    is_reported: false,
+    is_reported: true,
     notify: Some(Notify::On { success: true, failure: false, delay: true }),
     original: Some(b"rfc822;x+40c"),
 }];

@@ -405,3 +405,24 @@ fn a_known_and_an_unknown_recipient_cost_the_same_steps() {
     let lines: Vec<usize> = world.text().lines().rev().take(2).map(str::len).collect();
     assert_eq!(lines.len(), 2, "one line each");
 }
+
+/// Who guesses names is sent away; who has one right has the longer patience (`BadRcptShutdown`, `BadRcptShutdownGood`).
+#[test]
+fn a_session_without_one_good_recipient_ends_after_fewer_bad_ones() {
+    for (first, codes) in [
+        ("nobody", &[220, 250, 550, 550, 550, 421][..]),
+        ("alice", &[220, 250, 250, 550, 550, 550, 550, 421]),
+    ] {
+        let mut settings = settings();
+        settings.limits.bad_recipients_alone_max = 2;
+        settings.limits.bad_recipients_max = 3;
+        let mut world = World::new(settings, Questions::ENVELOPE);
+        world.send(b"MAIL FROM:<a@remote.test>\r\n");
+        world.send(format!("RCPT TO:<{first}>\r\n").as_bytes());
+        for _ in 0..9 {
+            world.send(b"RCPT TO:<nobody>\r\n");
+        }
+        assert_eq!(world.codes(), codes);
+        assert!(world.is_closed);
+    }
+}

@@ -59,7 +59,7 @@ impl Master {
 
     /// The file with our process id goes with us, and the socket of control commands.
     fn forget_pid(&self) {
-        self.hands.close_commands(&self.settings.paths.command_socket);
+        self.hands.forget_sockets(&self.settings.paths.command_socket);
         let pid_file = &self.settings.paths.pid_file;
         if self.options.as_sendmail.is_some() && !pid_file.is_empty() {
             std::fs::remove_file(crate::path_of(pid_file)).ok();

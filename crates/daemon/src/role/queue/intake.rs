@@ -8,6 +8,7 @@ use crate::ids;
 use crate::link::{Link, LinkError};
 use crate::log::Severity;
 use ::queue::{Envelope, Input, Note, Purpose};
+use policy::settings::Bounds;
 use spool::Spool as _;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -434,7 +435,9 @@ impl House {
         if let Asker::Drop(name) = &pending.asker {
             self.drop_is_done(name);
         }
-        let (limits, mode) = (&self.settings.limits, self.settings.delivery_mode);
+        let bounds = self.bounds_of(&pending.envelope.origin);
+        let limits = bounds.over(&self.settings.limits);
+        let mode = bounds.delivery_mode.unwrap_or(self.settings.delivery_mode);
         let is_too_busy = || {
             let load = if limits.queue_load > 0 { sys::load::average() } else { 0 };
             limits.only_queues(load, pending.envelope.priority)
@@ -457,6 +460,13 @@ impl House {
             return self.step(Input::Recovered { slot, envelope, note });
         }
         self.step(Input::Arrived { slot, envelope: pending.envelope });
+    }
+
+    /// What is bounded otherwise for mail that came this way.
+    fn bounds_of(&self, origin: &queue::Origin) -> Bounds {
+        let is_by_network = !origin.client_address.is_empty();
+        let listener = self.settings.listeners.get(usize::from(origin.daemon));
+        listener.filter(|_| is_by_network).map(|listener| listener.bounds).unwrap_or_default()
     }
 
     /// Stores a message of our own making in the commit of this turn, with what is noted of the one that it comes from.

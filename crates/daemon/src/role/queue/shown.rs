@@ -14,6 +14,9 @@ use std::collections::HashMap;
 /// Octets of recipients' addresses that stand in one line.
 const NAMES_BYTES_MAX: usize = 4096;
 
+/// Steps of one expansion that are shown.
+const STEPS_MAX: usize = 500;
+
 /// What must be known of batches that are out.
 #[derive(Default)]
 pub(super) struct Shown {
@@ -66,6 +69,21 @@ impl House {
         self.intake.show(&FromQueue::Running { id, number, total });
     }
 
+    /// Who stands behind a name was found, in so many steps.
+    pub(super) fn show_steps(&mut self, steps: &[Box<[u8]>]) {
+        if self.errand.is_none() {
+            return;
+        }
+        let mut text = Vec::new();
+        for step in steps.iter().take(STEPS_MAX) {
+            text.extend_from_slice(&::queue::printable(step, LINE_BYTES_MAX));
+            text.push(b'\n');
+        }
+        if !text.is_empty() {
+            self.show_text(text);
+        }
+    }
+
     /// A batch goes out.
     pub(super) fn show_try(&mut self, batch: &Batch, is_for_relay: bool) {
         if self.errand.is_none() {
@@ -92,15 +110,20 @@ impl House {
     /// A carrier has tried: what it said is shown, then the scheduler hears of it.
     pub(super) fn tried(&mut self, tried: Tried) {
         self.hosts.put(tried.hosts);
-        let names = self.shown.out.remove(&tried.batch);
-        let is_told = !tried.talk.is_empty();
-        if let Some(names) = &names {
-            self.show(&tried.talk, Some(names));
+        let Tried { batch, mut results, is_last, talk, hosts: _ } = tried;
+        if let Some(names) = self.shown.out.remove(&batch) {
+            self.show(&talk, Some(&names));
+            if !is_last {
+                self.shown.out.insert(batch, names);
+            }
         }
-        self.shown.is_told = is_told;
-        let mut results = tried.results;
-        results.append(&mut self.dressing.judged(tried.batch));
-        self.step(Input::Outcome { batch: tried.batch, results });
+        self.shown.is_told = !talk.is_empty();
+        if is_last {
+            results.append(&mut self.dressing.judged(batch));
+            self.step(Input::Outcome { batch, results });
+        } else {
+            self.step(Input::Part { batch, results });
+        }
         self.shown.is_told = false;
     }
 

@@ -63,10 +63,11 @@ enum Event {
 }
 
 /// Talks to one client until either has had enough.
-pub(super) async fn converse(place: Place, peer: SocketAddr, daemon: u8) {
-    let local = place.stream.local_addr().unwrap_or(peer);
+pub(super) async fn converse(place: Place, peer: SocketAddr) {
+    let local = place.stream.local_address().unwrap_or(peer);
     let origin = Origin::Client { peer, local, name: Box::default(), resolved: Resolved::Fail };
     let terms = Arc::clone(&place.house.terms.borrow());
+    let daemon = place.daemon;
     let policy = place.house.policy.borrow().clone();
     let mut conversation = Conversation {
         session: Session::new(Arc::clone(&terms), daemon, origin),
@@ -151,7 +152,7 @@ impl Conversation {
 
     /// On a machine that is too busy a command waits a second, and nobody else with it (option `DelayLA`).
     async fn delay(&self) {
-        let most = self.terms.settings.limits.delay_load;
+        let most = self.place.bounds().over(&self.terms.settings.limits).delay_load;
         if most > 0 && self.session.awaits_command() && sys::load::average() > most {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }

@@ -25,7 +25,6 @@ fn report(kind: ReportKind, fate: Fate, trouble: Trouble) -> Report {
             hello: b"client.example"[..].into(),
             ..Origin::default()
         },
-        is_at_once: true,
         body: crate::BodyKind::SevenBit,
         is_utf8: false,
         returned: Return::Headers,
