@@ -94,11 +94,21 @@ pub(crate) enum Wrong {
     Value(String),
 }
 
+/// How a server serves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct ServeManner {
+    /// `-bd`, `-bl`: the caller goes on when it serves.
+    pub(crate) is_in_background: bool,
+    /// `-bl`: clients of this host only.
+    pub(crate) is_local: bool,
+}
+
 /// The flags of one call.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Flags {
     pub(crate) mode: Mode,
+    pub(crate) manner: ServeManner,
     /// `-t`: recipients from the header.
     pub(crate) from_header: bool,
     /// `-i`, `-oi`: a line with one dot is text.
@@ -159,6 +169,7 @@ impl Flags {
     pub(crate) fn read(words: &[OsString]) -> Result<Self, Wrong> {
         let mut flags = Self {
             mode: Mode::Deliver,
+            manner: ServeManner::default(),
             from_header: false,
             ignores_dots: false,
             is_verbose: false,
@@ -230,7 +241,11 @@ impl Flags {
             }
             (b'b', b"m" | b"a") => self.mode = Mode::Deliver,
             (b'b', b"s") => self.mode = Mode::Dialogue,
-            (b'b', b"d" | b"D") => self.mode = Mode::Serve,
+            (b'b', b"d" | b"D" | b"l") => {
+                self.mode = Mode::Serve;
+                let (is_in_background, is_local) = (value != b"D", value == b"l");
+                self.manner = ServeManner { is_in_background, is_local };
+            }
             (b'b', b"p") => self.mode = Mode::PrintQueue,
             (b'b', b"t") => self.mode = Mode::AddressTest,
             (b'b', b"i") => self.mode = Mode::MakeAliases,
