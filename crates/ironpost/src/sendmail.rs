@@ -82,6 +82,7 @@ pub(crate) fn run(
         Mode::RunQueue => run_queue(place, printer),
         Mode::AddressTest => ExitCode::from(crate::address_test::run(words)),
         Mode::Verify => ExitCode::from(crate::verify::run(words)),
+        Mode::CheckConfiguration => ExitCode::from(crate::verify::check(words)),
         Mode::OptionNames => {
             printer.octets(crate::configured::option_names().as_bytes());
             ExitCode::SUCCESS
@@ -122,6 +123,7 @@ fn of_queue(config: &[u8], words: &[OsString], flags: &Flags, printer: &mut Prin
         | Mode::Serve
         | Mode::AddressTest
         | Mode::Verify
+        | Mode::CheckConfiguration
         | Mode::OptionNames
         | Mode::MakeAliases => ExitCode::SUCCESS,
     }

@@ -13,7 +13,7 @@ pub(crate) enum Mode {
     Deliver,
     /// `-bs`: speak SMTP on standard input and output.
     Dialogue,
-    /// `-bd`, `-bD`: serve. sendmail's `-bd` leaves the foreground; service managers want it there, so both stay.
+    /// `-bd`, `-bD`, `-bl`: serve.
     Serve,
     /// `-bp`: print the queue.
     PrintQueue,
@@ -25,6 +25,8 @@ pub(crate) enum Mode {
     AddressTest,
     /// `-bv`: say where addresses go.
     Verify,
+    /// `-bC`: read the configuration, and say what is wrong with it.
+    CheckConfiguration,
     /// `-bO`: list the options.
     OptionNames,
     /// `-bi`: make the alias database.
@@ -235,6 +237,7 @@ impl Flags {
         }
         match (letter, value) {
             (b'b', [b'v', ..]) => self.mode = Mode::Verify,
+            (b'b', [b'C', ..]) => self.mode = Mode::CheckConfiguration,
             (b'b', [b'O', ..]) => self.mode = Mode::OptionNames,
             (b'b', [b'z', ..]) => {
                 return Err(Wrong::Value("Frozen configurations unsupported".into()));
