@@ -134,10 +134,21 @@ pub struct Identity {
     pub uid: u32,
     /// Group number.
     pub gid: u32,
-    /// Further groups: the mail spool's, for whom delivers there.
+    /// Further groups.
     pub groups: Vec<u32>,
     /// Home folder; empty for roles.
     pub home: Box<[u8]>,
+    /// Of a local delivery agent: the user's mailbox, in the mail spool whose group it has; empty: it is none.
+    pub mailbox: Box<[u8]>,
+}
+
+impl Identity {
+    /// These numbers and nothing else.
+    #[must_use]
+    pub fn bare(uid: u32, gid: u32) -> Self {
+        let (home, mailbox) = (Box::default(), Box::default());
+        Self { uid, gid, groups: Vec::new(), home, mailbox }
+    }
 }
 
 /// An option or macro of the command line (`-O`, `-o`, `-M`).

@@ -22,7 +22,8 @@ pub struct Batch {
     pub message: QueueId,
     /// Who carries it.
     pub mailer: MailerId,
-    /// The host of the route.
+    /// The host of the route of its first recipient. Others may have hosts of their own: who carries the batch finds out
+    /// which of them have the same exchangers.
     pub host: Box<[u8]>,
     /// The reverse-path of this batch, without angle brackets: the sender or a list's owner.
     pub sender: Box<[u8]>,
@@ -66,6 +67,8 @@ pub struct BatchRecipient {
     pub index: u32,
     /// Its address, for the log and for reports.
     pub address: Box<[u8]>,
+    /// The host of the route, where it is not that of the batch; else empty.
+    pub host: Box<[u8]>,
     /// The user of the route: what the mailer is told.
     pub user: Box<[u8]>,
     /// NOTIFY of RFC 3461.

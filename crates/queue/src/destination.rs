@@ -31,6 +31,16 @@ pub(crate) struct Group {
     pub(crate) recipients: Vec<u32>,
 }
 
+impl Group {
+    /// At most so many of them; the others stay the first of what is ready.
+    pub(crate) fn keep_most(&mut self, most: usize, destination: &mut Destination) {
+        if self.recipients.len() > most {
+            let rest = self.recipients.split_off(most);
+            destination.ready.push_front(Self { slot: self.slot, recipients: rest });
+        }
+    }
+}
+
 /// Whether a destination answers.
 #[derive(Debug)]
 pub(crate) enum Health {
@@ -227,25 +237,35 @@ impl Destinations {
 
     /// The number of the destination of a route, which is remembered from now on.
     pub(crate) fn find(&mut self, route: &Route, mailers: &[Mailer]) -> u32 {
-        let terms = mailers.get(usize::from(route.mailer.0));
-        let mut key = core::mem::take(&mut self.key);
-        key.clear();
-        key.push(route.mailer.0);
-        match terms.map(|mailer| &mailer.transport) {
+        self.write_key(route, mailers);
+        let key = core::mem::take(&mut self.key);
+        let number = self.by_key.get(&*key).copied().unwrap_or_else(|| {
+            let terms = mailers.get(usize::from(route.mailer.0));
+            self.insert(Destination::new(&key, route.mailer, terms))
+        });
+        self.key = key;
+        number
+    }
+
+    /// The number of the destination of a route, if it is remembered.
+    pub(crate) fn known(&mut self, route: &Route, mailers: &[Mailer]) -> Option<u32> {
+        self.write_key(route, mailers);
+        self.by_key.get(&*self.key).copied()
+    }
+
+    fn write_key(&mut self, route: &Route, mailers: &[Mailer]) {
+        let transport = mailers.get(usize::from(route.mailer.0)).map(|mailer| &mailer.transport);
+        self.key.clear();
+        self.key.push(route.mailer.0);
+        match transport {
             Some(Transport::Maildir(_) | Transport::Mbox(_) | Transport::Program(_)) => {
-                key.extend_from_slice(&route.user);
+                self.key.extend_from_slice(&route.user);
             }
             Some(Transport::Smtp { .. } | Transport::Lmtp(_)) => {
-                key.extend(route.host.iter().map(u8::to_ascii_lowercase));
+                self.key.extend(route.host.iter().map(u8::to_ascii_lowercase));
             }
             Some(Transport::Waits { .. } | Transport::Discard | Transport::Error) | None => {}
         }
-        let number = match self.by_key.get(&*key) {
-            Some(&number) => number,
-            None => self.insert(Destination::new(&key, route.mailer, terms)),
-        };
-        self.key = key;
-        number
     }
 
     /// Forgets a destination that nobody needs.

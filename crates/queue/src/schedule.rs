@@ -35,6 +35,7 @@ mod line;
 mod operate;
 mod reports;
 mod settle;
+mod share;
 
 /// The most messages in memory at once.
 pub const ACTIVE_MAX: usize = 8192;
@@ -103,7 +104,14 @@ pub enum Input {
         /// Whether its parts are in the commit of this step.
         is_stored: bool,
     },
-    /// A batch is over. A recipient of the batch that is not named is tried again later.
+    /// Some recipients of a batch are over, and others are still being tried.
+    Part {
+        /// The batch.
+        batch: BatchId,
+        /// What came of these, by their numbers.
+        results: Vec<(u32, Outcome)>,
+    },
+    /// A batch is over. A recipient of the batch that was never named is tried again later.
     Outcome {
         /// The batch.
         batch: BatchId,
@@ -266,8 +274,8 @@ impl Rules {
 #[derive(Debug)]
 struct Flight {
     slot: u32,
-    destination: u32,
-    recipients: Vec<u32>,
+    /// Those that nothing was heard of, in order, each with its destination.
+    recipients: Vec<(u32, u32)>,
     began_ms: u64,
 }
 
@@ -396,6 +404,7 @@ impl Scheduler {
             Input::Split { slot, recipient, is_stored } => {
                 self.split(slot, recipient, is_stored, actions);
             }
+            Input::Part { batch, results } => self.part(batch, results, actions),
             Input::Outcome { batch, results } => self.outcome(batch, results, actions),
             Input::LinkDown { batches, has_crashed } => {
                 self.link_down(&batches, has_crashed, actions);

@@ -119,6 +119,14 @@ struct World {
     purposes: BTreeMap<u64, Purpose>,
 }
 
+/// All hosts that a batch goes to.
+fn hosts(batch: &queue::Batch) -> BTreeSet<Vec<u8>> {
+    let host = |one: &queue::BatchRecipient| {
+        if one.host.is_empty() { batch.host.to_vec() } else { one.host.to_vec() }
+    };
+    batch.recipients.iter().map(host).collect()
+}
+
 impl World {
     fn new(script: Vec<u8>) -> Self {
         Self {
@@ -230,11 +238,13 @@ impl World {
     }
 
     fn try_batch(&mut self, batch: queue::Batch) {
-        let running = self.per_host.entry(batch.host.to_vec()).or_default();
-        *running += 1;
-        if batch.mailer.0 == 0 {
-            assert!(*running <= 2, "concurrency of a destination");
-            assert!(batch.recipients.len() <= 2);
+        for host in hosts(&batch) {
+            let running = self.per_host.entry(host).or_default();
+            *running += 1;
+            if batch.mailer.0 == 0 {
+                assert!(*running <= 2, "concurrency of a destination");
+                assert!(batch.recipients.len() <= 2);
+            }
         }
         for one in &batch.recipients {
             let key = (batch.message.as_u64(), one.address.to_vec());
@@ -343,7 +353,9 @@ impl World {
     }
 
     fn finish_batch(&mut self, batch: &queue::Batch) {
-        *self.per_host.get_mut(&*batch.host).unwrap() -= 1;
+        for host in hosts(batch) {
+            *self.per_host.get_mut(&host).unwrap() -= 1;
+        }
     }
 
     fn answer_batch(&mut self) -> bool {
@@ -361,6 +373,7 @@ impl World {
             said: None,
         };
         let is_down = self.dice.throw(5) == 0;
+        let is_in_parts = self.dice.throw(2) == 0;
         let mut results = Vec::new();
         for one in &batch.recipients {
             let (host, text) = (b"mx"[..].into(), b"250 ok"[..].into());
@@ -390,7 +403,11 @@ impl World {
                     _ => Outcome::Delivered { host, text },
                 }
             };
-            results.push((one.index, outcome));
+            if is_in_parts {
+                self.step(Input::Part { batch: batch.id, results: vec![(one.index, outcome)] });
+            } else {
+                results.push((one.index, outcome));
+            }
         }
         self.step(Input::Outcome { batch: batch.id, results });
         true

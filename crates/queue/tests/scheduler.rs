@@ -605,17 +605,60 @@ fn a_long_list_waits_while_there_is_no_room_for_its_members() {
 fn what_a_note_says_survives_a_restart() {
     let mut desk = Desk::new();
     let slot = desk.send(&["a@far", "b@near"]);
-    let near = desk.batches.iter().position(|batch| *batch.host == *b"near").unwrap();
-    let batch = desk.batches.remove(near);
-    desk.end(&batch, &delivered());
+    let batch = desk.batches.remove(0);
+    assert_eq!((&*batch.host, &*batch.recipients[1].host), (&b"far"[..], &b"near"[..]));
+    desk.step(Input::Part { batch: batch.id, results: vec![(1, delivered())] });
     desk.restart();
     assert_eq!(desk.batches.len(), 1);
+    assert_eq!(desk.batches[0].recipients.len(), 1);
     assert_eq!(*desk.batches[0].recipients[0].address, *b"a@far");
     desk.end_all(&later());
     let Some(Outlook::Waiting { until_s }) = desk.scheduler.outlook(slot) else { panic!() };
     desk.restart();
     assert_eq!(desk.scheduler.outlook(slot), Some(Outlook::Waiting { until_s }));
     assert!(matches!(desk.spool[&slot].1.as_ref().unwrap().states[1], State::Delivered(None)));
+}
+
+#[test]
+fn recipients_of_several_hosts_go_out_together_and_each_host_counts_them_as_its_own() {
+    let mut settings = settings();
+    settings.mailers[0].concurrency_max = 1;
+    let mut desk = Desk::with(&settings);
+    desk.send(&["a@one", "b@two", "c@one", "d"]);
+    let first = desk.batches.iter().position(|batch| *batch.host == *b"one").unwrap();
+    let first = desk.batches.swap_remove(first);
+    let whose: Vec<&[u8]> = first.recipients.iter().map(|one| &*one.address).collect();
+    assert_eq!(whose, [&b"a@one"[..], b"c@one", b"b@two"]);
+    desk.batches.clear();
+    desk.send(&["e@two", "f@three"]);
+    let batch = desk.batches.remove(0);
+    assert_eq!((desk.batches.len(), &*batch.host, batch.recipients.len()), (0, &b"three"[..], 1));
+    // One of the two answers: the other has still a batch out.
+    let results = vec![(1, delivered()), (0, later())];
+    desk.step(Input::Part { batch: first.id, results });
+    assert_eq!(&*desk.batches.remove(0).host, b"two");
+    desk.send(&["g@one"]);
+    assert!(desk.batches.is_empty());
+    desk.step(Input::Outcome { batch: first.id, results: vec![(2, down())] });
+    assert!(desk.batches.is_empty() && desk.reports.is_empty());
+    desk.pass(600);
+    assert!(desk.batches.iter().any(|batch| *batch.host == *b"one"));
+}
+
+#[test]
+fn a_batch_has_no_more_recipients_than_its_mailer_takes_and_one_sender() {
+    let mut settings = settings();
+    settings.mailers[0].recipients_max = 3;
+    let mut desk = Desk::with(&settings);
+    desk.send(&["a@one", "b@two", "c@two", "d@two", "e@three"]);
+    let sizes: Vec<usize> = desk.batches.iter().map(|batch| batch.recipients.len()).collect();
+    assert_eq!(sizes, [3, 2]);
+    assert_eq!(desk.end_all(&delivered()), 2);
+    settings.mailers[0].recipients_max = 1;
+    let mut desk = Desk::with(&settings);
+    desk.send(&["a@one", "b@two"]);
+    assert_eq!(desk.end_all(&delivered()), 2);
+    assert!(desk.spool.is_empty());
 }
 
 #[test]

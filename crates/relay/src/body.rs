@@ -7,13 +7,14 @@ use bytes::Bytes;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::rc::Rc;
 use wire::mime::{Findings, Survey};
 
 /// A message that lies in a file is read in pieces of so many octets.
 const PIECE_BYTES: usize = 128 * 1024;
 
 /// The octets of a message, header and text, with CR LF line ends.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Body {
     /// In memory.
     Bytes(Bytes),
@@ -22,7 +23,7 @@ pub enum Body {
         /// What stands before it: fields, with CR LF line ends.
         head: Bytes,
         /// The open file.
-        file: File,
+        file: Rc<File>,
         /// Where the message begins, in octets.
         start: u64,
         /// How long it is, in octets.

@@ -9,17 +9,20 @@
 use crate::connect::Race;
 use crate::hosts::{nobody_let_us_in, nowhere, open_door};
 use crate::mx::{Found, Hop, Nowhere};
-use crate::pool::{Office, Ticket, everybody, is_about_recipient};
+use crate::pool::{Office, everybody, is_about_recipient};
 use crate::session::{Connection, Finish, Notebook, Server, deferred};
+use crate::share::{self, Known};
 use crate::stop::Stop;
 use crate::stream::Stream;
 use crate::talk::{Gravity, Record, Talk};
 use crate::terms::Terms;
+use crate::ticket::Ticket;
 use crate::{Job, Way};
 use policy::MailerId;
 use queue::{Outcome, Past, READ_ERROR, RESET, Scope, Status, Trouble, Voice};
 use smtp::client::Protocol;
 use std::cell::RefCell;
+use std::hash::RandomState;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -84,10 +87,18 @@ impl Caller {
         self.notebook.borrow_mut().push(event);
     }
 
-    async fn carry(&mut self, mut ticket: Ticket) {
+    /// Carries out a job, and its parts one after another.
+    async fn carry(&mut self, ticket: Ticket) {
+        let office = Rc::clone(&self.office);
+        for (ticket, known) in share::divide(&office, ticket, None).await {
+            self.carry_part(ticket, known).await;
+        }
+    }
+
+    async fn carry_part(&mut self, mut ticket: Ticket, known: Known) {
         let terms = self.office.terms();
         if let Some(job) = ticket.job.as_mut() {
-            let results = self.deliver(job, &terms).await;
+            let results = self.deliver(job, known, &terms).await;
             if terms.kept == 0 {
                 self.drop_all().await;
             }
@@ -97,13 +108,13 @@ impl Caller {
     }
 
     /// All outcomes of a job.
-    async fn deliver(&mut self, job: &mut Job, terms: &Terms) -> Vec<(u32, Outcome)> {
+    async fn deliver(&mut self, job: &mut Job, known: Known, terms: &Terms) -> Vec<(u32, Outcome)> {
         if terms.is_patient && job.batch.past != Past::Tried {
             // As sendmail names them: the last first, until they were tried once.
             job.batch.recipients.reverse();
         }
         let is_lmtp = !matches!(job.way, Way::Smtp { .. });
-        let stops = match self.stops(job, terms).await {
+        let stops = match self.stops(job, known, terms).await {
             Ok(stops) => stops,
             Err(outcome) => return self.everybody(job, &outcome),
         };
@@ -221,22 +232,22 @@ impl Caller {
     }
 
     /// Where a job can go, best first.
-    async fn stops(&self, job: &Job, terms: &Terms) -> Result<Vec<Stop>, Outcome> {
-        match &job.way {
-            Way::Smtp { port } => {
-                let found = self.office.exchangers(&job.batch.host, *port, terms).await?;
-                Ok(Stop::all(found, Protocol::Smtp))
-            }
-            Way::LmtpHost { port } => {
-                let found = self.office.exchangers(&job.batch.host, *port, terms).await?;
-                Ok(Stop::all(found, Protocol::Lmtp))
-            }
+    async fn stops(&self, job: &Job, known: Known, terms: &Terms) -> Result<Vec<Stop>, Outcome> {
+        let (port, protocol) = match &job.way {
+            Way::Smtp { port } => (*port, Protocol::Smtp),
+            Way::LmtpHost { port } => (*port, Protocol::Lmtp),
             Way::Lmtp(address) => {
                 let hops = vec![Hop::literal(*address)];
-                Ok(Stop::all(Found { hops, dead: Vec::new() }, Protocol::Lmtp))
+                return Ok(Stop::all(Found { hops, dead: Vec::new() }, Protocol::Lmtp));
             }
-            Way::LmtpUnix(path) => Ok(vec![Stop::local(path)]),
+            Way::LmtpUnix(path) => return Ok(vec![Stop::local(path)]),
+        };
+        if let Some(found) = known {
+            return Ok(Stop::all(found?, protocol));
         }
+        let dice = RandomState::new();
+        let found = self.office.exchangers(&job.batch.host, port, terms, &dice).await?;
+        Ok(Stop::all(found, protocol))
     }
 
     /// A connection to a host, kept or new: its place.

@@ -21,11 +21,13 @@ pub mod mx;
 mod pool;
 pub mod resolve;
 mod session;
+mod share;
 mod status;
 mod stop;
 mod stream;
 mod talk;
 mod terms;
+mod ticket;
 mod told;
 
 pub use mx::Ourselves;
@@ -83,13 +85,16 @@ pub trait Doors {
     fn open(&self, path: &[u8]) -> Pin<Box<dyn Future<Output = Result<OwnedFd, Box<str>>> + '_>>;
 }
 
-/// What came of a job: one for each that was submitted, whatever happens.
+/// What came of a job: each recipient is in one report, whatever happens. Recipients with hosts of their own may be reported
+/// apart from the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// The batch.
     pub batch: BatchId,
     /// What came of each recipient, by its number within the message.
     pub results: Vec<(u32, Outcome)>,
+    /// Whether all of the job are reported with this.
+    pub is_last: bool,
     /// What was said meanwhile, on an errand.
     pub talk: Vec<Talk>,
     /// What became known of hosts, where that is kept.

@@ -326,12 +326,13 @@ fn is_name(name: &[u8]) -> bool {
 /// Sorts exchangers by preference, by chance among equals, and cuts the list where we stand in
 /// it: only a better exchanger than ourselves gets the mail (RFC 5321, 5.1).
 ///
-/// `chance` gives numbers that nobody can guess. An empty list comes back if we are the best.
+/// `chance` gives each name a number that nobody can guess: the same exchangers come in the same order for every domain that has
+/// them. An empty list comes back if we are the best.
 #[must_use]
 pub fn order_exchangers(
     mut exchangers: Vec<(u16, Box<[u8]>)>,
     ourselves: &Ourselves,
-    chance: &mut dyn FnMut() -> u64,
+    chance: &dyn Fn(&[u8]) -> u64,
 ) -> Vec<(u16, Box<[u8]>)> {
     exchangers.retain(|(_, host)| is_name(host) || host.is_empty());
     let own = exchangers.iter().filter(|(_, host)| ourselves.has_name(host));
@@ -339,7 +340,7 @@ pub fn order_exchangers(
     let mut keyed: Vec<_> = exchangers
         .into_iter()
         .filter(|&(preference, _)| own_preference.is_none_or(|own| preference < own))
-        .map(|(preference, host)| ((preference, chance()), host))
+        .map(|(preference, host)| ((preference, chance(&host)), host))
         .collect();
     keyed.sort_unstable();
     keyed.truncate(EXCHANGERS_MAX);
@@ -386,7 +387,7 @@ pub async fn find(
     default_port: u16,
     ourselves: &Ourselves,
     lookup: &dyn Lookup,
-    chance: &mut dyn FnMut() -> u64,
+    chance: &dyn Fn(&[u8]) -> u64,
 ) -> Result<Found, Nowhere> {
     let mut all = Found::default();
     let mut trouble: Option<Nowhere> = None;
@@ -429,7 +430,7 @@ async fn exchangers_of(
     port: u16,
     ourselves: &Ourselves,
     lookup: &dyn Lookup,
-    chance: &mut dyn FnMut() -> u64,
+    chance: &dyn Fn(&[u8]) -> u64,
 ) -> Result<Found, Nowhere> {
     let query = Query { name: domain.into(), kind: QueryKind::Mx };
     let exchangers = match lookup.lookup(query).await {

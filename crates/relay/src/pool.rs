@@ -4,6 +4,7 @@
 //! than jobs wait, another is made, up to the limit of the job. A connection serves the line until it is
 //! empty, waits a little for more, and says QUIT. The destination is forgotten with its last connection.
 //!
+//! - A job for several hosts is divided first ([`crate::share`]), and its parts go their ways by themselves.
 //! - No connection can be made: all that wait are reported `Later` for the whole destination; the
 //!   scheduler knows better than we when to come back. But while another connection of the same
 //!   destination works, only fewer connections are made for a while: servers limit them.
@@ -16,9 +17,11 @@ use crate::connect::{Failures, Race};
 use crate::hosts::{Hosts, Reach, nobody_let_us_in, nowhere};
 use crate::mx::{Found, Hop, Ourselves};
 use crate::session::{Connection, Finish};
+use crate::share;
 use crate::status::{HostStatus, Register};
 use crate::talk::Talk;
 use crate::terms::Terms;
+use crate::ticket::Ticket;
 use crate::{Doors, Job, Lookup, Report, Way};
 use policy::Settings;
 use queue::{Outcome, Scope, Status, Trouble};
@@ -33,6 +36,9 @@ use tokio::time::Instant;
 
 /// For so long no more connections are made than a destination has shown that it bears.
 const RESTRAINT: Duration = Duration::from_secs(10);
+
+/// So long is waited until it is known of all hosts of a job which exchangers they have; the others go by themselves.
+const SHARE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Delivers over SMTP and LMTP. To be used inside a `tokio::task::LocalSet` on a runtime with I/O and time.
 #[derive(Clone)]
@@ -122,32 +128,24 @@ impl Relay {
     pub fn submit(&self, job: Job) {
         let office = &self.0;
         office.jobs.set(office.jobs.get() + 1);
-        let host = match &job.way {
-            Way::Smtp { .. } | Way::LmtpHost { .. } => job.batch.host.to_ascii_lowercase().into(),
-            Way::Lmtp(_) | Way::LmtpUnix(_) => Box::default(),
-        };
-        let key = (host, job.way.clone());
-        let connections_max = job.connections_max.max(1);
-        let too_large = Trouble::too_large(&job.batch, job.carriage.message_bytes_max);
-        let ticket = Ticket { job: Some(job), office: Rc::clone(office), is_second_try: false };
-        if let Some(trouble) = too_large {
+        let is_too_large = Trouble::too_large(&job.batch, job.carriage.message_bytes_max).is_some();
+        let has_hosts = share::has_hosts(&job);
+        let ticket = Ticket::new(job, Rc::clone(office));
+        if is_too_large {
             // Not before this call has returned.
-            tokio::task::spawn_local(async move { ticket.report_all(&Outcome::Never(trouble)) });
-            return;
-        }
-        if let Some(caller) = &*office.caller.borrow() {
+            tokio::task::spawn_local(async move { ticket.report_too_large() });
+        } else if let Some(caller) = &*office.caller.borrow() {
             // A caller that died drops the ticket, which reports itself.
             drop(caller.send(Call::Job(Box::new(ticket))));
-            return;
-        }
-        let mut destinations = office.destinations.borrow_mut();
-        let destination =
-            destinations.entry(key.clone()).or_insert_with(|| Rc::new(Destination::new(key)));
-        destination.line.borrow_mut().push_back(ticket);
-        if destination.wants_another(connections_max) {
-            destination.spawn(office);
+        } else if has_hosts {
+            let office = Rc::clone(office);
+            tokio::task::spawn_local(async move {
+                for (ticket, _) in share::divide(&office, ticket, Some(SHARE_PATIENCE)).await {
+                    office.line_up(ticket);
+                }
+            });
         } else {
-            destination.bell.notify_one();
+            office.line_up(ticket);
         }
     }
 
@@ -182,51 +180,48 @@ impl Relay {
     }
 }
 
-/// A job that is owed a report.
-pub(crate) struct Ticket {
-    /// `None` once it is reported.
-    pub(crate) job: Option<Job>,
-    office: Rc<Office>,
-    is_second_try: bool,
-}
-
-impl Ticket {
-    pub(crate) fn report(mut self, results: Vec<(u32, Outcome)>, talk: Vec<Talk>) {
-        if let Some(job) = self.job.take() {
-            self.office.report(&job, results, talk);
-        }
-    }
-
-    /// The same outcome for everybody.
-    fn report_all(mut self, outcome: &Outcome) {
-        if let Some(job) = self.job.take() {
-            let results = everybody(&job, outcome);
-            self.office.report(&job, results, Vec::new());
-        }
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        if let Some(job) = self.job.take() {
-            let trouble = Trouble::ours(Status(4, 3, 0), b"delivery was broken off");
-            let results = everybody(&job, &Outcome::Later { trouble, scope: Scope::Recipient });
-            self.office.report(&job, results, Vec::new());
-        }
-    }
-}
-
 pub(crate) fn everybody(job: &Job, outcome: &Outcome) -> Vec<(u32, Outcome)> {
     job.batch.recipients.iter().map(|recipient| (recipient.index, outcome.clone())).collect()
 }
 
 impl Office {
-    fn report(&self, job: &Job, results: Vec<(u32, Outcome)>, talk: Vec<Talk>) {
+    /// A job has its place in the line of its destination.
+    fn line_up(self: &Rc<Self>, ticket: Ticket) {
+        let Some(job) = &ticket.job else { return };
+        let host = match &job.way {
+            Way::Smtp { .. } | Way::LmtpHost { .. } => job.batch.host.to_ascii_lowercase().into(),
+            Way::Lmtp(_) | Way::LmtpUnix(_) => Box::default(),
+        };
+        let key = (host, job.way.clone());
+        let connections_max = job.connections_max.max(1);
+        let mut destinations = self.destinations.borrow_mut();
+        let destination =
+            destinations.entry(key.clone()).or_insert_with(|| Rc::new(Destination::new(key)));
+        destination.line.borrow_mut().push_back(ticket);
+        if destination.wants_another(connections_max) {
+            destination.spawn(self);
+        } else {
+            destination.bell.notify_one();
+        }
+    }
+
+    /// There are so many jobs more, each with a part of one that was submitted.
+    pub(crate) fn count_more(&self, jobs: usize) {
+        self.jobs.set(self.jobs.get().saturating_add(jobs));
+    }
+
+    pub(crate) fn report(
+        &self,
+        job: &Job,
+        results: Vec<(u32, Outcome)>,
+        is_last: bool,
+        talk: Vec<Talk>,
+    ) {
         self.jobs.set(self.jobs.get().saturating_sub(1));
         let hosts = self.register().take_news();
         let keeps = self.terms.borrow().keeps_host_status;
         let hosts = if keeps { hosts } else { Vec::new() };
-        (self.report)(Report { batch: job.batch.id, results, talk, hosts });
+        (self.report)(Report { batch: job.batch.id, results, is_last, talk, hosts });
     }
 
     pub(crate) fn terms(&self) -> Rc<Terms> {
@@ -265,21 +260,18 @@ impl Office {
         }
     }
 
-    /// Where a host of a route can be reached.
+    /// Where a host of a route can be reached. The same `dice` bring the same exchangers in the same order.
     pub(crate) async fn exchangers(
         &self,
         host: &[u8],
         port: u16,
         terms: &Terms,
+        dice: &RandomState,
     ) -> Result<Found, Outcome> {
-        let mut seed = RandomState::new().hash_one(0_u8);
-        let mut chance = || {
-            seed = RandomState::new().hash_one(seed);
-            seed
-        };
+        let chance = |name: &[u8]| dice.hash_one(name.to_ascii_lowercase());
         terms
             .fallbacks
-            .find(host, port, &terms.ourselves, &*self.lookup, &mut chance)
+            .find(host, port, &terms.ourselves, &*self.lookup, &chance)
             .await
             .map_err(|nowhere| nowhere.outcome())
     }
@@ -445,7 +437,8 @@ impl Presence {
         let habits = self.destination.habits(terms);
         let hops = match way {
             Way::Smtp { port } | Way::LmtpHost { port } => {
-                self.office.exchangers(host, *port, terms).await?.hops
+                let dice = RandomState::new();
+                self.office.exchangers(host, *port, terms, &dice).await?.hops
             }
             Way::Lmtp(address) => vec![Hop::literal(*address)],
             Way::LmtpUnix(path) => {

@@ -50,8 +50,10 @@ pub struct Head {
 pub struct Tried {
     /// Of the try.
     pub batch: BatchId,
-    /// Each recipient by its number within the message.
+    /// Recipients by their numbers within the message.
     pub results: Vec<(u32, Outcome)>,
+    /// Whether it is over; else others of the batch are still being tried.
+    pub is_last: bool,
     /// What was said meanwhile, on an errand.
     pub talk: Vec<Talk>,
     /// What became known of hosts.

@@ -50,8 +50,8 @@ impl House {
         let reports = Rc::clone(&queue);
         let report = Rc::new(move |report: Report| {
             if let Some(port) = &*reports.borrow() {
-                let Report { batch, results, talk, hosts } = report;
-                let tried = FromRelay::Tried(Tried { batch, results, talk, hosts });
+                let Report { batch, results, is_last, talk, hosts } = report;
+                let tried = FromRelay::Tried(Tried { batch, results, is_last, talk, hosts });
                 // A queue that died asks its successor to try again.
                 drop(port.send(&tried, &[]));
             }
@@ -164,7 +164,7 @@ fn carry_for(descriptor: OwnedFd, relay: &Relay, settings: &Rc<RefCell<Settings>
                 let body = match wish.large_bytes {
                     None => Body::Bytes(tail.to_vec().into()),
                     Some(size) => {
-                        let file = link.descriptor()?.into();
+                        let file = Rc::new(link.descriptor()?.into());
                         let Head { header, text_at: start } = wish.head.unwrap_or_default();
                         let size = size.saturating_sub(start);
                         Body::File { head: header.into(), file, start, size }
@@ -186,6 +186,7 @@ fn carry_for(descriptor: OwnedFd, relay: &Relay, settings: &Rc<RefCell<Settings>
                 let mut batch = wish.batch;
                 if !carriage.host.is_empty() {
                     batch.host.clone_from(&carriage.host);
+                    batch.recipients.iter_mut().for_each(|one| one.host = Box::default());
                 }
                 relay.submit(Job { batch, way, connections_max, body, carriage });
             }

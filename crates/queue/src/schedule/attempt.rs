@@ -13,7 +13,11 @@ use crate::note::Hold;
 use crate::outcome::{Outcome, Scope, Status, Trouble, Voice};
 use crate::recipient::{Receipt, Recipient, State};
 use crate::retry::pause_ms;
-use alloc::{boxed::Box, collections::BTreeSet, vec::Vec};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 use policy::Controller;
 
 /// A message whose delivery process died this often while it had it is put aside.
@@ -43,25 +47,25 @@ impl Scheduler {
             }
             let Some(mut group) = destination.ready.pop_front() else { continue };
             let most = usize::try_from(destination.recipients_max).unwrap_or(usize::MAX);
-            if group.recipients.len() > most {
-                let rest = group.recipients.split_off(most);
-                let rest = crate::destination::Group { slot: group.slot, recipients: rest };
-                destination.ready.push_front(rest);
-            }
+            group.keep_most(most, destination);
             destination.in_flight = destination.in_flight.saturating_add(1);
-            self.begin(number, group.slot, group.recipients, actions);
+            let slot = group.slot;
+            let mut recipients: Vec<(u32, u32)> =
+                group.recipients.into_iter().map(|index| (index, number)).collect();
+            self.join_companions(slot, &mut recipients, most);
+            self.begin(slot, recipients, actions);
             self.join_try_ring(number);
         }
     }
 
-    fn begin(&mut self, number: u32, slot: u32, recipients: Vec<u32>, actions: &mut Actions) {
+    fn begin(&mut self, slot: u32, recipients: Vec<(u32, u32)>, actions: &mut Actions) {
         let id = BatchId(self.last_batch.wrapping_add(1));
         self.last_batch = id.0;
         if let Some(active) = self.active.get_mut(&slot) {
             active.ready = active.ready.saturating_sub(recipients.len());
             active.in_flight = active.in_flight.saturating_add(recipients.len());
             let all_open =
-                recipients.iter().all(|&one| active.state(one).is_some_and(State::is_open));
+                recipients.iter().all(|&(one, _)| active.state(one).is_some_and(State::is_open));
             assert!(all_open, "nothing is tried after its end");
             if let Some(mut batch) = batch(active, id, slot, &recipients) {
                 if self.rules.dresses_mail {
@@ -70,7 +74,7 @@ impl Scheduler {
                 actions.push(Action::Try(Box::new(batch)));
             }
         }
-        let flight = Flight { slot, destination: number, recipients, began_ms: self.now_ms };
+        let flight = Flight { slot, recipients, began_ms: self.now_ms };
         self.flights.insert(id, flight);
     }
 
@@ -78,52 +82,72 @@ impl Scheduler {
     pub(super) fn outcome(
         &mut self,
         id: BatchId,
+        mut results: Vec<(u32, Outcome)>,
+        actions: &mut Actions,
+    ) {
+        let Some(flight) = self.flights.get(&id) else { return };
+        let owed = flight.recipients.iter().map(|&(index, _)| index);
+        let unnamed: Vec<u32> =
+            owed.filter(|one| results.iter().all(|(index, _)| index != one)).collect();
+        results.extend(unnamed.into_iter().map(|index| (index, not_named())));
+        self.part(id, results, actions);
+    }
+
+    /// Some recipients of a batch are over; in the order in which they were tried, as the log tells them.
+    pub(super) fn part(
+        &mut self,
+        id: BatchId,
         results: Vec<(u32, Outcome)>,
         actions: &mut Actions,
     ) {
-        let Some(flight) = self.land(id) else { return };
-        let Some(mut active) = self.active.remove(&flight.slot) else { return };
-        let mut owed: BTreeSet<u32> = flight.recipients.iter().copied().collect();
-        // In the order in which they were tried, as the log tells them.
-        let mut results: Vec<(u32, Outcome)> =
-            results.into_iter().filter(|(index, _)| owed.remove(index)).collect();
-        results.extend(owed.into_iter().map(|index| (index, not_named())));
-        let mut has_answered = false;
-        let mut down = None;
+        let Some(flight) = self.flights.get_mut(&id) else { return };
+        let Some(mut active) = self.active.remove(&flight.slot) else {
+            return self.link_down(&[id], false, actions);
+        };
+        let mut owed: BTreeMap<u32, u32> = flight.recipients.iter().copied().collect();
+        let results: Vec<(u32, u32, Outcome)> = results
+            .into_iter()
+            .filter_map(|(index, outcome)| Some((index, owed.remove(&index)?, outcome)))
+            .collect();
+        flight.recipients.retain(|(index, _)| owed.contains_key(index));
+        let (slot, took_ms) = (flight.slot, self.now_ms.saturating_sub(flight.began_ms));
+        let count = results.len();
+        let mut verdicts: BTreeMap<u32, Verdict> = BTreeMap::new();
         let mut told = Telling::default();
-        for (index, outcome) in results {
-            match &outcome {
-                Outcome::Later { scope: Scope::Destination, trouble } => {
-                    down = Some(trouble.clone());
-                }
-                Outcome::Later { scope: Scope::Recipient, .. }
-                | Outcome::Delivered { .. }
-                | Outcome::Relayed { .. }
-                | Outcome::Never(_) => has_answered = true,
-            }
+        for (index, destination, outcome) in results {
+            verdicts.entry(destination).or_default().hear(&outcome);
             let (stat, trouble, state) = judged(&active, index, outcome);
             self.set_state(&mut active, index, state);
             told.add(index, stat, trouble);
         }
-        let took_ms = self.now_ms.saturating_sub(flight.began_ms);
         for (indexes, stat, trouble) in told.0 {
             actions.push(self.to(&active, &indexes, stat, &trouble, took_ms));
         }
-        active.in_flight = active.in_flight.saturating_sub(flight.recipients.len());
+        active.in_flight = active.in_flight.saturating_sub(count);
         active.is_dirty = true;
         active.round = Round::Tried;
-        self.active.insert(flight.slot, active);
-        if !self.mark_if_idle(flight.slot) {
-            self.note_now_or_late(flight.slot, actions);
+        self.active.insert(slot, active);
+        self.land(id, verdicts.keys().copied());
+        if !self.mark_if_idle(slot) {
+            self.note_now_or_late(slot, actions);
         }
-        match (has_answered, down) {
-            (true, _) => self.answered_again(flight.destination, actions),
-            (false, Some(trouble)) => self.down(flight.destination, &trouble.cleaned(), actions),
-            (false, None) => {}
+        for (number, verdict) in verdicts {
+            match verdict {
+                Verdict { has_answered: true, .. } => self.answered_again(number, actions),
+                Verdict { down: Some(trouble), .. } => {
+                    self.down(number, &trouble.cleaned(), actions);
+                }
+                Verdict { down: None, .. } => {}
+            }
+            self.go_on(number);
         }
-        self.join_try_ring(flight.destination);
-        self.join_load_ring(flight.destination);
-        self.destinations.tidy(flight.destination);
+    }
+
+    /// Whatever a destination has room for now may begin.
+    fn go_on(&mut self, number: u32) {
+        self.join_try_ring(number);
+        self.join_load_ring(number);
+        self.destinations.tidy(number);
     }
 
     /// The process that had these batches is gone.
@@ -136,16 +160,20 @@ impl Scheduler {
         self.lost_batches = u64::try_from(batches.len()).unwrap_or(u64::MAX);
         let mut crashed: Vec<u32> = Vec::new();
         for &id in batches {
-            let Some(flight) = self.land(id) else { continue };
-            if let Some(active) = self.active.get_mut(&flight.slot) {
-                active.in_flight = active.in_flight.saturating_sub(flight.recipients.len());
+            let Some(flight) = self.flights.get_mut(&id) else { continue };
+            let recipients = core::mem::take(&mut flight.recipients);
+            let slot = flight.slot;
+            if let Some(active) = self.active.get_mut(&slot) {
+                active.in_flight = active.in_flight.saturating_sub(recipients.len());
                 active.round = Round::Broken;
-                crashed.push(flight.slot);
+                crashed.push(slot);
             }
-            self.mark_if_idle(flight.slot);
-            self.join_try_ring(flight.destination);
-            self.join_load_ring(flight.destination);
-            self.destinations.tidy(flight.destination);
+            let numbers: BTreeSet<u32> = recipients.into_iter().map(|(_, number)| number).collect();
+            self.land(id, numbers.iter().copied());
+            self.mark_if_idle(slot);
+            for number in numbers {
+                self.go_on(number);
+            }
         }
         crashed.sort_unstable();
         crashed.dedup();
@@ -188,12 +216,19 @@ impl Scheduler {
         self.mark_if_idle(slot);
     }
 
-    fn land(&mut self, id: BatchId) -> Option<Flight> {
-        let flight = self.flights.remove(&id)?;
-        if let Some(destination) = self.destinations.of_mut(flight.destination) {
-            destination.in_flight = destination.in_flight.saturating_sub(1);
+    /// Of these destinations something was heard: those that no recipient of a batch is out for any more have one less in
+    /// flight. A batch that nobody is out for is over.
+    fn land(&mut self, id: BatchId, numbers: impl Iterator<Item = u32>) {
+        let Some(flight) = self.flights.get(&id) else { return };
+        for number in numbers {
+            let is_over = flight.recipients.iter().all(|&(_, other)| other != number);
+            if let Some(destination) = self.destinations.of_mut(number).filter(|_| is_over) {
+                destination.in_flight = destination.in_flight.saturating_sub(1);
+            }
         }
-        Some(flight)
+        if flight.recipients.is_empty() {
+            self.flights.remove(&id);
+        }
     }
 
     fn answered_again(&mut self, number: u32, actions: &mut Actions) {
@@ -305,6 +340,27 @@ pub(super) fn controller(recipient: &Recipient, active: &Active) -> Option<Contr
     }
 }
 
+/// What a batch says of a destination.
+#[derive(Default)]
+struct Verdict {
+    has_answered: bool,
+    down: Option<Trouble>,
+}
+
+impl Verdict {
+    fn hear(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Later { scope: Scope::Destination, trouble } => {
+                self.down = Some(trouble.clone());
+            }
+            Outcome::Later { scope: Scope::Recipient, .. }
+            | Outcome::Delivered { .. }
+            | Outcome::Relayed { .. }
+            | Outcome::Never(_) => self.has_answered = true,
+        }
+    }
+}
+
 /// Recipients that had the same answer, for one `to=` line each.
 #[derive(Default)]
 struct Telling(Vec<(Vec<u32>, Stat, Trouble)>);
@@ -368,15 +424,17 @@ fn not_named() -> Outcome {
     Outcome::Later { trouble, scope: Scope::Recipient }
 }
 
-fn batch(active: &Active, id: BatchId, slot: u32, indexes: &[u32]) -> Option<Batch> {
-    let &first = indexes.first()?;
+fn batch(active: &Active, id: BatchId, slot: u32, whose: &[(u32, u32)]) -> Option<Batch> {
+    let &(first, _) = whose.first()?;
     let route = &active.recipient(first)?.route;
     let envelope = &active.envelope;
-    let recipient = |&index: &u32| {
+    let recipient = |&(index, _): &(u32, u32)| {
         let one = active.recipient(index)?;
+        let is_elsewhere = one.route.host != route.host;
         Some(BatchRecipient {
             index,
             address: one.address.clone(),
+            host: if is_elsewhere { one.route.host.clone() } else { Box::default() },
             user: one.route.user.clone(),
             notify: one.notify,
             original: one.original.clone(),
@@ -389,7 +447,7 @@ fn batch(active: &Active, id: BatchId, slot: u32, indexes: &[u32]) -> Option<Bat
         mailer: route.mailer,
         host: route.host.clone(),
         sender: active.sender(first).into(),
-        recipients: indexes.iter().filter_map(recipient).collect(),
+        recipients: whose.iter().filter_map(recipient).collect(),
         size_bytes: envelope.size_bytes,
         body: envelope.body,
         is_utf8: envelope.is_utf8,

@@ -11,7 +11,8 @@ mod server;
 
 use policy::{Carriage, MailerId, Settings};
 use queue::{Batch, BatchId, BatchRecipient, BodyKind, Notify, Outcome, Past, Scope, Status};
-use relay::{Answer, Body, Doors, Job, Lookup, Ourselves, Query, Relay, Report, Way};
+use relay::resolve::Records;
+use relay::{Answer, Body, Doors, Job, Lookup, Ourselves, Query, QueryKind, Relay, Report, Way};
 use server::{Deed, Fault, Server};
 use std::cell::RefCell;
 use std::future::Future;
@@ -113,6 +114,7 @@ fn job(address: SocketAddr, number: u64, recipients: &[&str]) -> Job {
     let recipients = recipients.iter().enumerate().map(|(index, user)| BatchRecipient {
         index: u32::try_from(index).unwrap() + 10,
         address: user.as_bytes().into(),
+        host: Box::default(),
         user: user.as_bytes().into(),
         notify: Notify::default(),
         original: None,
@@ -192,7 +194,7 @@ fn a_large_message_comes_from_its_file() {
         let size = u64::try_from(text.len()).unwrap();
         let mut job = job(address, 1, &["c@d.example"]);
         job.batch.size_bytes = size;
-        job.body = Body::File { head: b""[..].into(), file, start: 2, size };
+        job.body = Body::File { head: b""[..].into(), file: Rc::new(file), start: 2, size };
         let outcomes = Office::new().one(job).await;
         assert!(is_relayed(&outcomes[0]), "{outcomes:?}");
         assert!(server.received.borrow()[0].body == text);
@@ -463,6 +465,69 @@ impl Lookup for Broken {
     }
 }
 
+/// `one.test` and `two.test` have the same two exchangers, `other.test` another one; all are at 127.0.0.1.
+struct Shared;
+
+impl Lookup for Shared {
+    fn lookup(&self, query: Query) -> Pin<Box<dyn Future<Output = Answer> + '_>> {
+        let mx = |names: &[&str]| {
+            let names = names.iter().map(|name| (10, name.as_bytes().into())).collect();
+            Answer::Found(Records::Mx(names))
+        };
+        let answer = match (&*query.name, query.kind) {
+            (b"one.test", QueryKind::Mx) => mx(&["a.mx.test", "b.mx.test"]),
+            (b"two.test", QueryKind::Mx) => mx(&["B.mx.test", "A.mx.test"]),
+            (b"other.test", QueryKind::Mx) => mx(&["c.mx.test"]),
+            (name, QueryKind::A) if name.ends_with(b".mx.test") => {
+                Answer::Found(Records::Addresses(vec!["127.0.0.1".parse().unwrap()]))
+            }
+            _ => Answer::NoSuchName,
+        };
+        Box::pin(std::future::ready(answer))
+    }
+}
+
+#[test]
+fn recipients_whose_hosts_have_the_same_exchangers_share_a_transaction() {
+    for is_errand in [false, true] {
+        in_house(async {
+            let (server, address) = Server::start(&[]).await;
+            let office = Office::with(Rc::new(Shared));
+            let trusted = vec![address.ip()];
+            let ourselves = Ourselves { trusted, ..Ourselves::default() };
+            let mut settings = Settings::default();
+            settings.calling.connections_kept = 2;
+            office.relay.configure(&settings, ourselves);
+            if is_errand {
+                office.relay.go_on_errand();
+            }
+            let mut mixed = job(address, 1, &["a@one", "b@other", "c@two", "d@gone"]);
+            mixed.batch.host = b"one.test"[..].into();
+            for (place, host) in [(1, &b"other.test"[..]), (2, b"two.test"), (3, b"gone.test")] {
+                mixed.batch.recipients[place].host = host.into();
+            }
+            mixed.way = Way::Smtp { port: address.port() };
+            office.relay.submit(mixed);
+            let mut reports = office.reports(3).await;
+            assert_eq!(reports.iter().filter(|report| report.is_last).count(), 1);
+            reports.sort_by_key(|report| report.results[0].0);
+            let whose = |report: &Report| -> Vec<u32> {
+                report.results.iter().map(|(index, _)| *index).collect()
+            };
+            assert_eq!(
+                reports.iter().map(whose).collect::<Vec<_>>(),
+                [vec![10, 12], vec![11], vec![13]]
+            );
+            assert!(is_relayed(&reports[0].results[1].1) && is_relayed(&reports[1].results[0].1));
+            assert!(matches!(reports[2].results[0].1, Outcome::Never(_)));
+            let mut sizes: Vec<usize> =
+                server.received.borrow().iter().map(|mail| mail.rcpt.len()).collect();
+            sizes.sort_unstable();
+            assert_eq!(sizes, [1, 2]);
+        });
+    }
+}
+
 #[test]
 fn a_bug_ends_one_connection_and_its_jobs_are_for_later() {
     in_house(async {
@@ -473,6 +538,7 @@ fn a_bug_ends_one_connection_and_its_jobs_are_for_later() {
         office.relay.submit(named);
         office.relay.submit(job(address, 2, &["c@d"]));
         let reports = office.reports(2).await;
+        assert!(reports.iter().all(|report| report.is_last));
         assert_eq!(status(&reports[0].results[0].1), (Status(4, 3, 0), Some(Scope::Recipient)));
         assert!(is_relayed(&reports[1].results[0].1));
         assert_eq!(server.received.borrow().len(), 1);
@@ -489,7 +555,7 @@ fn a_message_that_cannot_be_read_is_never_ended_with_a_dot() {
         std::fs::write(&path, b"Subject: x\r\n").unwrap();
         let file = std::fs::File::open(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
-        short.body = Body::File { head: b""[..].into(), file, start: 0, size: 1000 };
+        short.body = Body::File { head: b""[..].into(), file: Rc::new(file), start: 0, size: 1000 };
         office.relay.submit(short);
         office.relay.submit(job(address, 2, &["c@d"]));
         let reports = office.reports(2).await;

@@ -375,7 +375,12 @@ impl House {
             let Some((tried, _)) = link.receive::<Tried>()? else { return Ok(None) };
             tried
         };
-        if !carrier.batches.remove(&tried.batch) {
+        let is_his = if tried.is_last {
+            carrier.batches.remove(&tried.batch)
+        } else {
+            carrier.batches.contains(&tried.batch)
+        };
+        if !is_his {
             return Err(LinkError::Garbled("an outcome of a batch it does not have"));
         }
         Ok(Some(tried))

@@ -92,15 +92,20 @@ impl House {
     /// A carrier has tried: what it said is shown, then the scheduler hears of it.
     pub(super) fn tried(&mut self, tried: Tried) {
         self.hosts.put(tried.hosts);
-        let names = self.shown.out.remove(&tried.batch);
-        let is_told = !tried.talk.is_empty();
-        if let Some(names) = &names {
-            self.show(&tried.talk, Some(names));
+        let Tried { batch, mut results, is_last, talk, hosts: _ } = tried;
+        if let Some(names) = self.shown.out.remove(&batch) {
+            self.show(&talk, Some(&names));
+            if !is_last {
+                self.shown.out.insert(batch, names);
+            }
         }
-        self.shown.is_told = is_told;
-        let mut results = tried.results;
-        results.append(&mut self.dressing.judged(tried.batch));
-        self.step(Input::Outcome { batch: tried.batch, results });
+        self.shown.is_told = !talk.is_empty();
+        if is_last {
+            results.append(&mut self.dressing.judged(batch));
+            self.step(Input::Outcome { batch, results });
+        } else {
+            self.step(Input::Part { batch, results });
+        }
         self.shown.is_told = false;
     }
 
