@@ -8,6 +8,7 @@
     reason = "a test may stop"
 )]
 
+mod aliases;
 mod mailboxes;
 mod programs;
 mod town;

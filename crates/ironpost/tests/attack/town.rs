@@ -98,6 +98,14 @@ impl Town {
         self.folder.path()
     }
 
+    /// Puts another alias file in the place of the one there, as an editor does.
+    pub(crate) fn aliases(&self, text: &str, mode: u32) {
+        let new = self.path().join("aliases.new");
+        fs::write(&new, text.replace("DIR", self.path().to_str().unwrap())).unwrap();
+        fs::set_permissions(&new, fs::Permissions::from_mode(mode)).unwrap();
+        fs::rename(new, self.path().join("aliases")).unwrap();
+    }
+
     /// Writes a user's `.forward`; he owns it.
     pub(crate) fn forward(&self, user: &str, text: &str) {
         let path = self.path().join("forward").join(user);
@@ -114,10 +122,22 @@ impl Town {
     }
 
     pub(crate) fn send(&self, to: &str) {
+        self.send_from("sender@remote.test", to);
+    }
+
+    /// What waits in the queue.
+    pub(crate) fn mailq(&self) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ironpost"));
+        command.arg("mailq").arg("--data").arg(self.path().join("data"));
+        String::from_utf8_lossy(&command.output().unwrap().stdout).into_owned()
+    }
+
+    /// The same from this sender.
+    pub(crate) fn send_from(&self, from: &str, to: &str) {
         let mut talk = BufReader::new(TcpStream::connect(("127.0.0.1", self.port)).unwrap());
         let to = format!("RCPT TO:<{to}>\r\n");
-        let from = "MAIL FROM:<sender@remote.test>\r\n";
-        for said in ["", "HELO x\r\n", from, &to, "DATA\r\n", "Subject: x\r\n\r\nhello\r\n.\r\n"] {
+        let from = format!("MAIL FROM:<{from}>\r\n");
+        for said in ["", "HELO x\r\n", &from, &to, "DATA\r\n", "Subject: x\r\n\r\nhello\r\n.\r\n"] {
             talk.get_mut().write_all(said.as_bytes()).unwrap();
             let mut line = String::new();
             talk.read_line(&mut line).unwrap();
