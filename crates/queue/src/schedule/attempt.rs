@@ -10,7 +10,7 @@ use crate::batch::{Batch, BatchId, BatchRecipient, Past};
 use crate::event::{Event, Stat, To};
 use crate::message::{Purpose, usual_priority};
 use crate::note::Hold;
-use crate::outcome::{Outcome, Scope, Status, Trouble, Voice};
+use crate::outcome::{Outcome, Scope, Status, TOO_LARGE, Trouble, Voice};
 use crate::recipient::{Receipt, Recipient, State};
 use crate::retry::pause_ms;
 use alloc::{
@@ -70,6 +70,8 @@ impl Scheduler {
             if let Some(mut batch) = batch(active, id, slot, &recipients) {
                 if self.rules.dresses_mail {
                     batch.story = Some(Box::new(active.envelope.story()));
+                    batch.is_own =
+                        active.envelope.origin.is_own() && *batch.sender == *active.envelope.sender;
                 }
                 actions.push(Action::Try(Box::new(batch)));
             }
@@ -292,7 +294,11 @@ impl Scheduler {
         Action::log(Event::To(To {
             id: envelope.id,
             to: indexes.iter().map(|&index| active.written(index)).collect(),
-            controller: recipients().next().and_then(|one| controller(one, active)),
+            // Nothing was begun in anybody's name where a message is more than its mailer takes.
+            controller: recipients()
+                .next()
+                .filter(|_| trouble.voice != Voice::Local || trouble.status != TOO_LARGE)
+                .and_then(|one| controller(one, active)),
             delay_s: self.now_ms.wrapping_div(1000).saturating_sub(envelope.created_s),
             xdelay_ms: Some(took_ms),
             mailer: mailer.unwrap_or(Recipient::UNROUTED),
@@ -453,6 +459,7 @@ fn batch(active: &Active, id: BatchId, slot: u32, whose: &[(u32, u32)]) -> Optio
         is_utf8: envelope.is_utf8,
         ret: envelope.ret,
         envelope_id: envelope.envelope_id.clone(),
+        is_own: false,
         by: envelope.by,
         created_s: envelope.created_s,
         past: match (active.came, active.was_tried) {
