@@ -21,6 +21,12 @@ const BODY_SLACK_BYTES: u64 = 1024 * 1024;
 /// Processes of one user while a program runs for him: enough for his sessions, not for a fork bomb.
 const PROCESSES_OF_USER_MAX: u64 = 2000;
 
+/// Of programs that users wish for: what they make is theirs to write, as sendmail has it.
+const UMASK_OF_PROGRAMS: u32 = 0o022;
+
+/// Of local delivery agents: what they make is the user's and the mail spool's group's, and nobody else's.
+const UMASK_OF_AGENTS: u32 = 0o007;
+
 /// All deeds, in the order of the report.
 const DEEDS: [Deed; 4] = [Deed::OpenPasswd, Deed::Socket, Deed::Execve, Deed::Kill];
 
@@ -44,9 +50,13 @@ pub(crate) fn enter_with(
     for (path, writes) in &paths {
         grants.push(if *writes { Grant::WritePath(path) } else { Grant::ReadPath(path) });
     }
-    let root = PathBuf::from("/");
-    if inheritance.role == Role::Agent {
-        grants.push(Grant::ExecutePath(&root));
+    let programs = if inheritance.role == Role::Agent { runnable(inheritance) } else { Vec::new() };
+    grants.extend(programs.iter().map(|path| Grant::ExecutePath(path)));
+    let mailbox = mailbox(inheritance);
+    if let Some(mailbox) = &mailbox {
+        grants.push(Grant::OwnMailbox(mailbox));
+        grants.extend(mailbox.parent().map(Grant::SpoolPath));
+        grants.push(Grant::ListPath(Path::new("/")));
     }
     let identity = inheritance.identity.as_ref().map(|identity| Identity {
         uid: identity.uid,
@@ -92,7 +102,40 @@ fn narrower(duty: &Duty, inheritance: &Inheritance) -> Narrower {
     let from = &settings.calling.from;
     let binds = duty.role == Role::Relay && (from.four.is_some() || from.six.is_some());
     let bind_ports = Some(if binds { vec![0] } else { Vec::new() });
-    Narrower { file_bytes, processes, connect_ports: None, bind_ports }
+    let umask = (duty.role == Role::Agent)
+        .then(|| if mailbox(inheritance).is_some() { UMASK_OF_AGENTS } else { UMASK_OF_PROGRAMS });
+    Narrower { file_bytes, processes, connect_ports: None, bind_ports, umask }
+}
+
+/// The mailbox of a local delivery agent, which has the group of the mail spool.
+fn mailbox(inheritance: &Inheritance) -> Option<PathBuf> {
+    let identity = inheritance.identity.as_ref().filter(|_| inheritance.role == Role::Agent)?;
+    let mailbox = crate::path_of(&identity.mailbox);
+    let folder = mailbox.parent()?.canonicalize().ok()?;
+    Some(folder.join(mailbox.file_name()?))
+}
+
+/// Below what programs may be read and run: everything, but for a local delivery agent not the mail spool. It carries out
+/// what the user wrote (`.procmailrc`) with a group that may read the mailboxes of others.
+fn runnable(inheritance: &Inheritance) -> Vec<PathBuf> {
+    let root = PathBuf::from("/");
+    match mailbox(inheritance) {
+        Some(mailbox) => around(root, mailbox.parent().unwrap_or(&mailbox)),
+        None => vec![root],
+    }
+}
+
+/// A tree in parts that leave out one folder and all below it. Links are left out: what they lead to has a part of its own.
+fn around(tree: PathBuf, left_out: &Path) -> Vec<PathBuf> {
+    if tree.starts_with(left_out) {
+        return Vec::new();
+    }
+    if !left_out.starts_with(&tree) {
+        return vec![tree];
+    }
+    let entries = std::fs::read_dir(&tree).into_iter().flatten().flatten();
+    let entries = entries.filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_symlink()));
+    entries.flat_map(|entry| around(entry.path(), left_out)).collect()
 }
 
 /// Whether standard output or standard error is a file.
@@ -170,7 +213,9 @@ const SYSTEM_TREES: [&str; 16] = [
 const NEVERTHELESS: [&str; 2] = ["/dev/null", "/var/spool/mail"];
 
 /// What a program may write, if its user may: everything but the system's own trees. It reads what its user may read.
+/// A local delivery agent has rules of its own for the mail spool.
 fn agent_paths(inheritance: &Inheritance) -> Vec<(PathBuf, bool)> {
+    let spool = mailbox(inheritance).and_then(|mailbox| Some(mailbox.parent()?.to_owned()));
     let home = inheritance.identity.as_ref().map(|identity| crate::path_of(&identity.home));
     let home = home.filter(|home| home.components().count() > 1);
     let below = |folder: &str| std::fs::read_dir(folder).into_iter().flatten().flatten();
@@ -182,7 +227,13 @@ fn agent_paths(inheritance: &Inheritance) -> Vec<(PathBuf, bool)> {
         .chain(NEVERTHELESS.map(PathBuf::from))
         .chain(home)
         // A link is followed when its rule is made: it must not lead into a system's tree.
-        .filter(|path| path.canonicalize().is_ok_and(|real| real == *path || !is_system(&real)))
+        .filter_map(|path| {
+            path.canonicalize().ok().filter(|real| *real == path || !is_system(real))
+        })
+        .flat_map(|path| match &spool {
+            Some(spool) => around(path, spool),
+            None => vec![path],
+        })
         .map(|path| (path, true))
         .collect()
 }

@@ -98,13 +98,15 @@ pub enum Order {
     Stop,
 }
 
-/// Where a server listens that master is to connect to.
+/// Where a server listens that master is to connect to, or what it is to open.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum SocketPlace {
     /// A Unix socket, as the settings have it.
     Path(Box<[u8]>),
     /// A host's port.
     Address(SocketAddr),
+    /// The file of a map, to be read.
+    File(Box<[u8]>),
 }
 
 /// For whom a delivery child works.
@@ -134,10 +136,21 @@ pub struct Identity {
     pub uid: u32,
     /// Group number.
     pub gid: u32,
-    /// Further groups: the mail spool's, for whom delivers there.
+    /// Further groups.
     pub groups: Vec<u32>,
     /// Home folder; empty for roles.
     pub home: Box<[u8]>,
+    /// Of a local delivery agent: the user's mailbox, in the mail spool whose group it has; empty: it is none.
+    pub mailbox: Box<[u8]>,
+}
+
+impl Identity {
+    /// These numbers and nothing else.
+    #[must_use]
+    pub fn bare(uid: u32, gid: u32) -> Self {
+        let (home, mailbox) = (Box::default(), Box::default());
+        Self { uid, gid, groups: Vec::new(), home, mailbox }
+    }
 }
 
 /// An option or macro of the command line (`-O`, `-o`, `-M`).
@@ -282,6 +295,8 @@ pub enum ToPolicy {
         address: Box<[u8]>,
         /// What the policy said of it before.
         route: Route,
+        /// Who sends the message, without angle brackets.
+        sender: Box<[u8]>,
     },
     /// How does this batch go to its mailer?
     Dress(Box<Dress>),

@@ -99,7 +99,7 @@ impl Serve {
     fn adjust(&self, settings: &mut Settings) {
         settings.logging.is_json |= self.logs_json;
         if let Some(daemon) = &self.as_sendmail {
-            daemon.adjust(&mut settings.retry);
+            daemon.adjust(settings);
         }
     }
 

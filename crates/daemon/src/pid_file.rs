@@ -1,6 +1,6 @@
 //! What sendmail's daemon leaves behind for scripts and for people: the file with its process id, the line on its start.
 
-use policy::settings::Retry;
+use policy::settings::{Listener, LogTo, Retry, Settings};
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -17,11 +17,26 @@ pub struct AsSendmail {
     pub interval_s: u32,
     /// Whether runners stay (`-qp`).
     pub is_persistent: bool,
+    /// Whether only this host may connect, whatever the file says (`-bl`).
+    pub is_local: bool,
+    /// Whether somebody reads standard output; else the log goes to the system's.
+    pub has_terminal: bool,
 }
 
 impl AsSendmail {
+    /// Makes the settings what the command line says.
+    pub(crate) fn adjust(&self, settings: &mut Settings) {
+        self.adjust_retry(&mut settings.retry);
+        if !self.has_terminal {
+            settings.logging.to = LogTo::Syslog;
+        }
+        if self.is_local {
+            settings.listeners.iter_mut().for_each(Listener::stay_here);
+        }
+    }
+
     /// When messages are tried again: at each run, or never by themselves.
-    pub(crate) fn adjust(&self, retry: &mut Retry) {
+    fn adjust_retry(&self, retry: &mut Retry) {
         let pause_s = match self.interval_s {
             0 => Retry::BY_ORDER_S,
             interval_s => interval_s.max(retry.young_s),
@@ -67,7 +82,7 @@ mod tests {
     #[test]
     fn the_line_on_the_start_says_what_is_served() {
         let line = |interval_s, is_persistent, listens| {
-            let daemon = AsSendmail { interval_s, is_persistent };
+            let daemon = AsSendmail { interval_s, is_persistent, ..AsSendmail::default() };
             daemon.line(listens).split_once(": ").unwrap().1.to_owned()
         };
         assert_eq!(line(0, false, true), "SMTP");
@@ -79,9 +94,9 @@ mod tests {
     #[test]
     fn without_runs_nothing_is_tried_again_by_itself() {
         let mut retry = Retry { young_s: 1800, ..Retry::default() };
-        AsSendmail::default().adjust(&mut retry);
+        AsSendmail::default().adjust_retry(&mut retry);
         assert!(retry.is_by_order());
-        AsSendmail { interval_s: 60, ..AsSendmail::default() }.adjust(&mut retry);
+        AsSendmail { interval_s: 60, ..AsSendmail::default() }.adjust_retry(&mut retry);
         assert_eq!((retry.first_s, retry.longest_s), (1800, 1800));
     }
 }

@@ -60,7 +60,10 @@ fn main() -> ExitCode {
     let words: Vec<OsString> = words.collect();
     let mut printer = Printer::default();
     match name.as_str() {
-        "sendmail" => sendmail::run(&called, &words, &place::Place::of_this_system(), &mut printer),
+        // Debian's links are sendmail-mta and sendmail-msp.
+        name if name.starts_with("sendmail") => {
+            sendmail::run(&called, &words, &place::Place::of_this_system(), &mut printer)
+        }
         "makemap" => makemap::run(&called, &words),
         "editmap" => editmap::run(&called, &words),
         "newaliases" => newaliases::run(&words),
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         "mailq" => mailq::run(&place::Place::of_this_system(), false, &mut printer),
         "hoststat" => as_sendmail(&called, "-bh", words, &mut printer),
         "purgestat" => as_sendmail(&called, "-bH", words, &mut printer),
+        "runq" => as_sendmail(&called, "-q", words, &mut printer),
         "smtpd" => as_sendmail(&called, "-bd", words, &mut printer),
         _ => by_subcommand(&words, &mut printer),
     }

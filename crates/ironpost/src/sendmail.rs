@@ -4,6 +4,7 @@
 //! and says who we are by what the kernel tells it. While none runs, the message is left in the drop
 //! folder, durably.
 
+mod background;
 mod dialogue;
 mod flags;
 mod message;
@@ -70,11 +71,18 @@ pub(crate) fn run(
             dialogue::run(&flags, place, printer)
         }
         Mode::Serve if std::env::var_os(TAKES_IN).is_some() => take_in(words, &flags),
+        Mode::Serve if flags.manner.is_in_background && !background::is_here() => {
+            match background::leave_behind(words) {
+                Ok(code) => code,
+                Err(error) => printer.fail("sendmail", &error.to_string(), exit::TEMPFAIL),
+            }
+        }
         Mode::Serve => serve(&flags, printer),
         Mode::PrintQueue => mailq::run(place, false, printer),
         Mode::RunQueue => run_queue(place, printer),
         Mode::AddressTest => ExitCode::from(crate::address_test::run(words)),
         Mode::Verify => ExitCode::from(crate::verify::run(words)),
+        Mode::CheckConfiguration => ExitCode::from(crate::verify::check(words)),
         Mode::OptionNames => {
             printer.octets(crate::configured::option_names().as_bytes());
             ExitCode::SUCCESS
@@ -115,6 +123,7 @@ fn of_queue(config: &[u8], words: &[OsString], flags: &Flags, printer: &mut Prin
         | Mode::Serve
         | Mode::AddressTest
         | Mode::Verify
+        | Mode::CheckConfiguration
         | Mode::OptionNames
         | Mode::MakeAliases => ExitCode::SUCCESS,
     }
@@ -160,19 +169,26 @@ fn take_in(words: &[OsString], flags: &Flags) -> ExitCode {
     ExitCode::from(order.take_in(None))
 }
 
-/// `-bd`, `-bD`: serves a configuration of sendmail's.
+/// `-bd`, `-bD`, `-bl`: serves a configuration of sendmail's.
 fn serve(flags: &Flags, printer: &mut Printer) -> ExitCode {
     let config = flags.config.as_deref().map_or_else(
         || std::path::PathBuf::from(SENDMAIL_CF),
         |path| OsStr::from_bytes(path).into(),
     );
+    let is_in_background = flags.manner.is_in_background;
+    if is_in_background {
+        background::settle();
+    }
     let options = daemon::Serve {
         config: Some(config),
         arguments: flags.arguments.clone(),
         as_sendmail: Some(daemon::AsSendmail {
             interval_s: flags.queue.interval_s,
             is_persistent: flags.queue.is_persistent,
+            is_local: flags.manner.is_local,
+            has_terminal: !is_in_background,
         }),
+        announce: is_in_background.then_some(|_: &policy::Settings| background::arrived()),
         prepare: Some(prepare),
         ..daemon::Serve::default()
     };

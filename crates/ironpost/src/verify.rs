@@ -138,6 +138,11 @@ pub(crate) fn look(words: &[OsString], is_run: bool, queue: &QueueWords) -> Resu
     if status == exit::OK && !is_unknown { Ok(found) } else { Err(status) }
 }
 
+/// `-bC`: reads the configuration as every command does; its complaints are all that is said.
+pub(crate) fn check(words: &[OsString]) -> u8 {
+    configured::with(words, b'C', |run| run.settle().err().unwrap_or(exit::OK))
+}
+
 /// What `-bs` looks at before it greets: the configuration, who calls, the queue folder. What is wrong is said in replies.
 pub(crate) fn before_dialogue(words: &[OsString]) -> u8 {
     let here = std::env::current_dir();

@@ -143,13 +143,15 @@ pub struct Paths {
     pub command_socket: Box<[u8]>,
 }
 
-/// A server that a map of the configuration asks.
+/// What a map of the configuration needs of master: a server that it asks, or its file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MapServer {
     /// It listens on this Unix socket.
     Unix(Box<[u8]>),
     /// It listens on this TCP port, on whatever host the configuration's name stands for at the time.
     Port(u16),
+    /// Its file, which nobody but root may be able to read.
+    File(Box<[u8]>),
 }
 
 /// What is logged, and where.

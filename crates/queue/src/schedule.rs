@@ -195,6 +195,8 @@ pub enum Action {
         recipient: u32,
         /// The recipient's address, without angle brackets.
         address: Box<[u8]>,
+        /// The message's sender, whom a list may leave out; empty: nobody.
+        sender: Box<[u8]>,
         /// What to ask.
         inquiry: Inquiry,
     },

@@ -162,7 +162,7 @@ impl World {
     fn act(&mut self, action: Action) {
         match action {
             Action::Load { slot } => self.loads.push(slot),
-            Action::Inquire { slot, recipient, address, inquiry } => {
+            Action::Inquire { slot, recipient, address, inquiry, .. } => {
                 self.inquiries.push((slot, recipient, address.into_vec(), inquiry));
             }
             Action::Try(batch) => self.try_batch(*batch),

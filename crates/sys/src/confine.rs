@@ -71,6 +71,13 @@ pub enum Grant<'a> {
     MakePath(&'a Path),
     /// A program, or a folder of programs, to be read and executed (beside [`Calls::Spawn`]).
     ExecutePath(&'a Path),
+    /// A folder and all below it: names may be listed, nothing is opened.
+    ListPath(&'a Path),
+    /// A folder of mailboxes: files are made, written to and removed, as locks are; none is read or cut.
+    SpoolPath(&'a Path),
+    /// The mailbox of the user that this process becomes: read and written, a file or a folder of his. A file that is not
+    /// there is made empty, so that the rule has something to hold; what is not his own is left alone.
+    OwnMailbox(&'a Path),
 }
 
 /// What makes a cage narrower still; the default: nothing.
@@ -84,6 +91,8 @@ pub struct Narrower {
     pub connect_ports: Option<Vec<u16>>,
     /// With [`Calls::SocketInet`]: the only TCP ports of our own to bind.
     pub bind_ports: Option<Vec<u16>>,
+    /// The rights that new files do not have (umask).
+    pub umask: Option<u32>,
 }
 
 /// A step that failed.
@@ -139,6 +148,23 @@ impl Entered {
     }
 }
 
+/// Gives this process, which is root, another root, before it enters its cage; it then stands there.
+///
+/// # Errors
+/// We are not root, or there is no such folder.
+pub fn change_root(folder: &Path) -> io::Result<()> {
+    rustix::process::chdir(folder)?;
+    rustix::process::chroot(".")?;
+    Ok(rustix::process::chdir("/")?)
+}
+
+/// Makes this process wait for others by so much more (nice); who asks for less and may not stays as he is.
+pub fn be_nicer(by: i8) {
+    if by != 0 {
+        rustix::process::nice(by.into()).ok();
+    }
+}
+
 /// Names a step in its error.
 fn step<T, E: Into<io::Error>>(
     step: &'static str,
@@ -165,6 +191,9 @@ impl Cage<'_> {
         let parent = Parent::remember()?;
         // A name is a courtesy to `ps`.
         crate::title::set(self.name).ok();
+        if let Some(umask) = narrower.umask {
+            rustix::process::umask(rustix::fs::Mode::from_raw_mode(umask));
+        }
         step("no_new_privs", rustix::thread::set_no_new_privs(true))?;
         caps::drop_bounding_set()?;
         if let Some(identity) = &self.identity {

@@ -31,6 +31,21 @@ pub fn open_folder(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, flags, Mode::empty())?)
 }
 
+/// Opens a plain file for reading; what else has the name is not waited for.
+///
+/// # Errors
+/// It is not there, or no plain file.
+pub fn open_plain(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty())?;
+    let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode);
+    if kind == rustix::fs::FileType::RegularFile {
+        Ok(file)
+    } else {
+        Err(io::ErrorKind::InvalidInput.into())
+    }
+}
+
 /// Makes a folder with all above it, or takes it as it is. With an owner, the folder itself (not those
 /// above) becomes his, with this mode.
 ///
@@ -50,13 +65,28 @@ pub fn make_folder(path: &Path, mode: u32, owner: Option<u32>) -> io::Result<()>
     Ok(())
 }
 
-/// The group of a folder, if the group may write there.
+/// The group of a folder, if one needs it to write there: it may, and not everybody.
 ///
 /// # Errors
 /// It is not there.
 pub fn writing_group(path: &Path) -> io::Result<Option<u32>> {
     let facts = fs::metadata(path)?;
-    Ok((facts.mode() & 0o020 != 0).then_some(facts.gid()))
+    Ok((facts.mode() & 0o022 == 0o020).then_some(facts.gid()))
+}
+
+/// Whether nobody but root can change this folder or put another in its place: it and all above it are root's, and writable
+/// for nobody else. The path is one without links.
+///
+/// # Errors
+/// It is not there.
+pub fn is_roots_alone(path: &Path) -> io::Result<bool> {
+    for folder in path.ancestors() {
+        let facts = fs::symlink_metadata(folder)?;
+        if !facts.is_dir() || facts.uid() != 0 || facts.mode() & 0o022 != 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// What direct I/O wants: addresses, lengths and places that are multiples of this.
@@ -192,6 +222,24 @@ mod tests {
         assert!(buffer.as_slice()[3..].iter().all(|&octet| octet == 0));
         buffer.resize(2);
         assert_eq!(buffer.as_slice(), b"ab");
+    }
+
+    #[test]
+    fn a_group_is_needed_only_where_it_opens_something() {
+        let place = tempfile::tempdir().unwrap();
+        let group = fs::metadata(place.path()).unwrap().gid();
+        for (mode, wanted) in [(0o755, None), (0o2775, Some(group)), (0o1777, None)] {
+            fs::set_permissions(place.path(), fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(writing_group(place.path()).unwrap(), wanted, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn what_is_below_a_folder_of_everybody_is_not_roots_alone() {
+        let place = tempfile::tempdir_in("/tmp").unwrap();
+        assert!(!is_roots_alone(place.path()).unwrap());
+        assert!(is_roots_alone(Path::new("/")).unwrap());
+        assert!(is_roots_alone(&place.path().join("none")).is_err());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! reports them only then. A child without work for a while ends; the queue asks for another one.
 
 use crate::cage;
-use crate::edges::{Grant, News, Order, Tried, Try};
+use crate::edges::{Grant, News, Order, Task, Tried, Try, Ward};
 use crate::link::{Link, LinkError};
 use crate::start::Inheritance;
 use deliver::{Agent, Body, Form, Job, Mailboxes, Moment};
@@ -46,10 +46,17 @@ struct House {
 
 /// Works until the queue lets go, master says stop, or there is nothing to do.
 pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
+    // Neither a cage nor another root has a time zone file.
+    let offset_s = crate::date::offset_s();
+    if let Some(Transport::Program(program)) = program_of(&inheritance) {
+        // Both need the rights that the cage takes.
+        sys::confine::be_nicer(program.nice);
+        if !program.root.is_empty() {
+            sys::confine::change_root(&crate::path_of(&program.root))?;
+        }
+    }
     let edge = inheritance.take(|grant| matches!(grant, Grant::Child { .. }));
     let edge = edge.ok_or(LinkError::Garbled("no edge to the queue"))?;
-    // A cage has no time zone file.
-    let offset_s = crate::date::offset_s();
     let weaker = cage::enter(&inheritance)?;
     inheritance.ready(&weaker)?;
     let identity = inheritance.identity;
@@ -63,6 +70,18 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
         life: inheritance.life,
     };
     house.work()
+}
+
+/// How the mailer carries whose programs this child runs.
+fn program_of(inheritance: &Inheritance) -> Option<&Transport> {
+    let id = inheritance.grants.iter().find_map(|(grant, _)| {
+        if let Grant::Child { ward: Ward { task: Task::Program(id), .. } } = grant {
+            Some(*id)
+        } else {
+            None
+        }
+    })?;
+    inheritance.settings.mailers.get(usize::from(id.0)).map(|mailer| &mailer.transport)
 }
 
 impl House {

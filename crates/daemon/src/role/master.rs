@@ -7,6 +7,7 @@
 mod errand;
 mod family;
 mod hands;
+mod identity;
 mod reload;
 mod stop;
 

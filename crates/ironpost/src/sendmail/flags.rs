@@ -13,7 +13,7 @@ pub(crate) enum Mode {
     Deliver,
     /// `-bs`: speak SMTP on standard input and output.
     Dialogue,
-    /// `-bd`, `-bD`: serve. sendmail's `-bd` leaves the foreground; service managers want it there, so both stay.
+    /// `-bd`, `-bD`, `-bl`: serve.
     Serve,
     /// `-bp`: print the queue.
     PrintQueue,
@@ -25,6 +25,8 @@ pub(crate) enum Mode {
     AddressTest,
     /// `-bv`: say where addresses go.
     Verify,
+    /// `-bC`: read the configuration, and say what is wrong with it.
+    CheckConfiguration,
     /// `-bO`: list the options.
     OptionNames,
     /// `-bi`: make the alias database.
@@ -94,11 +96,21 @@ pub(crate) enum Wrong {
     Value(String),
 }
 
+/// How a server serves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct ServeManner {
+    /// `-bd`, `-bl`: the caller goes on when it serves.
+    pub(crate) is_in_background: bool,
+    /// `-bl`: clients of this host only.
+    pub(crate) is_local: bool,
+}
+
 /// The flags of one call.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Flags {
     pub(crate) mode: Mode,
+    pub(crate) manner: ServeManner,
     /// `-t`: recipients from the header.
     pub(crate) from_header: bool,
     /// `-i`, `-oi`: a line with one dot is text.
@@ -159,6 +171,7 @@ impl Flags {
     pub(crate) fn read(words: &[OsString]) -> Result<Self, Wrong> {
         let mut flags = Self {
             mode: Mode::Deliver,
+            manner: ServeManner::default(),
             from_header: false,
             ignores_dots: false,
             is_verbose: false,
@@ -224,13 +237,18 @@ impl Flags {
         }
         match (letter, value) {
             (b'b', [b'v', ..]) => self.mode = Mode::Verify,
+            (b'b', [b'C', ..]) => self.mode = Mode::CheckConfiguration,
             (b'b', [b'O', ..]) => self.mode = Mode::OptionNames,
             (b'b', [b'z', ..]) => {
                 return Err(Wrong::Value("Frozen configurations unsupported".into()));
             }
             (b'b', b"m" | b"a") => self.mode = Mode::Deliver,
             (b'b', b"s") => self.mode = Mode::Dialogue,
-            (b'b', b"d" | b"D") => self.mode = Mode::Serve,
+            (b'b', b"d" | b"D" | b"l") => {
+                self.mode = Mode::Serve;
+                let (is_in_background, is_local) = (value != b"D", value == b"l");
+                self.manner = ServeManner { is_in_background, is_local };
+            }
             (b'b', b"p") => self.mode = Mode::PrintQueue,
             (b'b', b"t") => self.mode = Mode::AddressTest,
             (b'b', b"i") => self.mode = Mode::MakeAliases,

@@ -1,6 +1,7 @@
 //! What an operator orders of a queue by a sendmail.cf: `-q`, `-Q`, `-q30m`. The server that has the queue does it, or one of our
 //! own that lasts as long as the run.
 
+use super::background;
 use crate::exit;
 use crate::printer::Printer;
 use crate::verify::QueueLook;
@@ -9,9 +10,8 @@ use daemon::edges::{Argument, Errand};
 use daemon::job::{Job, Seen};
 use daemon::request::Request;
 use std::ffi::OsString;
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::Duration;
 
 /// An order, and the queue that it is about.
@@ -100,12 +100,13 @@ impl Order<'_> {
         words: &[OsString],
         printer: &mut Printer,
     ) -> ExitCode {
-        if std::env::var_os(IN_BACKGROUND).is_none() {
-            return match go_to_background(words) {
+        if !background::is_here() {
+            return match background::leave(words) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => printer.fail("sendmail", &error.to_string(), exit::TEMPFAIL),
             };
         }
+        background::settle();
         let pid_file = &self.queue.pid_file;
         if !pid_file.is_empty() {
             daemon::write_pid_file(pid_file).ok();
@@ -121,22 +122,4 @@ impl Order<'_> {
             std::thread::sleep(Duration::from_secs(interval_s.into()));
         }
     }
-}
-
-/// Set for the process that runs the queue: it need not leave the foreground once more.
-const IN_BACKGROUND: &str = "IRONPOST_QUEUE_RUNNER";
-
-/// Starts ourselves again, away from the caller's terminal.
-fn go_to_background(words: &[OsString]) -> std::io::Result<()> {
-    let name = std::env::args_os().next().unwrap_or_else(|| "sendmail".into());
-    Command::new(std::env::current_exe()?)
-        .arg0(name)
-        .args(words)
-        .env(IN_BACKGROUND, "1")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .spawn()
-        .map(drop)
 }

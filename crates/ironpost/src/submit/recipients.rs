@@ -67,11 +67,10 @@ impl Recipients {
     /// Follows the lists. `sender` is left out of what stands behind names, if the options say so.
     pub(super) fn of(run: &mut Run<'_>, lists: &[&[u8]], sender: &[u8]) -> Self {
         let options = &run.machine.config.options;
-        let leaves_out = options.values.contains_key("MeToo") && !options.truth("MeToo");
         let how = How {
             is_verbose: run.asked.is_verbose || options.truth("Verbose"),
             ignores_aliases: run.asked.ignores_aliases,
-            left_out: leaves_out.then(|| sender.to_vec()),
+            left_out: (!options.keeps_sender_in_lists()).then(|| sender.to_vec()),
             ..How::default()
         };
         let expansion = expand(&mut run.machine, &mut maps::Lists, lists, &how);

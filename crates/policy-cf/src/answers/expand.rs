@@ -19,17 +19,20 @@ use policy::{Expansion, FileSeen, FileWanted, MailerId, Recipient, RefusedMember
 /// Files that one round asks for.
 const WANTED_MAX: usize = 1000;
 
-/// Expands a name; `files` were wanted before.
+/// Expands a name for a message of this sender; `files` were wanted before.
 pub(super) fn expand(
     machine: &mut Machine<'_>,
     outside: &mut dyn Outside,
     address: &[u8],
+    sender: &[u8],
     files: &[FileSeen],
 ) -> Expansion {
     machine.journal = Some(Vec::new());
     let mut handed = Handed { outside, files, wanted: Vec::new() };
     let list = clean(address);
-    let how = How { is_single: true, ..How::default() };
+    let keeps_sender = sender.is_empty() || machine.config.options.keeps_sender_in_lists();
+    let left_out = (!keeps_sender).then(|| sender.to_vec());
+    let how = How { is_single: true, left_out, ..How::default() };
     let found = follow(machine, &mut handed, &[&list], &how);
     let wanted = handed.wanted;
     let said = machine.journal.take().unwrap_or_default();
@@ -67,7 +70,7 @@ pub(super) fn expand(
             out.refused.push(RefusedMember { address: member.address.clone(), refusal });
         }
     }
-    if out.recipients.is_empty() && out.refused.is_empty() {
+    if out.recipients.is_empty() && out.refused.is_empty() && !found.left_out_sender {
         let refusal =
             refusal(b"554 5.4.6 aliasing/forwarding loop broken", None, address, b"aliases");
         out.refused.push(RefusedMember { address: address.into(), refusal });

@@ -3,7 +3,7 @@
 use super::{DeliveryMode, Limits, Modifiers};
 use alloc::boxed::Box;
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::str::FromStr;
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +92,16 @@ impl Listener {
             bounds: Bounds::default(),
         }
     }
+
+    /// Leaves its port to clients of this host.
+    pub fn stay_here(&mut self) {
+        if let Endpoint::Tcp(address) = &mut self.endpoint {
+            address.set_ip(match address.ip() {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+    }
 }
 
 /// What of the limits is different for the clients of one listener; 0 where a limit is off.
@@ -137,6 +147,15 @@ mod tests {
         let long = ["unix:/", &"x".repeat(PATH_BYTES_MAX)].concat();
         for text in ["127.0.0.1", "unix:run/in", "unix:", "", "unix:/a\0b", &long] {
             assert_eq!(text.parse::<Endpoint>(), Err(NoEndpoint), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_listener_that_stays_here_keeps_its_family_and_its_port() {
+        for (from, to) in [("192.0.2.1:25", "127.0.0.1:25"), ("[::]:587", "[::1]:587")] {
+            let mut listener = Listener::plain(from.parse().unwrap());
+            listener.stay_here();
+            assert_eq!(listener.endpoint.to_string(), to);
         }
     }
 

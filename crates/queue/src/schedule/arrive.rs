@@ -216,6 +216,7 @@ impl Scheduler {
                     slot,
                     recipient: index,
                     address: address.unwrap_or_default(),
+                    sender: active.envelope.sender.clone(),
                     inquiry,
                 });
             } else if let Some(number) = self.ready_at(&mut active, index, actions) {

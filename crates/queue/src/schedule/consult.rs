@@ -53,6 +53,7 @@ impl Scheduler {
                     slot,
                     recipient: index,
                     address,
+                    sender: Box::default(),
                     inquiry: Inquiry::Report,
                 });
             }

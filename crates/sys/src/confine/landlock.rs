@@ -9,8 +9,11 @@ use landlock::{
     PathFd, RestrictionStatus, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr,
     RulesetError, RulesetStatus, Scope,
 };
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 /// How far this kernel went along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +25,9 @@ pub enum Enforced {
     /// The kernel has no Landlock.
     Not,
 }
+
+/// The rights of a mailbox that is made: the owner's and the group's (Debian policy 11.6), less what the umask takes.
+const NEW_MAILBOX: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP).union(Mode::WGRP);
 
 /// The rules that we know.
 const RULES: ABI = ABI::V6;
@@ -87,6 +93,16 @@ fn add(ruleset: RulesetCreated, grant: Grant<'_>) -> Result<RulesetCreated, Rule
         Grant::WritePath(path) => (path, writing()),
         Grant::MakePath(path) => (path, AccessFs::MakeReg | AccessFs::WriteFile),
         Grant::ExecutePath(path) => (path, reading() | AccessFs::Execute),
+        Grant::ListPath(path) => (path, AccessFs::ReadDir.into()),
+        Grant::SpoolPath(path) => {
+            (path, AccessFs::MakeReg | AccessFs::WriteFile | AccessFs::RemoveFile)
+        }
+        Grant::OwnMailbox(path) => {
+            return match own_mailbox(path) {
+                Some(place) => add_place(ruleset, place.as_fd(), writing()),
+                None => Ok(ruleset),
+            };
+        }
     };
     match PathFd::new(path) {
         Ok(place) => add_place(ruleset, place.as_fd(), access),
@@ -95,15 +111,45 @@ fn add(ruleset: RulesetCreated, grant: Grant<'_>) -> Result<RulesetCreated, Rule
     }
 }
 
+/// The mailbox of who we are now. An agent may have put another's in its place, by a link or a new name: the owner and the
+/// number of names are looked at behind the opening.
+fn own_mailbox(path: &Path) -> Option<OwnedFd> {
+    let look =
+        || rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+    let place = match look() {
+        Err(Errno::NOENT) => {
+            let flags =
+                OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            // What can't be made is seen by the next look.
+            drop(rustix::fs::open(path, flags, NEW_MAILBOX));
+            look()
+        }
+        looked => looked,
+    };
+    let place = place.ok()?;
+    let facts = rustix::fs::fstat(&place).ok()?;
+    let is_his = facts.st_uid == rustix::process::geteuid().as_raw();
+    let is_mailbox = match FileType::from_raw_mode(facts.st_mode) {
+        FileType::RegularFile => facts.st_nlink == 1,
+        FileType::Directory => true,
+        FileType::Symlink
+        | FileType::Fifo
+        | FileType::Socket
+        | FileType::CharacterDevice
+        | FileType::BlockDevice
+        | FileType::Unknown => false,
+    };
+    (is_his && is_mailbox).then_some(place)
+}
+
 fn add_place(
     ruleset: RulesetCreated,
     place: BorrowedFd<'_>,
     access: BitFlags<AccessFs>,
 ) -> Result<RulesetCreated, RulesetError> {
     let facts = rustix::fs::fstat(place);
-    let is_folder = facts.is_ok_and(|facts| {
-        rustix::fs::FileType::from_raw_mode(facts.st_mode) == rustix::fs::FileType::Directory
-    });
+    let is_folder =
+        facts.is_ok_and(|facts| FileType::from_raw_mode(facts.st_mode) == FileType::Directory);
     // What one does with a folder can't be granted for a file.
     let access = if is_folder { access } else { access & AccessFs::from_file(RULES) };
     ruleset.add_rule(PathBeneath::new(place, access))

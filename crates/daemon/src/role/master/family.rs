@@ -1,6 +1,7 @@
 //! Master's children: who lives, who is joined to whom, who is to be started again and when.
 
 use super::hands::Hands;
+use super::identity::identity_of;
 use crate::edges::{EDGES, Errand, Grant, Identity, Order, Reading, Task, Ward};
 use crate::link::Link;
 use crate::roles::Role;
@@ -122,7 +123,7 @@ impl Family {
 
     fn identity(&self, role: Role) -> Option<Identity> {
         let uid = role.uid().filter(|_| self.is_root)?;
-        Some(Identity { uid, gid: uid, groups: Vec::new(), home: Box::default() })
+        Some(Identity::bare(uid, uid))
     }
 
     /// Starts a policy, which reads the configuration before it works.
@@ -226,7 +227,7 @@ impl Family {
             return Err(("too many deliveries at the same time".into(), false));
         }
         let for_now = |error: io::Error| (error.to_string(), false);
-        let identity = Hands::identity_of(ward, settings, self.is_root);
+        let identity = identity_of(ward, settings, self.is_root);
         let identity = identity.map_err(|why| (why, true))?;
         let role = match ward.task {
             Task::Mailboxes => Role::Deliver,

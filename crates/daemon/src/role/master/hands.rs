@@ -1,9 +1,9 @@
-//! What master opens and hands out: listeners, the spool's folder, the control socket, the log, users.
+//! What master opens and hands out: listeners, the spool's folder, the control socket, the log.
 //!
 //! Everything is opened by names that the typed settings hold, and nothing is read.
 
 use super::StartError;
-use crate::edges::{Grant, Identity, SocketPlace, Task, Ward};
+use crate::edges::{Grant, SocketPlace};
 use crate::request::{SOCKET_NAME, SPOOL_LINK_NAME};
 use crate::roles::Role;
 use policy::settings::{Endpoint, Listener, LogTo, MapServer};
@@ -12,13 +12,6 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
-
-/// Users below this number are the system's own; mail is delivered as one of them only if the
-/// configuration names it.
-const FIRST_ORDINARY_UID: u32 = 1000;
-
-/// Where mailboxes of users are.
-const SPOOL_OF_USERS: &str = "/var/mail";
 
 /// Open descriptors for the others.
 pub(super) struct Hands {
@@ -116,7 +109,7 @@ impl Hands {
     }
 
     /// A connection to the LMTP server that a mailer of the settings has behind this path (relay), or to a server that a map
-    /// asks (policy); one over TCP is on its way and not waited for. Whoever asks for another place is told that there is
+    /// asks, or the file that a map reads (policy); one over TCP is on its way and not waited for. Whoever asks for another place is told that there is
     /// none.
     pub(super) fn connect(
         role: Role,
@@ -134,7 +127,11 @@ impl Hands {
             (Role::Policy, SocketPlace::Address(address)) => {
                 settings.map_servers.contains(&MapServer::Port(address.port()))
             }
-            (_, SocketPlace::Path(_) | SocketPlace::Address(_)) => false,
+            (Role::Policy, SocketPlace::File(path)) => settings
+                .map_servers
+                .iter()
+                .any(|server| matches!(server, MapServer::File(known) if known == path)),
+            (_, SocketPlace::Path(_) | SocketPlace::Address(_) | SocketPlace::File(_)) => false,
         };
         if !is_known {
             return Err("the configuration has no server there".into());
@@ -142,6 +139,7 @@ impl Hands {
         let connected = match place {
             SocketPlace::Path(path) => sys::socket::connect_unix(&crate::path_of(path)),
             SocketPlace::Address(address) => sys::socket::connect_tcp(*address),
+            SocketPlace::File(path) => sys::disk::open_plain(&crate::path_of(path)),
         };
         connected.map_err(|error| {
             let text = error.to_string();
@@ -185,98 +183,6 @@ impl Hands {
         }
         Ok(grants)
     }
-
-    /// As whom a delivery child works. Looked up here and now in the user database, whatever the queue
-    /// may think. `None`: as who we are.
-    pub(super) fn identity_of(
-        ward: &Ward,
-        settings: &Settings,
-        is_root: bool,
-    ) -> Result<Option<Identity>, String> {
-        let nobody = |uid, gid| Identity { uid, gid, groups: Vec::new(), home: Box::default() };
-        let mailer = match ward.task {
-            Task::Program(id) => settings.mailers.get(usize::from(id.0)),
-            Task::Mailboxes | Task::Files => None,
-        };
-        if let Some(Transport::Program(program)) = mailer.map(|mailer| &mailer.transport)
-            && let Some((uid, gid)) = program.ids
-        {
-            // Whatever a configuration says, no program runs as root for a message.
-            let identity = is_root.then(|| nobody(uid, gid));
-            return if uid == 0 { Err("U= names root".into()) } else { Ok(identity) };
-        }
-        let user = &*ward.user;
-        if user.is_empty() {
-            let role = match ward.task {
-                Task::Mailboxes => Role::Deliver,
-                Task::Program(_) => Role::Agent,
-                Task::Files => Role::Reader,
-            };
-            return Ok(role.uid().filter(|_| is_root).map(|uid| nobody(uid, uid)));
-        }
-        let name = String::from_utf8_lossy(user);
-        let found = sys::user::by_name(&name).map_err(|error| error.to_string())?;
-        let found = found.ok_or("there is no such user")?;
-        let is_named = settings.system_recipients.iter().any(|named| **named == *user);
-        if ward.task == Task::Files {
-            return Self::reader_of(&found, is_root);
-        }
-        if found.uid < FIRST_ORDINARY_UID && !is_named {
-            return Err("a system user, and the configuration does not name it".into());
-        }
-        if !is_root && found.uid != sys::user::effective_uid() {
-            return Err("only root may deliver as another user".into());
-        }
-        let identity = Identity {
-            uid: found.uid,
-            gid: found.gid,
-            groups: mail_group(settings, matches!(ward.task, Task::Program(_))),
-            home: crate::path_octets(&found.home).into(),
-        };
-        Ok(is_root.then_some(identity))
-    }
-
-    /// As whom files of a user are read: never as root, whatever they decide.
-    fn reader_of(user: &sys::user::User, is_root: bool) -> Result<Option<Identity>, String> {
-        if user.uid == 0 {
-            return Err("files are not read as root".into());
-        }
-        if !is_root {
-            let is_own = user.uid == sys::user::effective_uid();
-            return if is_own {
-                Ok(None)
-            } else {
-                Err("only root may read as another user".into())
-            };
-        }
-        let groups = sys::user::groups_of(user).map_err(|error| error.to_string())?;
-        let home = crate::path_octets(&user.home).into();
-        Ok(Some(Identity { uid: user.uid, gid: user.gid, groups, home }))
-    }
-}
-
-/// The group that owns the mail spool, if it may write there: who delivers into `/var/mail` needs it for
-/// lock files, as Debian's delivery programs do.
-fn mail_group(settings: &Settings, runs_programs: bool) -> Vec<u32> {
-    let folders = settings.mailers.iter().filter_map(|mailer| match &mailer.transport {
-        Transport::Mbox(MailboxPlace::Spool(folder))
-        | Transport::Maildir(MailboxPlace::Spool(folder)) => Some(folder),
-        Transport::Mbox(_)
-        | Transport::Maildir(_)
-        | Transport::Smtp { .. }
-        | Transport::Lmtp(_)
-        | Transport::Program(_)
-        | Transport::Waits { .. }
-        | Transport::Discard
-        | Transport::Error => None,
-    });
-    // Where programs such as mail.local write.
-    let usual = runs_programs.then(|| PathBuf::from(SPOOL_OF_USERS));
-    folders
-        .map(|folder| crate::path_of(folder))
-        .chain(usual)
-        .filter_map(|folder| sys::disk::writing_group(&folder).ok().flatten())
-        .collect()
 }
 
 /// The socket of sendmail's control commands, for its owner only.

@@ -1,0 +1,103 @@
+//! The mailboxes of others, `0660 user:mail` as Debian's policy has them (11.6).
+
+use crate::town::{BOB, LOCAL, MALLORY, Town, is_root};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+/// All that a program may try on another's mailbox; what it read is in `out`.
+const THEFT: &str = "
+cat /var/mail/bob > DIR/out/read 2> /dev/null
+ln /var/mail/bob /var/mail/second-name && cat /var/mail/second-name > DIR/out/linked
+ln /var/mail/bob DIR/out/third-name && cat DIR/out/third-name > DIR/out/linked
+(: > /var/mail/bob) 2> /dev/null
+dd if=/var/mail/bob of=DIR/out/copied 2> /dev/null
+cat /var/spool/mail/bob > DIR/out/read-the-other-way 2> /dev/null
+ls -l /proc/self/root/var/mail > /dev/null; cat /proc/self/root/var/mail/bob > DIR/out/by-proc
+id -u > DIR/out/done
+";
+
+const SECRET: &str = "From x\n\nthe secret\n\n";
+
+/// Nothing of the secret is anywhere, and the mailbox is whole.
+fn nothing_was_stolen(town: &Town) {
+    for entry in fs::read_dir(town.path().join("out")).unwrap() {
+        let path = entry.unwrap().path();
+        // A second name is none that he could read by.
+        let is_a_link = fs::metadata(&path).unwrap().nlink() > 1;
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(is_a_link || !text.contains("secret"), "{}", path.display());
+    }
+    let mailbox = fs::read_to_string(town.path().join("mail").join(BOB)).unwrap();
+    assert_eq!(mailbox, SECRET);
+}
+
+#[test]
+fn a_program_of_a_forward_file_cannot_read_the_mailboxes_of_others() {
+    if !is_root() {
+        return;
+    }
+    let town = Town::with(LOCAL, "cat > /dev/null\n");
+    town.mailbox(BOB, SECRET);
+    fs::write(town.path().join("theft"), THEFT.replace("DIR", town.path().to_str().unwrap()))
+        .unwrap();
+    town.forward(MALLORY, "\"|id -Gn > DIR/out/groups; umask > DIR/out/umask; sh DIR/theft\"\n");
+    town.send(MALLORY);
+    town.until("the program", || !town.out("done").is_empty());
+    nothing_was_stolen(&town);
+    assert!(!town.out("groups").split_whitespace().any(|group| group == "mail"));
+    assert_eq!(town.out("umask").trim(), "0022");
+}
+
+#[test]
+fn an_agent_with_the_group_of_the_spool_reads_its_own_mailbox_only() {
+    if !is_root() {
+        return;
+    }
+    let town = Town::with(
+        LOCAL,
+        &format!(
+            "
+id -gn > DIR/out/group; umask > DIR/out/umask
+set -C; : > /var/mail/$1.lock && echo made > DIR/out/lock; set +C; rm /var/mail/$1.lock
+cat >> /var/mail/$1; cat /var/mail/$1 > DIR/out/own
+{THEFT}"
+        ),
+    );
+    town.mailbox(BOB, SECRET);
+    town.send(MALLORY);
+    town.until("the agent", || !town.out("done").is_empty());
+    nothing_was_stolen(&town);
+    let said = ["group", "umask", "lock"].map(|name| town.out(name).trim().to_owned());
+    assert_eq!(said, ["mail", "0007", "made"]);
+    assert!(town.out("own").ends_with("\nhello\n"), "{}", town.out("own"));
+    let own = fs::metadata(town.path().join("mail").join(MALLORY)).unwrap();
+    assert_eq!((own.permissions().mode() & 0o7777, own.gid()), (0o660, 8));
+    assert!(!town.path().join("mail/mallory.lock").exists());
+}
+
+#[test]
+fn a_mailbox_that_was_put_in_the_place_of_ones_own_is_not_given() {
+    if !is_root() {
+        return;
+    }
+    let town = Town::with(LOCAL, "cat /var/mail/mallory > DIR/out/own; id -u > DIR/out/done\n");
+    town.mailbox(BOB, SECRET);
+    // As an agent can do in a folder that its group may write.
+    fs::rename(town.path().join("mail").join(BOB), town.path().join("mail").join(MALLORY)).unwrap();
+    town.send(MALLORY);
+    town.until("the agent", || !town.out("done").is_empty());
+    assert_eq!(town.out("own"), "");
+}
+
+#[test]
+fn what_one_users_agent_made_the_next_ones_may_append_to() {
+    if !is_root() {
+        return;
+    }
+    let town = Town::with(LOCAL, "id -un >> DIR/out/record || exit 75\n");
+    for user in [MALLORY, BOB] {
+        town.send(user);
+        town.until("the agent", || town.out("record").contains(user));
+    }
+    assert_eq!(town.out("record"), format!("{MALLORY}\n{BOB}\n"));
+}

@@ -1,0 +1,14 @@
+//! Attacks on local delivery with the real processes: what one user's mail could do to another's, and what a user's program
+//! could do to the server. As root two users of the system are attacked; else some tests have nobody to attack.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may stop"
+)]
+
+mod aliases;
+mod mailboxes;
+mod programs;
+mod town;

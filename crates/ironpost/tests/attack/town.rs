@@ -1,0 +1,208 @@
+//! A server with two users of this machine, and a mail spool of its own.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// No wait of these tests is longer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Who attacks.
+pub(crate) const MALLORY: &str = "mallory";
+
+/// Who is attacked.
+pub(crate) const BOB: &str = "bob";
+
+/// The users of the town.
+const USERS: [(&str, u32); 2] = [(MALLORY, 58_101), (BOB, 58_102)];
+
+const CF: &str = "V10/Berkeley
+Djmail.example.test
+O OperatorChars=.:%@!^/[]+
+O AliasFile=DIR/aliases
+O ForwardPath=DIR/forward/$u
+O DontBlameSendmail=TrustStickyBit
+O MinQueueAge=0
+S3
+R<$*>\t$1
+S0
+R:include:$*\t$#local $: :include:$1
+R/$*\t$#local $: /$1
+R$-\t$#local $: $1
+R$-@mail.example.test\t$#local $: $1
+R$-@$+\t$#esmtp $@ $2 $: $1@$2
+Mesmtp, P=[IPC], F=mDFMuXa, A=TCP $h
+Mprog, P=/bin/sh, F=lsDFMoqeu9, A=sh -c $u
+M*file*, P=[FILE], F=lsDFMPEouq9, A=FILE $u
+";
+
+/// The local mailer, run as sendmail's own: `F=S`.
+pub(crate) const LOCAL: &str = "Mlocal, P=/bin/sh, F=lsDFMAw5:/|@qPSn, A=sh DIR/program $u\n";
+
+/// Whether these tests can be other users.
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// A server whose `/var/mail` is `DIR/mail`, as Debian has it: `drwxrwsr-x root mail`.
+pub(crate) struct Town {
+    folder: TempDir,
+    port: u16,
+    server: Child,
+}
+
+impl Town {
+    /// With these lines of configuration behind the usual ones, and this program as local mailer (`DIR`: the folder).
+    pub(crate) fn with(lines: &str, program: &str) -> Self {
+        Self::prepared(lines, program, "true")
+    }
+
+    /// The same, where root runs these commands first, in a mount namespace of the server's.
+    pub(crate) fn prepared(lines: &str, program: &str, commands: &str) -> Self {
+        let folder = TempDir::new_in("/tmp").unwrap();
+        let path = folder.path();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        for (name, mode) in [("forward", 0o755), ("out", 0o777), ("mail", 0o2775)] {
+            fs::create_dir(path.join(name)).unwrap();
+            fs::set_permissions(path.join(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        run("chown", &["root:mail"], &path.join("mail"));
+        run("chmod", &["2775"], &path.join("mail"));
+        let place = path.to_str().unwrap();
+        let fill = |text: &str| text.replace("DIR", place);
+        fs::write(path.join("sendmail.cf"), fill(&[CF, lines].concat())).unwrap();
+        fs::write(path.join("aliases"), "").unwrap();
+        fs::write(path.join("program"), fill(program)).unwrap();
+        let mut users = fs::read_to_string("/etc/passwd").unwrap();
+        for (name, uid) in USERS {
+            writeln!(users, "{name}:x:{uid}:{uid}::{place}/home/{name}:/bin/sh").unwrap();
+            let home = path.join("home").join(name);
+            fs::create_dir_all(&home).unwrap();
+            run("chown", &[&format!("{uid}:{uid}")], &home);
+        }
+        fs::write(path.join("passwd"), users).unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let server = serve(path, port, &fill(commands));
+        let town = Self { folder, port, server };
+        town.until("a greeting", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        town
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Puts another alias file in the place of the one there, as an editor does.
+    pub(crate) fn aliases(&self, text: &str, mode: u32) {
+        let new = self.path().join("aliases.new");
+        fs::write(&new, text.replace("DIR", self.path().to_str().unwrap())).unwrap();
+        fs::set_permissions(&new, fs::Permissions::from_mode(mode)).unwrap();
+        fs::rename(new, self.path().join("aliases")).unwrap();
+    }
+
+    /// Writes a user's `.forward`; he owns it.
+    pub(crate) fn forward(&self, user: &str, text: &str) {
+        let path = self.path().join("forward").join(user);
+        fs::write(&path, text.replace("DIR", self.path().to_str().unwrap())).unwrap();
+        run("chown", &[&uid_of(user)], &path);
+    }
+
+    /// Makes a mailbox with this in it, `0660 user:mail`.
+    pub(crate) fn mailbox(&self, user: &str, text: &str) {
+        let path = self.path().join("mail").join(user);
+        fs::write(&path, text).unwrap();
+        run("chown", &[&format!("{}:mail", uid_of(user))], &path);
+        run("chmod", &["660"], &path);
+    }
+
+    pub(crate) fn send(&self, to: &str) {
+        self.send_from("sender@remote.test", to);
+    }
+
+    /// What waits in the queue.
+    pub(crate) fn mailq(&self) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ironpost"));
+        command.arg("mailq").arg("--data").arg(self.path().join("data"));
+        String::from_utf8_lossy(&command.output().unwrap().stdout).into_owned()
+    }
+
+    /// The same from this sender.
+    pub(crate) fn send_from(&self, from: &str, to: &str) {
+        let mut talk = BufReader::new(TcpStream::connect(("127.0.0.1", self.port)).unwrap());
+        let to = format!("RCPT TO:<{to}>\r\n");
+        let from = format!("MAIL FROM:<{from}>\r\n");
+        for said in ["", "HELO x\r\n", &from, &to, "DATA\r\n", "Subject: x\r\n\r\nhello\r\n.\r\n"] {
+            talk.get_mut().write_all(said.as_bytes()).unwrap();
+            let mut line = String::new();
+            talk.read_line(&mut line).unwrap();
+            assert!(line.starts_with(['2', '3']), "{said} {line}");
+        }
+    }
+
+    /// Waits; says what the server logged if it was in vain.
+    pub(crate) fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
+        let since = Instant::now();
+        while since.elapsed() < PATIENCE {
+            if is_so() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("waited in vain for {what}: {}", self.log());
+    }
+
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.path().join("log")).unwrap()).into_owned()
+    }
+
+    /// What a program left in a file of `out`; nothing: there is none.
+    pub(crate) fn out(&self, name: &str) -> String {
+        fs::read_to_string(self.path().join("out").join(name)).unwrap_or_default()
+    }
+}
+
+impl Drop for Town {
+    fn drop(&mut self) {
+        drop(self.server.kill());
+        drop(self.server.wait());
+    }
+}
+
+fn uid_of(user: &str) -> String {
+    USERS.iter().find(|(name, _)| *name == user).unwrap().1.to_string()
+}
+
+/// Starts the server, as root with our spool and users in the place of the system's.
+fn serve(path: &Path, port: u16, commands: &str) -> Child {
+    let program = env!("CARGO_BIN_EXE_ironpost");
+    let place = path.to_str().unwrap();
+    let serve = format!(
+        "exec {program} serve --listen 127.0.0.1:{port} --config {place}/sendmail.cf --data {place}/data"
+    );
+    let mut command = if is_root() {
+        let mut command = Command::new("unshare");
+        let mount = format!(
+            "mount --bind {place}/mail /var/mail && mount --bind {place}/passwd /etc/passwd \
+             && {commands} && {serve}"
+        );
+        command.args(["--mount", "sh", "-c", &mount]);
+        command
+    } else {
+        let mut command = Command::new("sh");
+        command.args(["-c", &serve]);
+        command
+    };
+    let log = File::create(path.join("log")).unwrap();
+    command.stdout(log).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// Changes what only root can; without root it stays as it is.
+fn run(program: &str, words: &[&str], path: &Path) {
+    drop(Command::new(program).args(words).arg(path).stderr(Stdio::null()).status());
+}
