@@ -41,6 +41,8 @@ pub struct Batch {
     pub ret: Option<Return>,
     /// ENVID of RFC 3461, in xtext as it came.
     pub envelope_id: Option<Box<[u8]>>,
+    /// Whether its sender handed it in by a command of this machine, where other servers are told so.
+    pub is_own: bool,
     /// BY of RFC 2852, from [`Batch::created_s`] on.
     pub by: Option<DeliverBy>,
     /// When the message was accepted, in seconds since 1970.

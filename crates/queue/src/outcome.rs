@@ -23,6 +23,9 @@ pub const READ_ERROR: &[u8] = b"451 4.4.1 reply: read error from ";
 /// What stands in place of the answer to RCPT when the server closes instead; the host follows.
 pub const RESET: &[u8] = b"421 4.4.1 Connection reset by ";
 
+/// The status of a message above what its mailer takes.
+pub(crate) const TOO_LARGE: Status = Status(5, 3, 4);
+
 /// An enhanced status code (RFC 3463): class, subject, detail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Status(pub u8, pub u16, pub u16);
@@ -69,7 +72,8 @@ pub struct Trouble {
 /// What a server said, and to what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Said {
-    /// Our command; empty: none was needed. At most [`COMMAND_BYTES_MAX`] octets.
+    /// Our command; empty: none was needed. Where others went out with it before the reply came, the last of them stands behind
+    /// it, with LF between. At most [`COMMAND_BYTES_MAX`] octets.
     pub command: Box<[u8]>,
     /// The lines of its reply, codes included, with LF between them. At most [`TEXT_BYTES_MAX`] octets.
     pub reply: Box<[u8]>,
@@ -102,10 +106,16 @@ impl Said {
         Some(if is_status { line.get(behind..).unwrap_or_default() } else { line })
     }
 
+    /// The command that was the last to go out before the reply came.
+    #[must_use]
+    pub fn last_command(&self) -> &[u8] {
+        self.command.rsplit(|&octet| octet == b'\n').next().unwrap_or_default()
+    }
+
     fn cleaned(&self) -> Self {
         Self {
-            command: cleaned(&self.command, COMMAND_BYTES_MAX),
-            reply: cleaned_lines(&self.reply),
+            command: cleaned_lines(&self.command, COMMAND_BYTES_MAX),
+            reply: cleaned_lines(&self.reply, TEXT_BYTES_MAX),
         }
     }
 }
@@ -129,7 +139,7 @@ impl Trouble {
         Some(Self {
             host: batch.host.clone(),
             said: Some(Box::new(said)),
-            ..Self::ours(Status(5, 3, 4), b"Service unavailable")
+            ..Self::ours(TOO_LARGE, b"Service unavailable")
         })
     }
 
@@ -315,19 +325,19 @@ pub fn cleaned(text: &[u8], bytes_max: usize) -> Box<[u8]> {
     clean.into()
 }
 
-/// The same line by line, with LF between, at most [`TEXT_BYTES_MAX`] octets in all.
-pub(crate) fn cleaned_lines(text: &[u8]) -> Box<[u8]> {
-    let mut clean = Vec::new();
-    for (number, line) in text.split(|&octet| octet == b'\n').enumerate() {
+/// Lines that are [`cleaned`] each by itself, together at most `bytes_max` octets.
+pub(crate) fn cleaned_lines(lines: &[u8], bytes_max: usize) -> Box<[u8]> {
+    let mut out = Vec::new();
+    for (number, line) in lines.split(|&octet| octet == b'\n').enumerate() {
         let separator = usize::from(number > 0);
-        let left = TEXT_BYTES_MAX.saturating_sub(clean.len()).saturating_sub(separator);
+        let left = bytes_max.saturating_sub(out.len()).saturating_sub(separator);
         if left == 0 {
             break;
         }
-        clean.extend_from_slice(b"\n".get(..separator).unwrap_or_default());
-        clean.extend_from_slice(&cleaned(line, left));
+        out.extend_from_slice(b"\n".get(..separator).unwrap_or_default());
+        out.extend_from_slice(&cleaned(line, left));
     }
-    clean.into()
+    out.into()
 }
 
 #[cfg(test)]

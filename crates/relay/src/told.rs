@@ -39,6 +39,7 @@ pub(crate) fn with_transaction<T>(
             Return::Headers => Ret::Headers,
         }),
         envelope_id: batch.envelope_id.as_deref(),
+        is_own: batch.is_own,
         by: batch.by.map(|by| DeliverBy {
             seconds: by.left_s(batch.created_s, sys::clock::realtime_s()),
             returns: by.returns,
@@ -188,6 +189,9 @@ impl Teller<'_> {
                     client::mail_line(all, extensions)
                 })
             }
+            (Stage::Recipient, Some((batch, place))) if self.session.names_recipients_at_once() => {
+                [&*self.rcpt(batch, place), b"\nDATA"].concat()
+            }
             (Stage::Recipient, Some((batch, place))) => self.rcpt(batch, place),
             (Stage::Data, _) => b"DATA".to_vec(),
             (Stage::Body | Stage::Dot, _) => queue::DOT.to_vec(),
@@ -314,6 +318,7 @@ fn status_of(stage: Stage, code: u16) -> Status {
         (Stage::Dot, 550) => Status(5, 2, 0),
         (Stage::Recipient | Stage::Dot, 552) => Status(5, 2, 2),
         (Stage::Recipient, 421) => Status(4, 0, 0),
+        (Stage::Greeting, 421) => Status(4, 5, 0),
         (_, 421) => Status(4, 3, 2),
         (_, 450) => Status(4, 2, 0),
         (_, 451 | 455) => Status(4, 3, 0),

@@ -80,6 +80,7 @@ impl Line {
             is_utf8: false,
             ret: None,
             envelope_id: None,
+            is_own: false,
             by: None,
         });
         self.hear();

@@ -134,6 +134,7 @@ fn job(address: SocketAddr, number: u64, recipients: &[&str]) -> Job {
         is_utf8: false,
         ret: None,
         envelope_id: None,
+        is_own: false,
         by: None,
         created_s: 0,
         past: Past::New,

@@ -333,6 +333,10 @@ fn write_mail(transaction: &Transaction<'_>, extensions: &Extensions, out: &mut 
             out.extend_from_slice(ret.as_bytes());
         }
     }
+    if extensions.has(Extension::Auth) && transaction.is_own && !transaction.sender.is_empty() {
+        out.extend_from_slice(b" AUTH=");
+        write_xtext(transaction.sender, out);
+    }
     if let Some(by) = transaction.by.filter(|_| extensions.has(Extension::DeliverBy)) {
         let mode = if by.returns { "R" } else { "N" };
         let trace = if by.traces { "T" } else { "" };
@@ -356,6 +360,17 @@ fn write_rcpt(recipient: &Recipient<'_>, extensions: &Extensions, out: &mut Vec<
         }
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// Text as a value of a parameter (RFC 3461, 4): what is not a plain character is `+` and two hexadecimal digits.
+fn write_xtext(text: &[u8], out: &mut Vec<u8>) {
+    for &octet in text {
+        if octet.is_ascii_graphic() && !matches!(octet, b'+' | b'=') {
+            out.push(octet);
+        } else {
+            out.extend_from_slice(format!("+{octet:02X}").as_bytes());
+        }
+    }
 }
 
 /// Whether an address can stand in a command: nothing in it ends the path or the line.

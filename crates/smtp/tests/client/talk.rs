@@ -24,6 +24,7 @@ pub(crate) fn begin(session: &mut Session, addresses: &[&str]) {
         is_utf8: false,
         ret: None,
         envelope_id: None,
+        is_own: false,
         by: None,
     });
 }

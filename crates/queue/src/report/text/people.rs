@@ -3,7 +3,7 @@
 use super::{
     ADDRESS_SHOWN_MAX, Paper, TEXT_SHOWN_MAX, client, duration, is_told_whole, line, reason,
 };
-use crate::outcome::{DOT, Trouble, Voice, cleaned};
+use crate::outcome::{DOT, Said, Trouble, Voice, cleaned};
 use crate::report::{Fate, Report, ReportKind, ReportLine};
 use alloc::{format, vec::Vec};
 
@@ -109,9 +109,10 @@ impl<'r> Paper<'r> {
             }
             let has_printed = one.fate == Fate::Delivered && one.trouble.voice == Voice::Local;
             if has_printed {
-                talk(&one.trouble, true, out);
+                talk(&one.trouble, true, None, out);
             } else if has_told {
-                talk(&one.trouble, is_same_host, out);
+                let before = last.filter(|_| is_same_host).and_then(|last| last.said.as_deref());
+                talk(&one.trouble, is_same_host, before.map(Said::last_command), out);
                 last = Some(&one.trouble);
             }
             self.end(one, out);
@@ -175,7 +176,7 @@ fn person(one: &ReportLine, out: &mut Vec<u8>) {
 }
 
 /// The server's words and ours before them.
-fn talk(trouble: &Trouble, is_same_host: bool, out: &mut Vec<u8>) {
+fn talk(trouble: &Trouble, is_same_host: bool, before: Option<&[u8]>, out: &mut Vec<u8>) {
     if trouble.voice == Voice::Local {
         // What a program printed.
         for one in trouble.said.iter().flat_map(|said| said.lines()).skip(1) {
@@ -192,8 +193,10 @@ fn talk(trouble: &Trouble, is_same_host: bool, out: &mut Vec<u8>) {
     }
     match &trouble.said {
         Some(said) => {
-            if !said.command.is_empty() {
-                let command = if *said.command == *DOT { b"DATA" } else { &*said.command };
+            let command = said.last_command();
+            // What was said once may have several answers.
+            if !command.is_empty() && before != Some(command) {
+                let command = if *command == *DOT { b"DATA" } else { command };
                 line(out, &[b">>> ", &cleaned(command, ADDRESS_SHOWN_MAX)]);
             }
             for one in said.lines() {
