@@ -27,7 +27,7 @@ use crate::roles::Role;
 use crate::session_lines;
 use crate::start::Inheritance;
 use ::policy::Settings;
-use ::queue::{Action, Input, Scheduler, Split};
+use ::queue::{Action, Envelope, Input, Scheduler, Split};
 use carriers::Carriers;
 use dressing::Dressing;
 use files::Files;
@@ -93,6 +93,8 @@ struct House {
     errand: Option<Errand>,
     /// What is left of a run of the queue: the messages, the next one last.
     round: Vec<u32>,
+    /// New messages that wait for those before them.
+    arrivals: VecDeque<(u32, Box<Envelope>)>,
 }
 
 /// Bodies kept in memory between the commit and the first try, so that they need not be read back.
@@ -223,6 +225,7 @@ impl House {
             stop_until_ms: None,
             errand: inheritance.errand,
             round: Vec::new(),
+            arrivals: VecDeque::new(),
         };
         for (grant, descriptor) in inheritance.grants {
             house.granted(grant, descriptor);
@@ -246,6 +249,7 @@ impl House {
             }
             self.keep_house(now_ms);
             self.go_on_with_round();
+            self.go_on_with_arrivals();
             self.store_splits();
             self.spool.commit();
             self.flush();
@@ -411,6 +415,7 @@ impl House {
             && self.carriers.is_idle()
             && self.scheduler.is_quiet()
             && self.round.is_empty()
+            && self.arrivals.is_empty()
     }
 
     /// Writes what waits on all edges; who can't take it has ended, and is found by the next read.

@@ -459,7 +459,7 @@ impl House {
             let (envelope, note) = (pending.envelope, Some(Box::new(note)));
             return self.step(Input::Recovered { slot, envelope, note });
         }
-        self.step(Input::Arrived { slot, envelope: pending.envelope });
+        self.arrived(slot, pending.envelope);
     }
 
     /// What is bounded otherwise for mail that came this way.
