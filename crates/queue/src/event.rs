@@ -106,6 +106,8 @@ pub struct To {
     pub xdelay_ms: Option<u64>,
     /// The mailer (`mailer=`).
     pub mailer: MailerId,
+    /// Octets of the message, as it was logged.
+    pub size_bytes: u64,
     /// For `pri=`: what the message began with.
     pub priority: i64,
     /// For `pri=`: rounds of trying before this one.
