@@ -40,7 +40,7 @@ pub enum Event {
         /// What is wrong.
         text: Box<[u8]>,
     },
-    /// Nobody is left to get a report about this report; it is kept back.
+    /// Nobody is left to get a report about this report: it is kept back, or the report about it ends nowhere.
     Lost {
         /// The message.
         id: QueueId,
