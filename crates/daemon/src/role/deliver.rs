@@ -49,6 +49,8 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
     // Neither a cage nor another root has a time zone file.
     let offset_s = crate::date::offset_s();
     if let Some(Transport::Program(program)) = program_of(&inheritance) {
+        // Without it what leaves its group outlives its time.
+        sys::orphans::adopt().ok();
         // Both need the rights that the cage takes.
         sys::confine::be_nicer(program.nice);
         if !program.root.is_empty() {
