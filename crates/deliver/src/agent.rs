@@ -101,7 +101,7 @@ impl Agent<'_> {
         let template = self.program.arguments.get(1).map(|path| &**path).unwrap_or_default();
         let path = self.expand(template, job, host);
         match self.append(&path, now_s, job) {
-            Ok(()) => delivered(),
+            Ok(()) => delivered(b""),
             Err(NotWritten::Unsafe) => {
                 told_never("550", Status(5, 0, 0), "Can't create output", b"")
             }
@@ -125,6 +125,7 @@ impl Agent<'_> {
             }
             out.push(argument);
             let flag: Option<&[u8]> = match number {
+                _ if !job.is_sender_named => None,
                 0 if self.flags.has(b'f') => Some(b"-f"),
                 0 if self.flags.has(b'r') => Some(b"-r"),
                 _ => None,
@@ -341,7 +342,7 @@ fn judged(status: ExitStatus, output: &[u8]) -> Outcome {
         return later(Status(4, 3, 0), text.as_bytes());
     };
     let (codes, status, text) = match code {
-        0 => return delivered(),
+        0 => return delivered(output),
         64 => ("550", Status(5, 0, 0), "Command line usage error"),
         65 => ("501", Status(5, 6, 0), "Data format error"),
         66 => ("550", Status(5, 3, 0), "Cannot open input"),
@@ -364,8 +365,9 @@ fn judged(status: ExitStatus, output: &[u8]) -> Outcome {
     told_never(codes, status, text, output)
 }
 
-fn delivered() -> Outcome {
-    Outcome::Delivered { host: Box::default(), text: Box::default() }
+fn delivered(output: &[u8]) -> Outcome {
+    let (host, text) = Default::default();
+    Outcome::Delivered { host, text, answer: output.trim_ascii().into() }
 }
 
 fn told_never(code: &str, status: Status, text: &str, output: &[u8]) -> Outcome {

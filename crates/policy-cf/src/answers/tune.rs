@@ -157,6 +157,7 @@ fn calling(machine: &Machine<'_>) -> Calling {
     Calling {
         name: name.unwrap_or_default().into(),
         is_patient: true,
+        sorts_at_once: value(machine, "FastSplit").is_some_and(|text| number(text) == 0),
         fallback_mx: host_option(machine, "FallbackMXhost"),
         fallback_smart: host_option(machine, "FallbackSmartHost"),
         tries_null_list: machine.config.options.truth("TryNullMXList"),
