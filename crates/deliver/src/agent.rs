@@ -59,6 +59,8 @@ pub struct Agent<'a> {
     pub our_name: &'a [u8],
     /// How far local time is ahead of UTC, in seconds.
     pub offset_s: i32,
+    /// Whether all children of this process are ours: then what a program leaves behind is ours to end.
+    pub is_alone: bool,
 }
 
 /// What came of a run.
@@ -191,11 +193,13 @@ impl Agent<'_> {
             end_group(&child);
             is_over.store(true, Ordering::Relaxed);
             child.wait()?;
-            if matches!(ran, Ok(Ran::Late)) {
-                // Out of time is all of it, what has left the group too.
-                sys::orphans::end_all(ORPHANS_TIME_MAX);
+            if self.is_alone {
+                if matches!(ran, Ok(Ran::Late)) {
+                    // Out of time is all of it, what has left the group too.
+                    sys::orphans::end_all(ORPHANS_TIME_MAX);
+                }
+                sys::orphans::reap();
             }
-            sys::orphans::reap();
             ran
         })
     }

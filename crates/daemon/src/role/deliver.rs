@@ -261,6 +261,7 @@ impl House {
             home: self.home.as_deref(),
             our_name: &self.settings.host_name,
             offset_s: self.offset_s,
+            is_alone: true,
         };
         jobs.iter()
             .zip(batches)
