@@ -1,6 +1,7 @@
 //! What a stranger writes into an envelope or a header is no program, no file, and no bomb.
 
 use crate::town::{BOB, LOCAL, Town, is_root};
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 /// Wants no mail from a command's name; notes the rest.
@@ -64,7 +65,7 @@ fn aliases_that_double_at_each_step_come_to_one_letter_soon() {
     let mut text = String::from("last: bob\n");
     for step in 0..20 {
         let next = if step == 19 { "last".to_owned() } else { format!("a{}", step + 1) };
-        text += &format!("a{step}: x{step}, y{step}\nx{step}: {next}\ny{step}: {next}\n");
+        writeln!(text, "a{step}: x{step}, y{step}\nx{step}: {next}\ny{step}: {next}").unwrap();
     }
     town.aliases(&text, 0o644);
     let since = Instant::now();
