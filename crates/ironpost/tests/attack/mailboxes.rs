@@ -101,3 +101,29 @@ fn what_one_users_agent_made_the_next_ones_may_append_to() {
     }
     assert_eq!(town.out("record"), format!("{MALLORY}\n{BOB}\n"));
 }
+
+#[test]
+fn mail_local_delivers_as_the_agent_of_a_user_by_its_argument_and_by_lmtp() {
+    if !is_root() {
+        return;
+    }
+    for (flags, arguments) in [("lsDFMAw5:/|@qSPn", "-d $u"), ("lsDFMAw5:/|@qSXmnz", "-l")] {
+        let agent = env!("CARGO_BIN_EXE_ironpost");
+        let line = format!("Mlocal, P={agent}, F={flags}, A=mail.local {arguments}\n");
+        let town = Town::with(&line, "");
+        town.mailbox(BOB, SECRET);
+        for user in [BOB, MALLORY] {
+            town.send(user);
+        }
+        let read = |user: &str| {
+            fs::read_to_string(town.path().join("mail").join(user)).unwrap_or_default()
+        };
+        for user in [BOB, MALLORY] {
+            town.until("the letter", || read(user).ends_with("\nhello\n\n"));
+        }
+        assert!(read(BOB).starts_with(SECRET));
+        town.until("no lock", || !town.path().join("mail/bob.lock").exists());
+        let facts = fs::metadata(town.path().join("mail").join(MALLORY)).unwrap();
+        assert_eq!(facts.mode() & 0o007, 0);
+    }
+}
