@@ -98,13 +98,15 @@ pub enum Order {
     Stop,
 }
 
-/// Where a server listens that master is to connect to.
+/// Where a server listens that master is to connect to, or what it is to open.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum SocketPlace {
     /// A Unix socket, as the settings have it.
     Path(Box<[u8]>),
     /// A host's port.
     Address(SocketAddr),
+    /// The file of a map, to be read.
+    File(Box<[u8]>),
 }
 
 /// For whom a delivery child works.
@@ -293,6 +295,8 @@ pub enum ToPolicy {
         address: Box<[u8]>,
         /// What the policy said of it before.
         route: Route,
+        /// Who sends the message, without angle brackets.
+        sender: Box<[u8]>,
     },
     /// How does this batch go to its mailer?
     Dress(Box<Dress>),

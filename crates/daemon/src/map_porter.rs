@@ -25,8 +25,11 @@ const HOSTS: &str = "/etc/hosts";
 /// Connections that may be asked for at the same time; more are "not now".
 const OPEN_MAX: usize = 256;
 
-/// Servers that the maps of one configuration may have.
+/// Servers and files that the maps of one configuration may have.
 const SERVERS_MAX: usize = 256;
+
+/// How long master may take to open a file.
+const FILE_WAIT: Duration = Duration::from_secs(10);
 
 /// What came of a request.
 type Came = Result<OwnedFd, Box<str>>;
@@ -100,7 +103,15 @@ impl MapPorter {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks master for a socket and waits until it is connected.
+    /// Remembers what was announced, for the settings.
+    fn know(&self, known: MapServer) {
+        let mut state = self.state();
+        if state.servers.len() < SERVERS_MAX && !state.servers.contains(&known) {
+            state.servers.push(known);
+        }
+    }
+
+    /// Asks master for a socket and waits until it is connected, or for a file.
     fn open(&self, place: SocketPlace, wait: Duration) -> io::Result<OwnedFd> {
         let begun = Instant::now();
         let (sender, receiver) = sync_channel(1);
@@ -114,12 +125,16 @@ impl MapPorter {
             state.waiting.insert(ticket, sender);
             ticket
         };
+        let is_file = matches!(place, SocketPlace::File(_));
         let asked = self.tell(&News::SocketWanted { ticket, place });
         let came = asked
             .map_err(io::Error::other)
             .and_then(|()| receiver.recv_timeout(wait).map_err(|_| io::ErrorKind::TimedOut.into()));
         self.state().waiting.remove(&ticket);
         let socket = came?.map_err(|why| io::Error::other(String::from(why)))?;
+        if is_file {
+            return Ok(socket);
+        }
         let left_ms = wait.saturating_sub(begun.elapsed()).as_millis();
         sys::socket::finished(socket, u64::try_from(left_ms).unwrap_or(u64::MAX))
     }
@@ -131,10 +146,15 @@ impl Porter for MapPorter {
             Server::Local(path) => MapServer::Unix(path.as_os_str().as_bytes().into()),
             Server::Inet(_, port) => MapServer::Port(*port),
         };
-        let mut state = self.state();
-        if state.servers.len() < SERVERS_MAX && !state.servers.contains(&known) {
-            state.servers.push(known);
-        }
+        self.know(known);
+    }
+
+    fn announce_file(&self, path: &Path) {
+        self.know(MapServer::File(path.as_os_str().as_bytes().into()));
+    }
+
+    fn open(&self, path: &Path) -> io::Result<OwnedFd> {
+        self.open(SocketPlace::File(path.as_os_str().as_bytes().into()), FILE_WAIT)
     }
 
     fn connect(&self, server: &Server, deadline: Instant) -> io::Result<OwnedFd> {
@@ -173,6 +193,7 @@ mod tests {
     fn nobody_is_asked_before_master_is_there() {
         let porter = MapPorter::new(Arc::default(), Arc::default());
         let server = Server::Inet("127.0.0.1".to_owned(), 389);
+        assert!(Porter::open(&porter, Path::new("/etc/passwd")).is_err());
         porter.announce(&server);
         porter.announce(&server);
         assert_eq!(porter.servers(), [MapServer::Port(389)]);

@@ -5,14 +5,16 @@ use std::path::PathBuf;
 
 use policy_cf::Answer;
 
+use crate::door::Door;
 use crate::file_watch::Stamp;
 use crate::newaliases::{Entries, What, local_name};
 use crate::table::path_of;
-use crate::text::read_bounded;
+use crate::text::read_bounded_of;
 
 /// The entries of a text alias file, by name.
 #[derive(Debug)]
 pub(crate) struct AliasText {
+    door: Door,
     path: PathBuf,
     stamp: Stamp,
     entries: HashMap<Vec<u8>, Vec<u8>>,
@@ -20,9 +22,9 @@ pub(crate) struct AliasText {
 
 impl AliasText {
     /// Reads a file; `None` if it can't be.
-    pub(crate) fn open(file: &[u8]) -> Option<Self> {
+    pub(crate) fn open(file: &[u8], door: &Door) -> Option<Self> {
         let path = path_of(file);
-        let (text, stamp) = read_bounded(&path)?;
+        let (text, stamp) = read_bounded_of(door.file(&path).ok()?)?;
         let mut entries = HashMap::new();
         for entry in Entries::new(&text) {
             if let What::Alias { name, value, .. } = entry.what
@@ -31,14 +33,14 @@ impl AliasText {
                 entries.insert(local_name(&name), value);
             }
         }
-        Some(Self { path, stamp, entries })
+        Some(Self { door: door.clone(), path, stamp, entries })
     }
 
     /// Looks a name up; a changed file is read again first, one that is gone leaves what was there.
     pub(crate) fn lookup(&mut self, name: &[u8]) -> Answer {
         let now = Stamp::at(&self.path);
         if now.is_some_and(|now| now != self.stamp)
-            && let Some(new) = Self::open(self.path.as_os_str().as_encoded_bytes())
+            && let Some(new) = Self::open(self.path.as_os_str().as_encoded_bytes(), &self.door)
         {
             *self = new;
         }

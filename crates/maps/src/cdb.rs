@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt;
 
 use policy_cf::{Answer, MapSpec, OpenFailure};
 
+use crate::door::Door;
 use crate::file_watch::Stamp;
 use crate::safe_file;
 use crate::table::path_of;
@@ -16,6 +17,7 @@ const TEMPORARY: u8 = 75;
 /// A map of class cdb.
 #[derive(Debug)]
 pub(crate) struct Cdb {
+    door: Door,
     path: std::path::PathBuf,
     file: File,
     stamp: Stamp,
@@ -27,17 +29,20 @@ impl Cdb {
     ///
     /// # Errors
     /// sendmail's text for it.
-    pub(crate) fn open(spec: &MapSpec) -> Result<Self, OpenFailure> {
+    pub(crate) fn open(spec: &MapSpec, door: &Door) -> Result<Self, OpenFailure> {
         let mut path = path_of(&spec.rest);
         if !path.exists() {
             path.as_mut_os_string().push(".cdb");
         }
-        let opened = File::open(&path).and_then(|file| {
+        let opened = door.file(&path).and_then(|file| {
             let stamp = Stamp::of(&file.metadata()?);
             Ok((file, stamp))
         });
         match opened {
-            Ok((file, stamp)) => Ok(Self { path, file, stamp, keeps_case: spec.keeps_case() }),
+            Ok((file, stamp)) => {
+                let (door, keeps_case) = (door.clone(), spec.keeps_case());
+                Ok(Self { door, path, file, stamp, keeps_case })
+            }
             Err(_) if spec.is_optional() => {
                 Err(OpenFailure { text: Vec::new(), class_unknown: false })
             }
@@ -58,7 +63,7 @@ impl Cdb {
 
     pub(crate) fn lookup(&mut self, key: &[u8]) -> Answer {
         if Stamp::at(&self.path).is_some_and(|now| now != self.stamp)
-            && let Ok(file) = File::open(&self.path)
+            && let Ok(file) = self.door.file(&self.path)
             && let Ok(metadata) = file.metadata()
         {
             self.stamp = Stamp::of(&metadata);

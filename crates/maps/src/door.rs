@@ -4,6 +4,7 @@
 //! brings connections, to what the maps announced before the cage was closed and to nothing else.
 
 use std::fmt::Debug;
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::OwnedFd;
@@ -37,6 +38,15 @@ pub trait Porter: Debug + Send + Sync {
     /// Nobody answers there, or not before the deadline.
     fn connect(&self, server: &Server, deadline: Instant) -> io::Result<OwnedFd>;
 
+    /// A map was opened that reads this file.
+    fn announce_file(&self, path: &Path);
+
+    /// Opens a file that was announced, for reading, where this process may not.
+    ///
+    /// # Errors
+    /// It is not there, or no plain file.
+    fn open(&self, path: &Path) -> io::Result<OwnedFd>;
+
     /// Puts a line into the log; `severity` as syslog(3) numbers them.
     fn log(&self, severity: u8, line: &[u8]);
 }
@@ -56,6 +66,23 @@ impl Door {
     pub(crate) fn announce(&self, server: &Server) {
         if let Some(porter) = &self.porter {
             porter.announce(server);
+        }
+    }
+
+    /// Opens a map's file. One that root alone may read (Debian has alias files of mode 0640) was open to us when we began;
+    /// when it changes, the porter opens it.
+    pub(crate) fn file(&self, path: &Path) -> io::Result<File> {
+        let opened = File::open(path);
+        let Some(porter) = &self.porter else { return opened };
+        match opened {
+            Ok(file) => {
+                porter.announce_file(path);
+                Ok(file)
+            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Ok(porter.open(path)?.into())
+            }
+            Err(error) => Err(error),
         }
     }
 

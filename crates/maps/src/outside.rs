@@ -313,21 +313,21 @@ impl World for Outside {
 
 fn open_map(spec: &MapSpec, door: &Door) -> Result<Map, OpenFailure> {
     Ok(match &*spec.class {
-        b"hash" | b"btree" => Map::Table(Box::new(Table::open(spec)?)),
-        b"implicit" => match Table::open(spec) {
+        b"hash" | b"btree" => Map::Table(Box::new(Table::open(spec, door)?)),
+        b"implicit" => match Table::open(spec, door) {
             Ok(table) => Map::Table(Box::new(table)),
-            Err(failure) => match AliasText::open(&spec.rest) {
+            Err(failure) => match AliasText::open(&spec.rest, door) {
                 Some(text) => Map::AliasText(text),
                 None => return Err(failure),
             },
         },
-        b"text" => Map::Text(Text::open(spec)?),
+        b"text" => Map::Text(Text::open(spec, door)?),
         b"regex" => Map::Regex(Box::new(Pattern::open(spec)?)),
         b"user" | b"passwd" => Map::Users(Users::open(spec)?),
         b"program" => Map::Program(spec.rest.to_vec()),
         b"syslog" => Map::Log(Log::open(spec, door.clone())),
         b"socket" => Map::Socket(Socket::open(spec, door.clone())?),
-        b"cdb" => Map::Cdb(Cdb::open(spec)?),
+        b"cdb" => Map::Cdb(Cdb::open(spec, door)?),
         b"host" => Map::Host,
         b"bestmx" => Map::BestExchanger(spec.flag(b'z').and_then(|text| text.first().copied())),
         b"dns" => Map::Names(Names::open(spec)?),

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use policy_cf::{Answer, MapSpec, OpenFailure};
 
 use crate::bdb::{Database, Error};
+use crate::door::Door;
 use crate::file_watch::Stamp;
 use crate::safe_file;
 
@@ -21,6 +22,7 @@ const TEMPORARY: u8 = 75;
 #[derive(Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "flags of the K line, each by itself")]
 pub(crate) struct Table {
+    door: Door,
     path: PathBuf,
     source: PathBuf,
     database: Option<(Database, Stamp)>,
@@ -41,10 +43,11 @@ impl Table {
     ///
     /// # Errors
     /// sendmail's text for it.
-    pub(crate) fn open(spec: &MapSpec) -> Result<Self, OpenFailure> {
+    pub(crate) fn open(spec: &MapSpec, door: &Door) -> Result<Self, OpenFailure> {
         let source = path_of(&spec.rest);
         let path = with_db(&source);
         let mut table = Self {
+            door: door.clone(),
             source,
             path,
             database: None,
@@ -88,8 +91,7 @@ impl Table {
     fn reopen(&mut self) -> Result<(), String> {
         self.database = None;
         safe_file::check(&self.path, false)?;
-        let file =
-            std::fs::File::open(&self.path).map_err(|error| safe_file::error_text(&error))?;
+        let file = self.door.file(&self.path).map_err(|error| safe_file::error_text(&error))?;
         let metadata = file.metadata().map_err(|error| safe_file::error_text(&error))?;
         let database = Database::from_file(file).map_err(|error| match &error {
             Error::Io(error) => safe_file::error_text(error),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use policy_cf::{Answer, MapSpec, OpenFailure};
 
+use crate::door::Door;
 use crate::file_watch::Stamp;
 use crate::safe_file;
 use crate::table::path_of;
@@ -21,6 +22,7 @@ type Pairs = HashMap<Box<[u8]>, Box<[u8]>>;
 /// A map of class text.
 #[derive(Debug)]
 pub(crate) struct Text {
+    door: Door,
     path: PathBuf,
     key_column: usize,
     value_column: usize,
@@ -33,7 +35,7 @@ impl Text {
     ///
     /// # Errors
     /// sendmail's text for it.
-    pub(crate) fn open(spec: &MapSpec) -> Result<Self, OpenFailure> {
+    pub(crate) fn open(spec: &MapSpec, door: &Door) -> Result<Self, OpenFailure> {
         let column = |letter| spec.flag(letter).map_or(Some(0), number);
         let named = |what: &[u8], letter| {
             let value = spec.flag(letter).unwrap_or_default();
@@ -52,6 +54,7 @@ impl Text {
             OpenFailure { text, class_unknown: false }
         };
         let mut text = Self {
+            door: door.clone(),
             path: path_of(&spec.rest),
             key_column: column(b'k').ok_or_else(|| named(b"key", b'k'))?,
             value_column: column(b'v').ok_or_else(|| named(b"value", b'v'))?,
@@ -73,7 +76,7 @@ impl Text {
     }
 
     fn load(&self) -> Option<(Pairs, Stamp)> {
-        let (text, stamp) = read_bounded(&self.path)?;
+        let (text, stamp) = read_bounded_of(self.door.file(&self.path).ok()?)?;
         let mut pairs = HashMap::new();
         for line in text.split(|&octet| octet == b'\n') {
             if line.first() == Some(&b'#') {
@@ -107,7 +110,11 @@ impl Text {
 
 /// A file's octets and state; `None` if it can't be read or is too large.
 pub(crate) fn read_bounded(path: &Path) -> Option<(Vec<u8>, Stamp)> {
-    let file = std::fs::File::open(path).ok()?;
+    read_bounded_of(std::fs::File::open(path).ok()?)
+}
+
+/// The same of a file that is open.
+pub(crate) fn read_bounded_of(file: std::fs::File) -> Option<(Vec<u8>, Stamp)> {
     let stamp = Stamp::of(&file.metadata().ok()?);
     let mut text = Vec::new();
     let size = file.take(FILE_BYTES_MAX.saturating_add(1)).read_to_end(&mut text).ok()?;

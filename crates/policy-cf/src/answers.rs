@@ -231,12 +231,18 @@ impl Policy for CfPolicy {
     }
 
     fn expand(&self, address: &[u8], route: &Route) -> Expansion {
-        self.expand_with(address, route, &[])
+        self.expand_with(address, route, b"", &[])
     }
 
-    fn expand_with(&self, address: &[u8], _route: &Route, files: &[FileSeen]) -> Expansion {
+    fn expand_with(
+        &self,
+        address: &[u8],
+        _route: &Route,
+        sender: &[u8],
+        files: &[FileSeen],
+    ) -> Expansion {
         let mut lists = self.pool.lists();
-        self.with(|machine| expand::expand(machine, &mut *lists, address, files))
+        self.with(|machine| expand::expand(machine, &mut *lists, address, sender, files))
     }
 
     fn dress(&self, question: Dress) -> Result<Dressed, Refusal> {

@@ -228,6 +228,8 @@ pub struct Expansion {
     pub members: Vec<Member>,
     /// How many errors there were.
     pub errors: u32,
+    /// Whether the sender was found on the way, and left out.
+    pub left_out_sender: bool,
     /// Those that are in the list of recipients, by host.
     by_host: BTreeMap<Vec<u8>, Vec<usize>>,
     /// Those that are in it, by mailer, host and user.
@@ -313,14 +315,19 @@ pub fn expand(
     how: &How,
 ) -> Expansion {
     let settings = Settings::of(machine);
-    let mut expander =
-        Expander { machine, outside, how, settings, out: Expansion::default(), shells: None };
+    let left_out = names::left_out(machine, how);
+    let out = Expansion::default();
+    let mut expander = Expander { machine, outside, how, settings, out, shells: None, left_out };
     for list in lists {
         expander.send_to_list(list, None, 0);
     }
-    expander.leave_out_sender();
     expander.machine.about.clear();
     expander.out
+}
+
+/// User and group of those who are nobody (option `DefaultUser`).
+pub(crate) fn default_ids(machine: &mut Machine<'_>) -> Ids {
+    Settings::of(machine).default_ids
 }
 
 /// An expansion under way.
@@ -331,6 +338,8 @@ struct Expander<'e, 'w> {
     settings: Settings,
     out: Expansion,
     shells: Option<Vec<Vec<u8>>>,
+    /// What makes the name of a sender who is not among his own readers.
+    left_out: Option<Box<[u8]>>,
 }
 
 impl Expander<'_, '_> {

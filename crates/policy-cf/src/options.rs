@@ -75,6 +75,12 @@ impl Options {
         self.values.get(name).is_some_and(|value| crate::read::values::truth(value))
     }
 
+    /// Whether a sender who is on a list gets his own mail (`MeToo`).
+    #[must_use]
+    pub fn keeps_sender_in_lists(&self) -> bool {
+        !self.values.contains_key("MeToo") || self.truth("MeToo")
+    }
+
     /// Whether a flag of PrivacyOptions is set; `name` in lower case. `goaway` stands for those that keep strangers out.
     #[must_use]
     pub fn is_private(&self, name: &str) -> bool {

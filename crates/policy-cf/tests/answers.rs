@@ -309,7 +309,7 @@ fn an_alias_stands_for_its_members() {
     let names: Vec<&[u8]> = wanted.iter().map(|file| &*file.user).collect();
     assert_eq!(names, [b"alice".as_slice()], "she may have a .forward");
     let files: Vec<FileSeen> = wanted.into_iter().map(|file| FileSeen::unseen(file, 2)).collect();
-    let expansion = policy.expand_with(b"staff", &route, &files);
+    let expansion = policy.expand_with(b"staff", &route, b"", &files);
     let addresses: Vec<&[u8]> =
         expansion.recipients.iter().map(|recipient| &*recipient.address).collect();
     assert_eq!(addresses, [b"alice".as_slice(), b"bob@remote.test"]);

@@ -184,6 +184,20 @@ fn a_user_nobody_can_tell_of_waits() {
 }
 
 #[test]
+fn a_sender_who_wants_none_of_his_own_mail_is_left_out_of_lists_with_all_behind_him() {
+    let aliases: [(&str, &[u8]); 2] = [("all", b"bob, alice, carol"), ("alone", b"alice")];
+    let files: [(&str, &[u8]); 1] = [("/home/alice/.forward", b"x@y.example\n")];
+    let how = How { left_out: Some(b"alice".to_vec()), ..How::default() };
+    let seen = run(&aliases, &files, &[b"all"], &how);
+    assert_eq!(seen.endpoints, ["carol", "bob"]);
+    assert!(seen.expansion.left_out_sender && seen.said.is_empty());
+    // Who names himself is meant.
+    assert_eq!(run(&aliases, &files, &[b"alice"], &how).endpoints, ["x@y.example"]);
+    let seen = run(&aliases, &files, &[b"alone"], &how);
+    assert!(seen.endpoints.is_empty() && seen.said.is_empty(), "{:?}", seen.said);
+}
+
+#[test]
 fn vrfy_follows_nothing() {
     let how = How { only_verifies: true, ..How::default() };
     let seen = run(&[("all", b"alice, bob")], &[], &[b"all"], &how);

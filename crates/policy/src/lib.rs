@@ -47,9 +47,15 @@ pub trait Policy {
     /// Who stands behind this name? Asked by the queue for a [`Route`] that `expands`.
     fn expand(&self, address: &[u8], route: &Route) -> Expansion;
 
-    /// The same, with what was read of the files that an earlier answer wanted ([`Expansion::wanted`]). A policy without
-    /// such files needs none.
-    fn expand_with(&self, address: &[u8], route: &Route, _files: &[FileSeen]) -> Expansion {
+    /// The same for a message of this sender (empty: nobody's), whom a policy may leave out of lists, with what was read of
+    /// the files that an earlier answer wanted ([`Expansion::wanted`]). A policy without such lists and files needs neither.
+    fn expand_with(
+        &self,
+        address: &[u8],
+        route: &Route,
+        _sender: &[u8],
+        _files: &[FileSeen],
+    ) -> Expansion {
         self.expand(address, route)
     }
 

@@ -73,6 +73,8 @@ pub struct Settings {
     pub reports: Reports,
     /// System users (below 1000, root among them) whose mail may be delivered as them.
     pub system_recipients: Vec<Box<[u8]>>,
+    /// User and group of programs that are run for nobody's sake (sendmail's `DefaultUser`); `None`: one of our own.
+    pub default_ids: Option<(u32, u32)>,
     /// The name servers that are asked; empty: those of the system.
     pub name_servers: Vec<SocketAddr>,
     /// Addresses as next hop that DNS must not lead to unless they are here.
@@ -143,13 +145,15 @@ pub struct Paths {
     pub command_socket: Box<[u8]>,
 }
 
-/// A server that a map of the configuration asks.
+/// What a map of the configuration needs of master: a server that it asks, or its file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MapServer {
     /// It listens on this Unix socket.
     Unix(Box<[u8]>),
     /// It listens on this TCP port, on whatever host the configuration's name stands for at the time.
     Port(u16),
+    /// Its file, which nobody but root may be able to read.
+    File(Box<[u8]>),
 }
 
 /// What is logged, and where.
@@ -203,6 +207,7 @@ impl Default for Settings {
             postmaster: b"postmaster"[..].into(),
             reports: Reports::default(),
             system_recipients: Vec::new(),
+            default_ids: None,
             name_servers: Vec::new(),
             trusted_next_hops: Vec::new(),
             map_servers: Vec::new(),

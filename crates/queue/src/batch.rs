@@ -27,6 +27,8 @@ pub struct Batch {
     pub host: Box<[u8]>,
     /// The reverse-path of this batch, without angle brackets: the sender or a list's owner.
     pub sender: Box<[u8]>,
+    /// Whether somebody named the sender: an agent that wants to know who it is (`F=f`) is told then only.
+    pub is_sender_named: bool,
     /// Whom it is for; never empty, at most `Mailer::recipients_max`.
     pub recipients: Vec<BatchRecipient>,
     /// Octets of the message.
@@ -39,6 +41,8 @@ pub struct Batch {
     pub ret: Option<Return>,
     /// ENVID of RFC 3461, in xtext as it came.
     pub envelope_id: Option<Box<[u8]>>,
+    /// Whether its sender handed it in by a command of this machine, where other servers are told so.
+    pub is_own: bool,
     /// BY of RFC 2852, from [`Batch::created_s`] on.
     pub by: Option<DeliverBy>,
     /// When the message was accepted, in seconds since 1970.

@@ -23,6 +23,9 @@ pub const READ_ERROR: &[u8] = b"451 4.4.1 reply: read error from ";
 /// What stands in place of the answer to RCPT when the server closes instead; the host follows.
 pub const RESET: &[u8] = b"421 4.4.1 Connection reset by ";
 
+/// The status of a message above what its mailer takes.
+pub(crate) const TOO_LARGE: Status = Status(5, 3, 4);
+
 /// An enhanced status code (RFC 3463): class, subject, detail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Status(pub u8, pub u16, pub u16);
@@ -69,7 +72,8 @@ pub struct Trouble {
 /// What a server said, and to what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Said {
-    /// Our command; empty: none was needed. At most [`COMMAND_BYTES_MAX`] octets.
+    /// Our command; empty: none was needed. Where others went out with it before the reply came, the last of them stands behind
+    /// it, with LF between. At most [`COMMAND_BYTES_MAX`] octets.
     pub command: Box<[u8]>,
     /// The lines of its reply, codes included, with LF between them. At most [`TEXT_BYTES_MAX`] octets.
     pub reply: Box<[u8]>,
@@ -102,18 +106,17 @@ impl Said {
         Some(if is_status { line.get(behind..).unwrap_or_default() } else { line })
     }
 
+    /// The command that was the last to go out before the reply came.
+    #[must_use]
+    pub fn last_command(&self) -> &[u8] {
+        self.command.rsplit(|&octet| octet == b'\n').next().unwrap_or_default()
+    }
+
     fn cleaned(&self) -> Self {
-        let mut reply = Vec::new();
-        for (number, line) in self.lines().enumerate() {
-            let separator = usize::from(number > 0);
-            let left = TEXT_BYTES_MAX.saturating_sub(reply.len()).saturating_sub(separator);
-            if left == 0 {
-                break;
-            }
-            reply.extend_from_slice(b"\n".get(..separator).unwrap_or_default());
-            reply.extend_from_slice(&cleaned(line, left));
+        Self {
+            command: cleaned_lines(&self.command, COMMAND_BYTES_MAX),
+            reply: cleaned_lines(&self.reply, TEXT_BYTES_MAX),
         }
-        Self { command: cleaned(&self.command, COMMAND_BYTES_MAX), reply: reply.into() }
     }
 }
 
@@ -130,12 +133,13 @@ impl Trouble {
         if bytes_max == 0 || batch.size_bytes <= bytes_max {
             return None;
         }
-        let reply = format!("552 5.3.4 Message is too large; {bytes_max} bytes max");
+        // Ours, and not of one recipient: an empty first line says so.
+        let reply = format!("\n552 5.3.4 Message is too large; {bytes_max} bytes max");
         let said = Said { command: Box::default(), reply: reply.into_bytes().into() };
         Some(Self {
             host: batch.host.clone(),
             said: Some(Box::new(said)),
-            ..Self::ours(Status(5, 3, 4), b"Service unavailable")
+            ..Self::ours(TOO_LARGE, b"Service unavailable")
         })
     }
 
@@ -168,6 +172,22 @@ impl Trouble {
             Some(_) => self,
             None => Self { said: earlier.said, voice: earlier.voice, ..self },
         }
+    }
+
+    /// Whether the message is too large for where it goes, as we know or as its server says to MAIL: then no report carries
+    /// it back, as no large one could.
+    #[must_use]
+    pub fn is_of_size(&self) -> bool {
+        self.said.as_ref().is_some_and(|said| {
+            let is_ours = said.command.is_empty() && said.reply.starts_with(b"\n552 5.3.4 ");
+            is_ours || (said.command.starts_with(b"MAIL") && said.reply.starts_with(b"552"))
+        })
+    }
+
+    /// Whether it is this host's configuration that is wrong: the postmaster hears of it, too.
+    #[must_use]
+    pub fn is_of_configuration(&self) -> bool {
+        self.text.starts_with(b"Local configuration error")
     }
 
     /// What a listing of the queue shows: of a connection that broke, that; of what we said ourselves, our words; else
@@ -252,6 +272,8 @@ pub enum Outcome {
         host: Box<[u8]>,
         /// What it said.
         text: Box<[u8]>,
+        /// What a report tells of it: a server's answer to the recipient, code first, or what a program printed; empty: nothing.
+        answer: Box<[u8]>,
     },
     /// Taken by the next server.
     Relayed {
@@ -301,6 +323,21 @@ pub fn cleaned(text: &[u8], bytes_max: usize) -> Box<[u8]> {
         clean.pop();
     }
     clean.into()
+}
+
+/// Lines that are [`cleaned`] each by itself, together at most `bytes_max` octets.
+pub(crate) fn cleaned_lines(lines: &[u8], bytes_max: usize) -> Box<[u8]> {
+    let mut out = Vec::new();
+    for (number, line) in lines.split(|&octet| octet == b'\n').enumerate() {
+        let separator = usize::from(number > 0);
+        let left = bytes_max.saturating_sub(out.len()).saturating_sub(separator);
+        if left == 0 {
+            break;
+        }
+        out.extend_from_slice(b"\n".get(..separator).unwrap_or_default());
+        out.extend_from_slice(&cleaned(line, left));
+    }
+    out.into()
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use alloc::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     vec::Vec,
 };
+pub use consult::OURSELVES;
 use policy::settings::{Reports, Retry};
 use policy::{Expansion, Mailer, Route, Settings};
 
@@ -195,6 +196,8 @@ pub enum Action {
         recipient: u32,
         /// The recipient's address, without angle brackets.
         address: Box<[u8]>,
+        /// The message's sender, whom a list may leave out; empty: nobody.
+        sender: Box<[u8]>,
         /// What to ask.
         inquiry: Inquiry,
     },

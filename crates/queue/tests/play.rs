@@ -162,7 +162,7 @@ impl World {
     fn act(&mut self, action: Action) {
         match action {
             Action::Load { slot } => self.loads.push(slot),
-            Action::Inquire { slot, recipient, address, inquiry } => {
+            Action::Inquire { slot, recipient, address, inquiry, .. } => {
                 self.inquiries.push((slot, recipient, address.into_vec(), inquiry));
             }
             Action::Try(batch) => self.try_batch(*batch),
@@ -400,7 +400,7 @@ impl World {
                         keeps_time: false,
                     },
                     4 => continue,
-                    _ => Outcome::Delivered { host, text },
+                    _ => Outcome::Delivered { host, text, answer: Box::default() },
                 }
             };
             if is_in_parts {

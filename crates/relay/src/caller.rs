@@ -109,7 +109,7 @@ impl Caller {
 
     /// All outcomes of a job.
     async fn deliver(&mut self, job: &mut Job, known: Known, terms: &Terms) -> Vec<(u32, Outcome)> {
-        if terms.is_patient && job.batch.past != Past::Tried {
+        if terms.is_patient && !terms.sorts_at_once && job.batch.past != Past::Tried {
             // As sendmail names them: the last first, until they were tried once.
             job.batch.recipients.reverse();
         }
@@ -215,7 +215,8 @@ impl Caller {
         if let Outcome::Never(trouble) = outcome
             && let Some(said) = trouble.said.as_ref().filter(|_| trouble.status == Status(5, 3, 5))
         {
-            self.tell_postmaster(said.reply.get(4..).unwrap_or_default());
+            let told = said.reply.strip_prefix(b"\n554 5.0.0 ").unwrap_or_default();
+            self.tell_postmaster(told);
         }
         if let Outcome::Later { trouble, .. } = outcome {
             let whose = job.batch.recipients.iter().map(|one| one.index).collect();
@@ -278,6 +279,7 @@ impl Caller {
             return Err(nowhere());
         }
         let reached = self.connect(host, terms).await;
+        let reached = reached.map(|(server, stream)| (server.of_mailer(&job.carriage), stream));
         let (server, stream) = reached.inspect_err(|trouble| {
             if let Some(said) = trouble.said.as_ref().filter(|_| host.door.is_some()) {
                 self.tell_postmaster(said.reply.get(10..).unwrap_or_default());

@@ -6,8 +6,9 @@ use crate::status::Register;
 use crate::stream::Stream;
 use crate::terms::Terms;
 use crate::{Doors, Lookup};
+use policy::Carriage;
 use queue::{Outcome, Said, Scope, Status, Trouble};
-use smtp::client::{Habits, Protocol};
+use smtp::client::Protocol;
 use std::cell::RefCell;
 use tokio::net::UnixStream;
 
@@ -17,7 +18,8 @@ const REFUSALS_MAX: usize = 8;
 /// The hosts of a destination that were not tried yet, best first.
 pub(crate) struct Hosts<'p> {
     pub(crate) way: Reach<'p>,
-    pub(crate) habits: Habits,
+    /// How the mailer wants it.
+    pub(crate) carriage: Carriage,
     pub(crate) refusals: usize,
 }
 
@@ -50,11 +52,13 @@ impl Hosts<'_> {
         terms: &Terms,
         mut last: Trouble,
     ) -> Result<Connection, Trouble> {
+        let habits = terms.habits(&self.carriage);
         let (race, failures, register, lookup, protocol) = match &mut self.way {
             Reach::Door(door) => {
                 let Some((doors, path)) = door.take() else { return Err(last) };
                 let stream = open_door(doors, path).await?;
-                return Connection::open(Server::local(), stream, terms, self.habits, None).await;
+                let server = Server::local().of_mailer(&self.carriage);
+                return Connection::open(server, stream, terms, habits, None).await;
             }
             Reach::Race { race, failures, register, lookup, protocol } => {
                 (race, failures, register, *lookup, *protocol)
@@ -70,10 +74,9 @@ impl Hosts<'_> {
                 }
                 Some(Ok((hop, stream))) => {
                     race.leave(&hop.name);
-                    let server = Server::of(&hop, protocol).met(&stream, lookup, terms).await;
-                    match Connection::open(server, Stream::Tcp(stream), terms, self.habits, None)
-                        .await
-                    {
+                    let server = Server::of(&hop, protocol).of_mailer(&self.carriage);
+                    let server = server.met(&stream, lookup, terms).await;
+                    match Connection::open(server, Stream::Tcp(stream), terms, habits, None).await {
                         Ok(connection) => {
                             register.borrow_mut().opened(&hop.shown());
                             return Ok(connection);

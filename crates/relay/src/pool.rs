@@ -23,9 +23,9 @@ use crate::talk::Talk;
 use crate::terms::Terms;
 use crate::ticket::Ticket;
 use crate::{Doors, Job, Lookup, Report, Way};
-use policy::Settings;
+use policy::{Carriage, Settings};
 use queue::{Outcome, Scope, Status, Trouble};
-use smtp::client::{Habits, Protocol};
+use smtp::client::Protocol;
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
@@ -354,11 +354,11 @@ impl Destination {
         tokio::task::spawn_local(async move { presence.serve().await });
     }
 
-    /// How we behave here, as the mailer of the first that waits wants it.
-    fn habits(&self, terms: &Terms) -> Habits {
+    /// How the mailer of the first that waits wants it.
+    fn carriage(&self) -> Carriage {
         let line = self.line.borrow();
         let job = line.front().and_then(|ticket| ticket.job.as_ref());
-        job.map_or_else(Habits::default, |job| terms.habits(&job.carriage))
+        job.map(|job| job.carriage.clone()).unwrap_or_default()
     }
 
     fn take(&self) -> Option<Ticket> {
@@ -434,7 +434,7 @@ impl Presence {
     /// Where the destination can be reached.
     async fn hosts(&self, terms: &Terms) -> Result<Hosts<'_>, Outcome> {
         let (host, way) = &self.destination.key;
-        let habits = self.destination.habits(terms);
+        let carriage = self.destination.carriage();
         let hops = match way {
             Way::Smtp { port } | Way::LmtpHost { port } => {
                 let dice = RandomState::new();
@@ -443,7 +443,7 @@ impl Presence {
             Way::Lmtp(address) => vec![Hop::literal(*address)],
             Way::LmtpUnix(path) => {
                 let way = Reach::Door(Some((&*self.office.doors, path)));
-                return Ok(Hosts { way, habits, refusals: 0 });
+                return Ok(Hosts { way, carriage, refusals: 0 });
             }
         };
         let protocol =
@@ -454,7 +454,7 @@ impl Presence {
         let lookup = &*self.office.lookup;
         let register = &self.office.register;
         let way = Reach::Race { race, failures, register, lookup, protocol };
-        Ok(Hosts { way, habits, refusals: 0 })
+        Ok(Hosts { way, carriage, refusals: 0 })
     }
 
     /// Serves the line with one connection, until it is gone or nothing more comes.

@@ -6,12 +6,14 @@
 //! gains nothing by it.
 
 use crate::connect::own_name;
+use crate::line_end;
 use crate::mx::Hop;
 use crate::stream::Stream;
 use crate::talk::{Gravity, Kind, Record, Talk};
 use crate::terms::Terms;
 use crate::told::{Teller, with_transaction};
 use crate::{Body, Job, Lookup};
+use policy::Carriage;
 use policy::settings::{EightBit, Passage, Timeouts};
 use queue::{Batch, BodyKind, Outcome, Trouble};
 use smtp::client::{
@@ -62,13 +64,21 @@ pub(crate) struct Server {
     pub(crate) host: Box<[u8]>,
     /// What we call ourselves to it, where that is not our name.
     pub(crate) hello: Option<Box<[u8]>>,
+    /// How its mailer ends lines, where that is not CR LF (`E=`).
+    pub(crate) line_end: Option<Box<[u8]>>,
 }
 
 impl Server {
     /// A host that was found for a destination.
     pub(crate) fn of(hop: &Hop, protocol: Protocol) -> Self {
         let name = hop.shown();
-        Self { protocol, host: hop.relay(), name, hello: None }
+        Self { protocol, host: hop.relay(), name, hello: None, line_end: None }
+    }
+
+    /// The same for a mailer that may end lines in its own way.
+    pub(crate) fn of_mailer(self, carriage: &Carriage) -> Self {
+        let own = Some(&carriage.line_end).filter(|end| !end.is_empty() && ***end != *b"\r\n");
+        Self { line_end: own.cloned(), ..self }
     }
 
     /// The same over this connection, whose end may have a name of its own.
@@ -80,7 +90,7 @@ impl Server {
     /// A server behind a Unix socket.
     pub(crate) fn local() -> Self {
         let name: Box<[u8]> = b"localhost"[..].into();
-        Self { protocol: Protocol::Lmtp, host: name.clone(), name, hello: None }
+        Self { protocol: Protocol::Lmtp, host: name.clone(), name, hello: None, line_end: None }
     }
 }
 
@@ -104,6 +114,8 @@ pub(crate) struct Connection {
     /// Whether BODY=8BITMIME goes with the present transaction.
     is_eight_bit: bool,
     notebook: Notebook,
+    /// A CR was not written yet: what it is depends on the next octet.
+    owes_cr: bool,
     /// Places of recipients whose deferral is in the notebook.
     noted: Vec<usize>,
 }
@@ -134,6 +146,7 @@ impl Connection {
             text: Vec::new(),
             is_eight_bit: false,
             notebook,
+            owes_cr: false,
             noted: Vec::new(),
         };
         connection.converse(None).await;
@@ -391,8 +404,11 @@ impl Connection {
 
     /// Writes what is to be said. A server that takes nothing is lost as one that says nothing.
     async fn flush(&mut self, timeout: Duration) {
-        let Self { stream, session, .. } = self;
+        let Self { stream, session, server, .. } = self;
         let out = session.output();
+        if let Some(end) = &server.line_end {
+            line_end::write(out, end, &mut self.owes_cr);
+        }
         if out.is_empty() {
             return;
         }

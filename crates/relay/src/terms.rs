@@ -11,6 +11,7 @@ use std::time::Duration;
 
 /// What connections need to know.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub(crate) struct Terms {
     /// Our name in EHLO.
     pub(crate) hello_name: Box<[u8]>,
@@ -19,6 +20,8 @@ pub(crate) struct Terms {
     pub(crate) timeouts: Timeouts,
     pub(crate) eight_bit: Rc<EightBit>,
     pub(crate) is_patient: bool,
+    /// Whether recipients that come for the first time keep their order.
+    pub(crate) sorts_at_once: bool,
     /// Connections that an errand keeps (`ConnectionCacheSize`); 0: none is kept for another message.
     pub(crate) kept: usize,
     /// How long a host that did not let us in is left alone within an errand (`Timeout.hoststatus`).
@@ -50,6 +53,7 @@ impl Terms {
             timeouts: settings.timeouts,
             eight_bit: Rc::new(settings.eight_bit.clone()),
             is_patient: calling.is_patient,
+            sorts_at_once: calling.sorts_at_once,
             kept: usize::from(calling.connections_kept),
             fallbacks: Fallbacks::new(calling),
             road: Road { only_to: calling.only_to, from: calling.from.clone() },

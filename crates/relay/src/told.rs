@@ -22,6 +22,7 @@ pub(crate) fn with_transaction<T>(
         .iter()
         .map(|one| client::Recipient {
             address: &one.user,
+            is_reported: one.notify.wants_success(),
             // Behind LMTP is the last hop: reports are ours to make.
             notify: if protocol == Protocol::Lmtp { None } else { notify(one.notify) },
             original: one.original.as_deref().filter(|_| protocol != Protocol::Lmtp),
@@ -38,6 +39,7 @@ pub(crate) fn with_transaction<T>(
             Return::Headers => Ret::Headers,
         }),
         envelope_id: batch.envelope_id.as_deref(),
+        is_own: batch.is_own,
         by: batch.by.map(|by| DeliverBy {
             seconds: by.left_s(batch.created_s, sys::clock::realtime_s()),
             returns: by.returns,
@@ -97,7 +99,10 @@ impl Teller<'_> {
         let host = self.host.into();
         match self.protocol {
             // It is at its last hop; log lines of local delivery have no text.
-            Protocol::Lmtp => Outcome::Delivered { host, text: Box::default() },
+            Protocol::Lmtp => {
+                let answer = self.session.welcome(place).map(first_line).unwrap_or_default();
+                Outcome::Delivered { host, text: Box::default(), answer: answer.into() }
+            }
             Protocol::Smtp => Outcome::Relayed {
                 host,
                 text: text_of(reply),
@@ -183,6 +188,9 @@ impl Teller<'_> {
                 with_transaction(batch, self.protocol, self.is_eight_bit, |all| {
                     client::mail_line(all, extensions)
                 })
+            }
+            (Stage::Recipient, Some((batch, place))) if self.session.names_recipients_at_once() => {
+                [&*self.rcpt(batch, place), b"\nDATA"].concat()
             }
             (Stage::Recipient, Some((batch, place))) => self.rcpt(batch, place),
             (Stage::Data, _) => b"DATA".to_vec(),
@@ -310,6 +318,7 @@ fn status_of(stage: Stage, code: u16) -> Status {
         (Stage::Dot, 550) => Status(5, 2, 0),
         (Stage::Recipient | Stage::Dot, 552) => Status(5, 2, 2),
         (Stage::Recipient, 421) => Status(4, 0, 0),
+        (Stage::Greeting, 421) => Status(4, 5, 0),
         (_, 421) => Status(4, 3, 2),
         (_, 450) => Status(4, 2, 0),
         (_, 451 | 455) => Status(4, 3, 0),

@@ -99,6 +99,8 @@ pub struct Transaction<'a> {
     pub ret: Option<Ret>,
     /// ENVID, in xtext.
     pub envelope_id: Option<&'a [u8]>,
+    /// Whether its sender was seen to hand it in: AUTH= (RFC 4954, 5) says so to a server that knows of logins.
+    pub is_own: bool,
     /// BY (RFC 2852), the seconds from now on.
     pub by: Option<DeliverBy>,
 }
@@ -108,6 +110,8 @@ pub struct Transaction<'a> {
 pub struct Recipient<'a> {
     /// Its address, without brackets.
     pub address: &'a [u8],
+    /// Whether a report of success may be ours to make, and tell what the server said to it.
+    pub is_reported: bool,
     /// NOTIFY.
     pub notify: Option<Notify>,
     /// ORCPT: type, semicolon, xtext.
@@ -195,6 +199,12 @@ impl Session {
             State::Dot { .. } => Want::Answer(Patience::Dot),
             State::Gone(_) => Want::Closed,
         }
+    }
+
+    /// Whether RCPT and DATA go out together, behind the answer to MAIL.
+    #[must_use]
+    pub const fn names_recipients_at_once(&self) -> bool {
+        self.habits.is_patient && self.extensions.has(Extension::Pipelining)
     }
 
     /// Octets for the server. The driver sends them and clears the buffer.

@@ -31,6 +31,21 @@ pub fn open_folder(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, flags, Mode::empty())?)
 }
 
+/// Opens a plain file for reading; what else has the name is not waited for.
+///
+/// # Errors
+/// It is not there, or no plain file.
+pub fn open_plain(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty())?;
+    let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode);
+    if kind == rustix::fs::FileType::RegularFile {
+        Ok(file)
+    } else {
+        Err(io::ErrorKind::InvalidInput.into())
+    }
+}
+
 /// Makes a folder with all above it, or takes it as it is. With an owner, the folder itself (not those
 /// above) becomes his, with this mode.
 ///

@@ -184,8 +184,8 @@ pub(crate) fn answer(policy: &dyn Policy, question: &ToPolicy, files: &[FileSeen
     match question {
         ToPolicy::Judge(question) => FromPolicy::Verdict(policy.judge(question)),
         ToPolicy::Route { address } => FromPolicy::Route(policy.route(address)),
-        ToPolicy::Expand { address, route } => {
-            FromPolicy::Expansion(policy.expand_with(address, route, files))
+        ToPolicy::Expand { address, route, sender } => {
+            FromPolicy::Expansion(policy.expand_with(address, route, sender, files))
         }
         // Frames of files are no questions.
         ToPolicy::File(_) => FromPolicy::Expansion(Expansion::default()),

@@ -8,6 +8,8 @@
     reason = "a test may stop"
 )]
 
+mod aliases;
+mod control_files;
 mod mailboxes;
 mod programs;
 mod town;

@@ -19,8 +19,12 @@ pub(crate) const MALLORY: &str = "mallory";
 /// Who is attacked.
 pub(crate) const BOB: &str = "bob";
 
+/// Somebody whose processes are counted.
+pub(crate) const EVE: &str = "eve";
+pub(crate) const EVES_UID: u32 = 58_103;
+
 /// The users of the town.
-const USERS: [(&str, u32); 2] = [(MALLORY, 58_101), (BOB, 58_102)];
+const USERS: [(&str, u32); 3] = [(MALLORY, 58_101), (BOB, 58_102), (EVE, EVES_UID)];
 
 const CF: &str = "V10/Berkeley
 Djmail.example.test
@@ -98,11 +102,25 @@ impl Town {
         self.folder.path()
     }
 
+    /// Puts another alias file in the place of the one there, as an editor does.
+    pub(crate) fn aliases(&self, text: &str, mode: u32) {
+        let new = self.path().join("aliases.new");
+        fs::write(&new, text.replace("DIR", self.path().to_str().unwrap())).unwrap();
+        fs::set_permissions(&new, fs::Permissions::from_mode(mode)).unwrap();
+        fs::rename(new, self.path().join("aliases")).unwrap();
+    }
+
     /// Writes a user's `.forward`; he owns it.
     pub(crate) fn forward(&self, user: &str, text: &str) {
         let path = self.path().join("forward").join(user);
         fs::write(&path, text.replace("DIR", self.path().to_str().unwrap())).unwrap();
         run("chown", &[&uid_of(user)], &path);
+    }
+
+    /// Gives a file to a user.
+    #[expect(clippy::unused_self, reason = "only a town has users")]
+    pub(crate) fn owned_by(&self, user: &str, path: &Path) {
+        run("chown", &[&uid_of(user)], path);
     }
 
     /// Makes a mailbox with this in it, `0660 user:mail`.
@@ -114,10 +132,32 @@ impl Town {
     }
 
     pub(crate) fn send(&self, to: &str) {
+        self.send_from("sender@remote.test", to);
+    }
+
+    /// What waits in the queue.
+    pub(crate) fn mailq(&self) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ironpost"));
+        command.arg("mailq").arg("--data").arg(self.path().join("data"));
+        String::from_utf8_lossy(&command.output().unwrap().stdout).into_owned()
+    }
+
+    /// The same from this sender.
+    pub(crate) fn send_from(&self, from: &str, to: &str) {
+        self.send_all(from, to, "hello\r\n");
+    }
+
+    /// A message with this text.
+    pub(crate) fn send_text(&self, to: &str, text: &str) {
+        self.send_all("sender@remote.test", to, text);
+    }
+
+    fn send_all(&self, from: &str, to: &str, text: &str) {
         let mut talk = BufReader::new(TcpStream::connect(("127.0.0.1", self.port)).unwrap());
         let to = format!("RCPT TO:<{to}>\r\n");
-        let from = "MAIL FROM:<sender@remote.test>\r\n";
-        for said in ["", "HELO x\r\n", from, &to, "DATA\r\n", "Subject: x\r\n\r\nhello\r\n.\r\n"] {
+        let from = format!("MAIL FROM:<{from}>\r\n");
+        let text = format!("Subject: x\r\n\r\n{text}.\r\n");
+        for said in ["", "HELO x\r\n", &from, &to, "DATA\r\n", &text] {
             talk.get_mut().write_all(said.as_bytes()).unwrap();
             let mut line = String::new();
             talk.read_line(&mut line).unwrap();

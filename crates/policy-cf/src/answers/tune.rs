@@ -63,6 +63,7 @@ pub(super) fn settings(
     if answers_expn {
         paths.read.extend(forward_folders(machine, lists));
     }
+    let nobody = crate::expand::default_ids(machine);
     let settings = Settings {
         host_name: host_name.into(),
         greeting: greeting(machine),
@@ -88,6 +89,8 @@ pub(super) fn settings(
         },
         postmaster: value(machine, "DoubleBounceAddress").unwrap_or(b"postmaster").into(),
         reports: reports::reports(machine),
+        // Whatever the file says, nothing runs as root for a message.
+        default_ids: (nobody.uid != 0).then_some((nobody.uid, nobody.gid)),
         ..Settings::default()
     };
     Ok((settings, ports))
@@ -154,6 +157,7 @@ fn calling(machine: &Machine<'_>) -> Calling {
     Calling {
         name: name.unwrap_or_default().into(),
         is_patient: true,
+        sorts_at_once: value(machine, "FastSplit").is_some_and(|text| number(text) == 0),
         fallback_mx: host_option(machine, "FallbackMXhost"),
         fallback_smart: host_option(machine, "FallbackSmartHost"),
         tries_null_list: machine.config.options.truth("TryNullMXList"),

@@ -1,6 +1,7 @@
 //! The list of recipients: in the order of hosts, each name once.
 
-use super::{Expander, Member, State};
+use super::{Expander, How, Member, State};
+use crate::machine::Machine;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -27,6 +28,11 @@ impl Expander<'_, '_> {
     /// Puts a name into the list, unless it is there.
     pub(super) fn is_new(&mut self, index: usize) -> bool {
         let Some(member) = self.member(index) else { return false };
+        if self.is_left_out(member) {
+            self.out.left_out_sender = true;
+            self.set_state(index, State::Duplicate);
+            return false;
+        }
         let key = key_of(member);
         let before = self.out.by_address.get(&key).and_then(|same| {
             same.iter().copied().find(|before| {
@@ -66,20 +72,17 @@ impl Expander<'_, '_> {
         self.set_state(index, State::Duplicate);
     }
 
-    /// Takes the sender out of what was found on the way (option MeToo off).
-    pub(super) fn leave_out_sender(&mut self) {
-        let Some(sender) = self.how.left_out.clone() else { return };
-        let Some(resolved) = self.machine.parse(&sender, crate::resolve::Side::default()) else {
-            return;
-        };
-        let member = super::list::new_member(&sender, resolved, None);
-        let same = self.out.by_address.get(&key_of(&member)).cloned().unwrap_or_default();
-        for index in same {
-            if self.member(index).is_some_and(|found| !found.marks.is_primary) {
-                self.set_state(index, State::Duplicate);
-            }
-        }
+    /// Whether a name that was found on the way is the sender, who is left out.
+    fn is_left_out(&self, member: &Member) -> bool {
+        !member.marks.is_primary && self.left_out.as_ref().is_some_and(|key| *key == key_of(member))
     }
+}
+
+/// What makes the sender's name, if he is to be left out of lists (option MeToo off).
+pub(super) fn left_out(machine: &mut Machine<'_>, how: &How) -> Option<Box<[u8]>> {
+    let sender = how.left_out.as_deref()?;
+    let resolved = machine.parse(sender, crate::resolve::Side::default())?;
+    Some(key_of(&super::list::new_member(sender, resolved, None)))
 }
 
 /// What makes a name: mailer, host and user.

@@ -54,7 +54,8 @@ impl Expander<'_, '_> {
     /// A name that was asked for and has nobody left behind it is a loop.
     fn see_whether_anyone_is_left(&mut self, index: usize) {
         let is_asked = self.member(index).is_some_and(|member| member.parent.is_none());
-        if !is_asked || !self.state(index).is_dead() || self.is_over() {
+        let is_empty_for_a_reason = self.out.left_out_sender;
+        if !is_asked || !self.state(index).is_dead() || self.is_over() || is_empty_for_a_reason {
             return;
         }
         if self.out.in_order().all(|member| member.state.is_dead()) {

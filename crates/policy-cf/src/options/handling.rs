@@ -23,7 +23,7 @@ pub const HANDLED: &[Handled] = &[
     ("DataFileBufferSize", NotNeeded, "messages go to the spool's log, not to files of their own"),
     ("DontBlameSendmail", Refused, "maps in unsafe folders stay closed, whatever it lists"),
     ("DontInitGroups", NotNeeded, "a delivery has its user's own groups and no others"),
-    ("FastSplit", NotNeeded, "envelopes are split in memory, at no cost"),
+    ("FastSplit", NotNeeded, "envelopes are split in memory, at no cost; 0 orders recipients"),
     ("ForkEachJob", NotNeeded, "no message has a process of its own"),
     ("MailboxDatabase", NotNeeded, "users are those of the system"),
     ("MaxQueueChildren", NotNeeded, "one scheduler serves the queue; there are no queue runners"),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// How we behave as a client; the default: as fast as the server allows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Calling {
     /// What we call ourselves in EHLO (`HeloName`); empty: our host name.
     pub name: Box<[u8]>,
@@ -13,6 +14,9 @@ pub struct Calling {
     /// transactions, EHLO is for servers that say ESMTP and mailers that have the flag `a`, and lines that are no replies are
     /// passed over.
     pub is_patient: bool,
+    /// Whether recipients are in the order of their exchangers before they are tried for the first time (`FastSplit=0`); else
+    /// the last comes first.
+    pub sorts_at_once: bool,
     /// Connections that an errand keeps for another message (`ConnectionCacheSize`); 0: nobody keeps any.
     pub connections_kept: u8,
     /// How long an errand leaves a host alone that did not let it in (`Timeout.hoststatus`).
@@ -52,6 +56,7 @@ impl Default for Calling {
         Self {
             name: Box::default(),
             is_patient: false,
+            sorts_at_once: false,
             connections_kept: 2,
             host_memory_s: 1800,
             fallback_mx: Box::default(),

@@ -240,9 +240,12 @@ impl Envelope {
 
 /// Whether a report of success or of a deadline may follow on this server's yes: where it makes none itself.
 fn may_be_told(transaction: &Transaction<'_>, extensions: &Extensions) -> bool {
-    let wants = |one: &Recipient<'_>| matches!(one.notify, Some(Notify::On { success: true, .. }));
-    transaction.by.is_some()
-        || (!extensions.has(Extension::Dsn) && transaction.recipients.iter().any(wants))
+    let has_dsn = extensions.has(Extension::Dsn);
+    let is_asked = |one: &Recipient<'_>| {
+        has_dsn && matches!(one.notify, Some(Notify::On { success: true, .. }))
+    };
+    let is_ours = |one: &Recipient<'_>| one.is_reported && !is_asked(one);
+    transaction.by.is_some() || transaction.recipients.iter().any(is_ours)
 }
 
 const fn reply_refuses(reply: &Reply) -> bool {
@@ -330,6 +333,10 @@ fn write_mail(transaction: &Transaction<'_>, extensions: &Extensions, out: &mut 
             out.extend_from_slice(ret.as_bytes());
         }
     }
+    if extensions.has(Extension::Auth) && transaction.is_own && !transaction.sender.is_empty() {
+        out.extend_from_slice(b" AUTH=");
+        write_xtext(transaction.sender, out);
+    }
     if let Some(by) = transaction.by.filter(|_| extensions.has(Extension::DeliverBy)) {
         let mode = if by.returns { "R" } else { "N" };
         let trace = if by.traces { "T" } else { "" };
@@ -353,6 +360,17 @@ fn write_rcpt(recipient: &Recipient<'_>, extensions: &Extensions, out: &mut Vec<
         }
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// Text as a value of a parameter (RFC 3461, 4): what is not a plain character is `+` and two hexadecimal digits.
+fn write_xtext(text: &[u8], out: &mut Vec<u8>) {
+    for &octet in text {
+        if octet.is_ascii_graphic() && !matches!(octet, b'+' | b'=') {
+            out.push(octet);
+        } else {
+            out.extend_from_slice(format!("+{octet:02X}").as_bytes());
+        }
+    }
 }
 
 /// Whether an address can stand in a command: nothing in it ends the path or the line.

@@ -33,6 +33,8 @@ pub enum Extension {
     EnhancedStatusCodes,
     /// RFC 2852.
     DeliverBy,
+    /// RFC 4954.
+    Auth,
 }
 
 /// What a server can do.
@@ -54,6 +56,7 @@ impl Extension {
             Self::SmtpUtf8 => 16,
             Self::EnhancedStatusCodes => 32,
             Self::DeliverBy => 64,
+            Self::Auth => 128,
         }
     }
 }
@@ -97,6 +100,7 @@ impl Extensions {
                 ("SMTPUTF8", Extension::SmtpUtf8),
                 ("ENHANCEDSTATUSCODES", Extension::EnhancedStatusCodes),
                 ("DELIVERBY", Extension::DeliverBy),
+                ("AUTH", Extension::Auth),
             ];
             let found =
                 known.iter().find(|(name, _)| keyword.eq_ignore_ascii_case(name.as_bytes()));

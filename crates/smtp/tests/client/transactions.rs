@@ -155,6 +155,7 @@ fn lmtp_that_breaks_between_answers_leaves_the_rest_for_later() {
 /// A recipient with wishes.
 const TO: &[Recipient<'_>] = &[Recipient {
     address: b"x@c",
+    is_reported: true,
     notify: Some(Notify::On { success: true, failure: false, delay: true }),
     original: Some(b"rfc822;x+40c"),
 }];
@@ -169,6 +170,7 @@ fn dsn_parameters_go_to_who_knows_them() {
         is_utf8: false,
         ret: Some(Ret::Headers),
         envelope_id: Some(b"QQ"),
+        is_own: false,
         by: None,
     };
     for (hello, mail, rcpt) in [
@@ -194,7 +196,8 @@ const BY: DeliverBy = DeliverBy { seconds: 600, returns: true, traces: true };
 
 #[test]
 fn a_deadline_goes_on_to_a_server_that_knows_of_them_and_has_the_time() {
-    let recipients = [Recipient { address: b"x@c", notify: None, original: None }];
+    let recipients =
+        [Recipient { address: b"x@c", is_reported: false, notify: None, original: None }];
     let transaction = |by| Transaction {
         sender: b"a@b",
         recipients: &recipients,
@@ -203,6 +206,7 @@ fn a_deadline_goes_on_to_a_server_that_knows_of_them_and_has_the_time() {
         is_utf8: false,
         ret: None,
         envelope_id: None,
+        is_own: false,
         by: Some(by),
     };
     for (keyword, by, mail) in [
@@ -226,11 +230,44 @@ fn a_deadline_goes_on_to_a_server_that_knows_of_them_and_has_the_time() {
 }
 
 #[test]
+fn a_server_that_knows_of_logins_is_told_who_handed_a_message_in() {
+    for (keyword, sender, is_own, mail) in [
+        ("AUTH PLAIN", "a+b@c", true, "MAIL From:<a+b@c> AUTH=a+2Bb@c"),
+        ("AUTH PLAIN", "a@b", false, "MAIL From:<a@b>"),
+        ("AUTH PLAIN", "", true, "MAIL From:<>"),
+        ("HELP", "a@b", true, "MAIL From:<a@b>"),
+    ] {
+        let mut session = Session::new(Protocol::Smtp, b"us.test");
+        session.receive(format!("220 hi\r\n250-x\r\n250 {keyword}\r\n").as_bytes());
+        session.output().clear();
+        session.begin(&Transaction {
+            sender: sender.as_bytes(),
+            recipients: &[Recipient {
+                address: b"x@c",
+                is_reported: false,
+                notify: None,
+                original: None,
+            }],
+            size_bytes: 10,
+            is_eight_bit: false,
+            is_utf8: false,
+            ret: None,
+            envelope_id: None,
+            is_own,
+            by: None,
+        });
+        let sent = String::from_utf8(session.output().clone()).unwrap();
+        assert_eq!(sent.lines().next(), Some(mail));
+    }
+}
+
+#[test]
 fn what_a_server_cannot_carry_is_not_tried() {
     let mut session = Session::new(Protocol::Smtp, b"us.test");
     session.receive(b"220 hi\r\n250-x\r\n250 SIZE 100\r\n");
     session.output().clear();
-    let recipients = [Recipient { address: b"x@c", notify: None, original: None }];
+    let recipients =
+        [Recipient { address: b"x@c", is_reported: false, notify: None, original: None }];
     let plain = Transaction {
         sender: b"a@b",
         recipients: &recipients,
@@ -239,6 +276,7 @@ fn what_a_server_cannot_carry_is_not_tried() {
         is_utf8: false,
         ret: None,
         envelope_id: None,
+        is_own: false,
         by: None,
     };
     for (transaction, why) in [
@@ -249,6 +287,7 @@ fn what_a_server_cannot_carry_is_not_tried() {
             Transaction {
                 recipients: &[Recipient {
                     address: b"x> NOTIFY=NEVER",
+                    is_reported: false,
                     notify: None,
                     original: None,
                 }],

@@ -109,7 +109,7 @@ impl Hands {
     }
 
     /// A connection to the LMTP server that a mailer of the settings has behind this path (relay), or to a server that a map
-    /// asks (policy); one over TCP is on its way and not waited for. Whoever asks for another place is told that there is
+    /// asks, or the file that a map reads (policy); one over TCP is on its way and not waited for. Whoever asks for another place is told that there is
     /// none.
     pub(super) fn connect(
         role: Role,
@@ -127,7 +127,11 @@ impl Hands {
             (Role::Policy, SocketPlace::Address(address)) => {
                 settings.map_servers.contains(&MapServer::Port(address.port()))
             }
-            (_, SocketPlace::Path(_) | SocketPlace::Address(_)) => false,
+            (Role::Policy, SocketPlace::File(path)) => settings
+                .map_servers
+                .iter()
+                .any(|server| matches!(server, MapServer::File(known) if known == path)),
+            (_, SocketPlace::Path(_) | SocketPlace::Address(_) | SocketPlace::File(_)) => false,
         };
         if !is_known {
             return Err("the configuration has no server there".into());
@@ -135,6 +139,7 @@ impl Hands {
         let connected = match place {
             SocketPlace::Path(path) => sys::socket::connect_unix(&crate::path_of(path)),
             SocketPlace::Address(address) => sys::socket::connect_tcp(*address),
+            SocketPlace::File(path) => sys::disk::open_plain(&crate::path_of(path)),
         };
         connected.map_err(|error| {
             let text = error.to_string();

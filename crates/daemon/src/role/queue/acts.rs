@@ -23,8 +23,8 @@ impl House {
                     let expansion = Box::new(Expansion { later, ..Expansion::default() });
                     answers.push(Input::Answered { slot, recipient, expansion });
                 }
-                Action::Inquire { slot, recipient, address, inquiry } => {
-                    self.policy.inquire(slot, recipient, address, inquiry);
+                Action::Inquire { slot, recipient, address, sender, inquiry } => {
+                    self.policy.inquire((slot, recipient), address, sender, inquiry);
                 }
                 Action::Try(batch) => self.carry(&batch),
                 Action::Note { slot, record } => self.note(slot, &record),

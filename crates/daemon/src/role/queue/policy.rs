@@ -30,6 +30,8 @@ pub(super) struct Inquired {
     slot: u32,
     recipient: u32,
     address: Box<[u8]>,
+    /// Of the message.
+    sender: Box<[u8]>,
     inquiry: Inquiry,
     /// Whether the header that comes back is asked for, too.
     is_reader: bool,
@@ -63,14 +65,23 @@ impl PolicyLine {
     /// Asks, or keeps the question for the policy to come.
     pub(super) fn inquire(
         &mut self,
-        slot: u32,
-        recipient: u32,
+        (slot, recipient): (u32, u32),
         address: Box<[u8]>,
+        sender: Box<[u8]>,
         inquiry: Inquiry,
     ) {
         let (files, rounds) = (Vec::new(), 0);
         let is_reader = inquiry == Inquiry::Report;
-        self.inquire_with(Inquired { slot, recipient, address, inquiry, is_reader, files, rounds });
+        self.inquire_with(Inquired {
+            slot,
+            recipient,
+            address,
+            sender,
+            inquiry,
+            is_reader,
+            files,
+            rounds,
+        });
     }
 
     /// The same for a question that may have files.
@@ -92,7 +103,10 @@ impl PolicyLine {
         let inquiry = |asked: &Inquired| {
             let address = asked.address.clone();
             match &asked.inquiry {
-                Inquiry::Expand(route) => ToPolicy::Expand { address, route: route.clone() },
+                Inquiry::Expand(route) => {
+                    let (route, sender) = (route.clone(), asked.sender.clone());
+                    ToPolicy::Expand { address, route, sender }
+                }
                 Inquiry::Route | Inquiry::RouteAndExpand | Inquiry::Report => {
                     ToPolicy::Route { address }
                 }
@@ -217,6 +231,10 @@ impl House {
     }
 
     fn tell_answer(&mut self, asked: &Inquired, expansion: Expansion) {
+        // Of whom a report will go to is told when it goes, but for ourselves: nothing ever goes there.
+        if !asked.is_reader || *asked.address == *::queue::OURSELVES {
+            self.show_steps(&expansion.steps);
+        }
         self.step(Input::Answered {
             slot: asked.slot,
             recipient: asked.recipient,

@@ -1,7 +1,9 @@
 //! The part of a report that people read: who, why, and what was said on the way.
 
-use super::{ADDRESS_SHOWN_MAX, Paper, TEXT_SHOWN_MAX, client, duration, line, reason};
-use crate::outcome::{DOT, Trouble, Voice, cleaned};
+use super::{
+    ADDRESS_SHOWN_MAX, Paper, TEXT_SHOWN_MAX, client, duration, is_told_whole, line, reason,
+};
+use crate::outcome::{DOT, Said, Trouble, Voice, cleaned};
 use crate::report::{Fate, Report, ReportKind, ReportLine};
 use alloc::{format, vec::Vec};
 
@@ -62,7 +64,12 @@ impl<'r> Paper<'r> {
             if place == 1 && !tells_of_late {
                 continue;
             }
-            let mut lines = self.report.lines.iter().filter(|one| belongs(one.fate)).peekable();
+            let mut lines = self
+                .report
+                .lines
+                .iter()
+                .filter(|one| !one.is_aside && belongs(one.fate))
+                .peekable();
             if lines.peek().is_none() {
                 continue;
             }
@@ -100,8 +107,12 @@ impl<'r> Paper<'r> {
             if has_told && is_whole && last == Some(&one.trouble) {
                 continue;
             }
-            if has_told {
-                talk(&one.trouble, is_same_host, out);
+            let has_printed = one.fate == Fate::Delivered && one.trouble.voice == Voice::Local;
+            if has_printed {
+                talk(&one.trouble, true, None, out);
+            } else if has_told {
+                let before = last.filter(|_| is_same_host).and_then(|last| last.said.as_deref());
+                talk(&one.trouble, is_same_host, before.map(Said::last_command), out);
                 last = Some(&one.trouble);
             }
             self.end(one, out);
@@ -124,6 +135,8 @@ impl<'r> Paper<'r> {
                 line(out, &[b"Message could not be delivered for ", age.as_bytes()]);
                 line(out, &[b"Message will be deleted from queue"]);
             }
+            // The talk said it.
+            Fate::Failed if is_told_whole(&one.trouble) => {}
             Fate::Failed if says_nothing_of_address(&said) => {
                 line(out, &[codes(&one.trouble).as_bytes(), b" ", &said]);
             }
@@ -163,7 +176,7 @@ fn person(one: &ReportLine, out: &mut Vec<u8>) {
 }
 
 /// The server's words and ours before them.
-fn talk(trouble: &Trouble, is_same_host: bool, out: &mut Vec<u8>) {
+fn talk(trouble: &Trouble, is_same_host: bool, before: Option<&[u8]>, out: &mut Vec<u8>) {
     if trouble.voice == Voice::Local {
         // What a program printed.
         for one in trouble.said.iter().flat_map(|said| said.lines()).skip(1) {
@@ -180,8 +193,10 @@ fn talk(trouble: &Trouble, is_same_host: bool, out: &mut Vec<u8>) {
     }
     match &trouble.said {
         Some(said) => {
-            if !said.command.is_empty() {
-                let command = if *said.command == *DOT { b"DATA" } else { &*said.command };
+            let command = said.last_command();
+            // What was said once may have several answers.
+            if !command.is_empty() && before != Some(command) {
+                let command = if *command == *DOT { b"DATA" } else { command };
                 line(out, &[b">>> ", &cleaned(command, ADDRESS_SHOWN_MAX)]);
             }
             for one in said.lines() {
