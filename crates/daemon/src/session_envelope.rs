@@ -109,6 +109,7 @@ pub fn followed(
                 is_as_written,
                 goes_at_once: false,
                 way: way(recipient, member),
+                share: queue::Share::Sole,
             };
             let address = if is_as_written { &member.address } else { &recipient.address };
             let notify = if owner.is_some() { Notify::UNSET } else { own.notify };

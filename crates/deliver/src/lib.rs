@@ -31,6 +31,8 @@ use queue::Outcome;
 pub struct Job<'a> {
     /// The envelope sender without angle brackets; empty for a report.
     pub sender: &'a [u8],
+    /// Whether somebody named it: programs that want to know who it is (`F=f`, `F=r`) are told then only.
+    pub is_sender_named: bool,
     /// The recipient's address, for Delivered-To.
     pub recipient: &'a [u8],
     /// The name of the mailbox ([`policy::Route::user`]).

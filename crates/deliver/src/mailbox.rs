@@ -178,7 +178,8 @@ fn is_name(name: &[u8]) -> bool {
 
 /// What the log says of a delivered message.
 fn sent() -> Outcome {
-    Outcome::Delivered { host: Box::default(), text: b"Sent"[..].into() }
+    let (host, answer) = Default::default();
+    Outcome::Delivered { host, text: b"Sent"[..].into(), answer }
 }
 
 /// The path of something in a folder, for messages.

@@ -37,7 +37,14 @@ fn open(transport: &Transport) -> Mailboxes {
 
 fn job<'a>(user: &'a [u8], text: &'a [u8]) -> Job<'a> {
     let body = Body::Bytes(text);
-    Job { sender: b"a@b.example", recipient: b"c@d.example", user, body, form: None }
+    Job {
+        sender: b"a@b.example",
+        is_sender_named: true,
+        recipient: b"c@d.example",
+        user,
+        body,
+        form: None,
+    }
 }
 
 fn status(outcome: &Outcome) -> Status {

@@ -298,6 +298,7 @@ impl OldQueue {
             is_as_written: true,
             goes_at_once: false,
             way: None,
+            share: queue::Share::Sole,
         };
         Recipient {
             address: one.address.clone().into(),

@@ -169,9 +169,11 @@ impl<'f> Submission<'f> {
         })?;
         self.head = Head::read(&self.message);
         let options = &run.machine.config.options;
-        if self.head.wants_receipt && options.truth("RrtImpliesDsn") && self.notify == Notify::UNSET
-        {
-            self.notify = Notify::SUCCESS.and(Notify::FAILURE).and(Notify::DELAY);
+        if self.head.wants_receipt && options.truth("RrtImpliesDsn") {
+            if self.notify == Notify::UNSET {
+                self.notify = Notify::SUCCESS.and(Notify::FAILURE).and(Notify::DELAY);
+            }
+            self.head.drop_receipt();
         }
         self.class = self.head.precedence.as_deref().map_or(0, |name| class_of(run, name));
         let limit = if self.message.is_too_large {
@@ -333,6 +335,7 @@ impl<'f> Submission<'f> {
     fn refuse_all(&mut self, reply: &[u8], is_about_message: bool) {
         for outgoing in std::mem::take(&mut self.recipients.outgoing) {
             self.recipients.failed.push(recipients::Failed {
+                error: None,
                 address: outgoing.address,
                 reply: reply.to_vec(),
                 unknown_at: None,

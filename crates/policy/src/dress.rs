@@ -15,6 +15,9 @@ pub const NAMED_RECIPIENTS_MAX: usize = 100;
 /// back.
 pub const QUEUED_HEADER: &[u8] = b"queued_header";
 
+/// A macro of a message that a command handed in without naming a sender: agents of this host are not told of one (`F=f`, `F=r`).
+pub const UNNAMED_SENDER: &[u8] = b"unnamed_sender";
+
 /// One batch, before it is handed to its mailer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dress {

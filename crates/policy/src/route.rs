@@ -90,6 +90,8 @@ pub struct Expansion {
     pub later: Option<Box<[u8]>>,
     /// Files that must be read first: nothing else counts then, and the question is asked again with them.
     pub wanted: Vec<FileWanted>,
+    /// How it went, line by line, for who watches (`root... aliased to alice`).
+    pub steps: Vec<Box<[u8]>>,
 }
 
 /// Somebody who carries mail: an `M` line of sendmail.cf or a delivery way of ironpost.toml.

@@ -42,10 +42,11 @@ pub use outcome::{
 };
 pub use part::{MEMBERS_MAX, Split};
 pub use policy::Controller;
-pub use recipient::{DropReason, Followed, Notify, Receipt, Recipient, State, Way};
+pub use recipient::{DropReason, Followed, Notify, Receipt, Recipient, Share, State, Way};
 pub use report::{
     Fate, RETURNED_BYTES_MAX, RETURNED_HEADER_BYTES_MAX, Report, ReportKind, ReportLine, duration,
 };
+pub use schedule::OURSELVES;
 pub use schedule::{
     ACTIVE_BYTES_MAX, ACTIVE_MAX, Action, Actions, Input, Inquiry, Outlook, Scheduler, Traffic,
 };

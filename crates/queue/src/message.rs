@@ -7,6 +7,7 @@ use crate::QueueId;
 use crate::coding::{Reader, RecordError, put_count, put_number, put_octets, put_optional};
 use crate::recipient::Recipient;
 use alloc::{boxed::Box, vec::Vec};
+use policy::dress::UNNAMED_SENDER;
 use policy::{Macros, Mailer, Resolved, Story};
 use serde::{Deserialize, Serialize};
 
@@ -397,6 +398,7 @@ impl Envelope {
         let returns = Returns { also_to: Vec::new(), ..self.returns };
         let (sender, recipients) = (owner.into(), Vec::new());
         let mut part = Self { id, sender, recipients, returns, ..self.clone() };
+        part.origin = part.origin.after_waiting();
         let of_whole: [(&[u8], Vec<u8>); 2] =
             [(b"i", self.id.to_ascii().to_vec()), (FIRST_SENDER, self.sender.to_vec())];
         for (name, value) in of_whole {
@@ -423,6 +425,25 @@ impl Envelope {
 }
 
 impl Origin {
+    /// Whether a command handed it in that named no sender.
+    #[must_use]
+    pub fn has_unnamed_sender(&self) -> bool {
+        self.macros.iter().any(|(name, _)| **name == *UNNAMED_SENDER)
+    }
+
+    /// The same for a message that waited: a run of the queue names each sender.
+    pub(crate) fn after_waiting(&self) -> Self {
+        let mut origin = self.clone();
+        origin.macros.retain(|(name, _)| **name != *UNNAMED_SENDER);
+        origin
+    }
+
+    /// That of a report about it, which is made on the same errand.
+    pub(crate) fn of_report(&self) -> Self {
+        let macros = self.macros.iter().filter(|(name, _)| **name == *UNNAMED_SENDER);
+        Self { macros: macros.cloned().collect(), ..Self::default() }
+    }
+
     /// Whether a user of this machine handed it in, or we made it; else it came by SMTP.
     #[must_use]
     pub fn is_own(&self) -> bool {

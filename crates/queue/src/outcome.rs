@@ -133,7 +133,8 @@ impl Trouble {
         if bytes_max == 0 || batch.size_bytes <= bytes_max {
             return None;
         }
-        let reply = format!("552 5.3.4 Message is too large; {bytes_max} bytes max");
+        // Ours, and not of one recipient: an empty first line says so.
+        let reply = format!("\n552 5.3.4 Message is too large; {bytes_max} bytes max");
         let said = Said { command: Box::default(), reply: reply.into_bytes().into() };
         Some(Self {
             host: batch.host.clone(),
@@ -171,6 +172,22 @@ impl Trouble {
             Some(_) => self,
             None => Self { said: earlier.said, voice: earlier.voice, ..self },
         }
+    }
+
+    /// Whether the message is too large for where it goes, as we know or as its server says to MAIL: then no report carries
+    /// it back, as no large one could.
+    #[must_use]
+    pub fn is_of_size(&self) -> bool {
+        self.said.as_ref().is_some_and(|said| {
+            let is_ours = said.command.is_empty() && said.reply.starts_with(b"\n552 5.3.4 ");
+            is_ours || (said.command.starts_with(b"MAIL") && said.reply.starts_with(b"552"))
+        })
+    }
+
+    /// Whether it is this host's configuration that is wrong: the postmaster hears of it, too.
+    #[must_use]
+    pub fn is_of_configuration(&self) -> bool {
+        self.text.starts_with(b"Local configuration error")
     }
 
     /// What a listing of the queue shows: of a connection that broke, that; of what we said ourselves, our words; else
@@ -255,6 +272,8 @@ pub enum Outcome {
         host: Box<[u8]>,
         /// What it said.
         text: Box<[u8]>,
+        /// What a report tells of it: a server's answer to the recipient, code first, or what a program printed; empty: nothing.
+        answer: Box<[u8]>,
     },
     /// Taken by the next server.
     Relayed {
@@ -307,7 +326,7 @@ pub fn cleaned(text: &[u8], bytes_max: usize) -> Box<[u8]> {
 }
 
 /// Lines that are [`cleaned`] each by itself, together at most `bytes_max` octets.
-fn cleaned_lines(lines: &[u8], bytes_max: usize) -> Box<[u8]> {
+pub(crate) fn cleaned_lines(lines: &[u8], bytes_max: usize) -> Box<[u8]> {
     let mut out = Vec::new();
     for (number, line) in lines.split(|&octet| octet == b'\n').enumerate() {
         let separator = usize::from(number > 0);

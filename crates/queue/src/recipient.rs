@@ -80,6 +80,21 @@ pub struct Followed {
     pub goes_at_once: bool,
     /// Which names led to it; `None`: it is what was asked for, or nobody knows.
     pub way: Option<Way>,
+    /// Whether others stand behind the same name.
+    pub share: Share,
+}
+
+/// Whether a recipient is all that a name stands for: where several are, the name answers for them, and no next server is
+/// asked to report on one of them (RFC 3461, 5.2.7).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Share {
+    /// It is alone.
+    #[default]
+    Sole,
+    /// It is one of several.
+    One,
+    /// The same, and the sender is told that the name stood for several.
+    OneTold,
 }
 
 /// The names that led to a recipient, as they were written.
@@ -140,6 +155,12 @@ impl Recipient {
         }
     }
 
+    /// Whether it is one of several that a name stands for.
+    #[must_use]
+    pub fn is_of_several(&self) -> bool {
+        self.followed.as_ref().is_some_and(|followed| followed.share != Share::Sole)
+    }
+
     pub(crate) fn is_within_limits(&self) -> bool {
         let users = self.followed.iter().flat_map(|one| one.controller.iter().chain(&one.logged));
         let names = users.flat_map(|user| [&user.address, &user.login]);
@@ -188,6 +209,10 @@ const WAY: u8 = 4;
 /// Set there if [`Followed::goes_at_once`].
 const AT_ONCE: u8 = 8;
 
+/// Set there for [`Share::One`] and [`Share::OneTold`].
+const SHARE: u8 = 16;
+const SHARE_TOLD: u8 = 32;
+
 impl Followed {
     fn encode(&self, out: &mut Vec<u8>) {
         for user in [&self.controller, &self.logged] {
@@ -201,7 +226,12 @@ impl Followed {
         let way = if self.way.is_some() { WAY } else { 0 };
         let written = u8::from(self.is_as_written) << 1;
         let at_once = if self.goes_at_once { AT_ONCE } else { 0 };
-        out.push(u8::from(self.refused.is_some()) | written | way | at_once);
+        let share = match self.share {
+            Share::Sole => 0,
+            Share::One => SHARE,
+            Share::OneTold => SHARE_TOLD,
+        };
+        out.push(u8::from(self.refused.is_some()) | written | way | at_once | share);
         if let Some(refused) = &self.refused {
             refused.clone().cleaned().encode(out);
         }
@@ -215,7 +245,13 @@ impl Followed {
         let controller = decode_controller(reader)?;
         let logged = decode_controller(reader)?;
         let bits = reader.octet()?;
-        let refused = match bits & !(WAY | AT_ONCE) {
+        let share = match bits & (SHARE | SHARE_TOLD) {
+            0 => Share::Sole,
+            SHARE => Share::One,
+            SHARE_TOLD => Share::OneTold,
+            _ => return Err(RecordError::Value),
+        };
+        let refused = match bits & !(WAY | AT_ONCE | SHARE | SHARE_TOLD) {
             0 | 2 => None,
             1 | 3 => Some(Trouble::decode(reader)?),
             _ => return Err(RecordError::Value),
@@ -234,6 +270,7 @@ impl Followed {
             is_as_written: bits & 2 != 0,
             goes_at_once: bits & AT_ONCE != 0,
             way,
+            share,
         })
     }
 }

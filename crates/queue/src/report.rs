@@ -76,8 +76,12 @@ pub enum Fate {
 /// One recipient in a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportLine {
+    /// Whether it is only in the transcript: the name that led to it is what was asked about.
+    pub is_aside: bool,
     /// Its address, as it was written.
     pub address: Box<[u8]>,
+    /// What a mailer would have been told, where that is another one.
+    pub actual: Option<Box<[u8]>>,
     /// The address that the sender wrote: its own, or that of the list or alias at the top.
     pub first: Box<[u8]>,
     /// The address that it was expanded from, if it was.
@@ -168,7 +172,7 @@ impl Report {
             ret: None,
             envelope_id: None,
             by: None,
-            origin: Origin::default(),
+            origin: self.origin.of_report(),
             quarantine: None,
             mailers_mark,
             priority: usual_priority(size_bytes, self.also_to.len().saturating_add(1)),

@@ -24,6 +24,7 @@ use alloc::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     vec::Vec,
 };
+pub use consult::OURSELVES;
 use policy::settings::{Reports, Retry};
 use policy::{Expansion, Mailer, Route, Settings};
 

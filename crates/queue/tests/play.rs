@@ -400,7 +400,7 @@ impl World {
                         keeps_time: false,
                     },
                     4 => continue,
-                    _ => Outcome::Delivered { host, text },
+                    _ => Outcome::Delivered { host, text, answer: Box::default() },
                 }
             };
             if is_in_parts {

@@ -56,6 +56,7 @@ fn followed() -> impl Strategy<Value = Followed> {
             is_as_written,
             goes_at_once: is_as_written,
             way,
+            share: if is_as_written { queue::Share::OneTold } else { queue::Share::One },
         },
     )
 }

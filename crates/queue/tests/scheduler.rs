@@ -87,7 +87,8 @@ fn envelope(sender: &str, to: &[&str]) -> Envelope {
 }
 
 fn delivered() -> Outcome {
-    Outcome::Delivered { host: b"mx"[..].into(), text: b"250 ok"[..].into() }
+    let (host, text) = (b"mx"[..].into(), b"250 ok"[..].into());
+    Outcome::Delivered { host, text, answer: Box::default() }
 }
 
 fn trouble(class: u8, text: &str) -> Trouble {

@@ -215,7 +215,8 @@ impl Caller {
         if let Outcome::Never(trouble) = outcome
             && let Some(said) = trouble.said.as_ref().filter(|_| trouble.status == Status(5, 3, 5))
         {
-            self.tell_postmaster(said.reply.get(4..).unwrap_or_default());
+            let told = said.reply.strip_prefix(b"\n554 5.0.0 ").unwrap_or_default();
+            self.tell_postmaster(told);
         }
         if let Outcome::Later { trouble, .. } = outcome {
             let whose = job.batch.recipients.iter().map(|one| one.index).collect();

@@ -220,12 +220,12 @@ impl Nowhere {
         let trouble = Trouble { host, ..Trouble::ours(status, text.as_bytes()) };
         let reply: Box<[u8]> = match self {
             Self::NullMx(_) => b"556 Host does not accept mail: MX 0 ."[..].into(),
-            Self::PointsBack { .. } => format!("554 {self}").into_bytes().into(),
-            Self::BadHost(_)
-            | Self::Unknown(_)
-            | Self::NoAddress(_)
-            | Self::Forbidden(_)
-            | Self::Unanswered { .. } => return Outcome::Never(trouble.cleaned()),
+            // Ours, and not of one recipient: an empty first line says so.
+            Self::PointsBack { .. } => format!("\n554 5.0.0 {self}").into_bytes().into(),
+            Self::Unknown(_) | Self::NoAddress(_) => b"550 Host unknown"[..].into(),
+            Self::BadHost(_) | Self::Forbidden(_) | Self::Unanswered { .. } => {
+                return Outcome::Never(trouble.cleaned());
+            }
         };
         let said = Some(Box::new(Said { command: Box::default(), reply }));
         Outcome::Never(Trouble { said, ..trouble }.cleaned())

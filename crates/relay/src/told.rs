@@ -22,6 +22,7 @@ pub(crate) fn with_transaction<T>(
         .iter()
         .map(|one| client::Recipient {
             address: &one.user,
+            is_reported: one.notify.wants_success(),
             // Behind LMTP is the last hop: reports are ours to make.
             notify: if protocol == Protocol::Lmtp { None } else { notify(one.notify) },
             original: one.original.as_deref().filter(|_| protocol != Protocol::Lmtp),
@@ -98,7 +99,10 @@ impl Teller<'_> {
         let host = self.host.into();
         match self.protocol {
             // It is at its last hop; log lines of local delivery have no text.
-            Protocol::Lmtp => Outcome::Delivered { host, text: Box::default() },
+            Protocol::Lmtp => {
+                let answer = self.session.welcome(place).map(first_line).unwrap_or_default();
+                Outcome::Delivered { host, text: Box::default(), answer: answer.into() }
+            }
             Protocol::Smtp => Outcome::Relayed {
                 host,
                 text: text_of(reply),

@@ -114,6 +114,8 @@ pub struct Transaction<'a> {
 pub struct Recipient<'a> {
     /// Its address, without brackets.
     pub address: &'a [u8],
+    /// Whether a report of success may be ours to make, and tell what the server said to it.
+    pub is_reported: bool,
     /// NOTIFY.
     pub notify: Option<Notify>,
     /// ORCPT: type, semicolon, xtext.

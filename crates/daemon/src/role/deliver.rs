@@ -49,6 +49,8 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
     // Neither a cage nor another root has a time zone file.
     let offset_s = crate::date::offset_s();
     if let Some(Transport::Program(program)) = program_of(&inheritance) {
+        // Without it what leaves its group outlives its time.
+        sys::orphans::adopt().ok();
         // Both need the rights that the cage takes.
         sys::confine::be_nicer(program.nice);
         if !program.root.is_empty() {
@@ -205,6 +207,7 @@ impl House {
             for recipient in &batch.recipients {
                 jobs.push(Job {
                     sender: &batch.sender,
+                    is_sender_named: batch.is_sender_named,
                     recipient: &recipient.address,
                     user: &recipient.user,
                     body,
@@ -258,6 +261,7 @@ impl House {
             home: self.home.as_deref(),
             our_name: &self.settings.host_name,
             offset_s: self.offset_s,
+            is_alone: true,
         };
         jobs.iter()
             .zip(batches)

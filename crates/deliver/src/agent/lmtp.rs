@@ -66,7 +66,12 @@ impl Line {
             rustix::fs::fcntl_setfl(end, OFlags::NONBLOCK)?;
         }
         self.hear();
-        let recipient = client::Recipient { address: job.recipient, notify: None, original: None };
+        let recipient = client::Recipient {
+            address: job.recipient,
+            is_reported: false,
+            notify: None,
+            original: None,
+        };
         self.session.begin(&Transaction {
             sender: job.sender,
             recipients: &[recipient],
@@ -188,7 +193,7 @@ impl Line {
 /// What the machine's outcome is for the queue.
 fn outcome(came: client::Outcome) -> Outcome {
     match came {
-        client::Outcome::Delivered(_) => delivered(),
+        client::Outcome::Delivered(_) => delivered(b""),
         client::Outcome::Later(cause, _) => {
             let mut trouble = trouble(&cause);
             trouble.status = trouble.status.in_class(4);

@@ -30,9 +30,17 @@ fn run_with(script: &str, flags: &[u8], user: &[u8]) -> Outcome {
         home: None,
         our_name: b"here.test",
         offset_s: 0,
+        is_alone: false,
     };
     let body = Body::Bytes(b"Subject: x\r\n\r\nFrom me\r\nend\r\n");
-    let job = Job { sender: b"a@b.test", recipient: b"u@here.test", user, body, form: None };
+    let job = Job {
+        sender: b"a@b.test",
+        is_sender_named: true,
+        recipient: b"u@here.test",
+        user,
+        body,
+        form: None,
+    };
     agent.run(0, &job, b"host.test")
 }
 
@@ -109,12 +117,20 @@ fn append(path: &std::path::Path) -> Outcome {
         home: None,
         our_name: b"here.test",
         offset_s: 0,
+        is_alone: false,
     };
     let body = Body::Bytes(b"Subject: x\r\n\r\nFrom me\r\n");
     let user = path.as_os_str().as_encoded_bytes();
     agent.run(
         0,
-        &Job { sender: b"a@b.test", recipient: b"u@here.test", user, body, form: None },
+        &Job {
+            sender: b"a@b.test",
+            is_sender_named: true,
+            recipient: b"u@here.test",
+            user,
+            body,
+            form: None,
+        },
         b"",
     )
 }
@@ -177,15 +193,17 @@ fn talk(script: &str, recipient: &[u8]) -> Outcome {
         home: None,
         our_name: b"here.test",
         offset_s: 0,
+        is_alone: false,
     };
     let body = Body::Bytes(b"Subject: x\r\n\r\n.dot\r\nend\r\n");
-    let job = Job { sender: b"a@b.test", recipient, user: b"u", body, form: None };
+    let job =
+        Job { sender: b"a@b.test", is_sender_named: true, recipient, user: b"u", body, form: None };
     agent.run(0, &job, b"host.test")
 }
 
 #[test]
 fn a_program_that_speaks_lmtp_is_told_the_message_and_its_answers_count() {
-    assert_eq!(lmtp(b"u@here.test", "250 2.0.0 stored"), delivered());
+    assert_eq!(lmtp(b"u@here.test", "250 2.0.0 stored"), delivered(b""));
     let full = lmtp(b"u@here.test", "452 4.2.2 full after $lines: $last");
     assert!(said(&full).contains("full after 4: end"), "{full:?}");
     let Outcome::Never(nobody) = lmtp(b"x@here.test", "250 ok") else { panic!("delivered") };

@@ -124,7 +124,14 @@ impl Post<'_> {
             .as_mail_local();
         let now = Moment { unix_s: sys::clock::realtime_s(), offset_s: daemon::now().offset_s };
         let body = Body::File { head: b"", file: self.message, start: 0, size };
-        let job = Job { sender: self.sender, recipient: name, user: name, body, form: None };
+        let job = Job {
+            sender: self.sender,
+            is_sender_named: true,
+            recipient: name,
+            user: name,
+            body,
+            form: None,
+        };
         let outcome = mailboxes.deliver(now, &job);
         drop(acting);
         self.judge(&user.name, outcome)

@@ -102,6 +102,12 @@ impl Head {
         head
     }
 
+    /// Takes out the fields that ask for a receipt: it was asked for in the envelope instead (option `RrtImpliesDsn`).
+    pub(super) fn drop_receipt(&mut self) {
+        let fields = Fields::new(&self.text).filter(|field| !field.is("return-receipt-to"));
+        self.text = fields.flat_map(|field| field.whole.iter().copied()).collect();
+    }
+
     /// Adds what option `NoRecipientAction` says where no field names a recipient.
     pub(super) fn name_recipients(&mut self, action: &[u8], recipients: &[&[u8]]) {
         if self.names_recipients {

@@ -15,7 +15,8 @@ use policy::settings::DeliveryMode;
 use policy_cf::machine::exit;
 use policy_cf::read::equates;
 use queue::{
-    Controller, Envelope, Followed, Origin, Purpose, Recipient, Returns, Said, Status, Trouble,
+    Controller, Envelope, Followed, Notify, Origin, Purpose, Recipient, Returns, Said, Share,
+    Status, Trouble,
 };
 use std::ffi::OsStr;
 use std::io::Write as _;
@@ -343,20 +344,10 @@ impl Part<'_> {
         let flags = submission.flags;
         let outgoing = self.outgoing.iter().map(|one| {
             let sender = self.controller.as_ref();
-            Recipient { notify: submission.notify, ..queued(one, sender, run) }
+            let share = submission.share(one);
+            Recipient { notify: submission.notify, ..queued(one, sender, run, share) }
         });
-        let failed = self.failed.iter().map(|one| {
-            let followed = Followed {
-                controller: one.controller.clone(),
-                logged: None,
-                refused: Some(trouble(one)),
-                is_as_written: true,
-                goes_at_once: false,
-                way: one.way.clone(),
-            };
-            let followed = Some(Box::new(followed));
-            Recipient { followed, notify: submission.notify, ..Recipient::unrouted(&one.address) }
-        });
+        let failed = self.failed.iter().map(|one| refused(one, submission.notify));
         let recipients: Vec<Recipient> = failed.chain(outgoing).collect();
         let names = run.machine.config.mailers.iter().map(|mailer| &mailer.name);
         let whole = Envelope {
@@ -374,7 +365,7 @@ impl Part<'_> {
             origin: Origin {
                 user: sys::user::current_name().into(),
                 uid: Some(sys::user::real_uid()),
-                macros: macros(submission, self.is_split),
+                macros: macros(submission, run.asked.sender.is_some(), self.is_split),
                 ..Origin::default()
             },
             quarantine: submission.quarantine.clone(),
@@ -382,7 +373,11 @@ impl Part<'_> {
             priority: submission.priority(run),
             returns: Returns {
                 without_text: submission.class < 0,
-                also_to: submission.also_to.iter().map(|one| queued(one, None, run)).collect(),
+                also_to: submission
+                    .also_to
+                    .iter()
+                    .map(|one| queued(one, None, run, Share::Sole))
+                    .collect(),
             },
         };
         if bare(self.sender) == &*whole.sender {
@@ -393,8 +388,27 @@ impl Part<'_> {
     }
 }
 
+/// Somebody who can't get it, as the queue has him.
+fn refused(one: &Failed, notify: Notify) -> Recipient {
+    let followed = Followed {
+        controller: one.controller.clone(),
+        logged: None,
+        refused: Some(trouble(one)),
+        is_as_written: true,
+        goes_at_once: false,
+        way: one.way.clone(),
+        share: Share::Sole,
+    };
+    let unrouted = Recipient::unrouted(&one.address);
+    let mut route = unrouted.route.clone();
+    if let Some((user, _)) = &one.error {
+        route.user = user.clone().into();
+    }
+    Recipient { followed: Some(Box::new(followed)), notify, route, ..unrouted }
+}
+
 /// Somebody as the queue has him; `sender`: who answers for him in the log, unless it is a program or a file.
-fn queued(one: &Outgoing, sender: Option<&Controller>, run: &Run<'_>) -> Recipient {
+fn queued(one: &Outgoing, sender: Option<&Controller>, run: &Run<'_>, share: Share) -> Recipient {
     let name = run.machine.config.mailers.get(one.mailer).map(|one| one.name.as_slice());
     let is_their_own = matches!(name, Some(b"prog" | b"*file*"));
     let logged = if is_their_own { one.logged.as_ref() } else { sender };
@@ -405,12 +419,30 @@ fn queued(one: &Outgoing, sender: Option<&Controller>, run: &Run<'_>) -> Recipie
         is_as_written: true,
         goes_at_once: !waits_for_run(run, one.mailer),
         way: one.way.clone(),
+        share,
     };
-    Recipient { followed: Some(Box::new(followed)), ..one.queued(queue::Notify::UNSET) }
+    Recipient { followed: Some(Box::new(followed)), ..one.queued(Notify::UNSET) }
+}
+
+impl Submission<'_> {
+    /// Whether others stand behind the name that led to a recipient. Who asks for receipts in a field asks for those of
+    /// everybody, and is not told of names.
+    fn share(&self, one: &Outgoing) -> Share {
+        let Some(way) = &one.way else { return Share::Sole };
+        let others = self.recipients.outgoing.iter().map(|one| (&one.way, &one.owner));
+        let same = others.filter(|(other, owner)| {
+            **owner == one.owner && other.as_ref().is_some_and(|other| other.first == way.first)
+        });
+        match same.take(2).count() {
+            0 | 1 => Share::Sole,
+            _ if self.flags.notify == Notify::UNSET => Share::One,
+            _ => Share::OneTold,
+        }
+    }
 }
 
 /// What the trace fields of a message show, beside what its envelope says.
-fn macros(submission: &Submission<'_>, is_split: bool) -> policy::Macros {
+fn macros(submission: &Submission<'_>, is_sender_named: bool, is_split: bool) -> policy::Macros {
     let flags = submission.flags;
     let protocol = flags.protocol.as_deref().unwrap_or_default();
     let mut protocol = protocol.splitn(2, |octet| *octet == b':').map(<[u8]>::to_vec);
@@ -427,6 +459,9 @@ fn macros(submission: &Submission<'_>, is_split: bool) -> policy::Macros {
         Some((name.into(), value.filter(is_said)?.into()))
     };
     let mut macros: policy::Macros = named.into_iter().filter_map(said).collect();
+    if !is_sender_named {
+        macros.push((policy::dress::UNNAMED_SENDER.into(), b"1"[..].into()));
+    }
     if is_split || !submission.also_to.is_empty() {
         // It is not for one only.
         macros.push((b"u"[..].into(), Box::default()));
@@ -437,15 +472,32 @@ fn macros(submission: &Submission<'_>, is_split: bool) -> policy::Macros {
 /// Why somebody was refused, as the queue keeps it.
 fn trouble(failed: &Failed) -> Trouble {
     let (status, text) = lines::split(&failed.reply);
-    let mut numbers = status.split(|octet| *octet == b'.').map(|part| {
+    if let Some((_, own)) = &failed.error {
+        return told(failed, own, status, text);
+    }
+    let status = status_from(status);
+    let said = Said { command: Box::default(), reply: failed.reply.clone().into() };
+    let said = (!failed.is_about_message).then(|| Box::new(said));
+    Trouble { said, ..Trouble::ours(status, text) }
+}
+
+/// The same where rule sets refused it: with its address before the words, and the status is that which they named.
+fn told(failed: &Failed, own: &[u8], status: &[u8], text: &[u8]) -> Trouble {
+    let words = [&failed.address, b"... ".as_slice(), text].concat();
+    let code = failed.reply.get(..3).unwrap_or(b"554");
+    let reply = [b"\n", code, b" ", status, b" ", &*words].concat();
+    let said = Said { command: Box::default(), reply: reply.into() };
+    let status = if own.is_empty() { Status(5, 0, 0) } else { status_from(own) };
+    Trouble { said: Some(Box::new(said)), ..Trouble::ours(status, &words) }
+}
+
+fn status_from(text: &[u8]) -> Status {
+    let mut numbers = text.split(|octet| *octet == b'.').map(|part| {
         let number = str::from_utf8(part).ok().and_then(|text| text.parse::<u16>().ok());
         number.unwrap_or(0)
     });
     let mut next = || numbers.next().unwrap_or(0);
-    let status = Status(u8::try_from(next()).unwrap_or(5), next(), next());
-    let said = Said { command: Box::default(), reply: failed.reply.clone().into() };
-    let said = (!failed.is_about_message).then(|| Box::new(said));
-    Trouble { said, ..Trouble::ours(status, text) }
+    Status(u8::try_from(next()).unwrap_or(5), next(), next())
 }
 
 /// Where a server of this configuration is to be found.

@@ -41,6 +41,8 @@ pub(super) struct Failed {
     pub(super) controller: Option<Controller>,
     /// The names that led to it.
     pub(super) way: Option<Way>,
+    /// What rule sets refused it with (`$#error`): the user that they gave the mailer, and the status, if they named one.
+    pub(super) error: Option<(Vec<u8>, Vec<u8>)>,
     /// It is the message that is wrong: nothing is to be said of this one.
     pub(super) is_about_message: bool,
     /// It is refused for now, and waits in the queue: the mailer's name, as the log has it.
@@ -147,6 +149,9 @@ fn failed(run: &Run<'_>, expansion: &Expansion, member: &Member) -> Failed {
         let dots: &[u8] = if about.is_empty() { b"" } else { b"... " };
         reply = [code, codes, b" ", about, dots, text].concat();
     }
+    let code = status.unwrap_or_default().to_vec();
+    let error =
+        (member.mailer.is_none() && reply.starts_with(b"5")).then(|| (member.user.to_vec(), code));
     let waits = reply.starts_with(b"4").then(|| name(run, member.mailer).to_vec());
     let is_unknown = member.mailer.is_some() && reply == USER_UNKNOWN;
     Failed {
@@ -155,6 +160,7 @@ fn failed(run: &Run<'_>, expansion: &Expansion, member: &Member) -> Failed {
         unknown_at: is_unknown.then(|| name(run, member.mailer).to_vec()),
         controller: logged(expansion, member),
         way: way(expansion, member),
+        error,
         is_about_message: false,
         waits,
     }

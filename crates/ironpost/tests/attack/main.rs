@@ -9,6 +9,7 @@
 )]
 
 mod aliases;
+mod control_files;
 mod mailboxes;
 mod programs;
 mod town;

@@ -19,8 +19,12 @@ pub(crate) const MALLORY: &str = "mallory";
 /// Who is attacked.
 pub(crate) const BOB: &str = "bob";
 
+/// Somebody whose processes are counted.
+pub(crate) const EVE: &str = "eve";
+pub(crate) const EVES_UID: u32 = 58_103;
+
 /// The users of the town.
-const USERS: [(&str, u32); 2] = [(MALLORY, 58_101), (BOB, 58_102)];
+const USERS: [(&str, u32); 3] = [(MALLORY, 58_101), (BOB, 58_102), (EVE, EVES_UID)];
 
 const CF: &str = "V10/Berkeley
 Djmail.example.test
@@ -113,6 +117,12 @@ impl Town {
         run("chown", &[&uid_of(user)], &path);
     }
 
+    /// Gives a file to a user.
+    #[expect(clippy::unused_self, reason = "only a town has users")]
+    pub(crate) fn owned_by(&self, user: &str, path: &Path) {
+        run("chown", &[&uid_of(user)], path);
+    }
+
     /// Makes a mailbox with this in it, `0660 user:mail`.
     pub(crate) fn mailbox(&self, user: &str, text: &str) {
         let path = self.path().join("mail").join(user);
@@ -134,10 +144,20 @@ impl Town {
 
     /// The same from this sender.
     pub(crate) fn send_from(&self, from: &str, to: &str) {
+        self.send_all(from, to, "hello\r\n");
+    }
+
+    /// A message with this text.
+    pub(crate) fn send_text(&self, to: &str, text: &str) {
+        self.send_all("sender@remote.test", to, text);
+    }
+
+    fn send_all(&self, from: &str, to: &str, text: &str) {
         let mut talk = BufReader::new(TcpStream::connect(("127.0.0.1", self.port)).unwrap());
         let to = format!("RCPT TO:<{to}>\r\n");
         let from = format!("MAIL FROM:<{from}>\r\n");
-        for said in ["", "HELO x\r\n", &from, &to, "DATA\r\n", "Subject: x\r\n\r\nhello\r\n.\r\n"] {
+        let text = format!("Subject: x\r\n\r\n{text}.\r\n");
+        for said in ["", "HELO x\r\n", &from, &to, "DATA\r\n", &text] {
             talk.get_mut().write_all(said.as_bytes()).unwrap();
             let mut line = String::new();
             talk.read_line(&mut line).unwrap();

@@ -10,7 +10,7 @@ use crate::expand::{
     Endpoint, How, List, ListFault, ListFaultKind, ListWanted, Outside, State, expand as follow,
     judged,
 };
-use crate::machine::{Machine, Spoken, strip_quotes};
+use crate::machine::{Machine, Spoken, Step, strip_quotes};
 use crate::world::UserEntry;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -18,6 +18,9 @@ use policy::{Expansion, FileSeen, FileWanted, MailerId, Recipient, RefusedMember
 
 /// Files that one round asks for.
 const WANTED_MAX: usize = 1000;
+
+/// Octets of all lines that tell how an expansion went.
+const STEPS_BYTES_MAX: usize = 65_536;
 
 /// Expands a name for a message of this sender; `files` were wanted before.
 pub(super) fn expand(
@@ -30,16 +33,18 @@ pub(super) fn expand(
     machine.journal = Some(Vec::new());
     let mut handed = Handed { outside, files, wanted: Vec::new() };
     let list = clean(address);
+    machine.way = Some(Vec::new());
     let keeps_sender = sender.is_empty() || machine.config.options.keeps_sender_in_lists();
     let left_out = (!keeps_sender).then(|| sender.to_vec());
-    let how = How { is_single: true, left_out, ..How::default() };
+    let how = How { is_single: true, is_verbose: true, left_out, ..How::default() };
     let found = follow(machine, &mut handed, &[&list], &how);
     let wanted = handed.wanted;
     let said = machine.journal.take().unwrap_or_default();
+    let steps = machine.way.take().unwrap_or_default();
     if !wanted.is_empty() {
         return Expansion { wanted, ..Expansion::default() };
     }
-    let mut out = Expansion::default();
+    let mut out = Expansion { steps: shown(steps), ..Expansion::default() };
     let mut owners: Vec<Option<&[u8]>> = Vec::new();
     for endpoint in found.endpoints() {
         owners.push(endpoint.owner);
@@ -76,6 +81,19 @@ pub(super) fn expand(
         out.refused.push(RefusedMember { address: address.into(), refusal });
     }
     out
+}
+
+/// The lines of an expansion, as far as there is room for them.
+fn shown(steps: Vec<Step>) -> Vec<Box<[u8]>> {
+    let mut room = STEPS_BYTES_MAX;
+    let mut lines = Vec::new();
+    for step in steps {
+        let Step::Shown(line) = step else { continue };
+        let Some(left) = room.checked_sub(line.len()) else { break };
+        room = left;
+        lines.push(line.into());
+    }
+    lines
 }
 
 /// A place where mail goes, as a route.

@@ -63,6 +63,7 @@ pub(super) fn settings(
     if answers_expn {
         paths.read.extend(forward_folders(machine, lists));
     }
+    let nobody = crate::expand::default_ids(machine);
     let settings = Settings {
         host_name: host_name.into(),
         greeting: greeting(machine),
@@ -88,6 +89,8 @@ pub(super) fn settings(
         },
         postmaster: value(machine, "DoubleBounceAddress").unwrap_or(b"postmaster").into(),
         reports: reports::reports(machine),
+        // Whatever the file says, nothing runs as root for a message.
+        default_ids: (nobody.uid != 0).then_some((nobody.uid, nobody.gid)),
         ..Settings::default()
     };
     Ok((settings, ports))

@@ -52,7 +52,7 @@ impl Report {
 
 /// What is seen of a recipient from outside.
 fn outer(line: ReportLine) -> ReportLine {
-    let ReportLine { first, original, index, diagnostics, fate, trouble, .. } = line;
+    let ReportLine { is_aside, first, original, index, diagnostics, fate, trouble, .. } = line;
     let words: &[u8] = WORDS
         .into_iter()
         .find(|words| trouble.text.starts_with(words))
@@ -60,6 +60,8 @@ fn outer(line: ReportLine) -> ReportLine {
     let code = trouble.reply().and_then(code);
     let said = code.map(|reply| Box::new(Said { command: Box::default(), reply }));
     ReportLine {
+        is_aside,
+        actual: None,
         address: first.clone(),
         first,
         expanded_from: None,
@@ -96,7 +98,9 @@ mod tests {
             reply: b"550 5.1.1 db7.inside.example [10.0.0.7] has no bob"[..].into(),
         };
         let line = |address: &str| ReportLine {
+            is_aside: false,
             address: address.as_bytes().into(),
+            actual: None,
             first: b"sales@example.org"[..].into(),
             expanded_from: Some(b"sales-all@inside.example"[..].into()),
             original: None,

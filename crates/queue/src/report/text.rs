@@ -140,7 +140,7 @@ impl Paper<'_> {
             let due = self.date(by.due_s(report.created_s));
             line(out, &[b"Deliver-By-Date: ", due.as_bytes()]);
         }
-        for one in &self.report.lines {
+        for one in self.report.lines.iter().filter(|one| !one.is_aside) {
             line(out, &[]);
             self.status_fields(one, out);
         }
@@ -158,12 +158,13 @@ impl Paper<'_> {
         let kind: &[u8] = if one.first.is_ascii() { b"RFC822; " } else { b"utf-8; " };
         line(out, &[b"Final-Recipient: ", kind, &self.whole(&one.first)]);
         // A program or a file is written as a string where others are addresses.
-        let bare = one.address.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+        let used = one.actual.as_ref().unwrap_or(&one.address);
+        let bare = used.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
         let bare = bare.filter(|bare| matches!(bare.first(), Some(b'|' | b'/')));
-        let bare = bare.unwrap_or(&one.address);
+        let bare = bare.unwrap_or(used);
         let actual = match bare.first() {
             Some(b'|' | b'/') => [b"X-Unix; ", &*cleaned(bare, ADDRESS_SHOWN_MAX)].concat(),
-            Some(_) | None => [b"rfc822; ", &*self.whole(&one.address)].concat(),
+            Some(_) | None => [b"rfc822; ", &*self.whole(used)].concat(),
         };
         if self.report.looks.name_actual {
             line(out, &[b"X-Actual-Recipient: ", &actual]);
@@ -174,7 +175,8 @@ impl Paper<'_> {
         // A sender that was refused says nothing of where this recipient would have gone.
         let said = one.trouble.said.as_ref();
         let is_about_sender = said.is_some_and(|said| said.command.starts_with(b"MAIL"));
-        if !host.is_empty() && !is_about_sender && told(&one.trouble).is_none() {
+        let was_tried = told(&one.trouble).is_none() || one.trouble.is_of_configuration();
+        if !host.is_empty() && !is_about_sender && was_tried && one.fate != Fate::Delivered {
             line(out, &[b"Remote-MTA: DNS; ", &host]);
         }
         if let Some(reply) = reason(&one.trouble) {
@@ -218,6 +220,11 @@ fn told(trouble: &Trouble) -> Option<&[u8]> {
     said.reply.strip_prefix(b"\n")
 }
 
+/// Whether those words are all that there is to say.
+pub(super) fn is_told_whole(trouble: &Trouble) -> bool {
+    !trouble.text.is_empty() && told(trouble).is_some_and(|words| words.ends_with(&trouble.text))
+}
+
 /// Whether DATA was refused: nothing was said of any recipient then.
 fn is_data_refused(trouble: &Trouble) -> bool {
     let said = trouble.said.as_ref().filter(|_| trouble.voice == Voice::Smtp);
@@ -241,11 +248,17 @@ fn told_status(trouble: &Trouble) -> Option<Status> {
 /// RFC 3464, 2.3.4: a failure is 5.y.z, but for 4.4.7; a delay is 4.y.z.
 fn status(one: &ReportLine) -> String {
     let own = if is_data_refused(&one.trouble) { Status(5, 5, 0) } else { one.trouble.status };
-    let status = &told_status(&one.trouble).unwrap_or(own);
+    // A code without a status of its own: 554 is what it stands for.
+    let status = match told_status(&one.trouble).filter(|_| !is_told_whole(&one.trouble)) {
+        Some(Status(5, 0, 0)) => Status(5, 5, 0),
+        Some(told) => told,
+        None => own,
+    };
     let status = match one.fate {
         Fate::Failed if (status.0, status.1, status.2) != (4, 4, 7) => status.in_class(5),
-        Fate::Failed => *status,
+        Fate::Failed => status,
         Fate::Delayed => status.in_class(4),
+        Fate::Delivered if status == Status(2, 0, 0) => Status(2, 1, 5),
         Fate::Delivered | Fate::Relayed | Fate::Traced | Fate::Noticed | Fate::Expanded => {
             status.in_class(2)
         }

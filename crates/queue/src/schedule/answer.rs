@@ -68,7 +68,7 @@ impl Scheduler {
             self.trouble(active, index, trouble, actions);
             return Vec::new();
         }
-        let Expansion { recipients, refused, owner, later: _, wanted: _ } = expansion;
+        let Expansion { recipients, refused, owner, later: _, wanted: _, steps: _ } = expansion;
         let has_sender = !active.sender(index).is_empty();
         let owner = owner.filter(|owner| has_sender && owner.len() <= ADDRESS_BYTES_MAX);
         let is_alone = recipients.len().saturating_add(refused.len()) == 1 && owner.is_none();

@@ -224,6 +224,9 @@ impl Scheduler {
                 groups.entry((number, owner)).or_default().push(index);
             }
         }
+        let mut groups: Vec<_> = groups.into_iter().collect();
+        // In the order of recipients: numbers of destinations come and go.
+        groups.sort_by_key(|(_, recipients)| recipients.first().copied());
         for ((number, _), recipients) in groups {
             if self.is_told_blocked(&mut active, number, &recipients, actions) {
                 continue;

@@ -10,8 +10,10 @@ use crate::batch::{Batch, BatchId, BatchRecipient, Past};
 use crate::event::{Event, Stat, To};
 use crate::message::{Purpose, usual_priority};
 use crate::note::Hold;
-use crate::outcome::{Outcome, Scope, Status, TOO_LARGE, Trouble, Voice};
-use crate::recipient::{Receipt, Recipient, State};
+use crate::outcome::{
+    Outcome, Scope, Status, TEXT_BYTES_MAX, TOO_LARGE, Trouble, Voice, cleaned_lines,
+};
+use crate::recipient::{Notify, Receipt, Recipient, State};
 use crate::retry::pause_ms;
 use alloc::{
     boxed::Box,
@@ -398,9 +400,10 @@ fn judged(active: &Active, index: u32, outcome: Outcome) -> (Stat, Trouble, Stat
         Trouble { host, ..Trouble::ours(Status(2, 0, 0), &text) }.cleaned()
     };
     match outcome {
-        Outcome::Delivered { host, text } => {
+        Outcome::Delivered { host, text, answer } => {
             let said = sent(host, text);
-            let receipt = Receipt { host: said.host.clone(), text: said.text.clone() };
+            let receipt =
+                Receipt { host: said.host.clone(), text: cleaned_lines(&answer, TEXT_BYTES_MAX) };
             (Stat::Sent, said, State::Delivered(wants.then_some(receipt)))
         }
         Outcome::Relayed { host, text, accepted, reports, keeps_time } => {
@@ -410,7 +413,7 @@ fn judged(active: &Active, index: u32, outcome: Outcome) -> (Stat, Trouble, Stat
             let is_owed = (wants && !reports) || by.is_some_and(|by| by.traces || !keeps_time);
             let accepted =
                 if accepted.is_empty() { [b"250 ", &*said.text].concat() } else { accepted.into() };
-            let text = crate::outcome::cleaned(&accepted, crate::outcome::TEXT_BYTES_MAX);
+            let text = crate::outcome::cleaned(&accepted, TEXT_BYTES_MAX);
             let receipt = Receipt { host: said.host.clone(), text };
             (Stat::Sent, said, State::Relayed(is_owed.then_some(receipt)))
         }
@@ -430,6 +433,12 @@ fn not_named() -> Outcome {
     Outcome::Later { trouble, scope: Scope::Recipient }
 }
 
+/// Whether the next server is to say nothing of a recipient but what it says of any: the name that led to him is what the
+/// sender asked about. Who wants no report at all gets none from there either.
+fn is_silent(recipient: &Recipient) -> bool {
+    recipient.is_of_several() && recipient.notify != Notify::NEVER
+}
+
 fn batch(active: &Active, id: BatchId, slot: u32, whose: &[(u32, u32)]) -> Option<Batch> {
     let &(first, _) = whose.first()?;
     let route = &active.recipient(first)?.route;
@@ -442,8 +451,8 @@ fn batch(active: &Active, id: BatchId, slot: u32, whose: &[(u32, u32)]) -> Optio
             address: one.address.clone(),
             host: if is_elsewhere { one.route.host.clone() } else { Box::default() },
             user: one.route.user.clone(),
-            notify: one.notify,
-            original: one.original.clone(),
+            notify: if is_silent(one) { Notify::UNSET } else { one.notify },
+            original: one.original.clone().filter(|_| !is_silent(one)),
         })
     };
     Some(Batch {
@@ -453,6 +462,9 @@ fn batch(active: &Active, id: BatchId, slot: u32, whose: &[(u32, u32)]) -> Optio
         mailer: route.mailer,
         host: route.host.clone(),
         sender: active.sender(first).into(),
+        is_sender_named: active.came != Came::New
+            || active.owner_index(first).is_some()
+            || !envelope.origin.has_unnamed_sender(),
         recipients: whose.iter().filter_map(recipient).collect(),
         size_bytes: envelope.size_bytes,
         body: envelope.body,

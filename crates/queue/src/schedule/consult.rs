@@ -22,7 +22,7 @@ pub(super) const CONSULTED_FIRST: u32 = u32::MAX - 0xffff;
 const CONSULTED_MAX: usize = 100;
 
 /// Our own name as a sender. Nothing goes there, but if it is no alias, the log tells.
-const OURSELVES: &[u8] = b"MAILER-DAEMON";
+pub const OURSELVES: &[u8] = b"MAILER-DAEMON";
 
 /// The configuration says nothing of an address that it must know.
 const MISCONFIGURED: Status = Status(5, 3, 5);

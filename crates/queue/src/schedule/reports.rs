@@ -11,7 +11,7 @@ use crate::event::Event;
 use crate::message::{Envelope, Purpose, Return};
 use crate::note::Hold;
 use crate::outcome::{Said, Status, Trouble, Voice};
-use crate::recipient::{DropReason, Receipt, State};
+use crate::recipient::{DropReason, Receipt, Recipient, Share, State};
 use crate::report::{Fate, RETURNED_BYTES_MAX, Report, ReportKind, ReportLine, warning};
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 use policy::Mailer;
@@ -25,6 +25,9 @@ const ASIDES_MAX: usize = 100;
 
 /// About what the fields that we add to a message come to, in octets: sendmail's queue counts them.
 const TRACE_BYTES: u64 = 200;
+
+/// Who hears of a wrong configuration beside the sender of the message that it stopped.
+const POSTMASTER: &[u8] = b"postmaster";
 
 /// Why a report is kept back that can't be delivered and not be reported on.
 const LOST: &[u8] = b"savemail panic";
@@ -56,7 +59,9 @@ impl Scheduler {
                 let copy = (ReportKind::Copy, self.rules.reports.copy_to.clone());
                 reports.entry(copy).or_default().push(line.clone());
             }
-            reports.entry((kind, to)).or_default().push(line);
+            let lines = reports.entry((kind, to)).or_default();
+            lines.extend(expanded_before(active, &line, lines));
+            lines.push(line);
         }
         for ((kind, to), lines) in reports {
             self.report(slot, active, kind, &to, lines, actions);
@@ -91,9 +96,15 @@ impl Scheduler {
         };
         let Receipt { host, text } = receipt;
         let trouble = Trouble { host, ..Trouble::ours(Status(2, 0, 0), &text) };
-        let trouble = if fate == relayed {
+        let is_servers = fate == relayed || !trouble.host.is_empty();
+        let trouble = if is_servers && !text.is_empty() {
             let said = Said { command: Box::default(), reply: text };
             Trouble { voice: Voice::Smtp, said: Some(Box::new(said)), ..trouble }
+        } else if fate == Fate::Delivered && !text.is_empty() {
+            // What a program printed, and no word of the one whom it was for.
+            let reply = [b"\n", &*text].concat().into();
+            let said = Said { command: Box::default(), reply };
+            Trouble { said: Some(Box::new(said)), ..trouble }
         } else {
             trouble
         };
@@ -231,17 +242,15 @@ impl Scheduler {
         let envelope = &active.envelope;
         let origin = &envelope.origin;
         let is_failure = kind.is_failure();
-        let returns_all = self.returns_all(envelope, kind);
+        let is_of_size = lines.iter().any(|line| line.trouble.is_of_size());
+        let returns_all = self.returns_all(envelope, kind) && !is_of_size;
         let is_to_sender = !matches!(kind, ReportKind::DoubleBounce | ReportKind::Copy);
         let looks = &self.rules.reports;
         Report {
             about: slot,
             kind,
             to: if is_to_sender && !origin.is_own() { bracketed(to) } else { to.into() },
-            also_to: match kind {
-                ReportKind::Failure | ReportKind::Delay => envelope.returns.also_to.clone(),
-                ReportKind::DoubleBounce | ReportKind::Copy | ReportKind::Success => Vec::new(),
-            },
+            also_to: also_to(envelope, kind, &lines),
             dead_end: active.dead_end(to).cloned(),
             reporter: self.rules.host_name.clone(),
             is_dressed_later: self.rules.dresses_mail,
@@ -251,7 +260,7 @@ impl Scheduler {
             sender: envelope.sender.clone(),
             envelope_id: envelope.envelope_id.clone(),
             by: envelope.by,
-            origin: origin.clone(),
+            origin: if active.came == Came::New { origin.clone() } else { origin.after_waiting() },
             body: envelope.body,
             is_utf8: envelope.is_utf8,
             returned: if returns_all { Return::Full } else { Return::Headers },
@@ -292,6 +301,19 @@ impl Scheduler {
             }
         }
     }
+}
+
+/// Who gets a report beside the sender: those whom the message names, and the postmaster where it is our configuration that
+/// is wrong.
+fn also_to(envelope: &Envelope, kind: ReportKind, lines: &[ReportLine]) -> Vec<Recipient> {
+    if !matches!(kind, ReportKind::Failure | ReportKind::Delay) {
+        return Vec::new();
+    }
+    let mut also_to = envelope.returns.also_to.clone();
+    if lines.iter().any(|line| line.fate == Fate::Failed && line.trouble.is_of_configuration()) {
+        also_to.push(Recipient::unrouted(POSTMASTER));
+    }
+    also_to
 }
 
 /// A failure is paid for now, or it can't be: then the message is kept for the operator, as soon as nothing is left to
@@ -342,7 +364,9 @@ fn asides(mailers: &[Mailer], active: &Active, kind: ReportKind) -> Vec<ReportLi
         let address: Box<[u8]> =
             if active.envelope.origin.is_own() { sender.clone() } else { bracketed(sender) };
         asides.push(ReportLine {
+            is_aside: false,
             first: address.clone(),
+            actual: None,
             address,
             expanded_from: None,
             original: None,
@@ -353,6 +377,22 @@ fn asides(mailers: &[Mailer], active: &Active, kind: ReportKind) -> Vec<ReportLi
         });
     }
     asides
+}
+
+/// The name that stood for several of which one was reached now, if that is to be told and was not.
+fn expanded_before(active: &Active, line: &ReportLine, lines: &[ReportLine]) -> Option<ReportLine> {
+    let recipient = active.recipient(line.index).filter(|_| line.is_aside)?;
+    let followed = recipient.followed.as_ref().filter(|one| one.share == Share::OneTold)?;
+    let name = &followed.way.as_ref()?.first;
+    let was_told = lines.iter().any(|one| one.fate == Fate::Expanded && one.address == *name);
+    (!was_told).then(|| ReportLine {
+        address: name.clone(),
+        fate: Fate::Expanded,
+        trouble: Trouble::ours(Status(2, 0, 0), b""),
+        expanded_from: None,
+        actual: None,
+        ..line.clone()
+    })
 }
 
 fn bracketed(address: &[u8]) -> Box<[u8]> {
@@ -385,8 +425,13 @@ fn line(
     });
     let diagnostics = diagnostics.unwrap_or_default();
     let top = || &*active.recipient(top).unwrap_or(recipient).address;
+    let is_refused = recipient.followed.as_ref().is_some_and(|followed| followed.refused.is_some());
+    let user = Some(&recipient.route.user).filter(|user| is_refused && **user != recipient.address);
+    let is_success = !matches!(fate, Fate::Failed | Fate::Delayed | Fate::Expanded);
     Some(ReportLine {
+        is_aside: is_success && recipient.is_of_several(),
         address: active.written(index),
+        actual: user.cloned(),
         first: first.unwrap_or_else(top).into(),
         expanded_from: match way {
             Some(way) => Some(way.from.clone()),

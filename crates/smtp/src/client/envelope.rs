@@ -263,9 +263,12 @@ impl Envelope {
 
 /// Whether a report of success or of a deadline may follow on this server's yes: where it makes none itself.
 fn may_be_told(transaction: &Transaction<'_>, extensions: &Extensions) -> bool {
-    let wants = |one: &Recipient<'_>| matches!(one.notify, Some(Notify::On { success: true, .. }));
-    transaction.by.is_some()
-        || (!extensions.has(Extension::Dsn) && transaction.recipients.iter().any(wants))
+    let has_dsn = extensions.has(Extension::Dsn);
+    let is_asked = |one: &Recipient<'_>| {
+        has_dsn && matches!(one.notify, Some(Notify::On { success: true, .. }))
+    };
+    let is_ours = |one: &Recipient<'_>| one.is_reported && !is_asked(one);
+    transaction.by.is_some() || transaction.recipients.iter().any(is_ours)
 }
 
 const fn reply_refuses(reply: &Reply) -> bool {

@@ -9,7 +9,12 @@ pub(crate) const BODY: &[u8] = b"Subject: x\r\n\r\n.dot\r\ntext\r\n";
 pub(crate) fn begin(session: &mut Session, addresses: &[&str]) {
     let recipients: Vec<Recipient<'_>> = addresses
         .iter()
-        .map(|address| Recipient { address: address.as_bytes(), notify: None, original: None })
+        .map(|address| Recipient {
+            address: address.as_bytes(),
+            is_reported: false,
+            notify: None,
+            original: None,
+        })
         .collect();
     session.begin(&Transaction {
         sender: b"a@b.test",

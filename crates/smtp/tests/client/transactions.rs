@@ -155,6 +155,7 @@ fn lmtp_that_breaks_between_answers_leaves_the_rest_for_later() {
 /// A recipient with wishes.
 const TO: &[Recipient<'_>] = &[Recipient {
     address: b"x@c",
+    is_reported: true,
     notify: Some(Notify::On { success: true, failure: false, delay: true }),
     original: Some(b"rfc822;x+40c"),
 }];
@@ -195,7 +196,8 @@ const BY: DeliverBy = DeliverBy { seconds: 600, returns: true, traces: true };
 
 #[test]
 fn a_deadline_goes_on_to_a_server_that_knows_of_them_and_has_the_time() {
-    let recipients = [Recipient { address: b"x@c", notify: None, original: None }];
+    let recipients =
+        [Recipient { address: b"x@c", is_reported: false, notify: None, original: None }];
     let transaction = |by| Transaction {
         sender: b"a@b",
         recipients: &recipients,
@@ -240,7 +242,12 @@ fn a_server_that_knows_of_logins_is_told_who_handed_a_message_in() {
         session.output().clear();
         session.begin(&Transaction {
             sender: sender.as_bytes(),
-            recipients: &[Recipient { address: b"x@c", notify: None, original: None }],
+            recipients: &[Recipient {
+                address: b"x@c",
+                is_reported: false,
+                notify: None,
+                original: None,
+            }],
             size_bytes: 10,
             is_eight_bit: false,
             is_utf8: false,
@@ -259,7 +266,8 @@ fn what_a_server_cannot_carry_is_not_tried() {
     let mut session = Session::new(Protocol::Smtp, b"us.test");
     session.receive(b"220 hi\r\n250-x\r\n250 SIZE 100\r\n");
     session.output().clear();
-    let recipients = [Recipient { address: b"x@c", notify: None, original: None }];
+    let recipients =
+        [Recipient { address: b"x@c", is_reported: false, notify: None, original: None }];
     let plain = Transaction {
         sender: b"a@b",
         recipients: &recipients,
@@ -279,6 +287,7 @@ fn what_a_server_cannot_carry_is_not_tried() {
             Transaction {
                 recipients: &[Recipient {
                     address: b"x> NOTIFY=NEVER",
+                    is_reported: false,
                     notify: None,
                     original: None,
                 }],

@@ -37,6 +37,10 @@ pub(super) fn identity_of(
             return if uid == 0 { Err("U= names root".into()) } else { Ok(identity) };
         }
     }
+    if let (true, Some(_), Some((uid, gid))) = (ward.user.is_empty(), mailer, settings.default_ids)
+    {
+        return Ok(is_root.then(|| Identity { groups: groups_of(uid), ..Identity::bare(uid, gid) }));
+    }
     if ward.user.is_empty() {
         let role = match ward.task {
             Task::Mailboxes => Role::Deliver,
@@ -67,6 +71,12 @@ pub(super) fn identity_of(
             Ok(Some(Identity { groups, ..plain(&found)? }))
         }
     }
+}
+
+/// The groups of the user of this number, who need not be in the database.
+fn groups_of(uid: u32) -> Vec<u32> {
+    let user = sys::user::by_uid(uid).ok().flatten();
+    user.and_then(|user| sys::user::groups_of(&user).ok()).unwrap_or_default()
 }
 
 /// The user as after a login, with his own groups.

@@ -205,7 +205,8 @@ fn take_out(batch: &mut Batch, unfit: &[Unfit]) -> Vec<(u32, Outcome)> {
 /// A refusal as what came of a recipient; without one the message is thrown away, and that is that.
 fn outcome(refusal: Option<&Refusal>) -> Outcome {
     let Some(refusal) = refusal else {
-        return Outcome::Delivered { host: Box::default(), text: b"discarded"[..].into() };
+        let (host, answer) = Default::default();
+        return Outcome::Delivered { host, text: b"discarded"[..].into(), answer };
     };
     let (class, subject, detail) = refusal.status;
     let trouble = Trouble::ours(Status(class, subject, detail), &refusal.text).cleaned();

@@ -231,6 +231,10 @@ impl House {
     }
 
     fn tell_answer(&mut self, asked: &Inquired, expansion: Expansion) {
+        // Of whom a report will go to is told when it goes, but for ourselves: nothing ever goes there.
+        if !asked.is_reader || *asked.address == *::queue::OURSELVES {
+            self.show_steps(&expansion.steps);
+        }
         self.step(Input::Answered {
             slot: asked.slot,
             recipient: asked.recipient,

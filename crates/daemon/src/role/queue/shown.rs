@@ -14,6 +14,9 @@ use std::collections::HashMap;
 /// Octets of recipients' addresses that stand in one line.
 const NAMES_BYTES_MAX: usize = 4096;
 
+/// Steps of one expansion that are shown.
+const STEPS_MAX: usize = 500;
+
 /// What must be known of batches that are out.
 #[derive(Default)]
 pub(super) struct Shown {
@@ -64,6 +67,21 @@ impl House {
         let number = self.shown.number;
         let total = number.saturating_add(u32::try_from(left).unwrap_or(u32::MAX));
         self.intake.show(&FromQueue::Running { id, number, total });
+    }
+
+    /// Who stands behind a name was found, in so many steps.
+    pub(super) fn show_steps(&mut self, steps: &[Box<[u8]>]) {
+        if self.errand.is_none() {
+            return;
+        }
+        let mut text = Vec::new();
+        for step in steps.iter().take(STEPS_MAX) {
+            text.extend_from_slice(&::queue::printable(step, LINE_BYTES_MAX));
+            text.push(b'\n');
+        }
+        if !text.is_empty() {
+            self.show_text(text);
+        }
     }
 
     /// A batch goes out.

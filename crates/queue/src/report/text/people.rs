@@ -1,6 +1,8 @@
 //! The part of a report that people read: who, why, and what was said on the way.
 
-use super::{ADDRESS_SHOWN_MAX, Paper, TEXT_SHOWN_MAX, client, duration, line, reason};
+use super::{
+    ADDRESS_SHOWN_MAX, Paper, TEXT_SHOWN_MAX, client, duration, is_told_whole, line, reason,
+};
 use crate::outcome::{DOT, Said, Trouble, Voice, cleaned};
 use crate::report::{Fate, Report, ReportKind, ReportLine};
 use alloc::{format, vec::Vec};
@@ -62,7 +64,12 @@ impl<'r> Paper<'r> {
             if place == 1 && !tells_of_late {
                 continue;
             }
-            let mut lines = self.report.lines.iter().filter(|one| belongs(one.fate)).peekable();
+            let mut lines = self
+                .report
+                .lines
+                .iter()
+                .filter(|one| !one.is_aside && belongs(one.fate))
+                .peekable();
             if lines.peek().is_none() {
                 continue;
             }
@@ -100,7 +107,10 @@ impl<'r> Paper<'r> {
             if has_told && is_whole && last == Some(&one.trouble) {
                 continue;
             }
-            if has_told {
+            let has_printed = one.fate == Fate::Delivered && one.trouble.voice == Voice::Local;
+            if has_printed {
+                talk(&one.trouble, true, None, out);
+            } else if has_told {
                 let before = last.filter(|_| is_same_host).and_then(|last| last.said.as_deref());
                 talk(&one.trouble, is_same_host, before.map(Said::last_command), out);
                 last = Some(&one.trouble);
@@ -125,6 +135,8 @@ impl<'r> Paper<'r> {
                 line(out, &[b"Message could not be delivered for ", age.as_bytes()]);
                 line(out, &[b"Message will be deleted from queue"]);
             }
+            // The talk said it.
+            Fate::Failed if is_told_whole(&one.trouble) => {}
             Fate::Failed if says_nothing_of_address(&said) => {
                 line(out, &[codes(&one.trouble).as_bytes(), b" ", &said]);
             }

@@ -35,6 +35,8 @@ fn report(kind: ReportKind, fate: Fate, trouble: Trouble) -> Report {
         warn_s: 14_400,
         lines: vec![ReportLine {
             address: b"<bob@remote.test>"[..].into(),
+            is_aside: false,
+            actual: None,
             first: b"list@example.test"[..].into(),
             expanded_from: Some(b"<list@example.test>"[..].into()),
             original: Some(b"rfc822;bob+40remote.test"[..].into()),
