@@ -266,8 +266,12 @@ fn with_chunk() -> Session {
     session.receive(b"220 hi\r\n250-them.test\r\n250-PIPELINING\r\n250 CHUNKING\r\n");
     session.output().clear();
     assert!(session.takes_chunks());
-    let recipients =
-        TO.map(|address| Recipient { address: address.as_bytes(), notify: None, original: None });
+    let recipients = TO.map(|address| Recipient {
+        address: address.as_bytes(),
+        notify: None,
+        original: None,
+        is_reported: false,
+    });
     let transaction = Transaction {
         sender: b"a@b",
         recipients: &recipients,
