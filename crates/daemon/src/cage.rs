@@ -170,7 +170,9 @@ fn paths(inheritance: &Inheritance) -> Vec<(PathBuf, bool)> {
 /// The folders of the mailboxes that a child may write.
 fn mailbox_paths(settings: &Settings, inheritance: &Inheritance) -> Vec<(PathBuf, bool)> {
     let home = inheritance.identity.as_ref().map(|identity| identity.home.as_ref());
-    let mut paths = Vec::new();
+    let roots = inheritance.identity.as_ref().map(|identity| crate::path_of(&identity.mailbox));
+    let roots = roots.as_deref().and_then(Path::parent).filter(|folder| folder.is_absolute());
+    let mut paths: Vec<_> = roots.map(|folder| (folder.to_owned(), true)).into_iter().collect();
     for mailer in &settings.mailers {
         let (Transport::Maildir(place) | Transport::Mbox(place)) = &mailer.transport else {
             continue;

@@ -101,3 +101,23 @@ fn what_one_users_agent_made_the_next_ones_may_append_to() {
     }
     assert_eq!(town.out("record"), format!("{MALLORY}\n{BOB}\n"));
 }
+
+#[test]
+fn roots_mail_goes_into_its_mailbox_and_no_program_runs_as_root() {
+    if !is_root() {
+        return;
+    }
+    let town = Town::with(LOCAL, "id -un >> DIR/out/ran\n");
+    let mailbox = town.path().join("mail/root");
+    fs::write(&mailbox, "From x\n\nold\n\n").unwrap();
+    fs::set_permissions(&mailbox, fs::Permissions::from_mode(0o600)).unwrap();
+    town.send("root");
+    let text = || fs::read_to_string(&mailbox).unwrap();
+    town.until("the letter", || text().ends_with("\nhello\n\n"));
+    assert!(text().starts_with("From x\n\nold\n\nFrom sender@remote.test "), "{}", text());
+    assert!(!text().contains("Delivered-To:"), "{}", text());
+    // Another user of the system gets mail by the program, as himself.
+    town.send("games");
+    town.until("the program", || town.out("ran").contains("games"));
+    assert_eq!(town.out("ran"), "games\n");
+}

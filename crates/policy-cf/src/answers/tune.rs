@@ -73,6 +73,7 @@ pub(super) fn settings(
         answers_vrfy: !(is_away || has(b"novrfy")),
         answers_expn,
         dresses_mail: true,
+        takes_system_users: true,
         manners: manners::manners(machine, &privacy),
         calling: calling(machine),
         eight_bit: eight_bit(machine),
