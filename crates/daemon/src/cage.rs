@@ -28,7 +28,7 @@ const UMASK_OF_PROGRAMS: u32 = 0o022;
 const UMASK_OF_AGENTS: u32 = 0o007;
 
 /// All deeds, in the order of the report.
-const DEEDS: [Deed; 4] = [Deed::OpenPasswd, Deed::Socket, Deed::Execve, Deed::Kill];
+const DEEDS: [Deed; 5] = [Deed::OpenPasswd, Deed::Socket, Deed::Network, Deed::Execve, Deed::Kill];
 
 /// Enters the cage of the role. What this kernel can't give, in words; empty: nothing.
 ///
@@ -63,12 +63,16 @@ pub(crate) fn enter_with(
         gid: identity.gid,
         groups: identity.groups.clone(),
     });
+    // Delivery agents ask others of this machine about users (authdaemon, dovecot's auth), and log; what users wish for
+    // does not.
+    let local: &[Calls] = if mailbox.is_some() { &[Calls::SocketUnix] } else { &[] };
+    let calls = [duty.calls, local].concat();
     let cage = Cage {
         name: duty.name,
         identity,
         limits: Limits { descriptors: duty.descriptors_max, memory_bytes: duty.memory_bytes_max },
         grants,
-        calls: duty.calls,
+        calls: &calls,
     };
     let narrower = narrower(duty, inheritance);
     let entered = cage
@@ -170,7 +174,9 @@ fn paths(inheritance: &Inheritance) -> Vec<(PathBuf, bool)> {
 /// The folders of the mailboxes that a child may write.
 fn mailbox_paths(settings: &Settings, inheritance: &Inheritance) -> Vec<(PathBuf, bool)> {
     let home = inheritance.identity.as_ref().map(|identity| identity.home.as_ref());
-    let mut paths = Vec::new();
+    let roots = inheritance.identity.as_ref().map(|identity| crate::path_of(&identity.mailbox));
+    let roots = roots.as_deref().and_then(Path::parent).filter(|folder| folder.is_absolute());
+    let mut paths: Vec<_> = roots.map(|folder| (folder.to_owned(), true)).into_iter().collect();
     for mailer in &settings.mailers {
         let (Transport::Maildir(place) | Transport::Mbox(place)) = &mailer.transport else {
             continue;

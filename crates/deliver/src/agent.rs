@@ -6,12 +6,14 @@
 //! it does not stop.
 
 mod file;
+mod input;
 mod lmtp;
 
 use crate::body::{Text, write_delivery_fields};
 use crate::mailbox::mbox::write_separator;
 use crate::{Job, Moment};
 use file::NotWritten;
+use input::Input;
 use policy::{MailerFlags, Program};
 use queue::{Outcome, Said, Scope, Status, Trouble, Voice};
 use std::ffi::OsStr;
@@ -19,6 +21,7 @@ use std::io::{self, PipeReader, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a program may take where `W=` says nothing, in seconds.
@@ -29,6 +32,9 @@ const OUTPUT_BYTES_MAX: usize = 800;
 
 /// How often the end of a program is looked for while it prints nothing, in milliseconds.
 const LOOK_MS: u64 = 20;
+
+/// How long the processes of a program that took too long are hunted for.
+const ORPHANS_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// `P=` of the mailer that appends to files.
 const FILE: &[u8] = b"[FILE]";
@@ -53,6 +59,8 @@ pub struct Agent<'a> {
     pub our_name: &'a [u8],
     /// How far local time is ahead of UTC, in seconds.
     pub offset_s: i32,
+    /// Whether all children of this process are ours: then what a program leaves behind is ours to end.
+    pub is_alone: bool,
 }
 
 /// What came of a run.
@@ -169,12 +177,13 @@ impl Agent<'_> {
         let (output, theirs) = io::pipe()?;
         let errors = theirs.try_clone()?;
         let mut child = self.start(arguments, Stdio::from(theirs), Stdio::from(errors))?;
-        let mut input = child.stdin.take();
+        let is_over = AtomicBool::new(false);
+        let input = child.stdin.take().map(|pipe| Input::new(pipe, &is_over)).transpose()?;
         std::thread::scope(|scope| {
-            scope.spawn(move || {
-                if let Some(input) = &mut input {
+            scope.spawn(|| {
+                if let Some(mut input) = input {
                     // A program that does not want to read all of it says so by its exit code.
-                    self.write(input, now_s, job).ok();
+                    self.write(&mut input, now_s, job).ok();
                 }
             });
             let seconds = if self.program.wait_s == 0 { WAIT_S } else { self.program.wait_s };
@@ -182,7 +191,15 @@ impl Agent<'_> {
             let ran = watch(&mut child, output, until);
             // What is left of its group must not hold our end of the pipes.
             end_group(&child);
+            is_over.store(true, Ordering::Relaxed);
             child.wait()?;
+            if self.is_alone {
+                if matches!(ran, Ok(Ran::Late)) {
+                    // Out of time is all of it, what has left the group too.
+                    sys::orphans::end_all(ORPHANS_TIME_MAX);
+                }
+                sys::orphans::reap();
+            }
             ran
         })
     }

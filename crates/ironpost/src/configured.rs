@@ -3,17 +3,21 @@
 //! What sendmail does at its start, in its order: debugging output, options of the command line, the file, the identity
 //! of the host, warnings about who calls, the queue folder. What is said on the way goes to standard output and to the log.
 
+use daemon::client::Client;
 use maps::syslog::{CRITICAL, INFO, NOTICE, send};
 use policy_cf::load::{self, Setting};
 use policy_cf::machine::{Machine, Spoken, exit};
 use policy_cf::read::equates;
-use std::ffi::OsString;
-use std::io::Write;
+use std::ffi::{OsStr, OsString};
+use std::io::{ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// The configuration that is read if no other is named, and the one for submission (`-Ac`).
 const CONFIGURATION: &[u8] = b"/etc/mail/sendmail.cf";
 const CONFIGURATION_OF_SUBMISSION: &[u8] = b"/etc/mail/submit.cf";
+/// The letters of `-b` with which mail is handed in: they read the configuration for submission where there is one.
+const HANDS_IN: [u8; 3] = [b'm', b'a', b's'];
 /// What `-C` without a value means.
 const CONFIGURATION_HERE: &[u8] = b"sendmail.cf";
 /// The queue of a system that says nothing else.
@@ -42,6 +46,8 @@ pub(crate) struct Asked {
     pub(crate) file: Vec<u8>,
     /// It was named.
     pub(crate) is_file_named: bool,
+    /// `-A`: whose configuration.
+    whose: Option<u8>,
     /// `-d`.
     pub(crate) debug: Vec<Vec<u8>>,
     /// `-O`, `-o`, `-M`.
@@ -59,14 +65,17 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// Reads the words; wrong ones were refused before.
-    pub(crate) fn read(words: &[OsString]) -> Self {
-        let mut asked = Self { file: CONFIGURATION.to_vec(), ..Self::default() };
+    /// Reads the words; wrong ones were refused before. `mode` is the letter of `-b`.
+    pub(crate) fn read(words: &[OsString], mode: u8) -> Self {
+        let mut asked = Self::default();
         let operands = crate::sendmail::each_flag(words, &mut |flag, value| {
             asked.take(flag, value);
             Ok(())
         });
         asked.operands = operands.unwrap_or_default();
+        if !asked.is_file_named {
+            asked.file = file_for(mode, asked.whose).to_vec();
+        }
         asked
     }
 
@@ -77,9 +86,7 @@ impl Asked {
                 self.file = file.to_vec();
                 self.is_file_named = true;
             }
-            b'A' if value == b"c" && !self.is_file_named => {
-                self.file = CONFIGURATION_OF_SUBMISSION.to_vec();
-            }
+            b'A' => self.whose = value.first().copied(),
             b'd' => self.debug.push(value.to_vec()),
             b'O' => self.settings.push(Setting::Option([b" ", value].concat())),
             b'o' => self.settings.push(Setting::Option(value.to_vec())),
@@ -95,6 +102,24 @@ impl Asked {
             _ => {}
         }
     }
+}
+
+/// The configuration of a command that names none: `whose` is what `-A` says.
+fn file_for(mode: u8, whose: Option<u8>) -> &'static [u8] {
+    let is_there = || Path::new(OsStr::from_bytes(CONFIGURATION_OF_SUBMISSION)).exists();
+    match whose {
+        Some(b'c') => CONFIGURATION_OF_SUBMISSION,
+        Some(b'm') => CONFIGURATION,
+        Some(_) | None if HANDS_IN.contains(&mode) && is_there() => CONFIGURATION_OF_SUBMISSION,
+        Some(_) | None => CONFIGURATION,
+    }
+}
+
+/// The same, if this system is one of sendmail's files: it has that file, and none of our own that says otherwise.
+pub(crate) fn of_this_system(mode: u8, whose: Option<u8>) -> Option<&'static [u8]> {
+    let file = file_for(mode, whose);
+    let is_there = Path::new(OsStr::from_bytes(file)).exists();
+    (is_there && !crate::place::Place::is_our_own()).then_some(file)
 }
 
 /// A configuration at work for one command.
@@ -117,7 +142,7 @@ pub(crate) struct Run<'w> {
 
 /// Reads flags and configuration, then has `work` done; gives the exit status. `mode` is the letter of `-b`.
 pub(crate) fn with(words: &[OsString], mode: u8, work: impl FnOnce(&mut Run<'_>) -> u8) -> u8 {
-    let asked = Asked::read(words);
+    let asked = Asked::read(words, mode);
     let mut outside = maps::Outside::new(maps::Places::default());
     let machine = Machine::new(policy_cf::Config::default(), &mut outside);
     let id = b"NOQUEUE".to_vec();
@@ -193,7 +218,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Goes to the queue folder, as sendmail does before it works on mail.
+    /// Goes to the queue folder, as sendmail does before it works on mail. A user who may not, and whose mail a running server
+    /// takes, stays where he is.
     ///
     /// # Errors
     /// The exit status it ends with.
@@ -210,9 +236,15 @@ impl Run<'_> {
             None => queue,
         };
         let folder = [folder.as_slice(), b"/"].concat();
-        let Err(error) = std::env::set_current_dir(std::ffi::OsStr::from_bytes(&folder)) else {
+        let Err(error) = std::env::set_current_dir(OsStr::from_bytes(&folder)) else {
             return self.check_queue_paths(&folder);
         };
+        // Who may not go there needs not where a server does the work.
+        if error.kind() == ErrorKind::PermissionDenied
+            && Client::connect(&crate::submit::place(self).run).is_ok()
+        {
+            return Ok(());
+        }
         let text = [b"can not chdir(", folder.as_slice(), b")"].concat();
         self.machine.system_error(&text, Some(load::error_text(error.raw_os_error().unwrap_or(2))));
         self.tell();
@@ -336,7 +368,7 @@ fn log(id: &[u8], user: &[u8], said: &Spoken, level: u32) {
 }
 
 fn read_configuration(machine: &mut Machine<'_>, file: &[u8]) -> Result<Vec<u8>, Vec<u8>> {
-    let path = std::path::Path::new(std::ffi::OsStr::from_bytes(file));
+    let path = Path::new(OsStr::from_bytes(file));
     if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
         return Err(b"not a plain file".to_vec());
     }

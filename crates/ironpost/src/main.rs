@@ -75,19 +75,13 @@ fn main() -> ExitCode {
         // The second is Debian's name for sendmail's own.
         "vacation" | "vacation.sendmail" => vacation::run(&words),
         "rmail" => rmail::run(&words, &mut printer),
-        "mailq" if names_configuration(&words) => as_sendmail(&called, "-bp", words, &mut printer),
-        "mailq" => mailq::run(&place::Place::of_this_system(), false, &mut printer),
+        "mailq" => as_sendmail(&called, "-bp", words, &mut printer),
         "hoststat" => as_sendmail(&called, "-bh", words, &mut printer),
         "purgestat" => as_sendmail(&called, "-bH", words, &mut printer),
         "runq" => as_sendmail(&called, "-q", words, &mut printer),
         "smtpd" => as_sendmail(&called, "-bd", words, &mut printer),
         _ => by_subcommand(&words, &mut printer),
     }
-}
-
-/// Whether the words name a configuration of sendmail's.
-fn names_configuration(words: &[OsString]) -> bool {
-    words.iter().any(|word| word.as_encoded_bytes().starts_with(b"-C"))
 }
 
 /// Other names of sendmail stand for a mode, which a flag may change.

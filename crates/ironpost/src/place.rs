@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 /// The configuration of this system's server.
 const CONFIG: &str = "/etc/ironpost.toml";
 
+/// Names the folder of another server's state.
+const DATA: &str = "IRONPOST_DATA";
+
 /// Where state is without a configuration that says otherwise.
 const RUN: &str = "/run/ironpost";
 const SPOOL: &str = "/var/spool/ironpost";
@@ -30,10 +33,15 @@ impl Place {
     /// The server of this system; `IRONPOST_DATA` names another one by its folder, for programs that call
     /// `sendmail` and can't be told flags.
     pub(crate) fn of_this_system() -> Self {
-        match std::env::var_os("IRONPOST_DATA") {
+        match std::env::var_os(DATA) {
             Some(folder) => Self::in_folder(Path::new(&folder)),
             None => Self::by_config(Path::new(CONFIG)),
         }
+    }
+
+    /// Whether a file of ours, or `IRONPOST_DATA`, says what server this system has.
+    pub(crate) fn is_our_own() -> bool {
+        std::env::var_os(DATA).is_some() || Path::new(CONFIG).exists()
     }
 
     /// The server of a sendmail.cf, or its spool. A server that has another spool has another configuration, and knows other

@@ -38,7 +38,7 @@ pub(crate) fn run(
     place: &Place,
     printer: &mut Printer,
 ) -> ExitCode {
-    let flags = match Flags::read(words) {
+    let mut flags = match Flags::read(words) {
         Ok(flags) => flags,
         Err(Wrong::Flag(text)) => {
             return printer.fail(&called.to_string_lossy(), &text, exit::USAGE);
@@ -48,6 +48,7 @@ pub(crate) fn run(
             return ExitCode::from(exit::USAGE);
         }
     };
+    flags.find_configuration();
     for complaint in flags.complaints.iter().filter(|_| !flags.names_configuration) {
         printer.line(complaint);
     }

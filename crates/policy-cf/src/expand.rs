@@ -325,6 +325,11 @@ pub fn expand(
     expander.out
 }
 
+/// User and group of those who are nobody (option `DefaultUser`).
+pub(crate) fn default_ids(machine: &mut Machine<'_>) -> Ids {
+    Settings::of(machine).default_ids
+}
+
 /// An expansion under way.
 struct Expander<'e, 'w> {
     machine: &'e mut Machine<'w>,

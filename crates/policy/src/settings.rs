@@ -73,6 +73,10 @@ pub struct Settings {
     pub reports: Reports,
     /// System users (below 1000, root among them) whose mail may be delivered as them.
     pub system_recipients: Vec<Box<[u8]>>,
+    /// Whether that is so of all of them.
+    pub takes_system_users: bool,
+    /// User and group of programs that are run for nobody's sake (sendmail's `DefaultUser`); `None`: one of our own.
+    pub default_ids: Option<(u32, u32)>,
     /// The name servers that are asked; empty: those of the system.
     pub name_servers: Vec<SocketAddr>,
     /// Addresses as next hop that DNS must not lead to unless they are here.
@@ -208,6 +212,8 @@ impl Default for Settings {
             postmaster: b"postmaster"[..].into(),
             reports: Reports::default(),
             system_recipients: Vec::new(),
+            takes_system_users: false,
+            default_ids: None,
             name_servers: Vec::new(),
             trusted_next_hops: Vec::new(),
             map_servers: Vec::new(),

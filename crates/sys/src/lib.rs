@@ -14,6 +14,7 @@ pub mod fd;
 pub mod load;
 pub mod lock;
 pub mod memory;
+pub mod orphans;
 pub mod poll;
 pub mod signal;
 pub mod socket;

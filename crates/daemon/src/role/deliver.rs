@@ -6,10 +6,11 @@
 use crate::cage;
 use crate::edges::{Grant, News, Order, Task, Tried, Try, Ward};
 use crate::link::{Link, LinkError};
+use crate::roles::Role;
 use crate::start::Inheritance;
 use deliver::{Agent, Body, Form, Job, Mailboxes, Moment};
 use policy::settings::Passage;
-use policy::{Carriage, MailerId, Settings, Transport};
+use policy::{Carriage, MailboxPlace, MailerId, Settings, Transport};
 use queue::{Batch, BodyKind, Outcome, Scope, Status, Trouble};
 use std::collections::HashMap;
 use std::fs::File;
@@ -36,7 +37,9 @@ enum ParcelBody {
 /// The child's state.
 struct House {
     settings: Settings,
-    role: crate::roles::Role,
+    role: Role,
+    /// The folder of the mailbox that a program would have written, where none is run.
+    spool: Option<Box<[u8]>>,
     home: Option<Box<[u8]>>,
     offset_s: i32,
     mailboxes: HashMap<MailerId, Mailboxes>,
@@ -48,7 +51,11 @@ struct House {
 pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
     // Neither a cage nor another root has a time zone file.
     let offset_s = crate::date::offset_s();
-    if let Some(Transport::Program(program)) = program_of(&inheritance) {
+    if let Some(Transport::Program(program)) = program_of(&inheritance)
+        && inheritance.role == Role::Agent
+    {
+        // Without it what leaves its group outlives its time.
+        sys::orphans::adopt().ok();
         // Both need the rights that the cage takes.
         sys::confine::be_nicer(program.nice);
         if !program.root.is_empty() {
@@ -60,7 +67,10 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
     let weaker = cage::enter(&inheritance)?;
     inheritance.ready(&weaker)?;
     let identity = inheritance.identity;
+    let mailbox = identity.as_ref().map(|identity| crate::path_of(&identity.mailbox));
+    let spool = mailbox.as_deref().and_then(|mailbox| mailbox.parent());
     let mut house = House {
+        spool: spool.map(|spool| crate::path_octets(spool).into()),
         role: inheritance.role,
         home: identity.map(|identity| identity.home).filter(|home| !home.is_empty()),
         settings: inheritance.settings,
@@ -108,8 +118,7 @@ impl House {
         while let Some((order, _)) = self.life.receive::<Order>()? {
             match order {
                 Order::Prove { ticket, with_deeds } => {
-                    let proof =
-                        cage::prove(self.role, 0, vec![crate::roles::Role::Queue], with_deeds);
+                    let proof = cage::prove(self.role, 0, vec![Role::Queue], with_deeds);
                     self.life.send(&News::Proof { ticket, proof }, &[])?;
                 }
                 Order::Stop => return Ok(true),
@@ -216,12 +225,22 @@ impl House {
         let Some(transport) = self.transport(mailer) else {
             return jobs.iter().map(|_| later(b"no mailer of ours")).collect();
         };
-        if let Transport::Program(program) = &transport {
-            return self.run_programs(program, mailer, parcels, &jobs);
-        }
+        let transport = match (transport, &self.spool) {
+            (Transport::Program(program), _) if self.role == Role::Agent => {
+                return self.run_programs(&program, mailer, parcels, &jobs);
+            }
+            (Transport::Program(_), Some(spool)) => {
+                Transport::Mbox(MailboxPlace::Spool(spool.clone()))
+            }
+            (transport, _) => transport,
+        };
         if !self.mailboxes.contains_key(&mailer) {
             match Mailboxes::open(&transport, self.home.as_deref(), &self.settings.host_name) {
-                Ok(mailboxes) => drop(self.mailboxes.insert(mailer, mailboxes)),
+                Ok(mailboxes) => {
+                    let is_agents = self.spool.is_some();
+                    let mailboxes = if is_agents { mailboxes.as_mail_local() } else { mailboxes };
+                    drop(self.mailboxes.insert(mailer, mailboxes));
+                }
                 Err(trouble) => return jobs.iter().map(|_| trouble.clone().outcome()).collect(),
             }
         }
@@ -259,6 +278,7 @@ impl House {
             home: self.home.as_deref(),
             our_name: &self.settings.host_name,
             offset_s: self.offset_s,
+            is_alone: true,
         };
         jobs.iter()
             .zip(batches)

@@ -141,9 +141,11 @@ pub(crate) struct Flags {
     pub(crate) complaints: Vec<String>,
     /// `-C`: the configuration.
     pub(crate) config: Option<Vec<u8>>,
+    /// `-A`: whose configuration is read where none is named, the server's (`m`) or that of submission (`c`).
+    whose: Option<u8>,
     /// `-O`, `-o`, `-M`: options and macros for the configuration.
     pub(crate) arguments: Vec<Argument>,
-    /// `-C`: a sendmail.cf is named, and must be a good one.
+    /// A sendmail.cf is named, or this system's is meant; it must be a good one.
     pub(crate) names_configuration: bool,
     /// A mode of sendmail that is another command here.
     mode_elsewhere: Option<Wrong>,
@@ -189,6 +191,7 @@ impl Flags {
             config: None,
             arguments: Vec::new(),
             names_configuration: false,
+            whose: None,
             mode_elsewhere: None,
             recipients: Vec::new(),
         };
@@ -205,6 +208,25 @@ impl Flags {
         match flags.mode_elsewhere.take() {
             Some(wrong) => Err(wrong),
             None => Ok(flags),
+        }
+    }
+
+    /// Takes the configuration of this system where none is named, if it has one of sendmail's.
+    pub(super) fn find_configuration(&mut self) {
+        let mode = if self.mode == Mode::Deliver {
+            b'm'
+        } else if self.mode == Mode::Dialogue {
+            b's'
+        } else if self.mode.is_about_queue() {
+            b'p'
+        } else {
+            // They find it themselves.
+            return;
+        };
+        if self.config.is_none()
+            && let Some(file) = crate::configured::of_this_system(mode, self.whose)
+        {
+            (self.config, self.names_configuration) = (Some(file.to_vec()), true);
         }
     }
 
@@ -230,6 +252,7 @@ impl Flags {
     fn valued(&mut self, letter: u8, value: &[u8]) -> Result<(), Wrong> {
         match letter {
             b'C' => self.config = Some(value.to_vec()),
+            b'A' => self.whose = value.first().copied(),
             b'o' => self.arguments.push(Argument::Option(value.into())),
             b'O' => self.arguments.push(Argument::Option([b" ", value].concat().into())),
             b'M' => self.arguments.push(Argument::Macro(value.into())),

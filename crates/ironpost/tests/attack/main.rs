@@ -9,6 +9,9 @@
 )]
 
 mod aliases;
+mod control_files;
+mod local_users;
 mod mailboxes;
 mod programs;
+mod strangers;
 mod town;

@@ -1,6 +1,7 @@
 //! Programs of mailers: where they stand, and what they can do to the server.
 
-use crate::town::{BOB, Town, is_root};
+use crate::town::{BOB, EVE, EVES_UID, MALLORY, Town, is_root};
+use std::os::unix::fs::MetadataExt;
 
 /// A root folder of root's own, with the system's programs in it, and `out`.
 const ROOT: &str = "mount -t tmpfs -o mode=755 none /mnt && cd /mnt && mkdir usr out && chmod 777 out \
@@ -18,6 +19,47 @@ fn a_program_with_another_root_sees_nothing_else() {
     town.until("the program", || town.out("done").ends_with("hello\n"));
     assert_eq!(town.out("root"), "bin\nlib\nlib64\nout\nprogram\nusr\n");
     assert_eq!(town.out("who"), "58102\n");
+}
+
+/// Processes of a user that are none of the server's own.
+fn processes_of(uid: u32) -> usize {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let is_his = |entry: &std::fs::DirEntry| {
+        let is_his = std::fs::metadata(entry.path()).is_ok_and(|facts| facts.uid() == uid);
+        let words = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        is_his && !words.is_empty() && !words.starts_with(b"ironpost")
+    };
+    entries.filter(is_his).count()
+}
+
+#[test]
+fn a_program_that_forks_and_hides_is_ended_with_all_it_started() {
+    if !is_root() {
+        return;
+    }
+    let program = "grep processes /proc/self/limits | tr -s ' ' | cut -d ' ' -f 3 > DIR/out/limit
+for n in 1 2 3 4 5 6 7 8 9; do setsid sh -c 'trap \"\" TERM HUP; setsid sleep 600 & sleep 600' & done
+sleep 600\n";
+    let local = "Mlocal, P=/bin/sh, F=lsDFMAw5:/|@qPn, W=4s, A=sh DIR/program $u\n";
+    let town = Town::with(local, program);
+    town.send(EVE);
+    town.until("its processes", || processes_of(EVES_UID) > 15);
+    town.until("the end", || town.log().contains("program took too long and was ended"));
+    assert_eq!(processes_of(EVES_UID), 0);
+    assert_eq!(town.out("limit").trim(), "2000");
+}
+
+#[test]
+fn a_process_that_outlives_its_program_and_holds_its_input_delays_nobody() {
+    if !is_root() {
+        return;
+    }
+    let local = "Mlocal, P=/bin/sh, F=lsDFMAw5:/|@qPn, A=sh DIR/program $u\n";
+    let town = Town::with(local, "setsid sleep 20 <&0 & exit 0\n");
+    town.send_text(MALLORY, &"x\r\n".repeat(100_000));
+    town.until("the delivery", || town.log().contains("stat=Sent"));
+    town.send(MALLORY);
+    town.until("the next", || town.log().matches("stat=Sent").count() == 2);
 }
 
 #[test]

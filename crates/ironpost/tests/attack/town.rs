@@ -19,8 +19,12 @@ pub(crate) const MALLORY: &str = "mallory";
 /// Who is attacked.
 pub(crate) const BOB: &str = "bob";
 
+/// Somebody whose processes are counted.
+pub(crate) const EVE: &str = "eve";
+pub(crate) const EVES_UID: u32 = 58_103;
+
 /// The users of the town.
-const USERS: [(&str, u32); 2] = [(MALLORY, 58_101), (BOB, 58_102)];
+const USERS: [(&str, u32); 3] = [(MALLORY, 58_101), (BOB, 58_102), (EVE, EVES_UID)];
 
 const CF: &str = "V10/Berkeley
 Djmail.example.test
@@ -65,6 +69,15 @@ impl Town {
 
     /// The same, where root runs these commands first, in a mount namespace of the server's.
     pub(crate) fn prepared(lines: &str, program: &str, commands: &str) -> Self {
+        Self::begun(lines, program, commands, "ironpost")
+    }
+
+    /// A server that was started under this name (`argv[0]`).
+    pub(crate) fn named(name: &str, lines: &str, program: &str) -> Self {
+        Self::begun(lines, program, "true", name)
+    }
+
+    fn begun(lines: &str, program: &str, commands: &str, name: &str) -> Self {
         let folder = TempDir::new_in("/tmp").unwrap();
         let path = folder.path();
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
@@ -88,7 +101,7 @@ impl Town {
         }
         fs::write(path.join("passwd"), users).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let server = serve(path, port, &fill(commands));
+        let server = serve(path, port, &fill(commands), &fill(name));
         let town = Self { folder, port, server };
         town.until("a greeting", || TcpStream::connect(("127.0.0.1", port)).is_ok());
         town
@@ -113,6 +126,12 @@ impl Town {
         run("chown", &[&uid_of(user)], &path);
     }
 
+    /// Gives a file to a user.
+    #[expect(clippy::unused_self, reason = "only a town has users")]
+    pub(crate) fn owned_by(&self, user: &str, path: &Path) {
+        run("chown", &[&uid_of(user)], path);
+    }
+
     /// Makes a mailbox with this in it, `0660 user:mail`.
     pub(crate) fn mailbox(&self, user: &str, text: &str) {
         let path = self.path().join("mail").join(user);
@@ -134,10 +153,34 @@ impl Town {
 
     /// The same from this sender.
     pub(crate) fn send_from(&self, from: &str, to: &str) {
+        self.send_all(from, to, "hello\r\n");
+    }
+
+    /// A message with this text, or with this header and text.
+    pub(crate) fn send_text(&self, to: &str, text: &str) {
+        self.send_all("sender@remote.test", to, text);
+    }
+
+    /// The reply to a recipient.
+    pub(crate) fn replies_to(&self, from: &str, to: &str) -> String {
+        let mut talk = BufReader::new(TcpStream::connect(("127.0.0.1", self.port)).unwrap());
+        let lines = [format!("MAIL FROM:<{from}>\r\n"), format!("RCPT TO:<{to}>\r\n")];
+        let mut reply = String::new();
+        for said in ["", "HELO x\r\n", &lines[0], &lines[1]] {
+            talk.get_mut().write_all(said.as_bytes()).unwrap();
+            reply.clear();
+            talk.read_line(&mut reply).unwrap();
+        }
+        reply
+    }
+
+    pub(crate) fn send_all(&self, from: &str, to: &str, text: &str) {
         let mut talk = BufReader::new(TcpStream::connect(("127.0.0.1", self.port)).unwrap());
         let to = format!("RCPT TO:<{to}>\r\n");
         let from = format!("MAIL FROM:<{from}>\r\n");
-        for said in ["", "HELO x\r\n", &from, &to, "DATA\r\n", "Subject: x\r\n\r\nhello\r\n.\r\n"] {
+        let header = if text.contains("\r\n\r\n") { "" } else { "Subject: x\r\n\r\n" };
+        let text = format!("{header}{text}.\r\n");
+        for said in ["", "HELO x\r\n", &from, &to, "DATA\r\n", &text] {
             talk.get_mut().write_all(said.as_bytes()).unwrap();
             let mut line = String::new();
             talk.read_line(&mut line).unwrap();
@@ -155,6 +198,12 @@ impl Town {
             std::thread::sleep(Duration::from_millis(20));
         }
         panic!("waited in vain for {what}: {}", self.log());
+    }
+
+    /// Lets the server read its configuration again.
+    pub(crate) fn hang_up(&self) {
+        let pid = rustix::process::Pid::from_raw(self.server.id().cast_signed()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
     }
 
     pub(crate) fn log(&self) -> String {
@@ -179,11 +228,11 @@ fn uid_of(user: &str) -> String {
 }
 
 /// Starts the server, as root with our spool and users in the place of the system's.
-fn serve(path: &Path, port: u16, commands: &str) -> Child {
+fn serve(path: &Path, port: u16, commands: &str, name: &str) -> Child {
     let program = env!("CARGO_BIN_EXE_ironpost");
     let place = path.to_str().unwrap();
     let serve = format!(
-        "exec {program} serve --listen 127.0.0.1:{port} --config {place}/sendmail.cf --data {place}/data"
+        "exec -a {name} {program} serve --listen 127.0.0.1:{port} --config {place}/sendmail.cf --data {place}/data"
     );
     let mut command = if is_root() {
         let mut command = Command::new("unshare");
@@ -191,10 +240,10 @@ fn serve(path: &Path, port: u16, commands: &str) -> Child {
             "mount --bind {place}/mail /var/mail && mount --bind {place}/passwd /etc/passwd \
              && {commands} && {serve}"
         );
-        command.args(["--mount", "sh", "-c", &mount]);
+        command.args(["--mount", "bash", "-c", &mount]);
         command
     } else {
-        let mut command = Command::new("sh");
+        let mut command = Command::new("bash");
         command.args(["-c", &serve]);
         command
     };

@@ -63,6 +63,7 @@ pub(super) fn settings(
     if answers_expn {
         paths.read.extend(forward_folders(machine, lists));
     }
+    let nobody = crate::expand::default_ids(machine);
     let settings = Settings {
         host_name: host_name.into(),
         greeting: greeting(machine),
@@ -72,6 +73,7 @@ pub(super) fn settings(
         answers_vrfy: !(is_away || has(b"novrfy")),
         answers_expn,
         dresses_mail: true,
+        takes_system_users: true,
         manners: manners::manners(machine, &privacy),
         calling: calling(machine),
         eight_bit: eight_bit(machine),
@@ -88,6 +90,8 @@ pub(super) fn settings(
         },
         postmaster: value(machine, "DoubleBounceAddress").unwrap_or(b"postmaster").into(),
         reports: reports::reports(machine),
+        // Whatever the file says, nothing runs as root for a message.
+        default_ids: (nobody.uid != 0).then_some((nobody.uid, nobody.gid)),
         ..Settings::default()
     };
     Ok((settings, ports))

@@ -1,8 +1,8 @@
 //! Master's children: who lives, who is joined to whom, who is to be started again and when.
 
 use super::hands::Hands;
-use super::identity::identity_of;
-use crate::edges::{EDGES, Errand, Grant, Identity, Order, Reading, Task, Ward};
+use super::identity::{identity_of, role_of};
+use crate::edges::{EDGES, Errand, Grant, Identity, Order, Reading, Ward};
 use crate::link::Link;
 use crate::roles::Role;
 use crate::start::LIFE_DESCRIPTOR;
@@ -229,11 +229,7 @@ impl Family {
         let for_now = |error: io::Error| (error.to_string(), false);
         let identity = identity_of(ward, settings, self.is_root);
         let identity = identity.map_err(|why| (why, true))?;
-        let role = match ward.task {
-            Task::Mailboxes => Role::Deliver,
-            Task::Program(_) => Role::Agent,
-            Task::Files => Role::Reader,
-        };
+        let role = role_of(ward.task, identity.as_ref());
         let (one, two) = sys::socket::pair().map_err(for_now)?;
         let mut child = self.spawn(role, 0).map_err(for_now)?;
         child.user = Some(ward.user.clone());

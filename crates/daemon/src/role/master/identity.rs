@@ -37,12 +37,12 @@ pub(super) fn identity_of(
             return if uid == 0 { Err("U= names root".into()) } else { Ok(identity) };
         }
     }
+    if let (true, Some(_), Some((uid, gid))) = (ward.user.is_empty(), mailer, settings.default_ids)
+    {
+        return Ok(is_root.then(|| Identity { groups: groups_of(uid), ..Identity::bare(uid, gid) }));
+    }
     if ward.user.is_empty() {
-        let role = match ward.task {
-            Task::Mailboxes => Role::Deliver,
-            Task::Program(_) => Role::Agent,
-            Task::Files => Role::Reader,
-        };
+        let role = role_of(ward.task, None);
         return Ok(role.uid().filter(|_| is_root).map(|uid| Identity::bare(uid, uid)));
     }
     let name = String::from_utf8_lossy(&ward.user);
@@ -51,8 +51,8 @@ pub(super) fn identity_of(
     if ward.task == Task::Files {
         return reader_of(&found, is_root);
     }
-    let is_named = settings.system_recipients.iter().any(|named| **named == *ward.user);
-    if found.uid < FIRST_ORDINARY_UID && !is_named {
+    let is_named = || settings.system_recipients.iter().any(|named| **named == *ward.user);
+    if found.uid < FIRST_ORDINARY_UID && !settings.takes_system_users && !is_named() {
         return Err("a system user, and the configuration does not name it".into());
     }
     if !is_root {
@@ -60,6 +60,7 @@ pub(super) fn identity_of(
         return if is_own { Ok(None) } else { Err("only root may deliver as another user".into()) };
     }
     match mailer {
+        Some(mailer) if found.uid == 0 => roots(&found, mailer).map(Some),
         Some(mailer) if is_delivery_agent(mailer) => agent_of(&found).map(Some),
         Some(_) => plain(&found).map(Some),
         None => {
@@ -67,6 +68,32 @@ pub(super) fn identity_of(
             Ok(Some(Identity { groups, ..plain(&found)? }))
         }
     }
+}
+
+/// Root's mail where a program would carry it: no program runs as root, so our own code puts it into the mailbox that the
+/// program would have written, in the cage of mailboxes.
+fn roots(root: &User, mailer: &Mailer) -> Result<Identity, String> {
+    if !is_delivery_agent(mailer) {
+        return Err("no program runs as root".into());
+    }
+    let mailbox = crate::path_octets(&Path::new(SPOOL_OF_USERS).join(&root.name)).into();
+    Ok(Identity { mailbox, ..Identity::bare(root.uid, root.gid) })
+}
+
+/// Which role does a task as this identity.
+pub(super) fn role_of(task: Task, identity: Option<&Identity>) -> Role {
+    match task {
+        Task::Program(_) if identity.is_some_and(|identity| identity.uid == 0) => Role::Deliver,
+        Task::Program(_) => Role::Agent,
+        Task::Mailboxes => Role::Deliver,
+        Task::Files => Role::Reader,
+    }
+}
+
+/// The groups of the user of this number, who need not be in the database.
+fn groups_of(uid: u32) -> Vec<u32> {
+    let user = sys::user::by_uid(uid).ok().flatten();
+    user.and_then(|user| sys::user::groups_of(&user).ok()).unwrap_or_default()
 }
 
 /// The user as after a login, with his own groups.
