@@ -63,6 +63,25 @@ fn a_process_that_outlives_its_program_and_holds_its_input_delays_nobody() {
 }
 
 #[test]
+fn a_message_whose_delivery_dies_twice_is_put_aside_and_the_rest_of_the_mail_goes_on() {
+    if !is_root() {
+        return;
+    }
+    let local = "Mlocal, P=/bin/sh, F=lsDFMAw5:/|@qPn, A=sh DIR/program $u\n";
+    let program = "echo run >> DIR/out/$1; cat > DIR/out/letter
+        grep -q poison DIR/out/letter && kill -9 $PPID; exit 0\n";
+    let town = Town::with(local, program);
+    town.send_text(EVE, "poison\r\n");
+    town.until("the message aside", || town.mailq().contains("crashed"));
+    assert_eq!(town.out(EVE), "run\nrun\n");
+    for user in [BOB, EVE] {
+        town.send(user);
+    }
+    town.until("the others", || town.log().matches("stat=Sent").count() == 2);
+    assert_eq!(town.out(EVE), "run\nrun\nrun\n");
+}
+
+#[test]
 fn mail_waits_where_the_root_of_a_program_is_not_roots_alone_or_not_there() {
     for folder in ["DIR/out", "/no-such-folder"] {
         let local = format!("Mlocal, P=/bin/sh, F=lsDFMAw5:/|@qPn, /={folder}, A=sh /program $u\n");
