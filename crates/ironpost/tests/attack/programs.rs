@@ -72,7 +72,10 @@ fn a_message_whose_delivery_dies_twice_is_put_aside_and_the_rest_of_the_mail_goe
         grep -q poison DIR/out/letter && kill -9 $PPID; exit 0\n";
     let town = Town::with(local, program);
     town.send_text(EVE, "poison\r\n");
-    town.until("the message aside", || town.mailq().contains("crashed"));
+    town.until("the message aside", || {
+        town.flush();
+        town.mailq().contains("crashed")
+    });
     assert_eq!(town.out(EVE), "run\nrun\n");
     for user in [BOB, EVE] {
         town.send(user);
