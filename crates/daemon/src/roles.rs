@@ -191,7 +191,7 @@ pub const TABLE: [Duty; 10] = [
         network: "none",
         files: "reads, executes and writes what that user may; writes nothing of the system's own trees",
         calls: &[Calls::FilesRead, Calls::FilesWrite, Calls::Threads, Calls::Spawn],
-        forbidden: &[Deed::Socket],
+        forbidden: &[Deed::Network],
         descriptors_max: 1024,
         memory_bytes_max: 8 * GIB,
         grows: Grows::Anything,

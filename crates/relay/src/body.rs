@@ -8,10 +8,13 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::rc::Rc;
-use wire::mime::{Findings, Survey};
+use wire::mime::{Findings, Shaper, Survey, Wish};
 
 /// A message that lies in a file is read in pieces of so many octets.
 const PIECE_BYTES: usize = 128 * 1024;
+
+/// A message up to this size goes in one flight with its envelope: for a larger one a wait more is nothing.
+const CHUNK_BYTES_MAX: usize = 64 * 1024;
 
 /// The octets of a message, header and text, with CR LF line ends.
 #[derive(Debug, Clone)]
@@ -40,6 +43,23 @@ impl Body {
         Pieces { body: self, room, is_begun: false, at: 0 }
     }
 
+    /// A small message in the form that is wanted, for BDAT; `None`: it is large, or has line ends that DATA repairs.
+    pub(crate) fn as_chunk(&self, wish: &Wish, findings: &Findings) -> Option<Vec<u8>> {
+        let Self::Bytes(bytes) = self else { return None };
+        if bytes.len() > CHUNK_BYTES_MAX {
+            return None;
+        }
+        let mut chunk = Vec::with_capacity(bytes.len());
+        if wish.is_idle() {
+            chunk.extend_from_slice(bytes);
+        } else {
+            let mut shaper = Shaper::new(wish.clone(), findings.clone());
+            shaper.read(bytes, &mut chunk);
+            shaper.finish(&mut chunk);
+        }
+        has_whole_lines(&chunk).then_some(chunk)
+    }
+
     /// Looks at the whole message.
     ///
     /// # Errors
@@ -54,6 +74,14 @@ impl Body {
         }
         Ok(survey.finish())
     }
+}
+
+/// Whether every line ends with CR LF, also the last, and no CR or LF stands elsewhere.
+fn has_whole_lines(text: &[u8]) -> bool {
+    let lines = text.split_inclusive(|&octet| octet == b'\n');
+    lines
+        .into_iter()
+        .all(|line| line.strip_suffix(b"\r\n").is_some_and(|line| !line.contains(&b'\r')))
 }
 
 /// A message, piece by piece.

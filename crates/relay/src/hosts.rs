@@ -8,7 +8,7 @@ use crate::terms::Terms;
 use crate::{Doors, Lookup};
 use policy::Carriage;
 use queue::{Outcome, Said, Scope, Status, Trouble};
-use smtp::client::Protocol;
+use smtp::client::{Habits, Protocol};
 use std::cell::RefCell;
 use tokio::net::UnixStream;
 
@@ -74,6 +74,9 @@ impl Hosts<'_> {
                 }
                 Some(Ok((hop, stream))) => {
                     race.leave(&hop.name);
+                    let sends_chunks = register.borrow().takes_chunks(&hop.shown());
+                    let habits =
+                        Habits { sends_chunks: habits.sends_chunks && sends_chunks, ..habits };
                     let server = Server::of(&hop, protocol).of_mailer(&self.carriage);
                     let server = server.met(&stream, lookup, terms).await;
                     match Connection::open(server, Stream::Tcp(stream), terms, habits, None).await {

@@ -478,7 +478,12 @@ impl Presence {
             let finish = connection.transact(job).await;
             self.office.register().answered(connection.host_name(), finish.results());
             match finish {
-                Finish::Untouched(_) if carried > 0 && !ticket.is_second_try => {
+                Finish::Untouched(_)
+                    if (carried > 0 || connection.refuses_chunks()) && !ticket.is_second_try =>
+                {
+                    if connection.refuses_chunks() {
+                        self.office.register().refused_chunks(connection.host_name());
+                    }
                     ticket.is_second_try = true;
                     self.destination.line.borrow_mut().push_front(ticket);
                     return;

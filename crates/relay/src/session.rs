@@ -198,7 +198,13 @@ impl Connection {
         let form = self.form(job).await;
         self.is_eight_bit = form.as_ref().is_ok_and(|(wish, _)| is_eight_bit(job, wish));
         let protocol = self.server.protocol;
-        with_transaction(&job.batch, protocol, self.is_eight_bit, |all| self.session.begin(all));
+        let mut chunk = None;
+        if let (Ok((wish, findings)), true) = (&form, self.session.takes_chunks()) {
+            chunk = job.body.as_chunk(wish, findings);
+        }
+        with_transaction(&job.batch, protocol, self.is_eight_bit, |all| {
+            self.session.begin_with(all, chunk);
+        });
         match form {
             Ok((wish, findings)) => {
                 self.converse(Some(&job.batch)).await;
@@ -231,6 +237,11 @@ impl Connection {
             Some(_) if self.session.is_untouched() => Finish::Untouched(results),
             Some(_) => Finish::Closed(results),
         }
+    }
+
+    /// Whether the connection ended because the server knows no BDAT although it said so.
+    pub(crate) fn refuses_chunks(&self) -> bool {
+        self.session.refuses_chunks()
     }
 
     /// Waits until the server closes an idle connection, or says something nobody asked for:

@@ -5,7 +5,7 @@
 
 use queue::{Outcome, Trouble, printable};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Hosts that are remembered; when there are more, the one that was heard of first is forgotten.
 pub const HOSTS_MAX: usize = 4096;
@@ -49,6 +49,8 @@ pub(crate) struct Register {
     news: Vec<HostStatus>,
     /// The moment of the last change: no two have the same, so that their order is known.
     last_ms: u64,
+    /// Names of hosts that offer BDAT and do not know it.
+    without_chunks: HashSet<Box<[u8]>>,
 }
 
 impl Register {
@@ -78,6 +80,19 @@ impl Register {
     /// A host let us in.
     pub(crate) fn opened(&mut self, name: &[u8]) {
         self.note(name, b"OK", None);
+    }
+
+    /// A host does not know BDAT although it said so: until we end it gets DATA.
+    pub(crate) fn refused_chunks(&mut self, name: &[u8]) {
+        if self.without_chunks.len() >= HOSTS_MAX {
+            self.without_chunks.clear();
+        }
+        self.without_chunks.insert(undotted(name).into());
+    }
+
+    /// Whether a host may be sent BDAT, as far as is known.
+    pub(crate) fn takes_chunks(&self, name: &[u8]) -> bool {
+        !self.without_chunks.contains(undotted(name))
     }
 
     /// What a host said to a message, if it was about the message.

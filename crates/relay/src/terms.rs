@@ -79,6 +79,7 @@ impl Terms {
             reads_loosely: self.is_patient,
             awaits_esmtp: self.is_patient && !carriage.flags.has(b'a'),
             shuns_itself: self.is_patient && !carriage.flags.has(b'k'),
+            sends_chunks: !self.is_patient,
         }
     }
 

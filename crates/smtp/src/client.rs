@@ -1,7 +1,8 @@
 //! The client's half of a conversation: SMTP (RFC 5321, 2920, 1870, 6152, 3461, 6531) and LMTP (RFC 2033).
 //!
 //! A transaction is one flight where the server allows it: RSET if the last one needs it, MAIL, every RCPT, DATA; then
-//! the message with its dot. Answers are matched by the order of what was asked. A server that answers what nobody asked,
+//! the message with its dot. A small message to a server with CHUNKING (RFC 3030) goes in that flight, as BDAT in the place of
+//! DATA: it costs one wait. Answers are matched by the order of what was asked. A server that answers what nobody asked,
 //! or answers in the wrong class, is not believed any more. Each recipient ends in an [`Outcome`], whatever happens: what
 //! is not known is [`Outcome::Later`], so nothing is lost; a connection that breaks behind the dot may mean a second
 //! copy, never none.
@@ -72,6 +73,7 @@ pub enum Patience {
 
 /// How a client behaves; the default: as fast as the server allows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a habit of its own")]
 pub struct Habits {
     /// Whether MAIL is answered before recipients are named, and RSET stands alone: before each further transaction, and behind
     /// one that came to nothing.
@@ -82,6 +84,8 @@ pub struct Habits {
     pub awaits_esmtp: bool,
     /// A server that answers with our own name is us, and mail for it would go round for ever (without flag `k`).
     pub shuns_itself: bool,
+    /// Whether a message may go as one chunk (RFC 3030), in one flight with its envelope.
+    pub sends_chunks: bool,
 }
 
 /// What is to be sent, without its text.
@@ -122,6 +126,7 @@ pub struct Recipient<'a> {
 
 /// One connection's conversation.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is remembered by itself")]
 pub struct Session {
     protocol: Protocol,
     habits: Habits,
@@ -141,6 +146,8 @@ pub struct Session {
     /// What was said to recipients of the last transaction, where a report may have to tell.
     welcomes: Vec<(usize, Reply)>,
     is_touched: bool,
+    /// The server knows no BDAT although it said so.
+    refuses_chunks: bool,
 }
 
 /// The moment of a session.
@@ -178,6 +185,7 @@ impl Session {
             results: Vec::new(),
             welcomes: Vec::new(),
             is_touched: false,
+            refuses_chunks: false,
         }
     }
 
@@ -276,8 +284,29 @@ impl Session {
         self.welcomes.iter().find(|(one, _)| *one == place).map(|(_, reply)| reply)
     }
 
+    /// Whether [`Session::begin_with`] may be given the message.
+    #[must_use]
+    pub const fn takes_chunks(&self) -> bool {
+        matches!(self.protocol, Protocol::Smtp)
+            && self.habits.sends_chunks
+            && !self.habits.is_patient
+            && self.extensions.has(Extension::Chunking)
+    }
+
+    /// Whether the connection ended because the server knows no BDAT although it said so: another is to send DATA.
+    #[must_use]
+    pub const fn refuses_chunks(&self) -> bool {
+        self.refuses_chunks
+    }
+
     /// Begins a transaction, when [`Want::Transaction`]. At other times nothing is sent, and all its recipients are for later.
     pub fn begin(&mut self, transaction: &Transaction<'_>) {
+        self.begin_with(transaction, None);
+    }
+
+    /// The same with the whole message, where [`Session::takes_chunks`]: it goes as it is, in one flight with the envelope, and
+    /// [`Want::Body`] does not come. Lines must end with CR LF.
+    pub fn begin_with(&mut self, transaction: &Transaction<'_>, chunk: Option<Vec<u8>>) {
         self.results = transaction.recipients.iter().map(|_| None).collect();
         self.welcomes.clear();
         self.is_touched = false;
@@ -290,7 +319,8 @@ impl Session {
         let has_reset =
             core::mem::take(&mut self.needs_reset) || (self.is_used && self.habits.is_patient);
         let is_patient = self.habits.is_patient;
-        let mut envelope = Envelope::new(transaction, &self.extensions, has_reset, is_patient);
+        let mut envelope =
+            Envelope::new(transaction, &self.extensions, has_reset, is_patient, chunk);
         for place in envelope.unfit() {
             set(&mut self.results, place, Outcome::Never(Cause::Impossible(Impossible::Address)));
         }
@@ -444,6 +474,7 @@ impl Session {
                     self.end_empty();
                 }
             }
+            envelope::Next::Ended(reply) => self.chunk_answered(reply),
             envelope::Next::Refused { for_good } => self.end_transaction(for_good),
             envelope::Next::Unexpected(stage, reply) => {
                 if stage == Stage::Data && self.habits.is_patient {
@@ -452,6 +483,27 @@ impl Session {
                 self.end(Cause::Unexpected { stage, reply });
             }
         }
+    }
+
+    /// The answer to the message that went with its envelope: that of all who were accepted.
+    fn chunk_answered(&mut self, reply: Reply) {
+        let State::Envelope(envelope) = &mut self.state else { return };
+        let accepted = envelope.accepted();
+        self.welcomes = envelope.welcomes();
+        let has_sender = envelope.has_sender();
+        if has_sender && !accepted.is_empty() && matches!(reply.code, 500 | 502 | 504) {
+            // It does not have the message, and may take the rest of it for commands.
+            self.refuses_chunks = true;
+            self.is_touched = false;
+            return self.end(Cause::Said { stage: Stage::Dot, reply });
+        }
+        // What came to nothing is still there until RSET (RFC 3030, 2).
+        self.needs_reset = has_sender && !reply.is_positive();
+        let outcome = Outcome::of(Stage::Dot, reply);
+        for place in accepted {
+            set(&mut self.results, place, outcome.clone());
+        }
+        self.state = State::Idle;
     }
 
     /// A transaction came to nothing; a sender that the server still has is taken back, at once where that is the habit.

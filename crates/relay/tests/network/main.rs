@@ -467,6 +467,61 @@ impl Lookup for Broken {
     }
 }
 
+const CHUNKS: &[&str] = &["PIPELINING", "CHUNKING", "8BITMIME"];
+
+#[test]
+fn a_small_message_goes_with_its_envelope_to_a_server_with_chunking() {
+    in_house(async {
+        let (server, address) = Server::start(&[]).await;
+        server.extensions.set(CHUNKS);
+        let office = Office::new();
+        let outcomes = office.one(job(address, 1, &["good@d", "bad@d"])).await;
+        assert!(is_relayed(&outcomes[0]) && matches!(outcomes[1], Outcome::Never(_)));
+        office.reports.borrow_mut().clear();
+        // Nobody is right: what was sent is taken back before the next.
+        let outcomes = office.one(job(address, 2, &["bad@d"])).await;
+        assert!(matches!(outcomes[0], Outcome::Never(_)));
+        office.reports.borrow_mut().clear();
+        assert!(is_relayed(&office.one(job(address, 3, &["good@d"])).await[0]));
+        let verbs = server.verbs.borrow().join(" ");
+        assert_eq!(verbs, "EHLO MAIL RCPT RCPT BDAT MAIL RCPT BDAT RSET MAIL RCPT BDAT");
+        let received = server.received.borrow();
+        assert_eq!((received.len(), &*received[0].body), (2, &b"Subject: x\r\n\r\n.dot\r\n"[..]));
+        assert_eq!(server.connections.get(), 1);
+    });
+}
+
+#[test]
+fn a_chunk_that_is_put_off_is_for_later_and_one_that_is_refused_comes_back() {
+    for (said, is_later) in [("451 4.3.0 not now", true), ("554 5.6.0 never", false)] {
+        in_house(async {
+            let fault = Fault { phase: "BDAT", nth: 1, deed: Deed::Say(said) };
+            let (server, address) = Server::start(&[fault]).await;
+            server.extensions.set(CHUNKS);
+            let outcomes = Office::new().one(job(address, 1, &["good@d"])).await;
+            assert_eq!(matches!(outcomes[0], Outcome::Later { .. }), is_later);
+            assert!(is_later || matches!(outcomes[0], Outcome::Never(_)));
+            assert!(server.received.borrow().is_empty());
+        });
+    }
+}
+
+#[test]
+fn a_server_that_offers_chunking_and_does_not_know_it_gets_the_message_otherwise() {
+    in_house(async {
+        let fault = Fault { phase: "BDAT", nth: 0, deed: Deed::Say("502 5.5.1 what") };
+        let (server, address) = Server::start(&[fault]).await;
+        server.extensions.set(CHUNKS);
+        let office = Office::new();
+        assert!(is_relayed(&office.one(job(address, 1, &["good@d"])).await[0]));
+        office.reports.borrow_mut().clear();
+        assert!(is_relayed(&office.one(job(address, 2, &["good@d"])).await[0]));
+        assert_eq!(server.connections.get(), 2);
+        assert_eq!(server.verbs.borrow().iter().filter(|verb| *verb == "BDAT").count(), 1);
+        assert_eq!(server.received.borrow().len(), 2);
+    });
+}
+
 /// `one.test` and `two.test` have the same two exchangers, `other.test` another one; all are at 127.0.0.1.
 struct Shared;
 

@@ -12,7 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 /// What the server does instead of being nice.
@@ -154,8 +154,9 @@ impl Server {
                 rcpt.push(text[8..].to_owned());
                 "250 2.1.5 recipient ok"
             }
-            "DATA" if rcpt.is_empty() => "503 5.5.1 no recipient",
+            "DATA" | "BDAT" if rcpt.is_empty() => "503 5.5.1 no recipient",
             "DATA" => "354 go on",
+            "BDAT" => "250 2.0.0 taken",
             "HELO" | "RSET" => "250 2.0.0 ok",
             "QUIT" => "221 2.0.0 bye",
             _ => "500 5.5.1 what",
@@ -181,6 +182,17 @@ impl Server {
             let verb = text.split(' ').next().unwrap_or_default().to_ascii_uppercase();
             self.verbs.borrow_mut().push(verb.clone());
             let nice = self.nice(&verb, &text, &mut mail, &mut rcpt);
+            if verb == "BDAT" && self.extensions.get().contains(&"CHUNKING") {
+                let size = text.split(' ').nth(1).and_then(|size| size.parse().ok());
+                let mut body = vec![0; size.unwrap_or(0)];
+                if stream.read_exact(&mut body).await.is_err() {
+                    return;
+                }
+                if !rcpt.is_empty() && !self.will_refuse("BDAT") {
+                    let (mail, rcpt) = (mail.clone(), std::mem::take(&mut rcpt));
+                    self.received.borrow_mut().push(Received { connection, mail, rcpt, body });
+                }
+            }
             let starts_body = nice.starts_with("354") && !self.will_refuse("DATA");
             if !self.reply(&verb, &nice, &mut stream).await || verb == "QUIT" {
                 return;

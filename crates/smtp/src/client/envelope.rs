@@ -3,6 +3,8 @@
 //! All commands are written down when the transaction begins; how many of them go out at once is the server's to say.
 //! With PIPELINING not more than `FLIGHT_MAX` answers are owed at any time, so that a long list of recipients cannot
 //! fill both sockets and stop both sides.
+//!
+//! Where the message goes as one chunk (RFC 3030), BDAT with it stands in the place of DATA, and its answer is that to the whole.
 
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -29,6 +31,8 @@ enum Asked {
     Mail,
     Recipient(usize),
     Data,
+    /// BDAT with the whole message.
+    Chunk,
 }
 
 /// The commands of a transaction, and how far they have come.
@@ -40,6 +44,8 @@ pub(super) struct Envelope {
     awaited: VecDeque<Asked>,
     /// Places of recipients whose address cannot be sent.
     unfit: Vec<usize>,
+    /// The message, where it goes as one chunk and has not gone yet.
+    chunk: Vec<u8>,
     accepted: Vec<usize>,
     /// What the server said to those it accepted, where a report may have to tell; `None`: none does.
     welcomes: Option<Vec<(usize, Reply)>>,
@@ -55,6 +61,8 @@ pub(super) enum Next {
     More,
     /// The message.
     Body,
+    /// Nothing: the message went with the commands, and this was the answer to it.
+    Ended(Reply),
     /// Nothing: DATA was refused.
     Refused {
         /// For good, not for now.
@@ -71,6 +79,7 @@ impl Envelope {
         extensions: &Extensions,
         has_reset: bool,
         is_patient: bool,
+        chunk: Option<Vec<u8>>,
     ) -> Self {
         let mut envelope = if has_reset { Self::reset() } else { Self::empty() };
         envelope.is_patient = is_patient;
@@ -85,8 +94,14 @@ impl Envelope {
                 envelope.unfit.push(place);
             }
         }
-        envelope.lines.extend_from_slice(b"DATA\r\n");
-        envelope.unsent.push_back(Asked::Data);
+        if let Some(chunk) = chunk {
+            envelope.lines.extend_from_slice(format!("BDAT {} LAST\r\n", chunk.len()).as_bytes());
+            envelope.chunk = chunk;
+            envelope.unsent.push_back(Asked::Chunk);
+        } else {
+            envelope.lines.extend_from_slice(b"DATA\r\n");
+            envelope.unsent.push_back(Asked::Data);
+        }
         envelope
     }
 
@@ -96,6 +111,7 @@ impl Envelope {
             unsent: VecDeque::new(),
             awaited: VecDeque::new(),
             unfit: Vec::new(),
+            chunk: Vec::new(),
             accepted: Vec::new(),
             welcomes: None,
             has_sender: false,
@@ -144,6 +160,7 @@ impl Envelope {
     pub(super) fn patience(&self) -> Patience {
         match self.awaited.front() {
             Some(Asked::Data) => Patience::Data,
+            Some(Asked::Chunk) => Patience::Dot,
             Some(Asked::Mail) => Patience::Mail,
             Some(Asked::Recipient(_)) => Patience::Recipient,
             Some(Asked::Reset) => Patience::Reset,
@@ -158,6 +175,7 @@ impl Envelope {
             Some(Asked::Mail) => Stage::Mail,
             Some(Asked::Recipient(_)) => Stage::Recipient,
             Some(Asked::Data) => Stage::Data,
+            Some(Asked::Chunk) => Stage::Dot,
         }
     }
 
@@ -170,7 +188,8 @@ impl Envelope {
                 && matches!(self.awaited.front(), Some(Asked::Reset | Asked::Mail)))
             && let Some(asked) = self.unsent.pop_front()
         {
-            let is_for_nobody = asked == Asked::Data && self.accepted.is_empty();
+            let is_for_nobody =
+                matches!(asked, Asked::Data | Asked::Chunk) && self.accepted.is_empty();
             if is_for_nobody && self.awaited.is_empty() {
                 // Every recipient was refused before DATA went out.
                 self.unsent.clear();
@@ -180,6 +199,9 @@ impl Envelope {
             let line = first_line(rest);
             out.extend_from_slice(line);
             sent = sent.saturating_add(line.len());
+            if asked == Asked::Chunk {
+                out.append(&mut self.chunk);
+            }
             self.awaited.push_back(asked);
         }
         self.lines.drain(..sent.min(self.lines.len()));
@@ -219,6 +241,7 @@ impl Envelope {
                 Next::More
             }
             Asked::Data if reply.is_intermediate() => Next::Body,
+            Asked::Chunk => Next::Ended(reply),
             Asked::Data => {
                 let for_good = reply.is_permanent();
                 settle(results, &Outcome::of(stage, reply));

@@ -35,19 +35,21 @@ pub enum Extension {
     DeliverBy,
     /// RFC 4954.
     Auth,
+    /// RFC 3030.
+    Chunking,
 }
 
 /// What a server can do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Extensions {
-    known: u8,
+    known: u16,
     size_bytes_max: u64,
     is_extended: bool,
     deliver_by_min_s: u32,
 }
 
 impl Extension {
-    const fn bit(self) -> u8 {
+    const fn bit(self) -> u16 {
         match self {
             Self::Pipelining => 1,
             Self::EightBitMime => 2,
@@ -57,6 +59,7 @@ impl Extension {
             Self::EnhancedStatusCodes => 32,
             Self::DeliverBy => 64,
             Self::Auth => 128,
+            Self::Chunking => 256,
         }
     }
 }
@@ -101,6 +104,7 @@ impl Extensions {
                 ("ENHANCEDSTATUSCODES", Extension::EnhancedStatusCodes),
                 ("DELIVERBY", Extension::DeliverBy),
                 ("AUTH", Extension::Auth),
+                ("CHUNKING", Extension::Chunking),
             ];
             let found =
                 known.iter().find(|(name, _)| keyword.eq_ignore_ascii_case(name.as_bytes()));

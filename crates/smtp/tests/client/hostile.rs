@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use smtp::client::{Cause, Habits, Loss, Outcome, Protocol, Scope, Session, Stage, Want};
+use smtp::client::{
+    Cause, Habits, Loss, Outcome, Protocol, Recipient, Scope, Session, Stage, Transaction, Want,
+};
 
 use crate::talk::{begin, play, run};
 
@@ -29,6 +31,7 @@ fn session((protocol, is_patient): (Protocol, bool)) -> Session {
         reads_loosely: is_patient,
         awaits_esmtp: false,
         shuns_itself: is_patient,
+        sends_chunks: false,
     };
     Session::new(protocol, b"us.test").with_habits(habits)
 }
@@ -258,5 +261,73 @@ proptest! {
         begin(&mut session, &TO);
         session.receive(&said);
         prop_assert_eq!(session.results().len(), TO.len());
+    }
+}
+
+/// A session with a server that takes chunks, which was sent a message in one flight.
+fn with_chunk() -> Session {
+    let habits = Habits { sends_chunks: true, ..Habits::default() };
+    let mut session = Session::new(Protocol::Smtp, b"us.test").with_habits(habits);
+    session.receive(b"220 hi\r\n250-them.test\r\n250-PIPELINING\r\n250 CHUNKING\r\n");
+    session.output().clear();
+    assert!(session.takes_chunks());
+    let recipients = TO.map(|address| Recipient {
+        address: address.as_bytes(),
+        notify: None,
+        original: None,
+        is_reported: false,
+    });
+    let transaction = Transaction {
+        sender: b"a@b",
+        recipients: &recipients,
+        size_bytes: 6,
+        is_eight_bit: false,
+        is_utf8: false,
+        ret: None,
+        envelope_id: None,
+        is_own: false,
+        by: None,
+    };
+    session.begin_with(&transaction, Some(b".text\r\n".to_vec()));
+    session
+}
+
+#[test]
+fn a_chunk_goes_with_its_envelope_and_its_answer_is_that_of_all_who_were_accepted() {
+    let mut session = with_chunk();
+    let sent = String::from_utf8(session.output().clone()).unwrap();
+    assert_eq!(
+        sent,
+        "MAIL From:<a@b>\r\nRCPT To:<x@c>\r\nRCPT To:<y@c>\r\nBDAT 7 LAST\r\n.text\r\n"
+    );
+    session.receive(b"250 ok\r\n250 ok\r\n550 no\r\n");
+    assert_eq!(session.want(), Want::Answer(smtp::client::Patience::Dot));
+    session.receive(b"250 taken\r\n");
+    assert_eq!(session.want(), Want::Transaction);
+    let results = session.results();
+    assert!(matches!(results[0], Outcome::Delivered(_)) && matches!(results[1], Outcome::Never(_)));
+}
+
+#[test]
+fn whatever_is_said_to_a_chunk_each_recipient_has_an_outcome() {
+    let words = ["250 ok", "354 go", "450 no", "550 no", "503 no", "500 what", "421 bye", "", "2x"];
+    for said in 0..words.len().pow(4) {
+        let mut session = with_chunk();
+        let mut number = said;
+        let mut is_taken = true;
+        for _ in 0..4 {
+            session.receive(format!("{}\r\n", words[number % words.len()]).as_bytes());
+            is_taken &= number % words.len() == 0;
+            number /= words.len();
+        }
+        if session.want() != Want::Transaction {
+            session.lose(Loss::Closed);
+        }
+        let results = session.results();
+        assert_eq!(results.len(), 2);
+        assert!(!is_taken || results.iter().all(|one| matches!(one, Outcome::Delivered(_))));
+        let last = words[(said / words.len().pow(3)) % words.len()];
+        let may_have_it = last.starts_with("250");
+        assert!(may_have_it || !results.iter().any(|one| matches!(one, Outcome::Delivered(_))));
     }
 }
