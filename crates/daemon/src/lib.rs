@@ -30,6 +30,7 @@ pub mod roles;
 pub mod session_envelope;
 pub mod session_lines;
 mod start;
+pub mod statistics;
 mod submission;
 mod tables;
 
@@ -223,6 +224,12 @@ pub fn now() -> wire::date::Date {
 #[must_use]
 pub fn listing_time(unix_s: u64) -> String {
     date::listing(unix_s)
+}
+
+/// A moment as C's `ctime` writes it, in local time.
+#[must_use]
+pub fn statistics_time(unix_s: u64) -> String {
+    date::ctime(unix_s)
 }
 
 /// A path as octets.

@@ -396,7 +396,10 @@ impl<'f> Submission<'f> {
         } else {
             queue::BodyKind::SevenBit
         };
-        self.flags.body.unwrap_or(seen)
+        match self.flags.body {
+            Some(_) if !self.message.has_eight_bits => queue::BodyKind::DeclaredSeven,
+            told => told.unwrap_or(seen),
+        }
     }
 
     /// What a run of the queue goes by: the smaller, the sooner.

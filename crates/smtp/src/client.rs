@@ -13,7 +13,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use wire::command::DeliverBy;
+use wire::command::{BodyKind, DeliverBy};
 use wire::dot::DotWriter;
 use wire::dsn::{Notify, Ret};
 use wire::reply::{Reply, ReplyFault, ReplyReader};
@@ -97,8 +97,8 @@ pub struct Transaction<'a> {
     pub recipients: &'a [Recipient<'a>],
     /// Octets of the message.
     pub size_bytes: u64,
-    /// Whether it holds octets above 127.
-    pub is_eight_bit: bool,
+    /// What is said of its octets (BODY); `None`: nothing.
+    pub body: Option<BodyKind>,
     /// Whether it needs SMTPUTF8.
     pub is_utf8: bool,
     /// RET.

@@ -447,7 +447,8 @@ fn macros(submission: &Submission<'_>, is_sender_named: bool, is_split: bool) ->
     let protocol = flags.protocol.as_deref().unwrap_or_default();
     let mut protocol = protocol.splitn(2, |octet| *octet == b':').map(<[u8]>::to_vec);
     let first = is_split.then(|| submission.id.to_ascii().to_vec());
-    let named: [(&[u8], Option<Vec<u8>>); 5] = [
+    let named: [(&[u8], Option<Vec<u8>>); 6] = [
+        (b"mail_mailer", Some(submission.sender.mailer.clone())),
         (b"i", first),
         (b"u", submission.recipients.only.clone()),
         (b"x", flags.full_name.clone()),

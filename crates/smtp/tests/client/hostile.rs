@@ -281,7 +281,7 @@ fn with_chunk() -> Session {
         sender: b"a@b",
         recipients: &recipients,
         size_bytes: 6,
-        is_eight_bit: false,
+        body: None,
         is_utf8: false,
         ret: None,
         envelope_id: None,

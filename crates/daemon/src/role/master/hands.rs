@@ -22,6 +22,7 @@ pub(super) struct Hands {
     /// What could not be opened and the server does without.
     pub(super) trouble: Option<String>,
     wants_syslog: bool,
+    statistics: PathBuf,
 }
 
 impl Hands {
@@ -73,6 +74,7 @@ impl Hands {
             commands: None,
             trouble: None,
             wants_syslog: settings.logging.to == LogTo::Syslog,
+            statistics: crate::path_of(&settings.paths.statistics),
         })
     }
 
@@ -165,7 +167,13 @@ impl Hands {
                     grants.push((Grant::Listener(number), socket.as_fd().try_clone_to_owned()?));
                 }
             }
-            Role::Queue => grants.push((Grant::Spool, sys::disk::open_folder(&self.spool)?)),
+            Role::Queue => {
+                grants.push((Grant::Spool, sys::disk::open_folder(&self.spool)?));
+                // Where there is none nobody counts.
+                if let Ok(file) = sys::disk::open_plain_to_write(&self.statistics) {
+                    grants.push((Grant::Statistics, file));
+                }
+            }
             Role::Control => {
                 if let Some(socket) = &self.control {
                     grants.push((Grant::ControlSocket, socket.as_fd().try_clone_to_owned()?));
