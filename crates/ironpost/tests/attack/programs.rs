@@ -1,6 +1,6 @@
 //! Programs of mailers: where they stand, and what they can do to the server.
 
-use crate::town::{BOB, EVE, EVES_UID, MALLORY, Town, is_root};
+use crate::town::{BOB, EVE, EVES_UID, LOCAL, MALLORY, Town, is_root};
 use std::os::unix::fs::MetadataExt;
 
 /// A root folder of root's own, with the system's programs in it, and `out`.
@@ -82,6 +82,23 @@ fn a_message_whose_delivery_dies_twice_is_put_aside_and_the_rest_of_the_mail_goe
     }
     town.until("the others", || town.log().matches("stat=Sent").count() == 2);
     assert_eq!(town.out(EVE), "run\nrun\nrun\n");
+}
+
+#[test]
+fn files_are_written_below_the_safe_folder_only() {
+    if !is_root() {
+        return;
+    }
+    let lines = ["O SafeFileEnvironment=/mnt\n", LOCAL].concat();
+    let town = Town::prepared(&lines, "", ROOT);
+    town.aliases("inside: /out/box\nwhole: /mnt/out/box\nelsewhere: DIR/out/box\n", 0o644);
+    for (number, name) in ["inside", "whole"].into_iter().enumerate() {
+        town.send(name);
+        town.until("the letter", || town.out("box").matches("hello").count() == number + 1);
+    }
+    town.send("elsewhere");
+    town.until("the refusal", || town.log().contains("Can't create output"));
+    assert_eq!(town.out("box").matches("hello").count(), 2);
 }
 
 #[test]
