@@ -17,7 +17,7 @@ use crate::configured::{self, Run};
 use crate::sendmail::Flags;
 use collect::{Collected, Manner};
 use fields::Head;
-pub(crate) use hand_over::{place, status_of};
+pub(crate) use hand_over::{place, place_of_queue, status_of};
 use policy::Verdict;
 use policy::settings::DeliveryMode;
 use policy_cf::machine::exit;

@@ -501,7 +501,12 @@ fn status_from(text: &[u8]) -> Status {
     Status(u8::try_from(next()).unwrap_or(5), next(), next())
 }
 
-/// Where a server of this configuration is to be found.
+/// The server that this configuration's mail is handed to.
 pub(crate) fn place(run: &Run<'_>) -> Place {
+    Place::for_mail_of_cf(RUN, &policy_cf::answers::spool_of(&run.machine.config.options))
+}
+
+/// The server that has this configuration's queue.
+pub(crate) fn place_of_queue(run: &Run<'_>) -> Place {
     Place::of_cf(RUN, &policy_cf::answers::spool_of(&run.machine.config.options))
 }

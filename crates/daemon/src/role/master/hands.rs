@@ -51,7 +51,13 @@ impl Hands {
     pub(super) fn without_doors(settings: &Settings) -> Result<Self, StartError> {
         let spool = crate::path_of(&settings.paths.spool);
         let is_root = crate::is_root();
-        make_folder(&spool, 0o700, Role::Queue.uid().filter(|_| is_root))?;
+        if !crate::may_keep(&spool) {
+            let shown = spool.display();
+            let text = format!("{shown}: only root and the owner of the folder above keep a queue");
+            return Err(StartError::System(text));
+        }
+        // Everybody may go through it to the drop folder, and see nothing.
+        make_folder(&spool, 0o711, Role::Queue.uid().filter(|_| is_root))?;
         make_folder(&spool.join("drop"), 0o1733, Role::Queue.uid().filter(|_| is_root))?;
         for mailer in &settings.mailers {
             if let Transport::Maildir(MailboxPlace::Folder(folder))
