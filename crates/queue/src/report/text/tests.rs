@@ -216,6 +216,22 @@ fn a_refusal_of_rule_sets_stands_once_and_names_what_the_mailer_got() {
 }
 
 #[test]
+fn a_program_is_known_by_the_number_that_it_ended_with() {
+    let of = |exit: &[u8], reply: &[u8], status, text: &[u8]| {
+        let trouble = said(Trouble::ours(status, text), exit, reply);
+        shown(&report(ReportKind::Failure, Fate::Failed, trouble))
+    };
+    let reply = b"554 5.0.0 Service unavailable\nno service";
+    let (transcript, fields) = of(b"exit 69", reply, Status(5, 0, 0), b"Service unavailable");
+    assert_eq!(transcript, "no service\r\n554 5.0.0 Service unavailable");
+    assert!(fields.contains("Status: 5.5.0\r\nDiagnostic-Code: X-Unix; 69\r\n"), "{fields}");
+    let reply = b"554 5.3.0 unknown mailer error 137";
+    let (transcript, fields) = of(b"exit 137", reply, Status(5, 3, 0), b"unknown mailer error 137");
+    assert_eq!(transcript, "554 5.3.0 unknown mailer error 137");
+    assert!(fields.contains("Status: 5.0.0\r\nDiagnostic-Code: X-Unix; 137\r\n"), "{fields}");
+}
+
+#[test]
 fn one_of_several_is_in_the_transcript_only() {
     let sent = || Trouble::ours(Status(2, 0, 0), b"");
     let mut report = report(ReportKind::Success, Fate::Expanded, sent());
