@@ -28,7 +28,7 @@ const UMASK_OF_PROGRAMS: u32 = 0o022;
 const UMASK_OF_AGENTS: u32 = 0o007;
 
 /// All deeds, in the order of the report.
-const DEEDS: [Deed; 4] = [Deed::OpenPasswd, Deed::Socket, Deed::Execve, Deed::Kill];
+const DEEDS: [Deed; 5] = [Deed::OpenPasswd, Deed::Socket, Deed::Network, Deed::Execve, Deed::Kill];
 
 /// Enters the cage of the role. What this kernel can't give, in words; empty: nothing.
 ///
@@ -63,12 +63,16 @@ pub(crate) fn enter_with(
         gid: identity.gid,
         groups: identity.groups.clone(),
     });
+    // Delivery agents ask others of this machine about users (authdaemon, dovecot's auth), and log; what users wish for
+    // does not.
+    let local: &[Calls] = if mailbox.is_some() { &[Calls::SocketUnix] } else { &[] };
+    let calls = [duty.calls, local].concat();
     let cage = Cage {
         name: duty.name,
         identity,
         limits: Limits { descriptors: duty.descriptors_max, memory_bytes: duty.memory_bytes_max },
         grants,
-        calls: duty.calls,
+        calls: &calls,
     };
     let narrower = narrower(duty, inheritance);
     let entered = cage

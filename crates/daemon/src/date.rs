@@ -21,6 +21,13 @@ pub(crate) fn listing(unix_s: u64) -> String {
     moment.to_zoned(jiff::tz::TimeZone::system()).strftime("%a %b %d %H:%M").to_string()
 }
 
+/// A moment as C's `ctime` writes it: `Sat Nov  7 08:00:00 2026`.
+pub(crate) fn ctime(unix_s: u64) -> String {
+    let seconds = i64::try_from(unix_s).unwrap_or(i64::MAX);
+    let moment = jiff::Timestamp::from_second(seconds).unwrap_or_default();
+    moment.to_zoned(jiff::tz::TimeZone::system()).strftime("%a %b %e %H:%M:%S %Y").to_string()
+}
+
 /// A span as sendmail's log has it: `[d+]hh:mm:ss`.
 #[must_use]
 pub fn clock(seconds: u64) -> String {

@@ -196,6 +196,8 @@ pub enum Grant {
     },
     /// The folder of the spool.
     Spool,
+    /// The file of statistics, open for reading and writing.
+    Statistics,
     /// The control socket, listening.
     ControlSocket,
     /// The socket of sendmail's control commands.

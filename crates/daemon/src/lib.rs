@@ -30,6 +30,7 @@ pub mod roles;
 pub mod session_envelope;
 pub mod session_lines;
 mod start;
+pub mod statistics;
 mod submission;
 mod tables;
 
@@ -61,6 +62,7 @@ use std::fs::File;
 
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -114,6 +116,15 @@ impl Serve {
 
 /// An open file and its name.
 type NamedFile = (Box<[u8]>, OwnedFd);
+
+/// Whether we may make this spool: as root, or in a folder of our own. What many users may write (sendmail's client queue)
+/// would hold mail of some in files of others.
+#[must_use]
+pub fn may_keep(spool: &Path) -> bool {
+    let owner = |path: &Path| std::fs::metadata(path).ok().map(|facts| facts.uid());
+    let owner = owner(spool).or_else(|| owner(spool.parent()?));
+    is_root() || owner.is_none_or(|uid| uid == sys::user::effective_uid())
+}
 
 /// Whether the server is root's.
 fn is_root() -> bool {
@@ -213,6 +224,12 @@ pub fn now() -> wire::date::Date {
 #[must_use]
 pub fn listing_time(unix_s: u64) -> String {
     date::listing(unix_s)
+}
+
+/// A moment as C's `ctime` writes it, in local time.
+#[must_use]
+pub fn statistics_time(unix_s: u64) -> String {
+    date::ctime(unix_s)
 }
 
 /// A path as octets.

@@ -2,10 +2,22 @@
 
 use policy::{Controller, Facts, Member, Origin, Settings};
 use queue::{Envelope, Followed, Notify, Purpose, Return, Returns, Way};
-use smtp::server::Message;
+use smtp::server::{Body, Message};
 use wire::QueueId;
 use wire::command::BodyKind;
 use wire::dsn::Ret;
+
+/// What kind of octets a message has, as was said; where that was too much and the message is small enough to look, as it is.
+fn body_kind(message: &Message) -> queue::BodyKind {
+    match (message.body_kind, &message.body) {
+        (None, _) => queue::BodyKind::SevenBit,
+        (Some(BodyKind::SevenBit), _) => queue::BodyKind::DeclaredSeven,
+        (Some(BodyKind::EightBit), Body::Inline(body)) if body.is_ascii() => {
+            queue::BodyKind::DeclaredSeven
+        }
+        (Some(BodyKind::EightBit), _) => queue::BodyKind::EightBit,
+    }
+}
 
 /// What the queue is to keep of a session's message, beside its text.
 #[must_use]
@@ -19,10 +31,7 @@ pub fn of(message: &Message, facts: &Facts, settings: &Settings) -> Envelope {
         sender: message.sender.clone(),
         recipients: recipients.collect(),
         size_bytes: if settings.dresses_mail { message.logged_bytes } else { message.size_bytes },
-        body: match message.body_kind {
-            Some(BodyKind::EightBit) => queue::BodyKind::EightBit,
-            Some(BodyKind::SevenBit) | None => queue::BodyKind::SevenBit,
-        },
+        body: body_kind(message),
         is_utf8: message.is_utf8,
         ret: message.ret.map(|ret| match ret {
             Ret::Full => Return::Full,

@@ -288,7 +288,8 @@ impl Run<'_> {
             let file = self.asked.file.clone();
             self.warn(&[b"Processed by ", user.as_slice(), b" with -C ", &file].concat());
         }
-        if queue != QUEUE {
+        // This system's own configuration may have its queue where it likes.
+        if self.asked.is_file_named && queue != QUEUE {
             self.warn(&[b"Processed from queue ", queue].concat());
         }
     }

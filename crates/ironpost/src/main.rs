@@ -10,6 +10,7 @@ mod flags;
 mod host_status;
 mod mail_local;
 mod mailq;
+mod mailstats;
 mod makemap;
 mod newaliases;
 mod old_queue;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         "editmap" => editmap::run(&called, &words),
         "newaliases" => newaliases::run(&words),
         "praliases" => praliases::run(&called, &words),
+        "mailstats" => mailstats::run(&words),
         "smrsh" => smrsh::run(&called, &words),
         "mail.local" => mail_local::run(&called, &words),
         // The second is Debian's name for sendmail's own.

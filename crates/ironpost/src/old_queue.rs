@@ -81,7 +81,7 @@ impl OldQueue {
             let place = config.mailers.iter().position(|mailer| mailer.name == name)?;
             u8::try_from(place).ok()
         };
-        let spool = crate::submit::place(run).spool;
+        let spool = crate::submit::place_of_queue(run).spool;
         let queue = config.options.values.get("QueueDirectory").cloned().unwrap_or_default();
         Self {
             base: spool.parent().unwrap_or(&spool).to_path_buf(),

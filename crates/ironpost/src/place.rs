@@ -16,8 +16,7 @@ const DATA: &str = "IRONPOST_DATA";
 const RUN: &str = "/run/ironpost";
 const SPOOL: &str = "/var/spool/ironpost";
 
-/// The queue folders of submit.cf, Debian's and sendmail's own. What its mailer would bring to the server of this system by SMTP
-/// is handed to it directly.
+/// The queue folders of submit.cf, Debian's and sendmail's own.
 const CLIENT_QUEUES: [&str; 2] = ["/var/spool/mqueue-client", "/var/spool/clientmqueue"];
 
 /// Where a server is to be found.
@@ -50,16 +49,25 @@ impl Place {
     pub(crate) fn of_cf(run: &[u8], spool: &[u8]) -> Self {
         let path = |octets| PathBuf::from(OsStr::from_bytes(octets));
         let mut place = Self { run: path(run), spool: path(spool) };
-        let is_clients = CLIENT_QUEUES.iter().any(|queue| place.spool.starts_with(queue));
         let of_server = std::fs::read_link(place.run.join(SPOOL_LINK_NAME));
-        if !is_clients && of_server.is_ok_and(|other| other != place.spool) {
+        if of_server.is_ok_and(|other| other != place.spool) {
             // Nobody serves there.
             place.run = place.spool.join("run");
         }
-        for folder in [&place.spool, &place.spool.join(daemon::drop::FOLDER_NAME)] {
-            drop(std::fs::create_dir(folder));
+        if daemon::may_keep(&place.spool) {
+            for folder in [&place.spool, &place.spool.join(daemon::drop::FOLDER_NAME)] {
+                drop(std::fs::create_dir(folder));
+            }
         }
         place
+    }
+
+    /// The server that new mail of a sendmail.cf is handed to: that of this system, where the configuration is one for
+    /// submission, which would bring it there by SMTP.
+    pub(crate) fn for_mail_of_cf(run: &[u8], spool: &[u8]) -> Self {
+        let place = Self::of_cf(run, spool);
+        let is_clients = CLIENT_QUEUES.iter().any(|queue| place.spool.starts_with(queue));
+        if is_clients { Self { run: OsStr::from_bytes(run).into(), ..place } } else { place }
     }
 
     /// A server whose whole state is in one folder.
@@ -104,5 +112,11 @@ mod tests {
         symlink(path("one"), path("run/spool")).unwrap();
         assert_eq!(of(&path("one")).run, path("run"));
         assert_eq!(of(&path("other")).run, path("other/run"));
+        // Mail of submit.cf is for this system's server, its queue is not.
+        let client = Path::new("/var/spool/clientmqueue/ironpost").as_os_str().as_bytes();
+        let run = path("run");
+        let run = run.as_os_str().as_bytes();
+        assert_eq!(Place::for_mail_of_cf(run, client).run, path("run"));
+        assert_ne!(Place::of_cf(run, client).run, path("run"));
     }
 }

@@ -97,6 +97,7 @@ fn name(deed: Deed) -> &'static str {
     match deed {
         Deed::OpenPasswd => "open(\"/etc/passwd\")",
         Deed::Socket => "socket()",
+        Deed::Network => "socket() for the network",
         Deed::Execve => "execve()",
         Deed::Kill => "kill()",
     }

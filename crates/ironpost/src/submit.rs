@@ -17,7 +17,7 @@ use crate::configured::{self, Run};
 use crate::sendmail::Flags;
 use collect::{Collected, Manner};
 use fields::Head;
-pub(crate) use hand_over::{place, status_of};
+pub(crate) use hand_over::{place, place_of_queue, status_of};
 use policy::Verdict;
 use policy::settings::DeliveryMode;
 use policy_cf::machine::exit;
@@ -396,7 +396,10 @@ impl<'f> Submission<'f> {
         } else {
             queue::BodyKind::SevenBit
         };
-        self.flags.body.unwrap_or(seen)
+        match self.flags.body {
+            Some(_) if !self.message.has_eight_bits => queue::BodyKind::DeclaredSeven,
+            told => told.unwrap_or(seen),
+        }
     }
 
     /// What a run of the queue goes by: the smaller, the sooner.

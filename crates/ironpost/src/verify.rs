@@ -97,7 +97,7 @@ impl QueueLook {
                 deed,
             },
             is_of_lost: words.about == About::Lost,
-            place: Some(crate::submit::place(run)),
+            place: Some(crate::submit::place_of_queue(run)),
             old: OldQueue::of(run),
             pid_file: value("PidFile"),
             log_level: run.log_level(),

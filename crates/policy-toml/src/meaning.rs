@@ -417,6 +417,7 @@ fn places(judge: &mut Judge, written: &Written, system: &SystemFacts) -> Paths {
         run: below("run").map_or_else(|| judge.path(written.paths.run.as_ref(), RUN), octets),
         read: Vec::new(),
         pid_file: Box::default(),
+        statistics: Box::default(),
         command_socket: Box::default(),
     }
 }

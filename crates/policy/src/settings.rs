@@ -143,6 +143,8 @@ pub struct Paths {
     pub read: Vec<Box<[u8]>>,
     /// Where a daemon of sendmail's command line writes its process id; empty: nowhere.
     pub pid_file: Box<[u8]>,
+    /// Where messages are counted (`StatusFile`), if the file is there; empty: nowhere.
+    pub statistics: Box<[u8]>,
     /// Where sendmail's control commands are heard (`ControlSocketName`); empty: nowhere.
     pub command_socket: Box<[u8]>,
 }
@@ -203,6 +205,7 @@ impl Default for Settings {
                 run: b"/run/ironpost"[..].into(),
                 read: Vec::new(),
                 pid_file: Box::default(),
+                statistics: Box::default(),
                 command_socket: Box::default(),
             },
             logging: Logging { to: LogTo::Stdout, level: 9, is_json: false },

@@ -40,7 +40,7 @@ pub enum Event {
         /// What is wrong.
         text: Box<[u8]>,
     },
-    /// Nobody is left to get a report about this report; it is kept back.
+    /// Nobody is left to get a report about this report: it is kept back, or the report about it ends nowhere.
     Lost {
         /// The message.
         id: QueueId,
@@ -106,6 +106,8 @@ pub struct To {
     pub xdelay_ms: Option<u64>,
     /// The mailer (`mailer=`).
     pub mailer: MailerId,
+    /// Octets of the message, as it was logged.
+    pub size_bytes: u64,
     /// For `pri=`: what the message began with.
     pub priority: i64,
     /// For `pri=`: rounds of trying before this one.

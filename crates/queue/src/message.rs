@@ -46,6 +46,9 @@ const VERSION_3: u8 = 3;
 /// The macro that tells who sent the message that a part for the members of a list was made of.
 const FIRST_SENDER: &[u8] = b"f";
 
+/// The macro that names the report that a report is about.
+const REPORT_ABOUT: &[u8] = b"report_about";
+
 /// What a recipient counts for the priority.
 const RECIPIENT_FACTOR: i64 = 30_000;
 
@@ -58,9 +61,30 @@ pub enum BodyKind {
     EightBit,
     /// It holds octets above 127, and nobody has said so.
     Unlabelled,
+    /// Seven bits, and something was said: BODY=7BIT, or BODY=8BITMIME for nothing.
+    DeclaredSeven,
 }
 
 impl BodyKind {
+    const fn bits(self) -> u8 {
+        match self {
+            Self::SevenBit => 0,
+            Self::EightBit => 1,
+            Self::Unlabelled => 16,
+            Self::DeclaredSeven => 17,
+        }
+    }
+
+    fn from_bits(bits: u8) -> Result<Self, RecordError> {
+        Ok(match bits & Self::DeclaredSeven.bits() {
+            0 => Self::SevenBit,
+            1 => Self::EightBit,
+            16 => Self::Unlabelled,
+            17 => Self::DeclaredSeven,
+            _ => return Err(RecordError::Value),
+        })
+    }
+
     /// Whether there may be octets above 127.
     #[must_use]
     pub const fn is_eight_bit(self) -> bool {
@@ -256,11 +280,7 @@ impl Envelope {
         });
         put_octets(out, &self.sender);
         put_number(out, self.size_bytes);
-        let eight = match self.body {
-            BodyKind::SevenBit => 0_u8,
-            BodyKind::EightBit => 1,
-            BodyKind::Unlabelled => 16,
-        };
+        let eight = self.body.bits();
         let ret = match self.ret {
             None => 0_u8,
             Some(Return::Full) => 4,
@@ -320,12 +340,7 @@ impl Envelope {
             0b1000 => Some(Return::Headers),
             _ => return Err(RecordError::Value),
         };
-        let body = match bits & 0b1_0001 {
-            0 => BodyKind::SevenBit,
-            1 => BodyKind::EightBit,
-            16 => BodyKind::Unlabelled,
-            _ => return Err(RecordError::Value),
-        };
+        let body = BodyKind::from_bits(bits)?;
         let by = DeliverBy::decode(reader, bits)?;
         let envelope_id = reader.optional(FACT_BYTES_MAX)?;
         let origin = Origin::decode(reader, version)?;
@@ -409,6 +424,11 @@ impl Envelope {
         part
     }
 
+    /// Whether it is the part of another one that goes to a list in the name of its owner.
+    pub(crate) fn is_part_of_owner(&self) -> bool {
+        self.origin.macros.iter().any(|(name, _)| **name == *FIRST_SENDER)
+    }
+
     fn is_within_limits(&self) -> bool {
         let is_fact = |octets: &[u8]| octets.len() <= FACT_BYTES_MAX;
         self.sender.len() <= ADDRESS_BYTES_MAX
@@ -436,6 +456,18 @@ impl Origin {
         let mut origin = self.clone();
         origin.macros.retain(|(name, _)| **name != *UNNAMED_SENDER);
         origin
+    }
+
+    /// The report that this one is about, if it is about one and was made on the same errand.
+    pub(crate) fn report_about(&self) -> Option<QueueId> {
+        let (_, id) = self.macros.iter().find(|(name, _)| **name == *REPORT_ABOUT)?;
+        core::str::from_utf8(id).ok()?.parse().ok()
+    }
+
+    /// The same with the report that it is about.
+    pub(crate) fn about_report(mut self, id: QueueId) -> Self {
+        self.macros.push((REPORT_ABOUT.into(), id.to_ascii().to_vec().into()));
+        self
     }
 
     /// That of a report about it, which is made on the same errand.

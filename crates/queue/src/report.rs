@@ -145,6 +145,8 @@ pub struct Report {
     pub give_up_s: u32,
     /// Age at which its sender is warned, in seconds.
     pub warn_s: u32,
+    /// Lists with an owner, who gets it, that the message has just been sent on to.
+    pub lists: Vec<Box<[u8]>>,
     /// The recipients that it tells of, never none.
     pub lines: Vec<ReportLine>,
     /// Others, who are only in the transcript: who waits, and a sender whom no report reaches.
@@ -172,7 +174,11 @@ impl Report {
             ret: None,
             envelope_id: None,
             by: None,
-            origin: self.origin.of_report(),
+            origin: if self.is_about_report && self.dead_end.is_none() {
+                self.origin.of_report().about_report(self.id)
+            } else {
+                self.origin.of_report()
+            },
             quarantine: None,
             mailers_mark,
             priority: usual_priority(size_bytes, self.also_to.len().saturating_add(1)),

@@ -179,10 +179,14 @@ impl Caller {
             _ => events.push((vec![index], text)),
         };
         for (index, outcome) in &others {
-            if let Outcome::Later { trouble, .. } = outcome
-                && !course.told.contains(index)
-            {
-                join(*index, deferred(trouble), is_lmtp);
+            match outcome {
+                _ if course.told.contains(index) => {}
+                Outcome::Later { trouble, .. } => join(*index, deferred(trouble), is_lmtp),
+                // To who hands a message in the report tells it.
+                Outcome::Never(trouble) if job.batch.past != Past::New => {
+                    join(*index, trouble.text.clone(), true);
+                }
+                Outcome::Never(_) | Outcome::Delivered { .. } | Outcome::Relayed { .. } => {}
             }
         }
         for (index, outcome) in sent.iter().filter(|(index, _)| !course.told.contains(index)) {

@@ -15,7 +15,7 @@ use crate::told::{Teller, with_transaction};
 use crate::{Body, Job, Lookup};
 use policy::Carriage;
 use policy::settings::{EightBit, Passage, Timeouts};
-use queue::{Batch, BodyKind, Outcome, Trouble};
+use queue::{Batch, BodyKind, Outcome, Past, Trouble};
 use smtp::client::{
     self, Cause, Extension, Habits, Loss, Patience, Protocol, Session, Stage, Want,
 };
@@ -314,21 +314,29 @@ impl Connection {
     fn note_deferrals(&mut self, batch: Option<&Batch>) {
         let (Some(batch), true) = (batch, self.notebook.is_some()) else { return };
         for (place, one) in batch.recipients.iter().enumerate() {
-            let Some(client::Outcome::Later(cause, _)) = self.session.known(place) else {
-                continue;
+            let cause = match self.session.known(place) {
+                Some(client::Outcome::Later(cause, _)) => cause,
+                // To who hands a message in the report tells it.
+                Some(client::Outcome::Never(cause)) if batch.past != Past::New => cause,
+                _ => continue,
             };
             let is_his = cause.stage() == Stage::Recipient
                 || cause.stage() == Stage::Dot && self.server.protocol == Protocol::Lmtp;
             if !is_his || self.noted.contains(&place) {
                 continue;
             }
-            let came = client::Outcome::Later(cause.clone(), client::Scope::Recipient);
-            if let Outcome::Later { trouble, .. } = self.teller().outcome(batch, place, came) {
-                let text = deferred(&trouble);
-                let whose = vec![one.index];
-                self.note(|record| record.push(Talk::Result { whose, text }));
-                self.noted.push(place);
-            }
+            let came = match self.session.known(place) {
+                Some(client::Outcome::Never(cause)) => client::Outcome::Never(cause.clone()),
+                _ => client::Outcome::Later(cause.clone(), client::Scope::Recipient),
+            };
+            let text = match self.teller().outcome(batch, place, came) {
+                Outcome::Later { trouble, .. } => deferred(&trouble),
+                Outcome::Never(trouble) => trouble.text,
+                Outcome::Delivered { .. } | Outcome::Relayed { .. } => continue,
+            };
+            let whose = vec![one.index];
+            self.note(|record| record.push(Talk::Result { whose, text }));
+            self.noted.push(place);
         }
     }
 

@@ -78,6 +78,7 @@ impl Terms {
             is_patient: self.is_patient,
             reads_loosely: self.is_patient,
             awaits_esmtp: self.is_patient && !carriage.flags.has(b'a'),
+            shuns_itself: self.is_patient && !carriage.flags.has(b'k'),
             sends_chunks: !self.is_patient,
         }
     }

@@ -4,7 +4,9 @@
 //! ours, and follow from the reply's code and what it was the answer to. An enhanced status code of the server counts
 //! only if it announced ENHANCEDSTATUSCODES (RFC 2034): many send digits and dots that mean something else.
 
-use queue::{Batch, Outcome, READ_ERROR, RESET, Return, Said, Scope, Status, Trouble, Voice};
+use queue::{
+    Batch, BodyKind, Outcome, READ_ERROR, RESET, Return, Said, Scope, Status, Trouble, Voice,
+};
 use smtp::client::{self, Cause, Extension, Impossible, Loss, Protocol, Session, Stage};
 use wire::command::DeliverBy;
 use wire::dsn::{Notify, Ret};
@@ -32,7 +34,11 @@ pub(crate) fn with_transaction<T>(
         sender: &batch.sender,
         recipients: &recipients,
         size_bytes: batch.size_bytes,
-        is_eight_bit,
+        body: match batch.body {
+            _ if is_eight_bit => Some(wire::command::BodyKind::EightBit),
+            BodyKind::DeclaredSeven => Some(wire::command::BodyKind::SevenBit),
+            BodyKind::SevenBit | BodyKind::EightBit | BodyKind::Unlabelled => None,
+        },
         is_utf8: batch.is_utf8,
         ret: batch.ret.map(|ret| match ret {
             Return::Full => Ret::Full,

@@ -13,7 +13,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use wire::command::DeliverBy;
+use wire::command::{BodyKind, DeliverBy};
 use wire::dot::DotWriter;
 use wire::dsn::{Notify, Ret};
 use wire::reply::{Reply, ReplyFault, ReplyReader};
@@ -76,12 +76,14 @@ pub enum Patience {
 #[expect(clippy::struct_excessive_bools, reason = "each is a habit of its own")]
 pub struct Habits {
     /// Whether MAIL is answered before recipients are named, and RSET stands alone: before each further transaction, and behind
-    /// one that came to nothing; a server that calls itself what we call ourselves gets no mail.
+    /// one that came to nothing.
     pub is_patient: bool,
     /// Whether lines that are no replies are passed over.
     pub reads_loosely: bool,
     /// Whether EHLO is said only to a server whose greeting says ESMTP.
     pub awaits_esmtp: bool,
+    /// A server that answers with our own name is us, and mail for it would go round for ever (without flag `k`).
+    pub shuns_itself: bool,
     /// Whether a message may go as one chunk (RFC 3030), in one flight with its envelope.
     pub sends_chunks: bool,
 }
@@ -95,8 +97,8 @@ pub struct Transaction<'a> {
     pub recipients: &'a [Recipient<'a>],
     /// Octets of the message.
     pub size_bytes: u64,
-    /// Whether it holds octets above 127.
-    pub is_eight_bit: bool,
+    /// What is said of its octets (BODY); `None`: nothing.
+    pub body: Option<BodyKind>,
     /// Whether it needs SMTPUTF8.
     pub is_utf8: bool,
     /// RET.

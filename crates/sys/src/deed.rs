@@ -14,6 +14,8 @@ pub enum Deed {
     OpenPasswd,
     /// `socket()`, for the network or for this machine.
     Socket,
+    /// `socket()` for the network.
+    Network,
     /// `execve()` of a program.
     Execve,
     /// `kill()` of another process, with no signal.
@@ -27,17 +29,8 @@ pub enum Deed {
 pub fn attempt(deed: Deed) -> io::Result<()> {
     match deed {
         Deed::OpenPasswd => std::fs::File::open("/etc/passwd").map(drop),
-        Deed::Socket => {
-            let families = [AddressFamily::INET, AddressFamily::INET6, AddressFamily::UNIX];
-            let mut last = io::Error::from(io::ErrorKind::PermissionDenied);
-            for family in families {
-                match rustix::net::socket(family, SocketType::STREAM, None) {
-                    Ok(_) => return Ok(()),
-                    Err(error) => last = error.into(),
-                }
-            }
-            Err(last)
-        }
+        Deed::Socket => attempt(Deed::Network).or_else(|_| socket(AddressFamily::UNIX)),
+        Deed::Network => socket(AddressFamily::INET).or_else(|_| socket(AddressFamily::INET6)),
         Deed::Execve => execve(),
         Deed::Kill => {
             let one = rustix::process::Pid::INIT;
@@ -47,6 +40,10 @@ pub fn attempt(deed: Deed) -> io::Result<()> {
                 .map_err(io::Error::from)
         }
     }
+}
+
+fn socket(family: AddressFamily) -> io::Result<()> {
+    Ok(rustix::net::socket(family, SocketType::STREAM, None).map(drop)?)
 }
 
 /// Where execve is allowed, it would replace us. So it is asked with an argument list that can't be

@@ -46,6 +46,22 @@ pub fn open_plain(path: &Path) -> io::Result<OwnedFd> {
     }
 }
 
+/// The same for reading and writing, where the file is there and is no link.
+///
+/// # Errors
+/// The system's; also if it is no plain file, or has other names.
+pub fn open_plain_to_write(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
+    let file = rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty())?;
+    let facts = rustix::fs::fstat(&file)?;
+    let kind = rustix::fs::FileType::from_raw_mode(facts.st_mode);
+    if kind == rustix::fs::FileType::RegularFile && facts.st_nlink == 1 {
+        Ok(file)
+    } else {
+        Err(io::ErrorKind::InvalidInput.into())
+    }
+}
+
 /// Makes a folder with all above it, or takes it as it is. With an owner, the folder itself (not those
 /// above) becomes his, with this mode.
 ///

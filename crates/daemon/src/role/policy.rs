@@ -67,6 +67,7 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
             Grant::Listener(_)
             | Grant::Child { .. }
             | Grant::Spool
+            | Grant::Statistics
             | Grant::ControlSocket
             | Grant::CommandSocket
             | Grant::Configuration { .. }

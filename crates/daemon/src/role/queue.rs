@@ -6,6 +6,7 @@
 
 mod acts;
 mod carriers;
+mod counted;
 mod dressing;
 mod files;
 mod hosts;
@@ -26,8 +27,9 @@ use crate::log::{Log, Severity};
 use crate::roles::Role;
 use crate::session_lines;
 use crate::start::Inheritance;
+use crate::statistics::Tally;
 use ::policy::Settings;
-use ::queue::{Action, Input, Scheduler, Split};
+use ::queue::{Action, Envelope, Input, Scheduler, Split};
 use carriers::Carriers;
 use dressing::Dressing;
 use files::Files;
@@ -37,6 +39,7 @@ use policy::PolicyLine;
 use shown::Shown;
 use spool::Spool as _;
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -93,6 +96,10 @@ struct House {
     errand: Option<Errand>,
     /// What is left of a run of the queue: the messages, the next one last.
     round: Vec<u32>,
+    /// What is counted for `mailstats`.
+    tally: Tally,
+    /// New messages that wait for those before them.
+    arrivals: VecDeque<(u32, Box<Envelope>)>,
 }
 
 /// Bodies kept in memory between the commit and the first try, so that they need not be read back.
@@ -191,11 +198,13 @@ fn open(
 
 impl House {
     fn new(
-        inheritance: Inheritance,
+        mut inheritance: Inheritance,
         log: Log,
         (spool, hosts): (spool::Log, Hosts),
         drops: Option<DropFolder>,
     ) -> Self {
+        let statistics = inheritance.take(|grant| matches!(grant, Grant::Statistics));
+        let statistics = statistics.map(File::from);
         let settings = inheritance.settings;
         let mut house = Self {
             scheduler: Scheduler::new(&settings, sys::clock::realtime_us()),
@@ -223,6 +232,8 @@ impl House {
             stop_until_ms: None,
             errand: inheritance.errand,
             round: Vec::new(),
+            arrivals: VecDeque::new(),
+            tally: Tally::new(statistics),
         };
         for (grant, descriptor) in inheritance.grants {
             house.granted(grant, descriptor);
@@ -246,12 +257,14 @@ impl House {
             }
             self.keep_house(now_ms);
             self.go_on_with_round();
+            self.go_on_with_arrivals();
             self.store_splits();
             self.spool.commit();
             self.flush();
             if self.is_over(now_ms) {
                 self.spool.settle(&mut Vec::new());
                 self.save_hosts();
+                self.save_statistics();
                 return Ok(ExitCode::SUCCESS);
             }
             self.wait(now_ms)?;
@@ -339,6 +352,7 @@ impl House {
             Grant::Edge { .. }
             | Grant::Listener(_)
             | Grant::Spool
+            | Grant::Statistics
             | Grant::ControlSocket
             | Grant::CommandSocket
             | Grant::Configuration { .. }
@@ -379,6 +393,7 @@ impl House {
         }
         self.pick_up_drops();
         self.save_hosts();
+        self.save_statistics();
     }
 
     /// sendmail's words where its daemon finds too little room.
@@ -411,6 +426,7 @@ impl House {
             && self.carriers.is_idle()
             && self.scheduler.is_quiet()
             && self.round.is_empty()
+            && self.arrivals.is_empty()
     }
 
     /// Writes what waits on all edges; who can't take it has ended, and is found by the next read.

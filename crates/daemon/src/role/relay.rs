@@ -75,6 +75,7 @@ impl House {
             | Grant::Listener(_)
             | Grant::Child { .. }
             | Grant::Spool
+            | Grant::Statistics
             | Grant::ControlSocket
             | Grant::CommandSocket
             | Grant::Configuration { .. }

@@ -165,6 +165,7 @@ impl House {
             Grant::Edge { .. }
             | Grant::Child { .. }
             | Grant::Spool
+            | Grant::Statistics
             | Grant::ControlSocket
             | Grant::CommandSocket
             | Grant::Configuration { .. }

@@ -76,7 +76,7 @@ impl Line {
             sender: job.sender,
             recipients: &[recipient],
             size_bytes: job.body.size(),
-            is_eight_bit: false,
+            body: None,
             is_utf8: false,
             ret: None,
             envelope_id: None,

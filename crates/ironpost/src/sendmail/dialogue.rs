@@ -81,7 +81,7 @@ pub(super) fn run(flags: &Flags, place: &Place, printer: &mut Printer) -> ExitCo
             || place.clone(),
             |policy| {
                 let paths = &policy.settings().paths;
-                Place::of_cf(&paths.run, &paths.spool)
+                Place::for_mail_of_cf(&paths.run, &paths.spool)
             },
         ),
         policy,

@@ -447,7 +447,8 @@ fn macros(submission: &Submission<'_>, is_sender_named: bool, is_split: bool) ->
     let protocol = flags.protocol.as_deref().unwrap_or_default();
     let mut protocol = protocol.splitn(2, |octet| *octet == b':').map(<[u8]>::to_vec);
     let first = is_split.then(|| submission.id.to_ascii().to_vec());
-    let named: [(&[u8], Option<Vec<u8>>); 5] = [
+    let named: [(&[u8], Option<Vec<u8>>); 6] = [
+        (b"mail_mailer", Some(submission.sender.mailer.clone())),
         (b"i", first),
         (b"u", submission.recipients.only.clone()),
         (b"x", flags.full_name.clone()),
@@ -500,7 +501,12 @@ fn status_from(text: &[u8]) -> Status {
     Status(u8::try_from(next()).unwrap_or(5), next(), next())
 }
 
-/// Where a server of this configuration is to be found.
+/// The server that this configuration's mail is handed to.
 pub(crate) fn place(run: &Run<'_>) -> Place {
+    Place::for_mail_of_cf(RUN, &policy_cf::answers::spool_of(&run.machine.config.options))
+}
+
+/// The server that has this configuration's queue.
+pub(crate) fn place_of_queue(run: &Run<'_>) -> Place {
     Place::of_cf(RUN, &policy_cf::answers::spool_of(&run.machine.config.options))
 }

@@ -11,6 +11,8 @@ pub(crate) struct Sender {
     pub(crate) address: Vec<u8>,
     /// The local name, where it is one of this machine's addresses.
     pub(crate) user: Option<Vec<u8>>,
+    /// The name of its mailer; empty: it has none.
+    pub(crate) mailer: Vec<u8>,
     /// Its mailer delivers on this machine (F=l).
     pub(crate) is_local: bool,
     /// In whose name it is: the user that the address names, or the caller.
@@ -49,11 +51,19 @@ impl Sender {
     }
 
     fn known(run: &mut Run<'_>, address: Vec<u8>, resolved: Option<Resolved>) -> Self {
-        let mut sender = Self { address, user: None, is_local: false, ids: None, home: None };
+        let mut sender = Self {
+            address,
+            user: None,
+            mailer: Vec::new(),
+            is_local: false,
+            ids: None,
+            home: None,
+        };
         let Some(resolved) = resolved else { return sender };
         let mailer = resolved.mailer.and_then(|number| run.machine.config.mailers.get(number));
         let Some(flags) = mailer.map(|mailer| mailer.flags) else { return sender };
         sender.is_local = flags.has(b'l');
+        sender.mailer.clone_from(&resolved.mailer_name);
         if sender.address.is_empty() {
             return sender;
         }

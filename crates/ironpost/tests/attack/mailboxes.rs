@@ -13,6 +13,9 @@ ln /var/mail/bob DIR/out/third-name && cat DIR/out/third-name > DIR/out/linked
 dd if=/var/mail/bob of=DIR/out/copied 2> /dev/null
 cat /var/spool/mail/bob > DIR/out/read-the-other-way 2> /dev/null
 ls -l /proc/self/root/var/mail > /dev/null; cat /proc/self/root/var/mail/bob > DIR/out/by-proc
+for family in UNIX INET; do
+    perl -MSocket -e \"socket(S, AF_$family, SOCK_STREAM, 0) or exit 1\" && echo $family >> DIR/out/sockets
+done
 id -u > DIR/out/done
 ";
 
@@ -45,7 +48,7 @@ fn a_program_of_a_forward_file_cannot_read_the_mailboxes_of_others() {
     town.until("the program", || !town.out("done").is_empty());
     nothing_was_stolen(&town);
     assert!(!town.out("groups").split_whitespace().any(|group| group == "mail"));
-    assert_eq!(town.out("umask").trim(), "0022");
+    assert_eq!((town.out("umask").trim(), &*town.out("sockets")), ("0022", ""));
 }
 
 #[test]
@@ -69,6 +72,11 @@ cat >> /var/mail/$1; cat /var/mail/$1 > DIR/out/own
     nothing_was_stolen(&town);
     let said = ["group", "umask", "lock"].map(|name| town.out(name).trim().to_owned());
     assert_eq!(said, ["mail", "0007", "made"]);
+    assert_eq!(
+        town.out("sockets"),
+        "UNIX\n",
+        "what asks other programs of this machine about users"
+    );
     assert!(town.out("own").ends_with("\nhello\n"), "{}", town.out("own"));
     let own = fs::metadata(town.path().join("mail").join(MALLORY)).unwrap();
     assert_eq!((own.permissions().mode() & 0o7777, own.gid()), (0o660, 8));
@@ -100,6 +108,32 @@ fn what_one_users_agent_made_the_next_ones_may_append_to() {
         town.until("the agent", || town.out("record").contains(user));
     }
     assert_eq!(town.out("record"), format!("{MALLORY}\n{BOB}\n"));
+}
+
+#[test]
+fn mail_local_delivers_as_the_agent_of_a_user_by_its_argument_and_by_lmtp() {
+    if !is_root() {
+        return;
+    }
+    for (flags, arguments) in [("lsDFMAw5:/|@qSPn", "-d $u"), ("lsDFMAw5:/|@qSXmnz", "-l")] {
+        let agent = env!("CARGO_BIN_EXE_ironpost");
+        let line = format!("Mlocal, P={agent}, F={flags}, A=mail.local {arguments}\n");
+        let town = Town::with(&line, "");
+        town.mailbox(BOB, SECRET);
+        for user in [BOB, MALLORY] {
+            town.send(user);
+        }
+        let read = |user: &str| {
+            fs::read_to_string(town.path().join("mail").join(user)).unwrap_or_default()
+        };
+        for user in [BOB, MALLORY] {
+            town.until("the letter", || read(user).ends_with("\nhello\n\n"));
+        }
+        assert!(read(BOB).starts_with(SECRET));
+        town.until("no lock", || !town.path().join("mail/bob.lock").exists());
+        let facts = fs::metadata(town.path().join("mail").join(MALLORY)).unwrap();
+        assert_eq!(facts.mode() & 0o007, 0);
+    }
 }
 
 #[test]

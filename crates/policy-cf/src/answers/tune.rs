@@ -335,7 +335,9 @@ fn paths(machine: &mut Machine<'_>, given: &Given) -> Paths {
     let pid_file = value(machine, "PidFile").unwrap_or_default().into();
     let command_socket = value(machine, "ControlSocketName").unwrap_or_default();
     let command_socket = command_socket.strip_prefix(b"local:").unwrap_or(command_socket).into();
-    Paths { spool: spool.into(), run: run.into(), read: read(machine), pid_file, command_socket }
+    let statistics = value(machine, "StatusFile").unwrap_or_default().into();
+    let (spool, run, read) = (spool.into(), run.into(), read(machine));
+    Paths { spool, run, read, pid_file, statistics, command_socket }
 }
 
 fn joined(folder: &[u8], name: &[u8]) -> Vec<u8> {

@@ -46,6 +46,7 @@ impl Report {
         }
         self.lines = lines;
         self.asides.clear();
+        self.lists.clear();
         self
     }
 }
@@ -143,6 +144,7 @@ mod tests {
             looks: policy::settings::Reports::default(),
             give_up_s: 432_000,
             warn_s: 14_400,
+            lists: Vec::new(),
             lines: vec![line("bob@db7.inside.example"), line("dora@db7.inside.example")],
             asides: vec![late],
         }

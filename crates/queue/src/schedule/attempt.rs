@@ -304,6 +304,7 @@ impl Scheduler {
             delay_s: self.now_ms.wrapping_div(1000).saturating_sub(envelope.created_s),
             xdelay_ms: Some(took_ms),
             mailer: mailer.unwrap_or(Recipient::UNROUTED),
+            size_bytes: envelope.size_bytes,
             priority: priority(active),
             tries: active.note.tries,
             host: trouble.host.clone(),

@@ -52,6 +52,7 @@ impl Scheduler {
         let count = u32::try_from(active.note.states.len()).unwrap_or(u32::MAX);
         let wants_copy =
             active.envelope.purpose == Purpose::Mail && !self.rules.reports.copy_to.is_empty();
+        let dropped_before = dropped(active);
         for index in 0..count {
             let Some((kind, to, line)) = self.owed(active, index, actions) else { continue };
             active.is_dirty = true;
@@ -67,6 +68,7 @@ impl Scheduler {
             self.report(slot, active, kind, &to, lines, actions);
         }
         keep_lost(active, actions);
+        tell_end(active, dropped_before, actions);
     }
 
     /// What is owed about one recipient, which is paid with this.
@@ -276,6 +278,7 @@ impl Scheduler {
             },
             give_up_s: self.rules.retry.give_up_s,
             warn_s: self.rules.retry.warn_s,
+            lists: lists(active),
             lines,
             asides: asides(&self.rules.mailers, active, kind),
         }
@@ -336,6 +339,41 @@ fn keep_lost(active: &mut Active, actions: &mut Actions) {
         active.note.hold = Hold::Held(LOST.into());
         active.is_dirty = true;
     }
+}
+
+/// Recipients of a report about a report of whom nobody is told.
+fn dropped(active: &Active) -> usize {
+    let is_dropped = |state: &&State| matches!(state, State::Dropped(DropReason::DoubleBounce));
+    active.note.states.iter().filter(is_dropped).count()
+}
+
+/// Says that the report that one is about ends with it, in nobody's hands.
+fn tell_end(active: &Active, dropped_before: usize, actions: &mut Actions) {
+    let is_nowhere = |state: &State| {
+        matches!(state, State::Dropped(DropReason::DoubleBounce) | State::Expanded { .. })
+    };
+    if active.came == Came::New
+        && dropped(active) > dropped_before
+        && active.note.states.iter().all(is_nowhere)
+        && let Some(id) = active.envelope.origin.report_about()
+    {
+        actions.push(Action::log(Event::Lost { id }));
+    }
+}
+
+/// The lists that a message was sent on to a moment ago in the name of their owner.
+fn lists(active: &Active) -> Vec<Box<[u8]>> {
+    let mut lists: Vec<Box<[u8]>> = Vec::new();
+    if active.came != Came::New || !active.envelope.is_part_of_owner() {
+        return lists;
+    }
+    let followed = active.envelope.recipients.iter().filter_map(|one| one.followed.as_ref());
+    for way in followed.filter_map(|followed| followed.way.as_ref()) {
+        if !lists.contains(&way.first) && lists.len() < ASIDES_MAX {
+            lists.push(way.first.clone());
+        }
+    }
+    lists
 }
 
 /// How a report calls it that a recipient was relayed.

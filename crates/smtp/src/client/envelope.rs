@@ -10,6 +10,7 @@ use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::vec::Vec;
 
+use wire::command::BodyKind;
 use wire::dsn::Notify;
 use wire::reply::Reply;
 
@@ -340,8 +341,12 @@ fn write_mail(transaction: &Transaction<'_>, extensions: &Extensions, out: &mut 
         out.extend_from_slice(format!(" SIZE={}", transaction.size_bytes).as_bytes());
     }
     // To a server without 8BITMIME octets go as they are (sendmail's `pass8`).
-    if extensions.has(Extension::EightBitMime) && transaction.is_eight_bit {
-        out.extend_from_slice(b" BODY=8BITMIME");
+    if extensions.has(Extension::EightBitMime) {
+        out.extend_from_slice(match transaction.body {
+            Some(BodyKind::EightBit) => b" BODY=8BITMIME",
+            Some(BodyKind::SevenBit) => b" BODY=7BIT",
+            None => b"",
+        });
     }
     if transaction.is_utf8 {
         out.extend_from_slice(b" SMTPUTF8");

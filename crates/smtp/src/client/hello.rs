@@ -138,7 +138,7 @@ impl Session {
                 self.state = State::Hello(Hello::Esmtp);
             }
             (Hello::Esmtp | Hello::Plain, Protocol::Smtp)
-                if reply.is_positive() && self.habits.is_patient && self.is_us(&reply) =>
+                if reply.is_positive() && self.habits.shuns_itself && self.is_us(&reply) =>
             {
                 self.end(Cause::Ourselves);
             }

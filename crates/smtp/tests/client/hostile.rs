@@ -26,8 +26,13 @@ const WAYS: [(Protocol, bool); 4] = [
 ];
 
 fn session((protocol, is_patient): (Protocol, bool)) -> Session {
-    let habits =
-        Habits { is_patient, reads_loosely: is_patient, awaits_esmtp: false, sends_chunks: false };
+    let habits = Habits {
+        is_patient,
+        reads_loosely: is_patient,
+        awaits_esmtp: false,
+        shuns_itself: is_patient,
+        sends_chunks: false,
+    };
     Session::new(protocol, b"us.test").with_habits(habits)
 }
 
@@ -276,7 +281,7 @@ fn with_chunk() -> Session {
         sender: b"a@b",
         recipients: &recipients,
         size_bytes: 6,
-        is_eight_bit: false,
+        body: None,
         is_utf8: false,
         ret: None,
         envelope_id: None,

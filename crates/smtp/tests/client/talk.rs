@@ -20,7 +20,7 @@ pub(crate) fn begin(session: &mut Session, addresses: &[&str]) {
         sender: b"a@b.test",
         recipients: &recipients,
         size_bytes: u64::try_from(BODY.len()).unwrap(),
-        is_eight_bit: true,
+        body: Some(wire::command::BodyKind::EightBit),
         is_utf8: false,
         ret: None,
         envelope_id: None,

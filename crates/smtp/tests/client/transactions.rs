@@ -5,8 +5,8 @@ use std::sync::Arc;
 use policy::{Acceptance, Ask, MailerId, Origin, Route, Settings, Verdict};
 use proptest::prelude::*;
 use smtp::client::{
-    Cause, Impossible, Outcome, Patience, Protocol, Recipient, Scope, Session, Stage, Transaction,
-    Want,
+    Cause, Habits, Impossible, Outcome, Patience, Protocol, Recipient, Scope, Session, Stage,
+    Transaction, Want,
 };
 use smtp::server::{self, Body, Input, Outbox, Request, Terms};
 use wire::QueueId;
@@ -50,6 +50,17 @@ fn a_transaction_is_one_flight_where_the_server_pipelines() {
     let Outcome::Never(cause) = &results[0] else { panic!() };
     assert_eq!((cause.stage(), cause.status().to_string()), (Stage::Recipient, "5.1.1".into()));
     assert_eq!(cause.to_string(), "550 5.1.1 no");
+}
+
+/// What submit.cf's mailers (`F=…k`) need: the server of this host has our name, and is to get the mail.
+#[test]
+fn a_server_with_our_own_name_is_us_only_where_that_is_looked_for() {
+    for (shuns_itself, wanted) in [(true, Want::Closed), (false, Want::Transaction)] {
+        let habits = Habits { shuns_itself, ..Habits::default() };
+        let mut session = Session::new(Protocol::Smtp, b"us.test").with_habits(habits);
+        play(&mut session, &["220 hi\r\n", "250 us.test at your service\r\n"], &[]);
+        assert_eq!(session.want(), wanted);
+    }
 }
 
 #[test]
@@ -166,7 +177,7 @@ fn dsn_parameters_go_to_who_knows_them() {
         sender: b"",
         recipients,
         size_bytes: 10,
-        is_eight_bit: false,
+        body: None,
         is_utf8: false,
         ret: Some(Ret::Headers),
         envelope_id: Some(b"QQ"),
@@ -202,7 +213,7 @@ fn a_deadline_goes_on_to_a_server_that_knows_of_them_and_has_the_time() {
         sender: b"a@b",
         recipients: &recipients,
         size_bytes: 0,
-        is_eight_bit: false,
+        body: None,
         is_utf8: false,
         ret: None,
         envelope_id: None,
@@ -249,7 +260,7 @@ fn a_server_that_knows_of_logins_is_told_who_handed_a_message_in() {
                 original: None,
             }],
             size_bytes: 10,
-            is_eight_bit: false,
+            body: None,
             is_utf8: false,
             ret: None,
             envelope_id: None,
@@ -272,7 +283,7 @@ fn what_a_server_cannot_carry_is_not_tried() {
         sender: b"a@b",
         recipients: &recipients,
         size_bytes: 10,
-        is_eight_bit: false,
+        body: None,
         is_utf8: false,
         ret: None,
         envelope_id: None,

@@ -22,6 +22,7 @@ pub(super) struct Hands {
     /// What could not be opened and the server does without.
     pub(super) trouble: Option<String>,
     wants_syslog: bool,
+    statistics: PathBuf,
 }
 
 impl Hands {
@@ -50,7 +51,13 @@ impl Hands {
     pub(super) fn without_doors(settings: &Settings) -> Result<Self, StartError> {
         let spool = crate::path_of(&settings.paths.spool);
         let is_root = crate::is_root();
-        make_folder(&spool, 0o700, Role::Queue.uid().filter(|_| is_root))?;
+        if !crate::may_keep(&spool) {
+            let shown = spool.display();
+            let text = format!("{shown}: only root and the owner of the folder above keep a queue");
+            return Err(StartError::System(text));
+        }
+        // Everybody may go through it to the drop folder, and see nothing.
+        make_folder(&spool, 0o711, Role::Queue.uid().filter(|_| is_root))?;
         make_folder(&spool.join("drop"), 0o1733, Role::Queue.uid().filter(|_| is_root))?;
         for mailer in &settings.mailers {
             if let Transport::Maildir(MailboxPlace::Folder(folder))
@@ -67,6 +74,7 @@ impl Hands {
             commands: None,
             trouble: None,
             wants_syslog: settings.logging.to == LogTo::Syslog,
+            statistics: crate::path_of(&settings.paths.statistics),
         })
     }
 
@@ -159,7 +167,13 @@ impl Hands {
                     grants.push((Grant::Listener(number), socket.as_fd().try_clone_to_owned()?));
                 }
             }
-            Role::Queue => grants.push((Grant::Spool, sys::disk::open_folder(&self.spool)?)),
+            Role::Queue => {
+                grants.push((Grant::Spool, sys::disk::open_folder(&self.spool)?));
+                // Where there is none nobody counts.
+                if let Ok(file) = sys::disk::open_plain_to_write(&self.statistics) {
+                    grants.push((Grant::Statistics, file));
+                }
+            }
             Role::Control => {
                 if let Some(socket) = &self.control {
                     grants.push((Grant::ControlSocket, socket.as_fd().try_clone_to_owned()?));

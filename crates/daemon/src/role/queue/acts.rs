@@ -133,6 +133,9 @@ impl House {
     }
 
     pub(super) fn log_event(&mut self, event: &Event) {
+        if let Event::To(to) = event {
+            self.count_outcome(to);
+        }
         if let (Some(_), Event::To(to)) = (&self.errand, event) {
             self.intake.tell_results(&attempts(to));
             self.show_result(to);

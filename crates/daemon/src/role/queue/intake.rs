@@ -435,6 +435,7 @@ impl House {
         if let Asker::Drop(name) = &pending.asker {
             self.drop_is_done(name);
         }
+        self.count_arrival(&pending.envelope);
         let bounds = self.bounds_of(&pending.envelope.origin);
         let limits = bounds.over(&self.settings.limits);
         let mode = bounds.delivery_mode.unwrap_or(self.settings.delivery_mode);
@@ -459,7 +460,7 @@ impl House {
             let (envelope, note) = (pending.envelope, Some(Box::new(note)));
             return self.step(Input::Recovered { slot, envelope, note });
         }
-        self.step(Input::Arrived { slot, envelope: pending.envelope });
+        self.arrived(slot, pending.envelope);
     }
 
     /// What is bounded otherwise for mail that came this way.

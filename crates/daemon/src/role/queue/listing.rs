@@ -158,7 +158,11 @@ fn listed(
             status: said,
         });
     }
-    let is_eight_bit = (envelope.body == BodyKind::EightBit).then_some(true);
+    let is_eight_bit = match envelope.body {
+        BodyKind::EightBit => Some(true),
+        BodyKind::DeclaredSeven => Some(false),
+        BodyKind::SevenBit | BodyKind::Unlabelled => None,
+    };
     Listed {
         id,
         size_bytes: envelope.size_bytes,

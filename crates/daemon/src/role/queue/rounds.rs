@@ -4,8 +4,11 @@
 use super::House;
 use crate::edges::Errand;
 use ::queue::run::{Deed, Facts, Plan, Run};
-use ::queue::{Envelope, Event, Hold, Input, Note};
+use ::queue::{Envelope, Event, Hold, Input, Note, Purpose};
 use spool::Spool as _;
+
+/// New messages that wait for one before them; further ones do not.
+const ARRIVALS_MAX: usize = 1000;
 
 /// Messages that are looked at together while a server runs.
 const LOOKED_AT: usize = 1000;
@@ -54,6 +57,27 @@ impl House {
                 self.show_running(envelope.id, self.round.len());
                 self.step(Input::Run { slot, envelope, note });
             }
+        }
+    }
+
+    /// A new message. On an errand it waits until those before it are done with, reports on them and all.
+    pub(super) fn arrived(&mut self, slot: u32, envelope: Box<Envelope>) {
+        let is_first = self.scheduler.is_quiet() && self.arrivals.is_empty();
+        let is_report = envelope.purpose != Purpose::Mail;
+        if self.errand.is_none() || is_first || is_report || self.arrivals.len() >= ARRIVALS_MAX {
+            return self.step(Input::Arrived { slot, envelope });
+        }
+        self.arrivals.push_back((slot, envelope));
+    }
+
+    /// Comes to the next new message when the one before is done with.
+    pub(super) fn go_on_with_arrivals(&mut self) {
+        while self.carriers.is_idle()
+            && self.intake.is_idle()
+            && self.scheduler.is_quiet()
+            && let Some((slot, envelope)) = self.arrivals.pop_front()
+        {
+            self.step(Input::Arrived { slot, envelope });
         }
     }
 

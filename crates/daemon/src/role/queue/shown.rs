@@ -134,10 +134,10 @@ impl House {
 
     /// What a `to=` line says, if the carrier did not.
     pub(super) fn show_result(&mut self, to: &To) {
+        let is_run = matches!(self.errand, Some(Errand::Run(_)));
         if self.shown.is_told {
             return;
         }
-        let is_run = matches!(self.errand, Some(Errand::Run(_)));
         let is_shown = matches!(to.stat, Stat::Sent | Stat::Deferred);
         if !(is_shown || (is_run && to.stat == Stat::Failed)) {
             return;

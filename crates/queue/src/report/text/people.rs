@@ -35,6 +35,10 @@ impl<'r> Paper<'r> {
         self.lists(out);
         line(out, &[]);
         line(out, &[b"   ----- Transcript of session follows -----"]);
+        for list in &report.lists {
+            let list = cleaned(list, ADDRESS_SHOWN_MAX);
+            line(out, &[b"Message delivered to mailing list ", &list]);
+        }
         self.transcript(out);
         if report.kind == ReportKind::Delay {
             let late = duration(report.warn_s.into());

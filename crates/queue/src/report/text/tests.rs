@@ -33,6 +33,7 @@ fn report(kind: ReportKind, fate: Fate, trouble: Trouble) -> Report {
         looks: policy::settings::Reports::default(),
         give_up_s: 432_000,
         warn_s: 14_400,
+        lists: Vec::new(),
         lines: vec![ReportLine {
             address: b"<bob@remote.test>"[..].into(),
             is_aside: false,
