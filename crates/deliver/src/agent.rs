@@ -102,6 +102,12 @@ impl Agent<'_> {
     fn run_file(&self, now_s: u64, job: &Job<'_>, host: &[u8]) -> Outcome {
         let template = self.program.arguments.get(1).map(|path| &**path).unwrap_or_default();
         let path = self.expand(template, job, host);
+        // With another root the same file may be named with it or without.
+        let root = self.program.root.strip_suffix(b"/").unwrap_or(&self.program.root);
+        let path = match path.strip_prefix(root) {
+            Some(rest) if rest.first() == Some(&b'/') => rest.to_vec(),
+            _ => path,
+        };
         match self.append(&path, now_s, job) {
             Ok(()) => delivered(b""),
             Err(NotWritten::Unsafe) => {

@@ -37,7 +37,7 @@ const COMMAND_FLOORS: [(&str, &str); 15] = [
 const DIALOGUE_FLOORS: [(&str, &str); 5] = [
     ("daemonflag*,delay*,header*,helo*,access*", "99.4"),
     ("cmd*,sequence*,pipe*,limit*,size*,data*", "87.2"),
-    ("basic*,debian*,deliver*", "91.5"),
+    ("basic*,debian*,deliver*", "93.2"),
     ("privacy*,vrfy*,expn*,relay*,queue-groups,misc-oldcf", "99.2"),
     ("barelf*,misc-minfree,misc-defer,misc-virtuser,misc-nullclient", "99"),
 ];

@@ -1,6 +1,6 @@
 //! Programs of mailers: where they stand, and what they can do to the server.
 
-use crate::town::{BOB, EVE, EVES_UID, MALLORY, Town, is_root};
+use crate::town::{BOB, EVE, EVES_UID, LOCAL, MALLORY, Town, is_root};
 use std::os::unix::fs::MetadataExt;
 
 /// A root folder of root's own, with the system's programs in it, and `out`.
@@ -60,6 +60,45 @@ fn a_process_that_outlives_its_program_and_holds_its_input_delays_nobody() {
     town.until("the delivery", || town.log().contains("stat=Sent"));
     town.send(MALLORY);
     town.until("the next", || town.log().matches("stat=Sent").count() == 2);
+}
+
+#[test]
+fn a_message_whose_delivery_dies_twice_is_put_aside_and_the_rest_of_the_mail_goes_on() {
+    if !is_root() {
+        return;
+    }
+    let local = "Mlocal, P=/bin/sh, F=lsDFMAw5:/|@qPn, A=sh DIR/program $u\n";
+    let program = "echo run >> DIR/out/$1; cat > DIR/out/letter
+        grep -q poison DIR/out/letter && kill -9 $PPID; exit 0\n";
+    let town = Town::with(local, program);
+    town.send_text(EVE, "poison\r\n");
+    town.until("the message aside", || {
+        town.flush();
+        town.mailq().contains("crashed")
+    });
+    assert_eq!(town.out(EVE), "run\nrun\n");
+    for user in [BOB, EVE] {
+        town.send(user);
+    }
+    town.until("the others", || town.log().matches("stat=Sent").count() == 2);
+    assert_eq!(town.out(EVE), "run\nrun\nrun\n");
+}
+
+#[test]
+fn files_are_written_below_the_safe_folder_only() {
+    if !is_root() {
+        return;
+    }
+    let lines = ["O SafeFileEnvironment=/mnt\n", LOCAL].concat();
+    let town = Town::prepared(&lines, "", ROOT);
+    town.aliases("inside: /out/box\nwhole: /mnt/out/box\nelsewhere: DIR/out/box\n", 0o644);
+    for (number, name) in ["inside", "whole"].into_iter().enumerate() {
+        town.send(name);
+        town.until("the letter", || town.out("box").matches("hello").count() == number + 1);
+    }
+    town.send("elsewhere");
+    town.until("the refusal", || town.log().contains("Can't create output"));
+    assert_eq!(town.out("box").matches("hello").count(), 2);
 }
 
 #[test]

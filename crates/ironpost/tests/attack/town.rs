@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// No wait of these tests is longer.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Who attacks.
 pub(crate) const MALLORY: &str = "mallory";
@@ -146,8 +146,17 @@ impl Town {
 
     /// What waits in the queue.
     pub(crate) fn mailq(&self) -> String {
+        self.command(&["mailq"])
+    }
+
+    /// Tries everything that waits, now.
+    pub(crate) fn flush(&self) {
+        self.command(&["queue", "flush"]);
+    }
+
+    fn command(&self, words: &[&str]) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ironpost"));
-        command.arg("mailq").arg("--data").arg(self.path().join("data"));
+        command.args(words).arg("--data").arg(self.path().join("data"));
         String::from_utf8_lossy(&command.output().unwrap().stdout).into_owned()
     }
 

@@ -106,6 +106,9 @@ fn waits(reason: &[u8]) -> Transport {
     Transport::Waits { reason: reason.into() }
 }
 
+/// `P=` of the mailer that appends to files.
+const FILE: &[u8] = b"[FILE]";
+
 fn program(machine: &Machine<'_>, mailer: &Mailer, path: &[u8]) -> Program {
     let macros = &machine.config.macros;
     let shown = |argument: &Vec<u8>| {
@@ -116,13 +119,17 @@ fn program(machine: &Machine<'_>, mailer: &Mailer, path: &[u8]) -> Program {
     let ids = mailer
         .user
         .and_then(|(uid, gid)| Some((u32::try_from(uid).ok()?, u32::try_from(gid).ok()?)));
+    // Files of users are written below SafeFileEnvironment, whatever their paths say.
+    let safe = machine.config.options.values.get("SafeFileEnvironment");
+    let safe = safe.filter(|folder| path == FILE && folder.as_slice() != b"/");
+    let root = mailer.root.as_ref().or(safe);
     Program {
         path: path.into(),
         arguments: mailer.arguments.iter().map(shown).collect(),
         is_lmtp: mailer.flags.has(b'z'),
         ids,
         folders: mailer.folders.clone().unwrap_or_default().into(),
-        root: mailer.root.clone().unwrap_or_default().into(),
+        root: root.cloned().unwrap_or_default().into(),
         nice: i8::try_from(mailer.nice.clamp(-20, 20)).unwrap_or(0),
         wait_s: mailer.wait.as_deref().map_or(0, |text| super::tune::seconds(text, b's')),
     }
