@@ -62,6 +62,11 @@ impl Door {
         Self { porter }
     }
 
+    /// Whether others do for us what our cage forbids.
+    pub(crate) const fn is_caged(&self) -> bool {
+        self.porter.is_some()
+    }
+
     /// Says that this server will be asked.
     pub(crate) fn announce(&self, server: &Server) {
         if let Some(porter) = &self.porter {

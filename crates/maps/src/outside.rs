@@ -189,6 +189,8 @@ impl World for Outside {
             Map::AliasText(text) => text.lookup(key),
             Map::Regex(pattern) => pattern.lookup(key),
             Map::Users(users) => users.lookup(key, self.users.get_or_insert_default()),
+            // Nobody knows what a program would have said where none may be started.
+            Map::Program(_) if self.door.is_caged() => Answer::TempFail(TEMPORARY),
             Map::Program(command) => program::lookup(command, key),
             Map::Log(log) => log.lookup(key),
             Map::Socket(socket) => socket.lookup(key),

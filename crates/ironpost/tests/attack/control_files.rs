@@ -88,3 +88,22 @@ fn an_alias_file_that_is_half_written_or_no_text_loses_no_mail() {
     town.send(MALLORY);
     town.until("the letter", || town.out("record").matches(MALLORY).count() > before);
 }
+
+/// A stranger chooses his sender, and with it the map that has no answer: nobody else's mail waits for that.
+#[test]
+fn a_sender_that_no_map_knows_now_keeps_only_his_own_message_waiting() {
+    if !is_root() {
+        return;
+    }
+    // The cage keeps the server from starting programs: it can't say what this one would have said.
+    for map in ["socket unix:/nowhere", "program /bin/true"] {
+        let lines = format!("Kbad {map}\nS21\nR$*@bad.test\t$: $(bad $1 $)\n");
+        let local = LOCAL.replace("P=/bin/sh", "P=/bin/sh, S=21");
+        let town = Town::with(&[&*lines, &local].concat(), "cat > DIR/out/$1\n");
+        town.send_from("sender@bad.test", BOB);
+        town.until("the first one waits", || town.mailq().contains("a map can't say now"));
+        town.send(BOB);
+        town.until("the second one", || town.out(BOB).ends_with("hello\n"));
+        assert!(town.mailq().contains("sender@bad.test"), "{}", town.mailq());
+    }
+}

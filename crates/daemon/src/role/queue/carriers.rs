@@ -184,24 +184,24 @@ impl House {
             ) => {}
             Some(Transport::Waits { reason }) => {
                 let reason = reason.clone();
-                self.come_back(batch, &reason);
+                self.come_back(batch, &reason, Scope::Destination);
                 return;
             }
             Some(Transport::Discard | Transport::Error) | None => {
-                self.come_back(batch, b"no way to carry this");
+                self.come_back(batch, b"no way to carry this", Scope::Destination);
                 return;
             }
         }
         if batch.story.is_some() {
             if !self.dress(batch.clone()) {
-                self.come_back(batch, b"the message can't be read now");
+                self.come_back(batch, b"the message can't be read now", Scope::Recipient);
             }
             return;
         }
         let ward = self.ward(batch);
         match self.parcel(batch.clone()) {
             Some(parcel) => self.hand_over(ward, parcel),
-            None => self.come_back(batch, b"the message can't be read now"),
+            None => self.come_back(batch, b"the message can't be read now", Scope::Recipient),
         }
     }
 
@@ -275,13 +275,13 @@ impl House {
         Some(Parcel { wish: Try { batch, large_bytes, head: None }, body })
     }
 
-    /// A batch that could not even be tried.
-    pub(super) fn come_back(&mut self, batch: &Batch, why: &[u8]) {
+    /// A batch that could not even be tried. `scope`: whether others for the destination would fare as it did.
+    pub(super) fn come_back(&mut self, batch: &Batch, why: &[u8], scope: Scope) {
         let trouble = Trouble::ours(Status(4, 3, 0), why);
-        let results = batch.recipients.iter().map(|recipient| {
-            let scope = Scope::Destination;
-            (recipient.index, Outcome::Later { trouble: trouble.clone(), scope })
-        });
+        let results = batch
+            .recipients
+            .iter()
+            .map(|recipient| (recipient.index, Outcome::Later { trouble: trouble.clone(), scope }));
         let results = results.collect();
         self.step(Input::Outcome { batch: batch.id, results });
     }
@@ -332,7 +332,7 @@ impl House {
         let Some(place) = place else { return };
         let child = self.carriers.all.swap_remove(place);
         for parcel in child.waiting {
-            self.come_back(&parcel.wish.batch, why.as_bytes());
+            self.come_back(&parcel.wish.batch, why.as_bytes(), Scope::Destination);
         }
     }
 

@@ -142,8 +142,14 @@ impl House {
         };
         let dressed = match answer {
             Ok(dressed) if dressed.users.len() == parcel.wish.batch.recipients.len() => dressed,
-            Ok(_) => return self.come_back(&parcel.wish.batch, b"the policy answered otherwise"),
-            Err(refusal) => return self.come_back(&parcel.wish.batch, &refusal.text),
+            Ok(_) => {
+                let why = b"the policy answered otherwise";
+                return self.come_back(&parcel.wish.batch, why, Scope::Recipient);
+            }
+            // Its own trouble, as with a sender that no map knows now: what else is for the same mailbox goes on.
+            Err(refusal) => {
+                return self.come_back(&parcel.wish.batch, &refusal.text, Scope::Recipient);
+            }
         };
         self.dressing.keep(parcel.wish.batch.slot, &dressed);
         let ward = self.ward(&parcel.wish.batch);
