@@ -197,6 +197,11 @@ impl<'a> Entries<'a> {
     pub(crate) const fn new(text: &'a [u8]) -> Self {
         Self { lines: Lines { rest: text, number: 0 }, is_skipping: false }
     }
+
+    /// How much of the text it was made of has been read, in octets.
+    pub(crate) const fn place(&self, text: &[u8]) -> usize {
+        text.len().saturating_sub(self.lines.rest.len())
+    }
 }
 
 impl Iterator for Entries<'_> {
