@@ -111,7 +111,7 @@ impl Agent<'_> {
         match self.append(&path, now_s, job) {
             Ok(()) => delivered(b""),
             Err(NotWritten::Unsafe) => {
-                told_never("550", Status(5, 0, 0), "Can't create output", b"")
+                told_never((73, "550"), Status(5, 0, 0), "Can't create output", b"")
             }
             Err(NotWritten::Later(error)) => {
                 let words = io::Error::from(error).to_string();
@@ -150,7 +150,7 @@ impl Agent<'_> {
         Some(out)
     }
 
-    /// `$u`, `$h`, `$f`, `$g`, `$j`, `$z`; what else a macro may be is empty here.
+    /// `$u`, `$h`, `$f`, `$g`, `$i`, `$j`, `$z`; what else a macro may be is empty here.
     fn expand(&self, template: &[u8], job: &Job<'_>, host: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         let mut rest = template;
@@ -167,6 +167,12 @@ impl Agent<'_> {
                 b'h' => out.extend_from_slice(host),
                 b'f' | b'g' => out.extend_from_slice(sender_of(job)),
                 b'j' => out.extend_from_slice(self.our_name),
+                b'i' => {
+                    let id = job.form.map(|form| form.passage.id);
+                    out.extend_from_slice(
+                        id.map(|id| id.to_string()).unwrap_or_default().as_bytes(),
+                    );
+                }
                 b'z' => out.extend_from_slice(self.home.unwrap_or_default()),
                 b'$' => out.push(b'$'),
                 b'{' => {
@@ -351,7 +357,7 @@ fn judged(status: ExitStatus, output: &[u8]) -> Outcome {
         let text = format!("died with signal {}", status.signal().unwrap_or(0));
         return later(Status(4, 3, 0), text.as_bytes());
     };
-    let (codes, status, text) = match code {
+    let (reply, status, text) = match code {
         0 => return delivered(output),
         64 => ("550", Status(5, 0, 0), "Command line usage error"),
         65 => ("501", Status(5, 6, 0), "Data format error"),
@@ -369,10 +375,10 @@ fn judged(status: ExitStatus, output: &[u8]) -> Outcome {
         78 => ("554", Status(5, 3, 5), "Local configuration error"),
         other => {
             let text = format!("unknown mailer error {other}");
-            return told_never("554", Status(5, 3, 0), &text, output);
+            return told_never((other, "554"), Status(5, 3, 0), &text, output);
         }
     };
-    told_never(codes, status, text, output)
+    told_never((code, reply), status, text, output)
 }
 
 fn delivered(output: &[u8]) -> Outcome {
@@ -380,10 +386,12 @@ fn delivered(output: &[u8]) -> Outcome {
     Outcome::Delivered { host, text, answer: output.trim_ascii().into() }
 }
 
-fn told_never(code: &str, status: Status, text: &str, output: &[u8]) -> Outcome {
+/// For good; with the number that the program ended with, and the reply that stands for it.
+fn told_never((exit, code): (i32, &str), status: Status, text: &str, output: &[u8]) -> Outcome {
     let reply = [format!("{code} {status} {text}").as_bytes(), b"\n", output].concat();
     let reply = reply.trim_ascii_end().into();
-    let said = Some(Box::new(Said { command: Box::default(), reply }));
+    let command = [queue::EXIT, exit.to_string().as_bytes()].concat().into();
+    let said = Some(Box::new(Said { command, reply }));
     Outcome::Never(Trouble { said, voice: Voice::Local, ..Trouble::ours(status, text.as_bytes()) })
 }
 

@@ -214,6 +214,10 @@ impl<'f> Submission<'f> {
         } else if passing > 0 && run.machine.status == exit::TEMPFAIL {
             run.machine.status = exit::OK;
         }
+        if self.flags.from_header {
+            // Who it is for was not known when it came.
+            self.recipients.only = None;
+        }
         if is_nobody && self.flags.from_header {
             run.machine.say(&[b"No recipient addresses found in header"]);
         }

@@ -37,7 +37,7 @@ pub use message::{
 };
 pub use note::{ADDED_MAX, Added, Hold, Note};
 pub use outcome::{
-    COMMAND_BYTES_MAX, DOT, HOST_BYTES_MAX, Outcome, READ_ERROR, RESET, Said, Scope, Status,
+    COMMAND_BYTES_MAX, DOT, EXIT, HOST_BYTES_MAX, Outcome, READ_ERROR, RESET, Said, Scope, Status,
     TEXT_BYTES_MAX, Trouble, Voice, cleaned as printable,
 };
 pub use part::{MEMBERS_MAX, Split};

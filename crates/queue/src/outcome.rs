@@ -23,6 +23,9 @@ pub const READ_ERROR: &[u8] = b"451 4.4.1 reply: read error from ";
 /// What stands in place of the answer to RCPT when the server closes instead; the host follows.
 pub const RESET: &[u8] = b"421 4.4.1 Connection reset by ";
 
+/// What stands in place of the command where a program failed; the number that it ended with follows.
+pub const EXIT: &[u8] = b"exit ";
+
 /// The status of a message above what its mailer takes.
 pub(crate) const TOO_LARGE: Status = Status(5, 3, 4);
 
@@ -182,6 +185,19 @@ impl Trouble {
             let is_ours = said.command.is_empty() && said.reply.starts_with(b"\n552 5.3.4 ");
             is_ours || (said.command.starts_with(b"MAIL") && said.reply.starts_with(b"552"))
         })
+    }
+
+    /// The number that a program ended with, if it is one that failed.
+    #[must_use]
+    pub fn exit(&self) -> Option<&[u8]> {
+        let said = self.said.as_ref().filter(|_| self.voice == Voice::Local)?;
+        said.command.strip_prefix(EXIT)
+    }
+
+    /// Whether that number says nothing (sysexits.h).
+    #[must_use]
+    pub(crate) fn is_unknown_exit(&self) -> bool {
+        self.text.starts_with(b"unknown mailer error")
     }
 
     /// Whether it is this host's configuration that is wrong: the postmaster hears of it, too.

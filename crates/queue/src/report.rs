@@ -16,6 +16,8 @@ use alloc::{boxed::Box, string::String, vec::Vec};
 use policy::settings::Reports;
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+mod fixture;
 mod inside;
 mod text;
 

@@ -89,71 +89,34 @@ fn code(reply: &[u8]) -> Option<Box<[u8]>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{BodyKind, Origin, QueueId, Return, Status};
-    use alloc::string::String;
-    use alloc::vec;
+    use crate::report::fixture::{self, said, smtp, written};
+    use crate::{Origin, Trouble};
 
+    /// About two recipients behind one name; a third waits.
     fn report(user: &str, kind: ReportKind) -> Report {
-        let said = Said {
-            command: b"RCPT To:<bob@db7.inside.example>"[..].into(),
-            reply: b"550 5.1.1 db7.inside.example [10.0.0.7] has no bob"[..].into(),
+        let words = b"550 5.1.1 db7.inside.example [10.0.0.7] has no bob";
+        let trouble = Trouble {
+            host: b"db7.inside.example. [10.0.0.7]"[..].into(),
+            ..said(smtp(b"User unknown"), b"RCPT To:<bob@db7.inside.example>", words)
         };
-        let line = |address: &str| ReportLine {
-            is_aside: false,
-            address: address.as_bytes().into(),
-            actual: None,
+        let line = |address: &[u8], fate| ReportLine {
             first: b"sales@example.org"[..].into(),
             expanded_from: Some(b"sales-all@inside.example"[..].into()),
-            original: None,
-            index: 0,
-            diagnostics: Box::default(),
-            fate: Fate::Failed,
-            trouble: Trouble {
-                host: b"db7.inside.example. [10.0.0.7]"[..].into(),
-                voice: Voice::Smtp,
-                said: Some(Box::new(said.clone())),
-                ..Trouble::ours(Status(5, 1, 1), b"User unknown")
-            },
+            ..fixture::line(address, fate, trouble.clone())
         };
-        let late = ReportLine { fate: Fate::Delayed, ..line("carol@inside.example") };
+        let origin = Origin {
+            client_address: b"192.0.2.1"[..].into(),
+            user: user.as_bytes().into(),
+            ..Origin::default()
+        };
         Report {
-            about: 1,
-            kind,
-            to: b"<mallory@far.test>"[..].into(),
-            also_to: Vec::new(),
-            dead_end: None,
-            reporter: b"mail.example.org"[..].into(),
-            is_dressed_later: false,
-            at_s: 1_795_245_000,
-            id: QueueId::from_u64(7),
-            created_s: 1_795_230_000,
-            sender: b"mallory@far.test"[..].into(),
-            envelope_id: None,
-            by: None,
-            origin: Origin {
-                client_address: b"192.0.2.1"[..].into(),
-                hello: b"far.test"[..].into(),
-                user: user.as_bytes().into(),
-                ..Origin::default()
-            },
-            body: BodyKind::SevenBit,
-            is_utf8: false,
-            returned: Return::Headers,
-            size_bytes: 100,
-            is_about_report: false,
-            looks: policy::settings::Reports::default(),
-            give_up_s: 432_000,
-            warn_s: 14_400,
-            lists: Vec::new(),
-            lines: vec![line("bob@db7.inside.example"), line("dora@db7.inside.example")],
-            asides: vec![late],
+            origin,
+            lines: [&b"bob@db7.inside.example"[..], b"dora@db7.inside.example"]
+                .map(|address| line(address, Fate::Failed))
+                .into(),
+            asides: [line(b"carol@inside.example", Fate::Delayed)].into(),
+            ..fixture::report(kind, Fate::Failed, trouble.clone())
         }
-    }
-
-    fn written(report: &Report) -> String {
-        let mut out = Vec::new();
-        report.write(QueueId::from_u64(8), 0, b"Subject: x\r\n\r\nx\r\n", &mut out);
-        String::from_utf8(out).unwrap()
     }
 
     #[test]
@@ -161,7 +124,7 @@ mod tests {
         for multipart in [true, false] {
             let mut report = report("", ReportKind::Failure);
             report.looks.are_multipart = multipart;
-            let text = written(&report.for_stranger());
+            let text = written(&report.for_stranger(), b"Subject: x\r\n\r\nx\r\n");
             assert!(!text.contains("inside"), "{text}");
             assert!(!text.contains("10.0.0.7"), "{text}");
             assert!(text.contains("sales@example.org") && text.contains("User unknown"), "{text}");
@@ -178,7 +141,7 @@ mod tests {
                 line.fate = fate;
                 line.trouble.text = b"Connection refused by db7.inside.example."[..].into();
             }
-            let text = written(&report.for_stranger());
+            let text = written(&report.for_stranger(), b"Subject: x\r\n\r\nx\r\n");
             assert!(!text.contains("inside"), "{text}");
         }
     }

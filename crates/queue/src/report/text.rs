@@ -179,7 +179,7 @@ impl Paper<'_> {
         if !host.is_empty() && !is_about_sender && was_tried && one.fate != Fate::Delivered {
             line(out, &[b"Remote-MTA: DNS; ", &host]);
         }
-        if let Some(reply) = reason(&one.trouble) {
+        if let Some(reply) = one.trouble.exit().or_else(|| reason(&one.trouble)) {
             let kind: &[u8] = match (&*one.diagnostics, one.trouble.voice) {
                 (b"", Voice::Smtp) => b"SMTP",
                 (b"", Voice::Local) => b"X-Unix",
@@ -233,6 +233,9 @@ fn is_data_refused(trouble: &Trouble) -> bool {
 
 /// What was said of a recipient.
 fn reason(trouble: &Trouble) -> Option<&[u8]> {
+    if let Some(exit) = trouble.exit() {
+        return Some(if trouble.is_unknown_exit() { exit } else { &trouble.text });
+    }
     trouble.reply().filter(|reply| !reply.is_empty() && !is_data_refused(trouble))
 }
 
@@ -245,9 +248,24 @@ fn told_status(trouble: &Trouble) -> Option<Status> {
     Some(Status(u8::try_from(next()?).ok()?, next()?, next()?))
 }
 
+/// What the end of a program is in a report: where its reply says no more than 554, that.
+fn status_of_exit(trouble: &Trouble) -> Status {
+    let says_nothing = trouble.status == Status(5, 0, 0);
+    let is_554 = trouble.reply().is_some_and(|reply| reply.starts_with(b"554"));
+    match trouble.status {
+        _ if trouble.is_unknown_exit() => Status(5, 0, 0),
+        _ if says_nothing && is_554 => Status(5, 5, 0),
+        status => status,
+    }
+}
+
 /// RFC 3464, 2.3.4: a failure is 5.y.z, but for 4.4.7; a delay is 4.y.z.
 fn status(one: &ReportLine) -> String {
-    let own = if is_data_refused(&one.trouble) { Status(5, 5, 0) } else { one.trouble.status };
+    let own = match &one.trouble {
+        trouble if is_data_refused(trouble) => Status(5, 5, 0),
+        trouble if trouble.exit().is_some() => status_of_exit(trouble),
+        trouble => trouble.status,
+    };
     // A code without a status of its own: 554 is what it stands for.
     let status = match told_status(&one.trouble).filter(|_| !is_told_whole(&one.trouble)) {
         Some(Status(5, 0, 0)) => Status(5, 5, 0),

@@ -213,7 +213,8 @@ fn talk(trouble: &Trouble, is_same_host: bool, before: Option<&[u8]>, out: &mut 
 
 /// Failures that are the message's or the host's, whoever it was for.
 fn says_nothing_of_address(text: &[u8]) -> bool {
-    let whole: [&[u8]; 5] = [
+    let whole: [&[u8]; 6] = [
+        b"unknown mailer error",
         b"Service unavailable",
         b"Remote protocol error",
         b"Local config",

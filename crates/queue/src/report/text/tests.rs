@@ -1,70 +1,10 @@
 //! Reports as text: the whole of one, the parts of others, and whatever strangers say.
 
-use super::*;
-use crate::{Origin, Said, Status, Trouble};
-use alloc::vec;
+use crate::report::fixture::{line, report, said, smtp, written};
+use crate::report::{Fate, ReportKind};
+use crate::{Origin, QueueId, Return, Status, Trouble};
+use alloc::{format, string::String, vec::Vec};
 use proptest::prelude::*;
-
-fn report(kind: ReportKind, fate: Fate, trouble: Trouble) -> Report {
-    Report {
-        about: 1,
-        kind,
-        to: b"<alice@example.org>"[..].into(),
-        also_to: Vec::new(),
-        dead_end: None,
-        reporter: b"mail.example.test"[..].into(),
-        is_dressed_later: false,
-        at_s: 1_795_245_000,
-        id: QueueId::from_u64(7),
-        created_s: 1_795_230_000,
-        sender: b"alice@example.org"[..].into(),
-        envelope_id: Some(b"a+2Bb+0Ac"[..].into()),
-        by: None,
-        origin: Origin {
-            client_address: b"192.0.2.1"[..].into(),
-            hello: b"client.example"[..].into(),
-            ..Origin::default()
-        },
-        body: crate::BodyKind::SevenBit,
-        is_utf8: false,
-        returned: Return::Headers,
-        size_bytes: 100,
-        is_about_report: false,
-        looks: policy::settings::Reports::default(),
-        give_up_s: 432_000,
-        warn_s: 14_400,
-        lists: Vec::new(),
-        lines: vec![ReportLine {
-            address: b"<bob@remote.test>"[..].into(),
-            is_aside: false,
-            actual: None,
-            first: b"list@example.test"[..].into(),
-            expanded_from: Some(b"<list@example.test>"[..].into()),
-            original: Some(b"rfc822;bob+40remote.test"[..].into()),
-            index: 0,
-            diagnostics: Box::default(),
-            fate,
-            trouble,
-        }],
-        asides: Vec::new(),
-    }
-}
-
-fn smtp(text: &[u8]) -> Trouble {
-    Trouble {
-        status: Status(5, 1, 1),
-        text: text.into(),
-        host: b"mx1.remote.test. [192.0.2.9]"[..].into(),
-        voice: Voice::Smtp,
-        said: None,
-    }
-}
-
-fn written(report: &Report, original: &[u8]) -> String {
-    let mut out = Vec::new();
-    report.write(QueueId::new(1_795_245_000, 4660), 3600, original, &mut out);
-    String::from_utf8(out).unwrap()
-}
 
 /// A whole report of failure.
 const BOUNCE: &str = "\
@@ -130,12 +70,11 @@ Subject: one\r
 
 #[test]
 fn a_bounce_reads_like_sendmails() {
-    let said = Said {
-        command: b"RCPT To:<bob@remote.test>"[..].into(),
-        reply: b"550-5.1.1 no such person\n550 5.1.1 sorry"[..].into(),
-    };
-    let trouble = Trouble { said: Some(Box::new(said)), ..smtp(b"User unknown") };
-    let report = report(ReportKind::Failure, Fate::Failed, trouble);
+    let reply = b"550-5.1.1 no such person\n550 5.1.1 sorry";
+    let trouble = said(smtp(b"User unknown"), b"RCPT To:<bob@remote.test>", reply);
+    let mut report = report(ReportKind::Failure, Fate::Failed, trouble);
+    report.envelope_id = Some(b"a+2Bb+0Ac"[..].into());
+    report.lines[0].original = Some(b"rfc822;bob+40remote.test"[..].into());
     let text = written(&report, b"From: alice\r\nSubject: one\r\n\r\nsecret\r\n");
     assert_eq!(text, BOUNCE);
 }
@@ -211,8 +150,7 @@ fn a_returned_message_cannot_end_its_part() {
 #[test]
 fn what_was_said_for_the_whole_message_stands_once() {
     let trouble = Trouble { status: Status(5, 0, 0), ..smtp(b"Service unavailable") };
-    let said = Said { command: b"DATA"[..].into(), reply: b"554 no"[..].into() };
-    let trouble = Trouble { said: Some(Box::new(said)), ..trouble };
+    let trouble = said(trouble, b"DATA", b"554 no");
     let mut report = report(ReportKind::Failure, Fate::Failed, trouble);
     report.origin = Origin { user: b"anna"[..].into(), ..Origin::default() };
     report.to = b"alice@example.org"[..].into();
@@ -222,6 +160,100 @@ fn what_was_said_for_the_whole_message_stands_once() {
     assert!(text.contains(transcript), "{text}");
     assert_eq!(text.matches("Action: failed").count(), 2);
     assert!(text.contains("\r\nTo: alice@example.org\r\n"), "a local user wrote no brackets");
+}
+
+/// The transcript, and the part for programs, without the fields that every report has.
+fn shown(report: &crate::report::Report) -> (String, String) {
+    let text = written(report, b"");
+    let between = |from: &str, to: &str| {
+        let rest = text.split(from).nth(1).unwrap_or_default();
+        rest.split(to).next().unwrap_or_default().into()
+    };
+    let transcript = between("follows -----\r\n", "\r\n\r\n--");
+    (transcript, between("Arrival-Date: Sat, 21 Nov 2026 04:00:00 +0100\r\n", "\r\n--"))
+}
+
+#[test]
+fn what_we_say_ourselves_of_a_message_is_no_reason_of_a_recipient() {
+    let ours = Trouble {
+        host: b"remote.test."[..].into(),
+        ..Trouble::ours(Status(5, 3, 4), b"Service unavailable")
+    };
+    let trouble = said(ours, b"", b"\n552 5.3.4 Message is too large; 9 bytes max");
+    let (transcript, fields) = shown(&report(ReportKind::Failure, Fate::Failed, trouble));
+    let wanted = "552 5.3.4 Message is too large; 9 bytes max\r\n554 5.0.0 Service unavailable";
+    assert_eq!(transcript, wanted);
+    assert!(fields.contains("Status: 5.3.4\r\n"), "{fields}");
+    assert!(!fields.contains("Diagnostic-Code") && !fields.contains("Remote-MTA"), "{fields}");
+}
+
+#[test]
+fn a_wrong_configuration_is_5_5_0_and_the_host_is_named() {
+    let ours = Trouble {
+        host: b"a.test."[..].into(),
+        ..Trouble::ours(Status(5, 3, 5), b"Local configuration error")
+    };
+    let trouble = said(ours, b"", b"\n554 5.0.0 MX list for a.test. points back to us.test");
+    let (transcript, fields) = shown(&report(ReportKind::Failure, Fate::Failed, trouble));
+    let wanted = "554 5.0.0 MX list for a.test. points back to us.test\r\n554 5.3.5 Local configuration error";
+    assert_eq!(transcript, wanted);
+    assert!(fields.contains("Status: 5.5.0\r\nRemote-MTA: DNS; a.test\r\nLast-"), "{fields}");
+}
+
+#[test]
+fn a_refusal_of_rule_sets_stands_once_and_names_what_the_mailer_got() {
+    let ours = Trouble::ours(Status(5, 7, 1), b"bob@h.test... h.test is closed");
+    let trouble = said(ours, b"", b"\n550 5.7.1 bob@h.test... h.test is closed");
+    let mut report = report(ReportKind::Failure, Fate::Failed, trouble);
+    report.lines[0].actual = Some(b"550 h.test is closed"[..].into());
+    let (transcript, fields) = shown(&report);
+    assert_eq!(transcript, "550 5.7.1 bob@h.test... h.test is closed");
+    assert!(
+        fields.contains("X-Actual-Recipient: rfc822; 550 h.test is closed@mail.example.test\r\n")
+            && fields.contains("Status: 5.7.1\r\nLast-"),
+        "{fields}"
+    );
+}
+
+#[test]
+fn a_program_is_known_by_the_number_that_it_ended_with() {
+    let of = |exit: &[u8], reply: &[u8], status, text: &[u8]| {
+        let trouble = said(Trouble::ours(status, text), exit, reply);
+        shown(&report(ReportKind::Failure, Fate::Failed, trouble))
+    };
+    let reply = b"554 5.0.0 Service unavailable\nno service";
+    let (transcript, fields) = of(b"exit 69", reply, Status(5, 0, 0), b"Service unavailable");
+    assert_eq!(transcript, "no service\r\n554 5.0.0 Service unavailable");
+    assert!(fields.contains("Status: 5.5.0\r\nDiagnostic-Code: X-Unix; 69\r\n"), "{fields}");
+    let reply = b"554 5.3.0 unknown mailer error 137";
+    let (transcript, fields) = of(b"exit 137", reply, Status(5, 3, 0), b"unknown mailer error 137");
+    assert_eq!(transcript, "554 5.3.0 unknown mailer error 137");
+    assert!(fields.contains("Status: 5.0.0\r\nDiagnostic-Code: X-Unix; 137\r\n"), "{fields}");
+}
+
+#[test]
+fn one_of_several_is_in_the_transcript_only() {
+    let sent = || Trouble::ours(Status(2, 0, 0), b"");
+    let mut report = report(ReportKind::Success, Fate::Expanded, sent());
+    let printed = said(sent(), b"", b"\na warning");
+    report.lines.push(line(b"\\bob", Fate::Delivered, printed));
+    report.lines.iter_mut().for_each(|line| line.is_aside = true);
+    report.lines.push(line(b"carol", Fate::Delivered, sent()));
+    let (transcript, fields) = shown(&report);
+    let wanted = "<bob@remote.test>... expanded to multiple addresses\r\na warning\r\n\
+        \\bob... Successfully delivered\r\ncarol... Successfully delivered";
+    assert_eq!(transcript, wanted);
+    assert_eq!(fields.matches("Action: ").count(), 1);
+    assert!(fields.contains("Status: 2.1.5\r\nLast-"), "{fields}");
+}
+
+#[test]
+fn the_owner_of_a_list_is_told_which_it_was() {
+    let mut report = report(ReportKind::Failure, Fate::Failed, smtp(b"550 no"));
+    report.lists = alloc::vec![b"announce"[..].into()];
+    assert!(
+        shown(&report).0.starts_with("Message delivered to mailing list announce\r\n... while")
+    );
 }
 
 proptest! {
