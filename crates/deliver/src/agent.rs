@@ -150,7 +150,7 @@ impl Agent<'_> {
         Some(out)
     }
 
-    /// `$u`, `$h`, `$f`, `$g`, `$j`, `$z`; what else a macro may be is empty here.
+    /// `$u`, `$h`, `$f`, `$g`, `$i`, `$j`, `$z`; what else a macro may be is empty here.
     fn expand(&self, template: &[u8], job: &Job<'_>, host: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         let mut rest = template;
@@ -167,6 +167,12 @@ impl Agent<'_> {
                 b'h' => out.extend_from_slice(host),
                 b'f' | b'g' => out.extend_from_slice(sender_of(job)),
                 b'j' => out.extend_from_slice(self.our_name),
+                b'i' => {
+                    let id = job.form.map(|form| form.passage.id);
+                    out.extend_from_slice(
+                        id.map(|id| id.to_string()).unwrap_or_default().as_bytes(),
+                    );
+                }
                 b'z' => out.extend_from_slice(self.home.unwrap_or_default()),
                 b'$' => out.push(b'$'),
                 b'{' => {

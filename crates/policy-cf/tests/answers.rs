@@ -134,7 +134,9 @@ R$-@$*example.test\t$1@masked.test
 Mimap, P=[IPC], F=lsDFMnqXz, A=TCP $h lmtp
 Mhub, P=[IPC], F=mDFMuX, A=TCP hub.$m
 Modd, P=[IPC], F=mDFMuX, A=TCP mail.$h
-Mpipe, P=/bin/cat, F=lsDFMu, A=cat -x $u, U=1:2
+Mpipe, P=/bin/cat, F=lsDFMu, A=cat -x $u $Z-${own}/$m $h, U=1:2
+DZdollar$$
+D{own}mine
 ";
 
 fn open(cf: &str) -> CfPolicy {
@@ -225,6 +227,8 @@ fn mailers_keep_their_numbers_and_what_nobody_serves_waits() {
     let Transport::Program(program) = of(b"pipe").transport else { panic!("no program") };
     assert_eq!((&*program.path, program.ids), (b"/bin/cat".as_slice(), Some((1, 2))));
     assert_eq!(&*program.arguments[2], b"$u");
+    assert_eq!(&*program.arguments[3], b"dollar$$-mine/example.test");
+    assert_eq!(&*program.arguments[4], b"$h");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! M lines as the carriers that other roles know.
 
 use crate::machine::Machine;
+use crate::macros::Macros;
 use crate::mailer::Mailer;
 use crate::token::{meta, show};
 use alloc::boxed::Box;
@@ -109,13 +110,42 @@ fn waits(reason: &[u8]) -> Transport {
 /// `P=` of the mailer that appends to files.
 const FILE: &[u8] = b"[FILE]";
 
+/// Macros of one letter that are a message's or a recipient's: whoever runs the program knows them.
+const OF_A_MESSAGE: &[u8] = b"abcdefghinoprstuxyz_";
+
+/// An argument of a program: macros of the configuration (`$m`, `$Z`, `${own}`) have their values, those of a message stand in
+/// it as `$u`.
+fn argument_of(macros: &Macros, template: &[u8]) -> Vec<u8> {
+    let mut text = Vec::new();
+    let name = |id: u8, out: &mut Vec<u8>| macros.show_name(id, out);
+    let mut rest = template;
+    while let Some(place) = rest.iter().position(|&octet| octet == meta::MACRO) {
+        let (plain, found) = rest.split_at(place);
+        show(plain, &name, &mut text);
+        let end = found.len().min(2);
+        let (found, behind) = found.split_at(end);
+        rest = behind;
+        let id = found.get(1).copied().unwrap_or_default();
+        if OF_A_MESSAGE.contains(&id) || macros.value(id).is_none() {
+            show(found, &name, &mut text);
+            continue;
+        }
+        for octet in macros.expand(found).unwrap_or_default() {
+            // It is no macro a second time.
+            text.extend_from_slice(if octet == b'$' {
+                b"$$"
+            } else {
+                core::slice::from_ref(&octet)
+            });
+        }
+    }
+    show(rest, &name, &mut text);
+    text
+}
+
 fn program(machine: &Machine<'_>, mailer: &Mailer, path: &[u8]) -> Program {
     let macros = &machine.config.macros;
-    let shown = |argument: &Vec<u8>| {
-        let mut text = Vec::new();
-        show(argument, &|id, out| macros.show_name(id, out), &mut text);
-        text.into()
-    };
+    let shown = |argument: &Vec<u8>| argument_of(macros, argument).into();
     let ids = mailer
         .user
         .and_then(|(uid, gid)| Some((u32::try_from(uid).ok()?, u32::try_from(gid).ok()?)));
