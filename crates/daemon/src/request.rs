@@ -1,7 +1,7 @@
 //! What a user's command may ask of a running server over the control socket, and the answers.
 
 use crate::edges::{HostStatus, Listed, Proof};
-use queue::Notify;
+use queue::{BodyKind, Notify, Return};
 use serde::{Deserialize, Serialize};
 use wire::QueueId;
 
@@ -84,8 +84,26 @@ pub struct Submission {
     pub login: Box<[u8]>,
     /// The reverse-path without angle brackets.
     pub sender: Box<[u8]>,
-    /// The recipients without angle brackets.
-    pub recipients: Vec<Box<[u8]>>,
+    /// For whom it is.
+    pub recipients: Vec<Addressee>,
+    /// What comes back with a report (`-R`).
+    pub ret: Option<Return>,
+    /// ENVID, in xtext (`-V`).
+    pub envelope_id: Option<Box<[u8]>>,
+    /// What kind of octets the body has (`-B`).
+    pub body: BodyKind,
+    /// What its header may show of it, names without braces: `x`, the full name of the sender (`-F`); `r` and `s`, protocol and
+    /// host that it came by (`-p`). Others are not taken.
+    pub macros: policy::Macros,
+}
+
+/// A recipient of a local user's message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Addressee {
+    /// The address without angle brackets.
+    pub address: Box<[u8]>,
     /// Which reports are wanted (`-N`).
     pub notify: Notify,
+    /// ORCPT: type, semicolon, xtext.
+    pub original: Option<Box<[u8]>>,
 }

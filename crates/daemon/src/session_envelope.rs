@@ -8,7 +8,8 @@ use wire::command::BodyKind;
 use wire::dsn::Ret;
 
 /// What kind of octets a message has, as was said; where that was too much and the message is small enough to look, as it is.
-fn body_kind(message: &Message) -> queue::BodyKind {
+#[must_use]
+pub fn body_kind(message: &Message) -> queue::BodyKind {
     match (message.body_kind, &message.body) {
         (None, _) => queue::BodyKind::SevenBit,
         (Some(BodyKind::SevenBit), _) => queue::BodyKind::DeclaredSeven,
@@ -33,10 +34,7 @@ pub fn of(message: &Message, facts: &Facts, settings: &Settings) -> Envelope {
         size_bytes: if settings.dresses_mail { message.logged_bytes } else { message.size_bytes },
         body: body_kind(message),
         is_utf8: message.is_utf8,
-        ret: message.ret.map(|ret| match ret {
-            Ret::Full => Return::Full,
-            Ret::Headers => Return::Headers,
-        }),
+        ret: message.ret.map(returned),
         envelope_id: message.envelope_id.clone(),
         by: message.by.map(|by| queue::DeliverBy {
             seconds: by.seconds,
@@ -194,7 +192,9 @@ fn shown(address: std::net::IpAddr) -> Box<[u8]> {
     }
 }
 
-fn notify(notify: Option<wire::dsn::Notify>) -> Notify {
+/// NOTIFY, as the queue has it.
+#[must_use]
+pub fn notify(notify: Option<wire::dsn::Notify>) -> Notify {
     match notify {
         None => Notify::UNSET,
         Some(wire::dsn::Notify::Never) => Notify::NEVER,
@@ -204,5 +204,14 @@ fn notify(notify: Option<wire::dsn::Notify>) -> Notify {
             let wanted = wanted.into_iter().filter(|(is_wanted, _)| *is_wanted);
             wanted.fold(Notify::UNSET, |all, (_, one)| all.and(one))
         }
+    }
+}
+
+/// RET, as the queue has it.
+#[must_use]
+pub const fn returned(ret: Ret) -> Return {
+    match ret {
+        Ret::Full => Return::Full,
+        Ret::Headers => Return::Headers,
     }
 }

@@ -15,7 +15,7 @@ use crate::mailq;
 use crate::place::Place;
 use crate::printer::Printer;
 use daemon::client::{Client, ClientError};
-use daemon::request::{Answer, Submission};
+use daemon::request::{Addressee, Answer, Submission};
 pub(crate) use flags::Flags;
 pub(crate) use flags::each_flag;
 pub(crate) use flags::{About, QueueWords};
@@ -216,8 +216,20 @@ fn deliver(flags: &Flags, place: &Place, printer: &mut Printer) -> ExitCode {
     let submission = Submission {
         login: message.login.clone(),
         sender: message.sender.clone(),
-        recipients: message.recipients.clone(),
-        notify: flags.notify,
+        recipients: message
+            .recipients
+            .iter()
+            .map(|address| Addressee {
+                address: address.clone(),
+                notify: flags.notify,
+                original: None,
+            })
+            .collect(),
+        ret: flags.ret,
+        envelope_id: flags.envelope_id.clone().map(Into::into),
+        body: flags.body.unwrap_or(queue::BodyKind::Unlabelled),
+        // The header is made here.
+        macros: policy::Macros::new(),
     };
     if submission.recipients.is_empty() {
         return printer.fail("sendmail", "no recipient addresses found", exit::USAGE);

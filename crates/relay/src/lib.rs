@@ -17,6 +17,7 @@ mod caller;
 mod connect;
 mod fallback;
 mod hosts;
+mod limits;
 mod line_end;
 pub mod mx;
 mod pool;

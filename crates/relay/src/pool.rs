@@ -15,6 +15,7 @@
 use crate::caller::{self, Call};
 use crate::connect::{Failures, Race};
 use crate::hosts::{Hosts, Reach, nobody_let_us_in, nowhere};
+use crate::limits;
 use crate::mx::{Found, Hop, Ourselves};
 use crate::session::{Connection, Finish};
 use crate::share;
@@ -361,6 +362,12 @@ impl Destination {
         job.map(|job| job.carriage.clone()).unwrap_or_default()
     }
 
+    /// These come first, in their order.
+    fn put_back(&self, tickets: Vec<Ticket>) {
+        let mut line = self.line.borrow_mut();
+        tickets.into_iter().rev().for_each(|ticket| line.push_front(ticket));
+    }
+
     fn take(&self) -> Option<Ticket> {
         self.line.borrow_mut().pop_front()
     }
@@ -473,8 +480,18 @@ impl Presence {
                 connection.quit().await;
                 return;
             }
+            let limits = connection.limits();
+            if ticket.job.as_ref().is_some_and(|job| limits::is_above(job, limits)) {
+                self.destination.put_back(ticket.divide_with(|job| limits::parts(job, limits)));
+                continue;
+            }
             let Some(job) = &ticket.job else { continue };
-            let messages_max = terms.messages_max(&job.carriage);
+            let own_max = limits.messages.unwrap_or(0);
+            let messages_max = match terms.messages_max(&job.carriage) {
+                0 => own_max,
+                most if own_max == 0 => most,
+                most => most.min(own_max),
+            };
             let finish = connection.transact(job).await;
             self.office.register().answered(connection.host_name(), finish.results());
             match finish {

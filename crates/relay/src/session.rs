@@ -17,7 +17,7 @@ use policy::Carriage;
 use policy::settings::{EightBit, Passage, Timeouts};
 use queue::{Batch, BodyKind, Outcome, Past, Trouble};
 use smtp::client::{
-    self, Cause, Extension, Habits, Loss, Patience, Protocol, Session, Stage, Want,
+    self, Cause, Extension, Habits, Limits, Loss, Patience, Protocol, Session, Stage, Want,
 };
 use std::cell::RefCell;
 use std::io;
@@ -237,6 +237,11 @@ impl Connection {
             Some(_) if self.session.is_untouched() => Finish::Untouched(results),
             Some(_) => Finish::Closed(results),
         }
+    }
+
+    /// What the server takes at most.
+    pub(crate) fn limits(&self) -> Limits {
+        self.session.extensions().limits()
     }
 
     /// Whether the connection ended because the server knows no BDAT although it said so.

@@ -153,12 +153,17 @@ fn parts(job: Job, place_of: impl Fn(&[u8]) -> Place) -> Vec<Job> {
             groups.push((place, host, vec![one]));
         }
     }
-    let part = |(_, host, recipients)| Job {
-        batch: Batch { host, recipients, ..batch.clone() },
-        way: way.clone(),
-        connections_max,
-        body: body.clone(),
-        carriage: carriage.clone(),
-    };
-    groups.into_iter().map(part).collect()
+    let rest = Job { batch, way, connections_max, body, carriage };
+    groups.into_iter().map(|(_, host, recipients)| part(&rest, host, recipients)).collect()
+}
+
+/// A job like this one for others.
+pub(crate) fn part(job: &Job, host: Box<[u8]>, recipients: Vec<BatchRecipient>) -> Job {
+    Job {
+        batch: Batch { host, recipients, ..job.batch.clone() },
+        way: job.way.clone(),
+        connections_max: job.connections_max,
+        body: job.body.clone(),
+        carriage: job.carriage.clone(),
+    }
 }

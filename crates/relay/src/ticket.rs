@@ -38,6 +38,14 @@ impl Ticket {
         parts.into_iter().map(part).collect()
     }
 
+    /// The same, in parts that this makes of it.
+    pub(crate) fn divide_with(mut self, parts: impl FnOnce(Job) -> Vec<Job>) -> Vec<Self> {
+        match self.job.take() {
+            Some(job) => self.divide(parts(job)),
+            None => Vec::new(),
+        }
+    }
+
     pub(crate) fn report(mut self, results: Vec<(u32, Outcome)>, talk: Vec<Talk>) {
         if let Some(job) = self.job.take() {
             self.tell(&job, results, talk);
@@ -52,9 +60,8 @@ impl Ticket {
     }
 
     /// The message is larger than its mailer takes: each host is told by itself.
-    pub(crate) fn report_too_large(mut self) {
-        let Some(job) = self.job.take() else { return };
-        for ticket in self.divide(crate::share::by_host(job)) {
+    pub(crate) fn report_too_large(self) {
+        for ticket in self.divide_with(crate::share::by_host) {
             let too_large = ticket
                 .job
                 .as_ref()

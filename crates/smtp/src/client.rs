@@ -23,7 +23,7 @@ mod hello;
 mod outcome;
 
 pub use envelope::{COMMAND_BYTES_MAX, mail_line, rcpt_line};
-pub use hello::{Extension, Extensions};
+pub use hello::{Extension, Extensions, Limits};
 pub use outcome::{Cause, Impossible, Loss, Outcome, Scope, Stage};
 
 use envelope::Envelope;

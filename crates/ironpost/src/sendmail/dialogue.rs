@@ -13,13 +13,12 @@ use daemon::client::Client;
 use daemon::edges::{self, Argument, Errand};
 use daemon::job::{self, Job, JobError};
 use daemon::log::{Log, Severity};
-use daemon::request::Submission;
+use daemon::request::{Addressee, Submission};
 use daemon::{session_envelope, session_lines};
 use policy::settings::{DeliveryMode, LogTo, Logging, Offers, Privacy};
 use policy::{
     Acceptance, Ask, MailerId, Origin, Policy, Question, Refusal, Route, Settings, Verdict,
 };
-use queue::Notify;
 use smtp::server::{Body, Input, Message, Moment, NotStored, Outbox, Request, Session, Terms};
 use std::ffi::OsStr;
 use std::io::Read;
@@ -181,6 +180,7 @@ impl Dialogue {
                 Err(_) => Input::NotStored(NotStored::Trouble),
             };
         }
+        let body = session_envelope::body_kind(&message);
         let text = match message.body {
             Body::Inline(text) => text,
             Body::Large => std::mem::take(&mut self.large),
@@ -188,8 +188,19 @@ impl Dialogue {
         let submission = Submission {
             login: self.login.clone(),
             sender: message.sender,
-            recipients: message.recipients.into_iter().map(|one| one.address).collect(),
-            notify: Notify::UNSET,
+            recipients: message
+                .recipients
+                .into_iter()
+                .map(|one| Addressee {
+                    address: one.address,
+                    notify: session_envelope::notify(one.notify),
+                    original: one.original,
+                })
+                .collect(),
+            ret: message.ret.map(session_envelope::returned),
+            envelope_id: message.envelope_id,
+            body,
+            macros: policy::Macros::new(),
         };
         match take(&submission, &text, &self.place) {
             Taken::Yes(id) => Input::Stored(id.unwrap_or(message.id)),

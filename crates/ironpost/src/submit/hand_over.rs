@@ -325,11 +325,19 @@ fn give(submission: &Submission<'_>, run: &mut Run<'_>, part: &Part<'_>, place: 
     let outgoing = part.outgoing.iter().map(|one| one.address.as_slice());
     // The server comes to the same answer on those who were refused, and reports them.
     let failed = part.failed.iter().map(|one| one.address.as_slice());
+    let addressee = |address| request::Addressee {
+        address: bare(address).into(),
+        notify: submission.notify,
+        original: None,
+    };
     let envelope = request::Submission {
         login: sys::user::current_name().into(),
         sender: bare(part.sender).into(),
-        recipients: outgoing.chain(failed).map(|address| bare(address).into()).collect(),
-        notify: submission.notify,
+        recipients: outgoing.chain(failed).map(addressee).collect(),
+        ret: submission.flags.ret,
+        envelope_id: submission.flags.envelope_id.clone().map(Into::into),
+        body: submission.body_kind(),
+        macros: macros(submission, run.asked.sender.is_some(), part.is_split),
     };
     let trouble = match take(&envelope, &text(submission, run), place) {
         Taken::Yes(_) => return,

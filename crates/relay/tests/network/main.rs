@@ -522,6 +522,24 @@ fn a_server_that_offers_chunking_and_does_not_know_it_gets_the_message_otherwise
     });
 }
 
+#[test]
+fn a_server_that_says_what_it_takes_gets_no_more_at_once() {
+    in_house(async {
+        let (server, address) = Server::start(&[]).await;
+        server.extensions.set(&["LIMITS MAILMAX=2 RCPTMAX=2 RCPTDOMAINMAX=1", "PIPELINING"]);
+        let office = Office::new();
+        office.relay.submit(job(address, 1, &["a@d", "b@e", "c@D", "d@d"]));
+        let reports = office.reports(3).await;
+        assert_eq!(reports.iter().filter(|report| report.is_last).count(), 1);
+        assert!(reports.iter().flat_map(|report| &report.results).all(|(_, one)| is_relayed(one)));
+        let received = server.received.borrow();
+        let mut sizes: Vec<(usize, usize)> =
+            received.iter().map(|mail| (mail.connection, mail.rcpt.len())).collect();
+        sizes.sort_unstable();
+        assert_eq!(sizes, [(1, 1), (1, 2), (2, 1)]);
+    });
+}
+
 /// `one.test` and `two.test` have the same two exchangers, `other.test` another one; all are at 127.0.0.1.
 struct Shared;
 

@@ -37,6 +37,8 @@ pub enum Extension {
     Auth,
     /// RFC 3030.
     Chunking,
+    /// RFC 9422.
+    Limits,
 }
 
 /// What a server can do.
@@ -46,6 +48,36 @@ pub struct Extensions {
     size_bytes_max: u64,
     is_extended: bool,
     deliver_by_min_s: u32,
+    limits: Limits,
+}
+
+/// What a server takes at most, as it says itself (RFC 9422); `None`: it does not say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Transactions a connection (MAILMAX).
+    pub messages: Option<u32>,
+    /// Recipients a transaction (RCPTMAX).
+    pub recipients: Option<u32>,
+    /// Domains of recipients a transaction (RCPTDOMAINMAX).
+    pub domains: Option<u32>,
+}
+
+impl Limits {
+    /// Reads `NAME=VALUE`; what is unknown, or no number of at most six digits above 0 (RFC 9422, 4), says nothing.
+    fn read(&mut self, word: &[u8]) {
+        let mut sides = word.splitn(2, |&octet| octet == b'=');
+        let (Some(name), Some(value)) = (sides.next(), sides.next()) else { return };
+        let number = core::str::from_utf8(value).ok().filter(|value| value.len() <= 6);
+        let number = number.and_then(|value| value.parse().ok()).filter(|&number: &u32| number > 0);
+        let Some(number) = number else { return };
+        if name.eq_ignore_ascii_case(b"MAILMAX") {
+            self.messages = Some(number);
+        } else if name.eq_ignore_ascii_case(b"RCPTMAX") {
+            self.recipients = Some(number);
+        } else if name.eq_ignore_ascii_case(b"RCPTDOMAINMAX") {
+            self.domains = Some(number);
+        }
+    }
 }
 
 impl Extension {
@@ -60,6 +92,7 @@ impl Extension {
             Self::DeliverBy => 64,
             Self::Auth => 128,
             Self::Chunking => 256,
+            Self::Limits => 512,
         }
     }
 }
@@ -89,6 +122,12 @@ impl Extensions {
         self.deliver_by_min_s
     }
 
+    /// What the server takes at most.
+    #[must_use]
+    pub const fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Reads the lines of a reply to EHLO; the first is the server's name.
     fn read(reply: &Reply) -> Self {
         let mut extensions = Self { is_extended: true, ..Self::default() };
@@ -105,11 +144,16 @@ impl Extensions {
                 ("DELIVERBY", Extension::DeliverBy),
                 ("AUTH", Extension::Auth),
                 ("CHUNKING", Extension::Chunking),
+                ("LIMITS", Extension::Limits),
             ];
             let found =
                 known.iter().find(|(name, _)| keyword.eq_ignore_ascii_case(name.as_bytes()));
             let Some(&(_, extension)) = found else { continue };
             extensions.known |= extension.bit();
+            if extension == Extension::Limits {
+                words.for_each(|word| extensions.limits.read(word));
+                continue;
+            }
             let number = words.next().and_then(|word| core::str::from_utf8(word).ok());
             if extension == Extension::Size {
                 extensions.size_bytes_max =
@@ -196,6 +240,11 @@ mod tests {
         assert!(read.has(Extension::Pipelining) && read.has(Extension::Dsn));
         assert!(!read.has(Extension::EightBitMime) && !read.has(Extension::SmtpUtf8));
         assert_eq!(read.size_bytes_max(), Some(1000));
+        let limits = ["h", "LIMITS rcptmax=20 MAILMAX=0 RCPTDOMAINMAX=1 X=5 RCPTMAX=1234567"];
+        let lines = limits.map(|line| line.as_bytes().into()).into();
+        let read = Extensions::read(&Reply { code: 250, status: None, lines });
+        let wanted = Limits { messages: None, recipients: Some(20), domains: Some(1) };
+        assert_eq!(read.limits(), wanted);
         let odd =
             Reply { code: 250, status: None, lines: vec![b"h"[..].into(), b"SIZE x"[..].into()] };
         assert_eq!(Extensions::read(&odd).size_bytes_max(), None);
