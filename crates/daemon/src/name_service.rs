@@ -82,6 +82,15 @@ impl NameService {
         }
     }
 
+    /// What a name that was found is an alias of: its records came as if they were its own.
+    fn alias(&self, name: &[u8]) -> Option<Box<[u8]>> {
+        let query = relay::Query { name: name.into(), kind: QueryKind::Cname };
+        match self.answer(query) {
+            Some(relay::Answer::Found(Records::Names(names))) => names.into_iter().next(),
+            Some(_) | None => None,
+        }
+    }
+
     fn answer(&self, query: relay::Query) -> Option<relay::Answer> {
         let (sender, receiver) = sync_channel(1);
         let ticket = {
@@ -124,7 +133,11 @@ impl Asker for NameService {
             _ => return Err(Failure::NotNow),
         };
         match self.answer(relay::Query { name: name.clone().into(), kind: asked }) {
-            Some(relay::Answer::Found(records)) => Ok(answer_of(&name, kind, records)),
+            Some(relay::Answer::Found(records)) => {
+                let has_alias = matches!(kind, Kind::A | Kind::AAAA | Kind::MX);
+                let alias = if has_alias { self.alias(&name) } else { None };
+                Ok(answer_of(&name, alias.as_deref(), kind, records))
+            }
             Some(relay::Answer::NoSuchName) => Err(Failure::NoName),
             Some(relay::Answer::NoData) => Err(Failure::NoData),
             Some(relay::Answer::Temporary(_)) | None => Err(Failure::NotNow),
@@ -145,8 +158,8 @@ fn address_of(name: &[u8]) -> Option<IpAddr> {
     Some(IpAddr::from(number.to_be_bytes()))
 }
 
-/// Typed records as the maps read them. Aliases on the way (CNAME) are not told: all records are of the name that was asked.
-fn answer_of(name: &[u8], kind: Kind, records: Records) -> Answer {
+/// Typed records as the maps read them. Where the name is an alias, that is the first, and all others are of what it stands for.
+fn answer_of(name: &[u8], alias: Option<&[u8]>, kind: Kind, records: Records) -> Answer {
     let data: Vec<Data> = match records {
         Records::Mx(hosts) => hosts
             .into_iter()
@@ -162,8 +175,15 @@ fn answer_of(name: &[u8], kind: Kind, records: Records) -> Answer {
         }
         Records::Texts(texts) => texts.into_iter().map(|text| Data::Text(text.into())).collect(),
     };
-    let record = |data| Record { name: name.to_vec(), kind, data };
-    Answer { code: 0, is_truncated: false, records: data.into_iter().map(record).collect() }
+    let owner = alias.unwrap_or(name);
+    let record = |data| Record { name: owner.to_vec(), kind, data };
+    let alias = alias.map(|alias| Record {
+        name: name.to_vec(),
+        kind: Kind::CNAME,
+        data: Data::Name(alias.to_vec()),
+    });
+    let records = alias.into_iter().chain(data.into_iter().map(record)).collect();
+    Answer { code: 0, is_truncated: false, records }
 }
 
 #[cfg(test)]

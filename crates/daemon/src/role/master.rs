@@ -277,9 +277,15 @@ impl Master {
             News::ProofWanted { ticket, with_deeds } => {
                 self.proof_wanted(place, ticket, with_deeds);
             }
-            News::ReloadWanted => self.reload(),
-            News::StopWanted => self.begin_stop(),
+            // An operator's wishes come by control; who else says so is not to be believed.
+            News::ReloadWanted if self.is_control(place) => self.reload(),
+            News::StopWanted if self.is_control(place) => self.begin_stop(),
+            News::ReloadWanted | News::StopWanted => {}
         }
+    }
+
+    fn is_control(&self, place: usize) -> bool {
+        self.family.processes.get(place).is_some_and(|process| process.role == Role::Control)
     }
 
     fn is_ready(&mut self, place: usize, weaker: &str) {

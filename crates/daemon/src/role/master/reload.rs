@@ -47,7 +47,8 @@ impl Master {
             return;
         }
         let mut newcomer = self.family.processes.remove(place);
-        if newcomer.role != Role::Policy {
+        // A policy that is at work has heard strangers: what the server may do is settled before that.
+        if newcomer.role != Role::Policy || newcomer.is_ready {
             newcomer.kill();
             self.family.processes.push(newcomer);
             return;
