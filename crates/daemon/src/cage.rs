@@ -55,7 +55,6 @@ pub(crate) fn enter_with(
     let mailbox = mailbox(inheritance);
     if let Some(mailbox) = &mailbox {
         grants.push(Grant::OwnMailbox(mailbox));
-        grants.extend(mailbox.parent().map(Grant::SpoolPath));
         grants.push(Grant::ListPath(Path::new("/")));
     }
     let identity = inheritance.identity.as_ref().map(|identity| Identity {

@@ -73,8 +73,6 @@ pub enum Grant<'a> {
     ExecutePath(&'a Path),
     /// A folder and all below it: names may be listed, nothing is opened.
     ListPath(&'a Path),
-    /// A folder of mailboxes: files are made, written to and removed, as locks are; none is read or cut.
-    SpoolPath(&'a Path),
     /// The mailbox of the user that this process becomes: read and written, a file or a folder of his. A file that is not
     /// there is made empty, so that the rule has something to hold; what is not his own is left alone.
     OwnMailbox(&'a Path),

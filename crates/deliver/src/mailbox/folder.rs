@@ -2,7 +2,7 @@
 //! exchange a part of the path between two looks.
 
 use crate::{Trouble, trouble::shown};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -23,6 +23,11 @@ impl AsFd for Folder {
 }
 
 impl Folder {
+    /// Whether the rights of who we are allow files to be made here: who could not, all the same, is in a cage.
+    pub(super) fn is_closed_by_cage(&self) -> bool {
+        rustix::fs::accessat(self, ".", Access::WRITE_OK, AtFlags::EACCESS).is_ok()
+    }
+
     /// Opens a folder that the configuration names; links on the way are the owner's business.
     pub(super) fn open(path: &[u8]) -> Result<Self, Trouble> {
         match rustix::fs::openat(CWD, path, PLACE, Mode::empty()) {

@@ -68,6 +68,9 @@ fn take_dotlock<'f>(
     loop {
         match DotLock::attempt(folder, name)? {
             Try::Taken(lock) => return Ok(Some(Lock::Own(lock))),
+            // Our cage leaves us the mailbox alone: the locks of the kernel keep others out, who take them first (Debian's
+            // policy, 11.6).
+            Try::Impossible if folder.is_closed_by_cage() => return Ok(None),
             Try::Impossible if manner.is_of_mail_local => {
                 let lock = HelperLock::take(&folder.path_of(name));
                 let lock = lock.ok_or_else(|| Trouble::Locked { path: joined(folder, name) })?;

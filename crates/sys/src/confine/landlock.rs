@@ -94,9 +94,6 @@ fn add(ruleset: RulesetCreated, grant: Grant<'_>) -> Result<RulesetCreated, Rule
         Grant::MakePath(path) => (path, AccessFs::MakeReg | AccessFs::WriteFile),
         Grant::ExecutePath(path) => (path, reading() | AccessFs::Execute),
         Grant::ListPath(path) => (path, AccessFs::ReadDir.into()),
-        Grant::SpoolPath(path) => {
-            (path, AccessFs::MakeReg | AccessFs::WriteFile | AccessFs::RemoveFile)
-        }
         Grant::OwnMailbox(path) => {
             return match own_mailbox(path) {
                 Some(place) => add_place(ruleset, place.as_fd(), writing()),
