@@ -11,11 +11,14 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long an answer is waited for: a little longer than the resolver tries.
 const PATIENCE: Duration = Duration::from_secs(35);
+
+/// How long the edge is waited for: at the start, and when the resolver died and its successor is on its way.
+const EDGE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Questions that may be open; more are "not now".
 const OPEN_MAX: usize = 4096;
@@ -24,6 +27,8 @@ const OPEN_MAX: usize = 4096;
 #[derive(Debug, Default)]
 pub(crate) struct NameService {
     state: Mutex<State>,
+    /// Told of each new edge.
+    connected: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +55,7 @@ impl NameService {
             state.waiting.clear();
             state.edge
         };
+        self.connected.notify_all();
         let service = Arc::clone(self);
         std::thread::spawn(move || {
             // The end of an edge, whatever its reason: the resolver's successor brings a new one.
@@ -94,7 +100,10 @@ impl NameService {
     fn answer(&self, query: relay::Query) -> Option<relay::Answer> {
         let (sender, receiver) = sync_channel(1);
         let ticket = {
-            let mut state = self.state();
+            let state = self.state();
+            let has_none = |state: &mut State| state.link.is_none();
+            let waited = self.connected.wait_timeout_while(state, EDGE_PATIENCE, has_none);
+            let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
             if state.waiting.len() >= OPEN_MAX {
                 return None;
             }
@@ -199,6 +208,29 @@ mod tests {
         for wrong in ["x.in-addr.arpa", "1.ip6.arpa", "remote.test", ""] {
             assert_eq!(address_of(wrong.as_bytes()), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_question_waits_for_the_edge_that_is_on_its_way() {
+        let names = Arc::new(NameService::default());
+        let asking = Arc::clone(&names);
+        let asker = std::thread::spawn(move || asking.ask(b"remote.test", Kind::A));
+        let (ours, theirs) = sys::socket::pair().unwrap();
+        names.connect(ours).unwrap();
+        let mut resolver = Link::new(theirs);
+        let ticket = loop {
+            if let Some((Asked { ticket, .. }, _)) = resolver.receive().unwrap() {
+                break ticket;
+            }
+            sys::poll::readable(&resolver, None).unwrap();
+            resolver.fill().unwrap();
+        };
+        let answer = relay::Answer::Found(Records::Addresses(vec![IpAddr::from([192, 0, 2, 1])]));
+        resolver.send(&Resolved { ticket, answer }, &[]).unwrap();
+        resolver.flush().unwrap();
+        // What is asked besides has no answer.
+        drop(resolver);
+        assert_eq!(asker.join().unwrap().unwrap().records.len(), 1);
     }
 
     #[test]
