@@ -157,20 +157,3 @@ fn roots_mail_goes_into_its_mailbox_and_no_program_runs_as_root() {
     town.until("the program", || town.out("ran").contains("games"));
     assert_eq!(town.out("ran"), "games\n");
 }
-
-#[test]
-fn mail_local_delivers_in_the_cage_with_the_locks_of_the_kernel() {
-    if !is_root() {
-        return;
-    }
-    let local = "Mlocal, P=DIR/mail.local, F=lsDFMAw5:/|@qPSn, A=mail.local -d $u\n";
-    let link = format!("ln -s {} DIR/mail.local", env!("CARGO_BIN_EXE_ironpost"));
-    let town = Town::prepared(local, "", &link);
-    let mailbox = town.path().join("mail").join(BOB);
-    for count in 1..3 {
-        town.send(BOB);
-        let text = || fs::read_to_string(&mailbox).unwrap_or_default();
-        town.until("the letter", || text().matches("\nhello\n").count() == count);
-    }
-    assert!(!town.path().join("mail").join("bob.lock").exists());
-}
