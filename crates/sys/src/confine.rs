@@ -13,7 +13,7 @@ mod limits;
 mod seccomp;
 
 pub use calls::Calls;
-pub use landlock::Enforced;
+pub use landlock::{Enforced, keeps_files};
 
 use nix::libc;
 use nix::unistd::{Gid, Uid};

@@ -9,6 +9,7 @@ use landlock::{
     PathFd, RestrictionStatus, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr,
     RulesetError, RulesetStatus, Scope,
 };
+use nix::libc;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::io;
@@ -51,6 +52,19 @@ impl<'a> Ports<'a> {
     fn rules(&self) -> [(AccessNet, Option<&'a [u16]>); 2] {
         [(AccessNet::ConnectTcp, self.connect), (AccessNet::BindTcp, self.bind)]
     }
+}
+
+/// Whether this kernel can keep a process from files that its user may use, from cutting them too (Landlock since its third
+/// version).
+#[must_use]
+pub fn keeps_files() -> bool {
+    const VERSION: libc::c_uint = 1;
+    const WITH_TRUNCATE: libc::c_long = 3;
+    let nothing = std::ptr::null::<libc::c_void>();
+    // SAFETY: with this flag the call reads no memory and makes nothing; it says which version there is.
+    let version =
+        unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, nothing, 0_usize, VERSION) };
+    version >= WITH_TRUNCATE
 }
 
 /// Restricts this process to the grants and ports.
