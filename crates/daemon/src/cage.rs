@@ -46,13 +46,14 @@ pub(crate) fn enter_with(
     let duty = inheritance.role.duty();
     let mut grants: Vec<Grant<'_>> =
         folders.iter().map(|&folder| Grant::WriteBelow(folder)).collect();
-    let paths = paths(inheritance);
+    let mailbox = mailbox(inheritance);
+    let spool = mailbox.as_deref().and_then(Path::parent);
+    let paths = paths(inheritance, spool);
     for (path, writes) in &paths {
         grants.push(if *writes { Grant::WritePath(path) } else { Grant::ReadPath(path) });
     }
-    let programs = if inheritance.role == Role::Agent { runnable(inheritance) } else { Vec::new() };
+    let programs = if inheritance.role == Role::Agent { runnable(spool) } else { Vec::new() };
     grants.extend(programs.iter().map(|path| Grant::ExecutePath(path)));
-    let mailbox = mailbox(inheritance);
     if let Some(mailbox) = &mailbox {
         grants.push(Grant::OwnMailbox(mailbox));
         grants.push(Grant::ListPath(Path::new("/")));
@@ -73,7 +74,7 @@ pub(crate) fn enter_with(
         grants,
         calls: &calls,
     };
-    let narrower = narrower(duty, inheritance);
+    let narrower = narrower(duty, inheritance, mailbox.is_some());
     let entered = cage
         .enter_narrower(&narrower)
         .map_err(|error| LinkError::System(std::io::Error::other(error)))?;
@@ -81,7 +82,7 @@ pub(crate) fn enter_with(
 }
 
 /// The bounds that follow from the table and the settings.
-fn narrower(duty: &Duty, inheritance: &Inheritance) -> Narrower {
+fn narrower(duty: &Duty, inheritance: &Inheritance, is_delivery_agent: bool) -> Narrower {
     let settings = &inheritance.settings;
     // The kernel counts by user: where a role has none of its own, others' processes would count as its threads.
     let processes = if duty.role == Role::Agent {
@@ -105,8 +106,11 @@ fn narrower(duty: &Duty, inheritance: &Inheritance) -> Narrower {
     let from = &settings.calling.from;
     let binds = duty.role == Role::Relay && (from.four.is_some() || from.six.is_some());
     let bind_ports = Some(if binds { vec![0] } else { Vec::new() });
-    let umask = (duty.role == Role::Agent)
-        .then(|| if mailbox(inheritance).is_some() { UMASK_OF_AGENTS } else { UMASK_OF_PROGRAMS });
+    let umask = (duty.role == Role::Agent).then_some(if is_delivery_agent {
+        UMASK_OF_AGENTS
+    } else {
+        UMASK_OF_PROGRAMS
+    });
     Narrower { file_bytes, processes, connect_ports: None, bind_ports, umask }
 }
 
@@ -120,11 +124,15 @@ fn mailbox(inheritance: &Inheritance) -> Option<PathBuf> {
 
 /// Below what programs may be read and run: everything, but for a local delivery agent not the mail spool. It carries out
 /// what the user wrote (`.procmailrc`) with a group that may read the mailboxes of others.
-fn runnable(inheritance: &Inheritance) -> Vec<PathBuf> {
-    let root = PathBuf::from("/");
-    match mailbox(inheritance) {
-        Some(mailbox) => around(root, mailbox.parent().unwrap_or(&mailbox)),
-        None => vec![root],
+fn runnable(spool: Option<&Path>) -> Vec<PathBuf> {
+    without(PathBuf::from("/"), spool)
+}
+
+/// A tree, less the mail spool of a local delivery agent.
+fn without(tree: PathBuf, spool: Option<&Path>) -> Vec<PathBuf> {
+    match spool {
+        Some(spool) => around(tree, spool),
+        None => vec![tree],
     }
 }
 
@@ -152,7 +160,7 @@ fn writes_into_a_file() -> bool {
 }
 
 /// The paths a role may use, and whether it may write there.
-fn paths(inheritance: &Inheritance) -> Vec<(PathBuf, bool)> {
+fn paths(inheritance: &Inheritance, spool: Option<&Path>) -> Vec<(PathBuf, bool)> {
     let settings = &inheritance.settings;
     match inheritance.role {
         Role::Policy => {
@@ -163,7 +171,7 @@ fn paths(inheritance: &Inheritance) -> Vec<(PathBuf, bool)> {
         // The rights of the user it is are the bound; it writes nowhere.
         Role::Reader => vec![(PathBuf::from("/"), false)],
         Role::Deliver => mailbox_paths(settings, inheritance),
-        Role::Agent => agent_paths(inheritance),
+        Role::Agent => agent_paths(inheritance, spool),
         Role::Master | Role::Smtpd | Role::Resolver | Role::Queue | Role::Relay | Role::Control => {
             Vec::new()
         }
@@ -219,8 +227,7 @@ const NEVERTHELESS: [&str; 2] = ["/dev/null", "/var/spool/mail"];
 
 /// What a program may write, if its user may: everything but the system's own trees. It reads what its user may read.
 /// A local delivery agent has rules of its own for the mail spool.
-fn agent_paths(inheritance: &Inheritance) -> Vec<(PathBuf, bool)> {
-    let spool = mailbox(inheritance).and_then(|mailbox| Some(mailbox.parent()?.to_owned()));
+fn agent_paths(inheritance: &Inheritance, spool: Option<&Path>) -> Vec<(PathBuf, bool)> {
     let home = inheritance.identity.as_ref().map(|identity| crate::path_of(&identity.home));
     let home = home.filter(|home| home.components().count() > 1);
     let below = |folder: &str| std::fs::read_dir(folder).into_iter().flatten().flatten();
@@ -235,10 +242,7 @@ fn agent_paths(inheritance: &Inheritance) -> Vec<(PathBuf, bool)> {
         .filter_map(|path| {
             path.canonicalize().ok().filter(|real| *real == path || !is_system(real))
         })
-        .flat_map(|path| match &spool {
-            Some(spool) => around(path, spool),
-            None => vec![path],
-        })
+        .flat_map(|path| without(path, spool))
         .map(|path| (path, true))
         .collect()
 }
