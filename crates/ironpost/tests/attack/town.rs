@@ -211,6 +211,14 @@ impl Town {
         panic!("waited in vain for {what}: {}", self.log());
     }
 
+    /// Waits until the last report is kept back, as nobody here reads one; and nothing was run or written on the way.
+    pub(crate) fn ends_without_a_deed(&self) {
+        self.until("an end", || self.log().contains("savemail panic"));
+        for name in ["ran", "written"] {
+            assert!(!self.path().join("out").join(name).exists(), "{}", self.log());
+        }
+    }
+
     /// Lets the server read its configuration again.
     pub(crate) fn hang_up(&self) {
         let pid = rustix::process::Pid::from_raw(self.server.id().cast_signed()).unwrap();
