@@ -273,6 +273,11 @@ impl Run<'_> {
         result
     }
 
+    /// Whether the caller wants to see what is done (`-v`, option `Verbose`).
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.asked.is_verbose || self.machine.config.options.truth("Verbose")
+    }
+
     /// Whether the caller is root or one of those who may be anybody (class t).
     pub(crate) fn is_caller_trusted(&self) -> bool {
         sys::user::real_uid() == 0

@@ -55,8 +55,7 @@ pub(crate) fn run(words: &[OsString]) -> ExitCode {
         match show(path, &flags, &names) {
             Ok(()) => 0,
             Err(error) => {
-                let text = error.to_string();
-                let text = text.split(" (os error").next().unwrap_or_default();
+                let text = crate::system_log::words_of(&error);
                 complain(&format!("mailstats: {}: {text}", path.display()));
                 NOINPUT
             }

@@ -67,8 +67,7 @@ fn submit(run: &mut Run<'_>, flags: &Flags) -> Result<u8, u8> {
     }
     let error_mode = ErrorMode::of(run);
     run.machine.holds_errors = error_mode != ErrorMode::Print;
-    run.machine.hides_notes =
-        !(run.asked.is_verbose || run.machine.config.options.truth("Verbose"));
+    run.machine.hides_notes = !run.is_verbose();
     let id = hand_over::fresh_id(run);
     run.id = id.to_ascii().to_vec();
     for complaint in &flags.complaints {
@@ -437,9 +436,8 @@ impl ErrorMode {
 /// When the message is tried; who wants to see it happen waits for it.
 fn delivery_mode(run: &Run<'_>) -> DeliveryMode {
     let options = &run.machine.config.options;
-    let is_verbose = run.asked.is_verbose || options.truth("Verbose");
     let mode = policy_cf::answers::delivery_mode(options);
-    let is_awaited = mode == DeliveryMode::Background && is_verbose;
+    let is_awaited = mode == DeliveryMode::Background && run.is_verbose();
     if is_awaited { DeliveryMode::Interactive } else { mode }
 }
 

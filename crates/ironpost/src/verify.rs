@@ -33,7 +33,7 @@ fn verify(run: &mut Run<'_>) -> Result<u8, u8> {
         return Ok(exit::USAGE);
     }
     let how = How {
-        is_verbose: run.asked.is_verbose || run.machine.config.options.truth("Verbose"),
+        is_verbose: run.is_verbose(),
         ignores_aliases: run.asked.ignores_aliases,
         ..How::default()
     };

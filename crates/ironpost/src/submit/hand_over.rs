@@ -170,7 +170,7 @@ fn log_queued(
     mode: DeliveryMode,
 ) {
     let priority = submission.priority(run);
-    let is_shown = run.asked.is_verbose || run.machine.config.options.truth("Verbose");
+    let is_shown = run.is_verbose();
     let mut waiting: Vec<&[u8]> = Vec::new();
     for part in parts {
         for failed in &part.failed {
@@ -200,7 +200,7 @@ fn log_queued(
 /// Whether a mailer works in runs of the queue only; one that is only expensive works at once where somebody watches.
 fn waits_for_run(run: &Run<'_>, mailer: usize) -> bool {
     let options = &run.machine.config.options;
-    let is_watched = run.asked.is_verbose || options.truth("Verbose");
+    let is_watched = run.is_verbose();
     let holds = options.truth("HoldExpensive") && !is_watched;
     run.machine.config.mailers.get(mailer).is_some_and(|mailer| mailer.waits_for_run(holds))
 }
@@ -263,7 +263,7 @@ fn deliver(
         job.detach();
         return false;
     }
-    let is_watched = run.asked.is_verbose || run.machine.config.options.truth("Verbose");
+    let is_watched = run.is_verbose();
     let outcomes = if is_watched {
         // What was said so far comes first.
         run.tell();

@@ -70,7 +70,7 @@ impl Recipients {
     pub(super) fn of(run: &mut Run<'_>, lists: &[&[u8]], sender: &[u8]) -> Self {
         let options = &run.machine.config.options;
         let how = How {
-            is_verbose: run.asked.is_verbose || options.truth("Verbose"),
+            is_verbose: run.is_verbose(),
             ignores_aliases: run.asked.ignores_aliases,
             left_out: (!options.keeps_sender_in_lists()).then(|| sender.to_vec()),
             ..How::default()
