@@ -214,8 +214,9 @@ impl<'f> Submission<'f> {
             run.machine.status = exit::OK;
         }
         if self.flags.from_header {
-            // Who it is for was not known when it came.
-            self.recipients.only = None;
+            // Whom the header names was not known when it came.
+            let only = operands.first().filter(|_| operands.len() == 1);
+            self.recipients.only = only.cloned();
         }
         if is_nobody && self.flags.from_header {
             run.machine.say(&[b"No recipient addresses found in header"]);

@@ -471,7 +471,8 @@ fn macros(submission: &Submission<'_>, is_sender_named: bool, is_split: bool) ->
     if !is_sender_named {
         macros.push((policy::dress::UNNAMED_SENDER.into(), b"1"[..].into()));
     }
-    if is_split || !submission.also_to.is_empty() {
+    let is_for_one = submission.recipients.only.is_some();
+    if !is_for_one || is_split || !submission.also_to.is_empty() {
         // It is not for one only.
         macros.push((b"u"[..].into(), Box::default()));
     }

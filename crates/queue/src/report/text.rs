@@ -176,7 +176,9 @@ impl Paper<'_> {
         let said = one.trouble.said.as_ref();
         let is_about_sender = said.is_some_and(|said| said.command.starts_with(b"MAIL"));
         let was_tried = told(&one.trouble).is_none() || one.trouble.is_of_configuration();
-        if !host.is_empty() && !is_about_sender && was_tried && one.fate != Fate::Delivered {
+        let is_far = !one.diagnostics.eq_ignore_ascii_case(b"x-unix");
+        let is_named = is_far && was_tried && !is_about_sender && one.fate != Fate::Delivered;
+        if !host.is_empty() && is_named {
             line(out, &[b"Remote-MTA: DNS; ", &host]);
         }
         if let Some(reply) = one.trouble.exit().or_else(|| reason(&one.trouble)) {
@@ -193,7 +195,9 @@ impl Paper<'_> {
 
     /// An address with a domain: a name of this host gets its own.
     fn whole(self, address: &[u8]) -> Box<[u8]> {
-        let shown = cleaned(wire::path::bare(address), ADDRESS_SHOWN_MAX);
+        let bare = wire::path::bare(address);
+        // `\name` is the name, which is not to be looked up once more.
+        let shown = cleaned(bare.strip_prefix(b"\\").unwrap_or(bare), ADDRESS_SHOWN_MAX);
         if shown.contains(&b'@') {
             return shown;
         }
