@@ -336,15 +336,12 @@ pub(crate) fn is_protocol_refusal(cause: &Cause) -> bool {
 /// The status that stands for a reply without one: as sendmail, by what it answers.
 fn status_of(stage: Stage, code: u16) -> Status {
     match (stage, code) {
-        (Stage::Greeting, 421) => Status(4, 5, 0),
-        (Stage::Recipient, 421) => Status(4, 0, 0),
-        (_, 421) => Status(4, 3, 2),
+        (Stage::Hello | Stage::Mail | Stage::Data | Stage::Dot, 421) => Status(4, 3, 2),
         (Stage::Greeting | Stage::Hello, 400..=499) => Status(4, 5, 0),
         (Stage::Greeting | Stage::Hello, 500..=599) => Status(5, 5, 0),
-        (Stage::Mail, 501) => Status(5, 5, 2),
         (Stage::Mail, 552) => Status(5, 3, 4),
         (Stage::Mail | Stage::Recipient, 553) => Status(5, 1, 3),
-        (Stage::Recipient | Stage::Dot, 500) => Status(5, 5, 2),
+        (Stage::Mail, 501) | (Stage::Recipient | Stage::Dot, 500) => Status(5, 5, 2),
         (Stage::Recipient | Stage::Dot, 501 | 504) => Status(5, 5, 4),
         (Stage::Recipient | Stage::Dot, 502 | 503) => Status(5, 5, 1),
         (Stage::Recipient, 550) => Status(5, 1, 1),

@@ -188,9 +188,6 @@ fn talk(trouble: &Trouble, is_same_host: bool, before: Option<&[u8]>, out: &mut 
         }
         return;
     }
-    if trouble.text.starts_with(b"Remote protocol") {
-        return;
-    }
     let host = trouble.host.split(|&octet| octet == b' ').next().unwrap_or_default();
     if !host.is_empty() && !is_same_host {
         line(out, &[b"... while talking to ", &cleaned(host, 255), b":"]);
@@ -213,20 +210,22 @@ fn talk(trouble: &Trouble, is_same_host: bool, before: Option<&[u8]>, out: &mut 
 
 /// Failures that are the message's or the host's, whoever it was for.
 fn says_nothing_of_address(text: &[u8]) -> bool {
-    let whole: [&[u8]; 6] = [
+    let whole: [&[u8]; 8] = [
         b"unknown mailer error",
         b"Service unavailable",
         b"Remote protocol error",
         b"Local config",
         b"Data format error",
         b"Eight bit data",
+        b"Too many hops",
+        b"Message exceeds maximum",
     ];
     whole.iter().any(|start| text.starts_with(start))
 }
 
 /// The codes before the last line: those that sendmail's exit codes stand for, else the status's own.
 fn codes(trouble: &Trouble) -> alloc::string::String {
-    let known: [(&[u8], &str); 7] = [
+    let known: [(&[u8], &str); 8] = [
         (b"User unknown", "550 5.1.1"),
         (b"Host unknown", "550 5.1.2"),
         (b"Service unavailable", "554 5.0.0"),
@@ -234,6 +233,7 @@ fn codes(trouble: &Trouble) -> alloc::string::String {
         (b"Local configuration error", "554 5.3.5"),
         (b"Data format error", "501 5.6.0"),
         (b"Eight bit data", "554 5.6.1"),
+        (b"Message exceeds maximum", "552 5.2.3"),
     ];
     match known.iter().find(|(start, _)| trouble.text.starts_with(start)) {
         Some((_, codes)) => (*codes).into(),
