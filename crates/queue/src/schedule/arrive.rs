@@ -266,6 +266,7 @@ impl Scheduler {
             }
             Some(
                 Transport::Smtp { .. }
+                | Transport::SmtpUnix(_)
                 | Transport::Lmtp(_)
                 | Transport::Maildir(_)
                 | Transport::Mbox(_)
