@@ -134,32 +134,35 @@ pub struct Carriage {
 }
 
 impl Carriage {
-    /// Whom to connect to for a route with this host. A dot at the end of what is not the end any more goes: `$h.relay.test`
-    /// for `a.test.` is `a.test.relay.test`.
+    /// Whom to connect to for a route with this host.
     #[must_use]
     pub fn host_for(&self, host: &[u8]) -> Box<[u8]> {
-        if self.host.is_empty() {
-            return host.into();
-        }
-        let mut whole = Vec::new();
-        let mut rest = &*self.host;
-        while let Some((&octet, behind)) = rest.split_first() {
-            rest = behind;
-            match (octet, behind.split_first()) {
-                (b'$', Some((b'h', behind))) => {
-                    let ends = host.strip_suffix(b".").filter(|_| behind.first() == Some(&b'.'));
-                    whole.extend_from_slice(ends.unwrap_or(host));
-                    rest = behind;
-                }
-                (b'$', Some((b'$', behind))) => {
-                    whole.push(b'$');
-                    rest = behind;
-                }
-                _ => whole.push(octet),
-            }
-        }
-        whole.into()
+        if self.host.is_empty() { host.into() } else { with_host(&self.host, host) }
     }
+}
+
+/// An argument of a mailer with the host of the route for `$h` and a dollar for `$$`. A dot at the end of what is not the end
+/// any more goes: `$h.relay.test` for `a.test.` is `a.test.relay.test`.
+#[must_use]
+pub fn with_host(argument: &[u8], host: &[u8]) -> Box<[u8]> {
+    let mut whole = Vec::new();
+    let mut rest = argument;
+    while let Some((&octet, behind)) = rest.split_first() {
+        rest = behind;
+        match (octet, behind.split_first()) {
+            (b'$', Some((b'h', behind))) => {
+                let cut = host.strip_suffix(b".").filter(|_| behind.first() == Some(&b'.'));
+                whole.extend_from_slice(cut.unwrap_or(host));
+                rest = behind;
+            }
+            (b'$', Some((b'$', behind))) => {
+                whole.push(b'$');
+                rest = behind;
+            }
+            _ => whole.push(octet),
+        }
+    }
+    whole.into()
 }
 
 /// A set of sendmail's mailer flags: ASCII characters.

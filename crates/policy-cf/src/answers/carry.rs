@@ -84,19 +84,16 @@ fn has_only(argument: &[u8], names: &[u8]) -> bool {
 }
 
 /// A server behind a Unix socket: `A=FILE PATH`.
-fn behind_a_path(path: Vec<u8>, is_lmtp: bool) -> Transport {
-    if !path.starts_with(b"/") {
+fn behind_a_path(argument: &[u8], is_lmtp: bool) -> Transport {
+    if !argument.starts_with(b"/") {
         return waits(b"the Unix socket of this mailer has no absolute path");
     }
-    if !has_only(&path, b"") {
+    if !has_only(argument, b"") {
         // Who writes an address must not choose a path.
         return waits(b"the path of this mailer's Unix socket is made of what a message says");
     }
-    if is_lmtp {
-        Transport::Lmtp(LmtpPlace::Unix(path.into()))
-    } else {
-        Transport::SmtpUnix(path.into())
-    }
+    let path = policy::with_host(argument, b"");
+    if is_lmtp { Transport::Lmtp(LmtpPlace::Unix(path)) } else { Transport::SmtpUnix(path) }
 }
 
 /// A server on the network: `A=TCP HOST [PORT]`.
@@ -136,7 +133,7 @@ fn transport(machine: &Machine<'_>, mailer: &Mailer) -> Transport {
             let how = arguments.next().unwrap_or_default();
             let place = arguments.next().unwrap_or_default();
             if how == b"FILE" {
-                behind_a_path(place, is_lmtp)
+                behind_a_path(&place, is_lmtp)
             } else {
                 on_the_network(&place, arguments.next().as_deref(), is_lmtp)
             }
