@@ -119,6 +119,12 @@ impl Caller {
             Err(outcome) => return self.everybody(job, &outcome),
         };
         let all: Vec<u32> = job.batch.recipients.iter().map(|one| one.index).collect();
+        for why in stops.iter().filter_map(|stop| stop.dead.as_ref()) {
+            // All of a list are looked up before the first is called: it is told even where another takes the message.
+            if let Nowhere::PointsBack { .. } = why {
+                self.tell_postmaster(why.to_string().as_bytes());
+            }
+        }
         let mut course =
             Course { results: Vec::new(), whose: all, told: Vec::new(), last: nowhere() };
         let until = terms.connect_all.map(|all| Instant::now() + all);
@@ -131,7 +137,7 @@ impl Caller {
                 break;
             }
             if let Some(why @ Nowhere::PointsBack { .. }) = &host.dead {
-                return self.everybody(job, &why.outcome());
+                return everybody(job, &why.outcome());
             }
             let place = match self.reach(&host, job, terms, &course.whose).await {
                 Ok(place) => place,

@@ -14,8 +14,8 @@ use crate::outcome::{Said, Status, Trouble, Voice};
 use crate::recipient::{DropReason, Receipt, Recipient, Share, State};
 use crate::report::{Fate, RETURNED_BYTES_MAX, Report, ReportKind, ReportLine, warning};
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
-use policy::Mailer;
 use policy::settings::{Reports, ReturnPolicy};
+use policy::{Mailer, Transport};
 
 /// Recipients in one report; more come in a further one.
 const REPORT_LINES_MAX: usize = 500;
@@ -403,6 +403,7 @@ fn asides(mailers: &[Mailer], active: &Active, kind: ReportKind) -> Vec<ReportLi
             if active.envelope.origin.is_own() { sender.clone() } else { bracketed(sender) };
         asides.push(ReportLine {
             is_aside: false,
+            is_by_lmtp: false,
             first: address.clone(),
             actual: None,
             address,
@@ -468,6 +469,7 @@ fn line(
     let is_success = !matches!(fate, Fate::Failed | Fate::Delayed | Fate::Expanded);
     Some(ReportLine {
         is_aside: is_success && recipient.is_of_several(),
+        is_by_lmtp: mailer.is_some_and(|mailer| matches!(mailer.transport, Transport::Lmtp(_))),
         address: active.written(index),
         actual: user.cloned(),
         first: first.unwrap_or_else(top).into(),
