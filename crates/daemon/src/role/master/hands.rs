@@ -153,10 +153,7 @@ impl Hands {
             SocketPlace::Address(address) => sys::socket::connect_tcp(*address),
             SocketPlace::File(path) => sys::disk::open_plain(&crate::path_of(path)),
         };
-        connected.map_err(|error| {
-            let text = error.to_string();
-            text.split(" (os error").next().unwrap_or_default().to_owned()
-        })
+        connected.map_err(|error| sys::error_words(&error))
     }
 
     /// What this role gets at its start.
