@@ -4,11 +4,16 @@
 
 #[path = "running/dialogue.rs"]
 mod dialogue;
+#[path = "running/port.rs"]
+mod port;
 #[path = "running/server.rs"]
 mod server;
+#[path = "running/soon.rs"]
+mod soon;
 
 use dialogue::{say, session};
 use server::Server;
+use soon::is_soon;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -17,7 +22,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// No wait of these tests is longer.
@@ -135,15 +140,16 @@ fn check(heard: &Receiver<Heard>) {
 
 /// A line of the server's log with all of these.
 fn logged(folder: &Path, words: &[&str]) -> String {
-    let since = Instant::now();
-    loop {
-        let log = fs::read_to_string(folder.join("log")).unwrap();
-        if let Some(line) = log.lines().find(|line| words.iter().all(|word| line.contains(word))) {
-            return line.to_owned();
-        }
-        assert!(since.elapsed() < PATIENCE, "{words:?} is not in {log}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let mut found = None;
+    let mut log = String::new();
+    let is_there = is_soon(|| {
+        log = fs::read_to_string(folder.join("log")).unwrap();
+        let line = log.lines().find(|line| words.iter().all(|word| line.contains(word)));
+        found = line.map(str::to_owned);
+        found.is_some()
+    });
+    assert!(is_there, "{words:?} is not in {log}");
+    found.unwrap()
 }
 
 #[test]

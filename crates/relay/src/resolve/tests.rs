@@ -82,10 +82,10 @@ fn where_a_name_is_an_alias_the_answer_tells_whose_the_records_are() {
     let address = |name: &Name| {
         Record::from_rdata(name.clone(), 60, RData::A(std::net::Ipv4Addr::new(192, 0, 2, 1).into()))
     };
-    let true_name = |records: &[Record]| match answered(&query("A.Example", QueryKind::A), records)
-    {
-        Answer::Found { true_name, .. } => true_name,
-        other => panic!("{other:?}"),
+    let true_name = |records: &[Record]| {
+        let answer = answered(&query("A.Example", QueryKind::A), records);
+        let Answer::Found { true_name, .. } = answer else { panic!("{answer:?}") };
+        true_name
     };
     assert_eq!(true_name(&[address(&name)]), None);
     assert_eq!(true_name(&[address(&other)]), Some(b"C.example"[..].into()));
