@@ -93,8 +93,7 @@ impl Unreachable {
         } else if kind == io::ErrorKind::TimedOut {
             format!("Connection timed out with {name}")
         } else {
-            let words = self.error.to_string();
-            format!("{name}: {}", words.split(" (os error").next().unwrap_or_default())
+            format!("{name}: {}", sys::error_words(&self.error))
         };
         let trouble = Trouble::ours(Status(4, 4, 1), text.as_bytes());
         Trouble { host: self.hop.relay(), ..trouble }.cleaned()

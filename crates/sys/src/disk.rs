@@ -13,6 +13,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
+/// The flag for opening (`OpenOptionsExt::custom_flags`) by which a symbolic link at the end of a path is not followed.
+pub const NO_LINK: i32 = OFlags::NOFOLLOW.bits().cast_signed();
+
 /// Octets that may be written below a path without special rights.
 ///
 /// # Errors

@@ -160,10 +160,7 @@ impl Hands {
                 sys::disk::open_mailbox_to_append(&path)
             }
         };
-        connected.map_err(|error| {
-            let text = error.to_string();
-            text.split(" (os error").next().unwrap_or_default().to_owned()
-        })
+        connected.map_err(|error| sys::error_words(&error))
     }
 
     /// What this role gets at its start.
