@@ -25,6 +25,7 @@ use alloc::{
     vec::Vec,
 };
 pub use consult::OURSELVES;
+pub use reports::LOST;
 use policy::settings::{Reports, Retry};
 use policy::{Expansion, Mailer, Route, Settings};
 

@@ -29,8 +29,8 @@ const TRACE_BYTES: u64 = 200;
 /// Who hears of a wrong configuration beside the sender of the message that it stopped.
 const POSTMASTER: &[u8] = b"postmaster";
 
-/// Why a report is kept back that can't be delivered and not be reported on.
-const LOST: &[u8] = b"savemail panic";
+/// Why a report is kept back that can't be delivered and not be reported on: the messages that `mailq -qL` lists.
+pub const LOST: &[u8] = b"savemail panic";
 
 /// What the listing of the queue says of it while others of its recipients wait.
 const NOT_SAVED: &[u8] = b"savemail: cannot save rejected email anywhere";

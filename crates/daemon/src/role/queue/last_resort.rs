@@ -58,8 +58,8 @@ impl House {
     /// Sends a message on its way.
     pub(super) fn save(&mut self, slot: u32) {
         self.last_resort.undressed = self.last_resort.undressed.saturating_add(1);
-        let mailers = (0_u8..).zip(&self.settings.mailers);
-        let mailer = mailers.filter(|(_, mailer)| *mailer.name == *FILE_MAILER).next();
+        let mut mailers = (0_u8..).zip(&self.settings.mailers);
+        let mailer = mailers.find(|(_, mailer)| *mailer.name == *FILE_MAILER);
         let mailer = mailer.map(|(number, _)| MailerId(number));
         let mailer = mailer.filter(|_| self.settings.dresses_mail);
         match mailer.and_then(|mailer| self.question_of(slot, mailer, b"")) {
@@ -117,10 +117,7 @@ impl House {
                     self.no_last_resort("somebody holds its lock");
                 }
             }
-            Err(error) => {
-                let text = error.to_string();
-                self.no_last_resort(text.split(" (os error").next().unwrap_or_default());
-            }
+            Err(error) => self.no_last_resort(&sys::error_words(&error)),
         }
     }
 
