@@ -25,9 +25,9 @@ use alloc::{
     vec::Vec,
 };
 pub use consult::OURSELVES;
-pub use reports::LOST;
 use policy::settings::{Reports, Retry};
 use policy::{Expansion, Mailer, Route, Settings};
+pub use reports::LOST;
 
 mod answer;
 mod arrive;

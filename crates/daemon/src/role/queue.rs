@@ -327,10 +327,7 @@ impl House {
                     self.step(Input::Room { batches: 0 });
                 }
                 Order::NoSocket { why, .. } => self.no_last_resort(&why),
-                Order::Go { .. }
-                | Order::Errand(_)
-                | Order::Read(_)
-                | Order::Proofs { .. } => {}
+                Order::Go { .. } | Order::Errand(_) | Order::Read(_) | Order::Proofs { .. } => {}
             }
         }
         Ok(())

@@ -89,9 +89,8 @@ mod tests {
         append(&open(&path), NOW, &[b"A: b\r\n\r\nFrom here\r\n", b"C: d\r\n\r\nno end"]).unwrap();
         append(&open(&path), NOW, &[b"E: f\r\n\r\n"]).unwrap();
         let line = "From MAILER-DAEMON Fri Nov 21 07:09:28 2025\n";
-        let wanted = format!(
-            "{line}A: b\n\n>From here\n\n{line}C: d\n\nno end\n\n{line}E: f\n\n\n"
-        );
+        let wanted =
+            format!("{line}A: b\n\n>From here\n\n{line}C: d\n\nno end\n\n{line}E: f\n\n\n");
         assert_eq!(fs::read_to_string(&path).unwrap(), wanted);
     }
 

@@ -185,7 +185,8 @@ impl Scheduler {
             active.round = Round::Tried;
             active.is_dirty = true;
         }
-        let is_still = active.is_held() || matches!(order, Some(Order::Hold | Order::Remove | Order::Forget));
+        let is_still =
+            active.is_held() || matches!(order, Some(Order::Hold | Order::Remove | Order::Forget));
         self.active.insert(slot, active);
         if !is_still {
             self.make_ready(slot, &open, actions);

@@ -104,10 +104,7 @@ impl House {
     /// The file is open.
     pub(super) fn last_resort_came(&mut self, file: &OwnedFd) {
         self.last_resort.is_wanted = false;
-        let now = Moment {
-            unix_s: sys::clock::realtime_s(),
-            offset_s: crate::date::offset_s(),
-        };
+        let now = Moment { unix_s: sys::clock::realtime_s(), offset_s: crate::date::offset_s() };
         let texts: Vec<&[u8]> = self.last_resort.letters.iter().map(|one| &*one.text).collect();
         match append(file, now, &texts) {
             Ok(()) => self.are_saved(),
