@@ -8,6 +8,7 @@ mod dotlock;
 mod folder;
 mod helper;
 mod journal;
+pub mod last_resort;
 mod maildir;
 pub(crate) mod mbox;
 

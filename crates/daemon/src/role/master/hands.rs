@@ -117,7 +117,7 @@ impl Hands {
     }
 
     /// A connection to the server that a mailer of the settings has behind this path (relay), or to a server that a map
-    /// asks, or the file that a map reads (policy); one over TCP is on its way and not waited for. Whoever asks for another place is told that there is
+    /// asks, or the file that a map reads (policy), or the owner's file for what nobody can get (queue); one over TCP is on its way and not waited for. Whoever asks for another place is told that there is
     /// none.
     pub(super) fn connect(
         role: Role,
@@ -143,7 +143,14 @@ impl Hands {
                 .map_servers
                 .iter()
                 .any(|server| matches!(server, MapServer::File(known) if known == path)),
-            (_, SocketPlace::Path(_) | SocketPlace::Address(_) | SocketPlace::File(_)) => false,
+            (Role::Queue, SocketPlace::LastResort) => !settings.reports.last_resort.is_empty(),
+            (
+                _,
+                SocketPlace::Path(_)
+                | SocketPlace::Address(_)
+                | SocketPlace::File(_)
+                | SocketPlace::LastResort,
+            ) => false,
         };
         if !is_known {
             return Err("the configuration has no server there".into());
@@ -152,6 +159,10 @@ impl Hands {
             SocketPlace::Path(path) => sys::socket::connect_unix(&crate::path_of(path)),
             SocketPlace::Address(address) => sys::socket::connect_tcp(*address),
             SocketPlace::File(path) => sys::disk::open_plain(&crate::path_of(path)),
+            SocketPlace::LastResort => {
+                let path = crate::path_of(&settings.reports.last_resort);
+                sys::disk::open_mailbox_to_append(&path)
+            }
         };
         connected.map_err(|error| sys::error_words(&error))
     }
