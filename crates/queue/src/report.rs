@@ -94,6 +94,8 @@ pub struct ReportLine {
     pub index: u32,
     /// What its mailer calls diagnostics (`T=`); empty: as they sound.
     pub diagnostics: Box<[u8]>,
+    /// By LMTP, whose server is no MTA that a program need hear of.
+    pub is_by_lmtp: bool,
     /// What became of it.
     pub fate: Fate,
     /// Status, text, host.
@@ -192,6 +194,22 @@ impl Report {
     #[must_use]
     pub fn missed(&self) -> Option<DeliverBy> {
         self.by.filter(|by| by.left_s(self.created_s, self.at_s) <= 0)
+    }
+
+    /// Its lines in the order in which they were tried: of those of one host the last one first.
+    #[must_use]
+    pub fn tried(&self) -> Vec<&ReportLine> {
+        let mut lines: Vec<&ReportLine> = self.lines.iter().chain(&self.asides).collect();
+        lines.sort_by_key(|one| one.index);
+        let mut tried = Vec::with_capacity(lines.len());
+        for group in lines.chunk_by(|one, next| one.trouble.host == next.trouble.host) {
+            if group.first().is_some_and(|one| one.trouble.host.is_empty()) {
+                tried.extend(group);
+            } else {
+                tried.extend(group.iter().rev());
+            }
+        }
+        tried
     }
 
     /// The subject of a warning.

@@ -59,6 +59,7 @@ pub(super) fn line(event: &Event, settings: &Settings) -> (Option<QueueId>, Vec<
                 DropReason::DoubleBounce => b"its report can't be delivered either",
                 DropReason::NoPostmaster => b"no postmaster is configured",
                 DropReason::NotWanted => b"the sender wants no report",
+                DropReason::Saved => b"it is in the file for what nobody can get",
             };
             put(&mut out, &[b"to=", to, b", dropped: ", why]);
             Some(*id)
@@ -85,9 +86,8 @@ pub(super) fn line(event: &Event, settings: &Settings) -> (Option<QueueId>, Vec<
 pub(super) fn report_line(report: &Report, id: QueueId) -> Vec<u8> {
     let mut out = format!("{id}: ").into_bytes();
     let first = report.lines.first().map(|line| &line.trouble);
-    // The last that went wrong: an unknown sender, if there is one.
-    let last = report.asides.iter().rfind(|line| line.fate == ::queue::Fate::Failed);
-    let last = last.or(report.lines.last()).map(|line| &line.trouble);
+    let last = report.tried().into_iter().rfind(|line| line.fate == ::queue::Fate::Failed);
+    let last = last.map(|line| &line.trouble).or(first);
     let text = last.map_or(&b""[..], |trouble| &trouble.text);
     let is_late = first.is_some_and(|first| first.status == Status(4, 4, 7));
     let who: &[u8] = match report.kind {

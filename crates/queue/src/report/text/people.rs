@@ -85,26 +85,10 @@ impl<'r> Paper<'r> {
         }
     }
 
-    /// The recipients in the order in which they were tried: of those of one host the last one first.
-    fn tried(self) -> Vec<&'r ReportLine> {
-        let mut lines: Vec<&ReportLine> =
-            self.report.lines.iter().chain(&self.report.asides).collect();
-        lines.sort_by_key(|one| one.index);
-        let mut tried = Vec::with_capacity(lines.len());
-        for group in lines.chunk_by(|one, next| one.trouble.host == next.trouble.host) {
-            if group.first().is_some_and(|one| one.trouble.host.is_empty()) {
-                tried.extend(group);
-            } else {
-                tried.extend(group.iter().rev());
-            }
-        }
-        tried
-    }
-
     /// What was said, without what was said for the recipient before too.
     fn transcript(self, out: &mut Vec<u8>) {
         let mut last: Option<&Trouble> = None;
-        for one in self.tried() {
+        for one in self.report.tried() {
             let has_told = matches!(one.fate, Fate::Failed | Fate::Delayed);
             let is_same_host = last.is_some_and(|last| last.host == one.trouble.host);
             let is_whole = says_nothing_of_address(&one.trouble.text);
