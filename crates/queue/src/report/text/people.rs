@@ -10,7 +10,7 @@ use alloc::{format, vec::Vec};
 /// Words over a list of recipients, and which fates stand under them.
 type Heading = (&'static [u8], fn(Fate) -> bool);
 
-impl<'r> Paper<'r> {
+impl Paper<'_> {
     pub(super) fn for_people(self, out: &mut Vec<u8>) {
         let report = self.report;
         if report.kind == ReportKind::Delay {
