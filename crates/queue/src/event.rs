@@ -100,6 +100,8 @@ pub struct To {
     pub to: Vec<Box<[u8]>>,
     /// In whose name they are (`ctladdr=`).
     pub controller: Option<Controller>,
+    /// The name that led to it, where that is nobody's (`ctladdr=` without numbers).
+    pub led_by: Option<Box<[u8]>>,
     /// Age of the message, in seconds (`delay=`).
     pub delay_s: u64,
     /// How long the try took, in ms (`xdelay=`); `None`: nothing was tried.

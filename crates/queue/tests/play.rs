@@ -73,7 +73,7 @@ fn expand(address: &[u8], dice: &mut Dice) -> Expansion {
                 });
             }
             Err(refusal) => {
-                expansion.refused.push(RefusedMember { address: member.into(), refusal });
+                expansion.refused.push(RefusedMember::new(member, refusal));
             }
         }
     }
@@ -340,7 +340,7 @@ impl World {
                         ..Expansion::default()
                     },
                     Err(refusal) => Expansion {
-                        refused: vec![RefusedMember { address: address.into(), refusal }],
+                        refused: vec![RefusedMember::new(address, refusal)],
                         ..Expansion::default()
                     },
                 },

@@ -885,7 +885,7 @@ fn answer_all(desk: &mut Desk, addresses: &[(u32, &str)], there: impl Fn(&str) -
             expansion.recipients.push(member);
         } else {
             let refusal = policy::Refusal::new(550, (5, 1, 1), b"<x>... User unknown", b"");
-            let member = policy::RefusedMember { address: address.as_bytes().into(), refusal };
+            let member = policy::RefusedMember::new(address.as_bytes(), refusal);
             expansion.refused.push(member);
         }
         let expansion = Box::new(expansion);

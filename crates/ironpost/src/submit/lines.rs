@@ -62,9 +62,11 @@ pub(super) fn log_judged(run: &Run<'_>, set: &[u8], subject: &[u8], result: &[u8
 pub(super) fn log_unknown(run: &Run<'_>, failed: &Failed) {
     let Some(mailer) = failed.unknown_at.as_deref().filter(|_| run.log_level() > 7) else { return };
     let mut line = [&run.id, b": to=".as_slice(), &failed.address].concat();
-    if let Some(controller) = &failed.controller {
-        let ids = format!(" ({}/{})", controller.uid, controller.gid);
-        line.extend_from_slice(&[b", ctladdr=", &*controller.address, ids.as_bytes()].concat());
+    if let Some(way) = &failed.way {
+        line.extend_from_slice(&[b", ctladdr=", &*way.from].concat());
+    }
+    if let Some((uid, gid)) = failed.led_ids {
+        line.extend_from_slice(format!(" ({uid}/{gid})").as_bytes());
     }
     let (status, text) = split(&failed.reply);
     let parts: [&[u8]; 8] = [

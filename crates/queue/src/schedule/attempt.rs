@@ -301,6 +301,7 @@ impl Scheduler {
                 .next()
                 .filter(|_| trouble.voice != Voice::Local || trouble.status != TOO_LARGE)
                 .and_then(|one| controller(one, active)),
+            led_by: None,
             delay_s: self.now_ms.wrapping_div(1000).saturating_sub(envelope.created_s),
             xdelay_ms: Some(took_ms),
             mailer: mailer.unwrap_or(Recipient::UNROUTED),

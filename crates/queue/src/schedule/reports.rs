@@ -434,20 +434,28 @@ fn asides(mailers: &[Mailer], active: &Active, kind: ReportKind) -> Vec<ReportLi
     if let (Some(trouble), ReportKind::DoubleBounce) = (active.dead_end(sender), kind) {
         let address: Box<[u8]> =
             if active.envelope.origin.is_own() { sender.clone() } else { bracketed(sender) };
-        asides.push(ReportLine {
-            is_aside: false,
-            first: address.clone(),
-            actual: None,
-            address,
-            expanded_from: None,
-            original: None,
-            index: u32::MAX,
-            diagnostics: Box::default(),
-            fate: Fate::Failed,
-            trouble: trouble.clone(),
-        });
+        asides.push(nowhere(&address, trouble));
     }
+    // Some of those who were to get the report lead nowhere.
+    let unknown = active.consulted.iter().flat_map(|one| &one.unknown);
+    asides.extend(unknown.take(ASIDES_MAX).map(|(shown, trouble)| nowhere(shown, trouble)));
     asides
+}
+
+/// A name that leads nowhere, behind all that was tried.
+fn nowhere(address: &[u8], trouble: &Trouble) -> ReportLine {
+    ReportLine {
+        is_aside: false,
+        first: address.into(),
+        actual: None,
+        address: address.into(),
+        expanded_from: None,
+        original: None,
+        index: u32::MAX,
+        diagnostics: Box::default(),
+        fate: Fate::Failed,
+        trouble: trouble.clone(),
+    }
 }
 
 /// The name that stood for several of which one was reached now, if that is to be told and was not.

@@ -120,6 +120,8 @@ fn to_line(out: &mut Vec<u8>, to: &To, settings: &Settings) {
     if let Some(controller) = to.controller.as_ref().filter(|_| to.stat != Stat::Quarantined) {
         let numbers = format!(" ({}/{})", controller.uid, controller.gid);
         put(out, &[b", ctladdr=", &controller.address, numbers.as_bytes()]);
+    } else if let Some(name) = &to.led_by {
+        put(out, &[b", ctladdr=", name]);
     }
     // What the message began with, and its tries.
     let tries = i64::from(to.tries).saturating_mul(settings.weights.retry_factor);
