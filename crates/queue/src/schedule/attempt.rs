@@ -464,6 +464,7 @@ fn batch(active: &Active, id: BatchId, slot: u32, whose: &[(u32, u32)]) -> Optio
         mailer: route.mailer,
         host: route.host.clone(),
         sender: active.sender(first).into(),
+        separator: Box::default(),
         is_sender_named: active.came != Came::New
             || active.owner_index(first).is_some()
             || !envelope.origin.has_unnamed_sender(),
