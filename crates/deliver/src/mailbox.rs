@@ -87,6 +87,7 @@ impl Mailboxes {
             Transport::Maildir(place) => (Format::Maildir, place),
             Transport::Mbox(place) => (Format::Mbox, place),
             Transport::Smtp { .. }
+            | Transport::SmtpUnix(_)
             | Transport::Lmtp(_)
             | Transport::Program(_)
             | Transport::Waits { .. }

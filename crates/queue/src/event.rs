@@ -45,6 +45,15 @@ pub enum Event {
         /// The message.
         id: QueueId,
     },
+    /// So many reports went to one reader within an hour because of what strangers sent: further ones wait.
+    Storm {
+        /// The message whose report was the last.
+        id: QueueId,
+        /// The reader.
+        to: Box<[u8]>,
+        /// How many.
+        count: u32,
+    },
     /// A destination does not answer; everything for it waits.
     DestinationDown {
         /// The mailer.

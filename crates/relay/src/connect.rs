@@ -139,8 +139,8 @@ pub(crate) async fn own_name(stream: &TcpStream, lookup: &dyn Lookup) -> Option<
     let ip = stream.local_addr().ok()?.ip().to_canonical();
     let query = Query { name: ip.to_string().into_bytes().into(), kind: QueryKind::Ptr };
     let found = match lookup.lookup(query).await {
-        Answer::Found(Records::Names(names)) => names.into_iter().next(),
-        Answer::Found(_) | Answer::NoSuchName | Answer::NoData | Answer::Temporary(_) => None,
+        Answer::Found { records: Records::Names(names), .. } => names.into_iter().next(),
+        Answer::Found { .. } | Answer::NoSuchName | Answer::NoData | Answer::Temporary(_) => None,
     };
     // A zone is not ours: what is no plain name does not go into a command.
     let is_plain = |name: &[u8]| {

@@ -116,7 +116,7 @@ impl Hands {
         if self.wants_syslog { sys::socket::connect_syslog().ok() } else { None }
     }
 
-    /// A connection to the LMTP server that a mailer of the settings has behind this path (relay), or to a server that a map
+    /// A connection to the server that a mailer of the settings has behind this path (relay), or to a server that a map
     /// asks, or the file that a map reads (policy), or the owner's file for what nobody can get (queue); one over TCP is on its way and not waited for. Whoever asks for another place is told that there is
     /// none.
     pub(super) fn connect(
@@ -126,7 +126,11 @@ impl Hands {
     ) -> Result<OwnedFd, String> {
         let is_known = match (role, place) {
             (Role::Relay, SocketPlace::Path(path)) => settings.mailers.iter().any(|mailer| {
-                matches!(&mailer.transport, Transport::Lmtp(LmtpPlace::Unix(known)) if known == path)
+                matches!(
+                    &mailer.transport,
+                    Transport::Lmtp(LmtpPlace::Unix(known)) | Transport::SmtpUnix(known)
+                        if known == path
+                )
             }),
             (Role::Policy, SocketPlace::Path(path)) => settings
                 .map_servers

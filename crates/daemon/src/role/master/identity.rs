@@ -146,6 +146,7 @@ fn spool_groups(settings: &Settings) -> Vec<u32> {
         Transport::Mbox(_)
         | Transport::Maildir(_)
         | Transport::Smtp { .. }
+        | Transport::SmtpUnix(_)
         | Transport::Lmtp(_)
         | Transport::Program(_)
         | Transport::Waits { .. }
