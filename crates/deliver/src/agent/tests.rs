@@ -219,8 +219,15 @@ fn talk(script: &str, recipient: &[u8]) -> Outcome {
         is_alone: false,
     };
     let body = Body::Bytes(b"Subject: x\r\n\r\n.dot\r\nend\r\n");
-    let job =
-        Job { sender: b"a@b.test", separator: b"", is_sender_named: true, recipient, user: b"u", body, form: None };
+    let job = Job {
+        sender: b"a@b.test",
+        separator: b"",
+        is_sender_named: true,
+        recipient,
+        user: b"u",
+        body,
+        form: None,
+    };
     agent.run(0, &job, b"host.test")
 }
 

@@ -7,8 +7,8 @@
 use super::check::{clean, refusal};
 use super::look::controller;
 use crate::expand::{
-    Endpoint, Expansion as Found, How, List, ListFault, ListFaultKind, ListWanted, Outside, State, expand as follow,
-    judged,
+    Endpoint, Expansion as Found, How, List, ListFault, ListFaultKind, ListWanted, Outside, State,
+    expand as follow, judged,
 };
 use crate::machine::{Machine, Spoken, Step, strip_quotes};
 use crate::world::UserEntry;

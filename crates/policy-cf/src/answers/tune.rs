@@ -12,8 +12,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use policy::Settings;
 use policy::settings::{
-    Ages, Calling, DeliveryMode, EightBit, EightBitMode, Limits, Listener, LogTo, Logging, Paths, Retry,
-    Timeouts, Weights,
+    Ages, Calling, DeliveryMode, EightBit, EightBitMode, Limits, Listener, LogTo, Logging, Paths,
+    Retry, Timeouts, Weights,
 };
 
 /// The folder of ours inside sendmail's queue folder.
@@ -315,10 +315,7 @@ fn retry(machine: &Machine<'_>) -> Retry {
         let everybodys = |what| timeout(machine, what, b'd').filter(|found| *found > 0);
         let give_up = give_up.or_else(|| everybodys(b"queuereturn"));
         let warn = warn.or_else(|| timeout(machine, b"queuewarn", b'h'));
-        let ages = Ages {
-            give_up_s: give_up.unwrap_or(ours.give_up_s),
-            warn_s: warn.unwrap_or(0),
-        };
+        let ages = Ages { give_up_s: give_up.unwrap_or(ours.give_up_s), warn_s: warn.unwrap_or(0) };
         (ages != usual).then_some(ages)
     };
     Retry {

@@ -149,12 +149,7 @@ impl Scheduler {
     }
 
     /// The line on somebody who is to get a report and is unknown.
-    fn unknown_line(
-        &self,
-        active: &Active,
-        member: &RefusedMember,
-        trouble: &Trouble,
-    ) -> Action {
+    fn unknown_line(&self, active: &Active, member: &RefusedMember, trouble: &Trouble) -> Action {
         if trouble.status == MISCONFIGURED {
             let (id, text) = (active.envelope.id, trouble.text.clone());
             return Action::log(Event::Complaint { id, text });

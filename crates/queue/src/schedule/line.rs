@@ -48,8 +48,8 @@ impl Scheduler {
     pub(super) fn latest_s(&self, slot: u32) -> u32 {
         let Some(row) = self.slots.row(slot) else { return u32::MAX };
         let ages = self.rules.retry.ages(row.haste);
-        let age_s = if row.is_warned { ages.give_up_s } else { ages.warn_s.min(ages.give_up_s) };
-        row.created_s.saturating_add(age_s)
+        let due_s = if row.is_warned { ages.give_up_s } else { ages.warn_s.min(ages.give_up_s) };
+        row.created_s.saturating_add(due_s)
     }
 
     /// Reads a message, whatever the window says.

@@ -328,13 +328,7 @@ impl Scheduler {
 
     /// A failure is paid for now, or it can't be: then the message is kept for the operator, or goes into the owner's file for
     /// such, as soon as nothing is left to try of it.
-    fn keep_lost(
-        &self,
-        slot: u32,
-        active: &mut Active,
-        put_off: &[u32],
-        actions: &mut Actions,
-    ) {
+    fn keep_lost(&self, slot: u32, active: &mut Active, put_off: &[u32], actions: &mut Actions) {
         let mut has_new = false;
         for (index, state) in (0_u32..).zip(&mut active.note.states) {
             if let State::Failed(trouble) = state
@@ -397,7 +391,8 @@ impl Scheduler {
         }
         let is_ours = envelope.origin.uid.is_some() || !envelope.origin.user.is_empty();
         let is_asked = envelope.ret != Some(Return::Headers);
-        let is_small = envelope.size_bytes <= RETURNED_BYTES_MAX && envelope.returns.haste != Haste::Unhurried;
+        let is_small =
+            envelope.size_bytes <= RETURNED_BYTES_MAX && envelope.returns.haste != Haste::Unhurried;
         match self.rules.reports.returns {
             ReturnPolicy::Nobody => false,
             ReturnPolicy::AsAsked => is_asked && is_small,
