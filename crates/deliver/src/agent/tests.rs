@@ -31,6 +31,7 @@ fn run_with(script: &str, flags: &[u8], user: &[u8]) -> Outcome {
         our_name: b"here.test",
         offset_s: 0,
         is_alone: false,
+        spool: None,
     };
     let body = Body::Bytes(b"Subject: x\r\n\r\nFrom me\r\nend\r\n");
     let job = Job {
@@ -118,6 +119,7 @@ fn append(path: &std::path::Path) -> Outcome {
         our_name: b"here.test",
         offset_s: 0,
         is_alone: false,
+        spool: None,
     };
     let body = Body::Bytes(b"Subject: x\r\n\r\nFrom me\r\n");
     let user = path.as_os_str().as_encoded_bytes();
@@ -194,6 +196,7 @@ fn talk(script: &str, recipient: &[u8]) -> Outcome {
         our_name: b"here.test",
         offset_s: 0,
         is_alone: false,
+        spool: None,
     };
     let body = Body::Bytes(b"Subject: x\r\n\r\n.dot\r\nend\r\n");
     let job =
