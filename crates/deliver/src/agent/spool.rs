@@ -98,15 +98,15 @@ impl AgentSpool {
     fn clear(&self, now: Moment, sender: &[u8], is_delivered: bool) -> Result<(), Outcome> {
         let folder = Path::new(OsStr::from_bytes(&self.path));
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut mail = Vec::new();
         for entry in entries.filter(|entry| *entry.file_name().as_bytes() != *self.name) {
-            if let Some(mail) = mail_in(&entry).filter(|_| is_delivered) {
-                self.keep(now, sender, &mail)?;
-            }
+            mail.extend(mail_in(&entry).filter(|_| is_delivered));
             // What can't be removed is in nobody's way but the agent's own.
             let path = entry.path();
             std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir_all(&path)).ok();
         }
-        Ok(())
+        // A lock that was left is gone now.
+        mail.iter().try_for_each(|mail| self.keep(now, sender, mail))
     }
 
     /// Puts mail into the mailbox.

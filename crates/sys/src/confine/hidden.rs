@@ -53,7 +53,7 @@ pub fn hide_folder(mailbox: &Path, uid: u32, gid: u32) -> io::Result<Hidden> {
     let mailbox = open_mailbox(&folder, name, uid, gid)?;
     let tree = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let tree = rustix::mount::open_tree(&mailbox, "", tree | OpenTreeFlags::AT_EMPTY_PATH)?;
-    let little = little_folder(&rustix::fs::fstat(&folder)?, uid)?;
+    let little = little_folder(&rustix::fs::fstat(&folder)?)?;
     make_place(&little, name, &rustix::fs::fstat(&mailbox)?)?;
     let whole = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     rustix::mount::move_mount(&little, "", CWD, path, whole)?;
@@ -86,12 +86,11 @@ fn open_mailbox(folder: &OwnedFd, name: &OsStr, uid: u32, gid: u32) -> io::Resul
     Err(io::ErrorKind::InvalidData.into())
 }
 
-/// An empty folder in memory with the group and the rights of another. It is the user's, who then needs no group to make
-/// files in it: some agents give up that of the spool before they lock.
-fn little_folder(like: &Stat, uid: u32) -> io::Result<OwnedFd> {
+/// An empty folder in memory with the owner and the rights of another.
+fn little_folder(like: &Stat) -> io::Result<OwnedFd> {
     let context = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     let mode = format!("{:o}", like.st_mode & 0o7777);
-    let (uid, gid) = (uid.to_string(), like.st_gid.to_string());
+    let (uid, gid) = (like.st_uid.to_string(), like.st_gid.to_string());
     let settings =
         [("size", BYTES), ("nr_inodes", FILES), ("mode", &mode), ("uid", &uid), ("gid", &gid)];
     for (key, value) in settings {
