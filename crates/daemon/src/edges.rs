@@ -107,6 +107,8 @@ pub enum SocketPlace {
     Address(SocketAddr),
     /// The file of a map, to be read.
     File(Box<[u8]>),
+    /// The owner's file for what nobody can get, to be appended to.
+    LastResort,
 }
 
 /// For whom a delivery child works.
@@ -235,7 +237,7 @@ pub enum News {
         /// Whom.
         ward: Ward,
     },
-    /// A relay wants a connection to the server of a mailer, the policy to that of a map.
+    /// A relay wants a connection to the server of a mailer, the policy to that of a map, the queue a file.
     SocketWanted {
         /// Comes back in the answer.
         ticket: u32,

@@ -88,15 +88,6 @@ impl NameService {
         }
     }
 
-    /// What a name that was found is an alias of: its records came as if they were its own.
-    fn alias(&self, name: &[u8]) -> Option<Box<[u8]>> {
-        let query = relay::Query { name: name.into(), kind: QueryKind::Cname };
-        match self.answer(query) {
-            Some(relay::Answer::Found(Records::Names(names))) => names.into_iter().next(),
-            Some(_) | None => None,
-        }
-    }
-
     fn answer(&self, query: relay::Query) -> Option<relay::Answer> {
         let (sender, receiver) = sync_channel(1);
         let ticket = {
@@ -142,10 +133,8 @@ impl Asker for NameService {
             _ => return Err(Failure::NotNow),
         };
         match self.answer(relay::Query { name: name.clone().into(), kind: asked }) {
-            Some(relay::Answer::Found(records)) => {
-                let has_alias = matches!(kind, Kind::A | Kind::AAAA | Kind::MX);
-                let alias = if has_alias { self.alias(&name) } else { None };
-                Ok(answer_of(&name, alias.as_deref(), kind, records))
+            Some(relay::Answer::Found { records, true_name }) => {
+                Ok(answer_of(&name, true_name.as_deref(), kind, records))
             }
             Some(relay::Answer::NoSuchName) => Err(Failure::NoName),
             Some(relay::Answer::NoData) => Err(Failure::NoData),
@@ -225,11 +214,9 @@ mod tests {
             sys::poll::readable(&resolver, None).unwrap();
             resolver.fill().unwrap();
         };
-        let answer = relay::Answer::Found(Records::Addresses(vec![IpAddr::from([192, 0, 2, 1])]));
+        let answer = relay::Answer::found(Records::Addresses(vec![IpAddr::from([192, 0, 2, 1])]));
         resolver.send(&Resolved { ticket, answer }, &[]).unwrap();
         resolver.flush().unwrap();
-        // What is asked besides has no answer.
-        drop(resolver);
         assert_eq!(asker.join().unwrap().unwrap().records.len(), 1);
     }
 

@@ -7,9 +7,6 @@ use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 
-/// Linux's `O_NOFOLLOW`: what others put in the place of the file is not followed.
-const O_NOFOLLOW: i32 = 0o400_000;
-
 /// How a daemon of sendmail's command line differs from `ironpost serve`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AsSendmail {
@@ -71,7 +68,7 @@ pub fn write(path: &[u8]) -> std::io::Result<()> {
 
 fn open(path: &[u8]) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o644).custom_flags(O_NOFOLLOW);
+    options.write(true).create(true).truncate(true).mode(0o644).custom_flags(sys::disk::NO_LINK);
     options.open(OsStr::from_bytes(path))
 }
 

@@ -111,7 +111,7 @@ pub const TABLE: [Duty; 10] = [
         user: Some(1),
         sees: "envelopes and bodies",
         network: "none",
-        files: "the spool, and the file of statistics, handed to it",
+        files: "the spool, and the files of statistics and for what nobody can get, handed to it",
         calls: &[Calls::FilesRead, Calls::FilesWrite, Calls::Threads],
         forbidden: &[Deed::OpenPasswd, Deed::Socket, Deed::Execve, Deed::Kill],
         descriptors_max: 65_536,

@@ -103,8 +103,7 @@ impl Agent<'_> {
     }
 
     fn not_run(&self, error: &io::Error) -> Outcome {
-        let words = error.to_string();
-        let words = words.split(" (os error").next().unwrap_or_default();
+        let words = sys::error_words(error);
         let path = self.program.path.escape_ascii();
         later(Status(4, 3, 5), format!("{path}: {words}").as_bytes())
     }
@@ -125,8 +124,7 @@ impl Agent<'_> {
                 told_never((73, "550"), Status(5, 0, 0), "Can't create output", b"")
             }
             Err(NotWritten::Later(error)) => {
-                let words = io::Error::from(error).to_string();
-                let words = words.split(" (os error").next().unwrap_or_default();
+                let words = sys::error_words(&error.into());
                 let path = path.escape_ascii();
                 later(Status(4, 2, 0), format!("{path}: {words}").as_bytes())
             }

@@ -8,6 +8,7 @@ mod dotlock;
 mod folder;
 mod helper;
 mod journal;
+pub mod last_resort;
 mod maildir;
 pub(crate) mod mbox;
 
@@ -95,6 +96,7 @@ impl Mailboxes {
             Transport::Maildir(place) => (Format::Maildir, place),
             Transport::Mbox(place) => (Format::Mbox, place),
             Transport::Smtp { .. }
+            | Transport::SmtpUnix(_)
             | Transport::Lmtp(_)
             | Transport::Program(_)
             | Transport::Waits { .. }

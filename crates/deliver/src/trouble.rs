@@ -34,7 +34,7 @@ pub enum Trouble {
         path: String,
     },
     /// The system said no.
-    #[error("{path}: {}", words(*error))]
+    #[error("{path}: {}", sys::error_words(&(*error).into()))]
     System {
         /// What the call was about.
         path: String,
@@ -81,7 +81,7 @@ impl Trouble {
 impl From<io::Error> for Trouble {
     fn from(error: io::Error) -> Self {
         Self::Body(match Errno::from_io_error(&error) {
-            Some(errno) => words(errno),
+            Some(errno) => sys::error_words(&errno.into()),
             None => error.to_string(),
         })
     }
@@ -90,10 +90,4 @@ impl From<io::Error> for Trouble {
 /// A path as it may stand in a log line and a reply.
 pub(crate) fn shown(path: &[u8]) -> String {
     path.escape_ascii().to_string()
-}
-
-/// The system's words for an error, without the number that Rust adds.
-fn words(error: Errno) -> String {
-    let text = io::Error::from(error).to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
 }

@@ -53,9 +53,8 @@ pub(crate) fn run(called: &OsStr, words: &[OsString]) -> ExitCode {
     let (place, message) = match message() {
         Ok(kept) => kept,
         Err(error) => {
-            teller.tell(
-                format!("cannot keep the message: {}", system_log::words_of(&error)).as_bytes(),
-            );
+            teller
+                .tell(format!("cannot keep the message: {}", sys::error_words(&error)).as_bytes());
             return ExitCode::from(exit::TEMPFAIL);
         }
     };

@@ -64,7 +64,12 @@ pub(crate) fn of_configuration(order: &Order<'_>, printer: &mut Printer) -> Exit
     };
     let mut found: Vec<(Listed, Option<String>)> = Vec::new();
     let mut each = |entry: &Listed, name: Option<&str>| {
-        if !order.queue.is_of_lost && run.wants(&facts(entry)) {
+        let is_wanted = if order.queue.is_of_lost {
+            *entry.quarantine == *queue::LOST
+        } else {
+            run.wants(&facts(entry))
+        };
+        if is_wanted {
             found.push((entry.clone(), name.map(str::to_owned)));
         }
     };

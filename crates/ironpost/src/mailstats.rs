@@ -11,9 +11,6 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::ExitCode;
 
-/// Linux's `O_NOFOLLOW`: a link in the place of the file is not followed.
-const O_NOFOLLOW: i32 = 0o400_000;
-
 /// Signs of the line above the sums.
 const RULE_LEN: usize = 69;
 
@@ -55,7 +52,7 @@ pub(crate) fn run(words: &[OsString]) -> ExitCode {
         match show(path, &flags, &names) {
             Ok(()) => 0,
             Err(error) => {
-                let text = crate::system_log::words_of(&error);
+                let text = sys::error_words(&error);
                 complain(&format!("mailstats: {}: {text}", path.display()));
                 NOINPUT
             }
@@ -118,7 +115,7 @@ fn show(path: &OsStr, flags: &Flags, names: &[&[u8]]) -> io::Result<()> {
 }
 
 fn open(path: &OsStr, writes: bool) -> io::Result<File> {
-    OpenOptions::new().read(true).write(writes).custom_flags(O_NOFOLLOW).open(path)
+    OpenOptions::new().read(true).write(writes).custom_flags(sys::disk::NO_LINK).open(path)
 }
 
 /// The mailers that counted something, with their numbers, and the sum of all.

@@ -147,7 +147,7 @@ fn execute(name: &OsStr, command: Vec<u8>) -> ExitCode {
     shell.arg0("/bin/sh").arg("-c").arg(OsString::from_vec(command));
     shell.env_clear().env("PATH", "/usr/bin:/bin");
     let error = shell.exec();
-    let words = system_log::words_of(&error);
+    let words = sys::error_words(&error);
     system_log::write(
         "smrsh",
         Severity::Critical,

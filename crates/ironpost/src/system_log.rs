@@ -44,9 +44,3 @@ pub(crate) fn write(program: &str, severity: Severity, text: &[u8]) {
     // A lost line is no reason not to do the work.
     let _is_sent: bool = sys::socket::send_datagram(socket.as_fd(), &line);
 }
-
-/// The system's words for an error, without the number that Rust adds.
-pub(crate) fn words_of(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
-}

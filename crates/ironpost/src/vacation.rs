@@ -249,7 +249,7 @@ impl<'a> Vacation<'a> {
         }
         .send()
         .map_err(|error| {
-            let words = system_log::words_of(&error);
+            let words = sys::error_words(&error);
             Stop::error(exit::TEMPFAIL, format!("vacation: can't exec sendmail: {words}"))
         })
     }

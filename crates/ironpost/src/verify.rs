@@ -55,7 +55,7 @@ pub(crate) struct QueueLook {
     pub(crate) folder: Vec<u8>,
     /// What is meant of it.
     pub(crate) run: queue::run::Run,
-    /// What could not be read is meant: the spool has put it aside, and lists nothing of it.
+    /// What nobody can get is meant (`savemail panic`). What could not be read the spool has put aside, and lists nothing of it.
     pub(crate) is_of_lost: bool,
     /// Where a server of this queue is to be found.
     pub(crate) place: Option<Place>,

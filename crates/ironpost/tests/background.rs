@@ -3,8 +3,11 @@
 
 #[path = "running/dialogue.rs"]
 mod dialogue;
+#[path = "running/port.rs"]
+mod port;
 
 use dialogue::{say, session};
+use port::free_port;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -45,10 +48,6 @@ fn sendmail(mode: &str, config: &Path) -> Output {
         command
     };
     command.args([OsStr::new(mode), OsStr::new("-C")]).arg(config).output().unwrap()
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Ends the server that wrote its process id there.

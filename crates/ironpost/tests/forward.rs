@@ -2,21 +2,23 @@
 //! a cage that is the user's. The names say which attack each test is.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop")]
 
+#[path = "running/port.rs"]
+mod port;
 #[path = "running/server.rs"]
 mod server;
+#[path = "running/soon.rs"]
+mod soon;
 
 use server::Server;
+use soon::is_soon;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
-
-/// No wait of these tests is longer.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 const CF: &str = "V10/Berkeley
 Djmail.example.test
@@ -98,15 +100,8 @@ impl Town {
     }
 
     /// Waits; says what the server logged if it was in vain.
-    fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
-        let since = Instant::now();
-        while since.elapsed() < PATIENCE {
-            if is_so() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        panic!("waited in vain for {what}: {}", self.log());
+    fn until(&self, what: &str, is_so: impl FnMut() -> bool) {
+        assert!(is_soon(is_so), "waited in vain for {what}: {}", self.log());
     }
 
     fn log(&self) -> String {

@@ -9,6 +9,8 @@
     reason = "a test may stop and tell"
 )]
 
+#[path = "running/port.rs"]
+mod port;
 #[path = "running/server.rs"]
 mod server;
 

@@ -3,12 +3,15 @@
 
 #[path = "running/dialogue.rs"]
 mod dialogue;
+#[path = "running/port.rs"]
+mod port;
 #[path = "running/server.rs"]
 #[expect(dead_code, reason = "other tests let it choose the port")]
 mod server;
 
 use dialogue::{say, session};
-use server::{Server, free_port};
+use port::free_port;
+use server::Server;
 use std::fs;
 use std::io::BufReader;
 use std::os::unix::fs::PermissionsExt as _;

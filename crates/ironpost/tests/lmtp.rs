@@ -1,6 +1,13 @@
 //! Local delivery by LMTP through the real processes, over TCP and over a Unix socket.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may stop")]
 
+#[path = "running/port.rs"]
+mod port;
+#[path = "running/soon.rs"]
+mod soon;
+
+use port::free_port;
+use soon::is_soon;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,7 +16,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// A server that is ended with the test.
@@ -63,20 +70,9 @@ fn sink(stream: impl Read + Write) -> (Vec<String>, String) {
     }
 }
 
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let since = Instant::now();
-    while since.elapsed() < Duration::from_secs(20) {
-        if is_so() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    panic!("waited in vain for {what}");
-}
-
 /// Starts a server whose local mail goes to `place`, and sends it a letter to four names.
 fn send_through(folder: &Path, place: &str) -> Server {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let data = folder.join("data");
     let text = format!(
         "host_name = \"here.example\"\nlisten = [\"127.0.0.1:{port}\"]\nlocal_domains = [\"here.example\"]\n\
@@ -95,7 +91,7 @@ fn send_through(folder: &Path, place: &str) -> Server {
         .spawn()
         .unwrap();
     let server = Server(server);
-    until("the greeting", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+    assert!(is_soon(|| TcpStream::connect(("127.0.0.1", port)).is_ok()), "no greeting");
     let mut talk = BufReader::new(TcpStream::connect(("127.0.0.1", port)).unwrap());
     for said in [
         "",
@@ -123,7 +119,7 @@ fn check(folder: &Path, seen: &Receiver<(Vec<String>, String)>, relay: &str) {
         let to = format!("<{name}@here.example>");
         log.lines().find(|line| line.contains(&to) && line.contains(" to=")).map(str::to_owned)
     };
-    until("the log", || ["anna", "full", "nobody", "otto"].iter().all(|name| line(name).is_some()));
+    assert!(is_soon(|| ["anna", "full", "nobody", "otto"].iter().all(|name| line(name).is_some())));
     for (name, end) in [
         ("anna", "dsn=2.0.0, stat=Sent"),
         ("otto", "dsn=2.0.0, stat=Sent"),

@@ -3,10 +3,14 @@
 //! Where they are not installed there is nothing to compare with, and the tests say so; `.ci/run` installs them.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test may stop")]
 
+#[path = "running/port.rs"]
+mod port;
+
+use port::free_port;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -54,7 +58,7 @@ fn visited() -> String {
     let folder = TempDir::new_in("/tmp").unwrap();
     // Its roles are other users when we are root.
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let config = folder.path().join("sendmail.cf");
     fs::write(&config, CF).unwrap();
     let child = Command::new(PROGRAM)

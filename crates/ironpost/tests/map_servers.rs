@@ -3,10 +3,13 @@
 
 #[path = "running/dialogue.rs"]
 mod dialogue;
+#[path = "running/port.rs"]
+mod port;
 #[path = "running/server.rs"]
 mod server;
 
 use dialogue::{say, session};
+use port::free_port;
 use server::Server;
 use std::fs;
 use std::io::{Read, Write};
@@ -77,7 +80,7 @@ fn maps_reach_their_servers_from_within_the_cage_and_nothing_else_does() {
     fs::set_permissions(&place, fs::Permissions::from_mode(0o666)).unwrap();
     std::thread::spawn(move || wall.incoming().flatten().for_each(answer));
     let (gate, people) = (listen(answer), listen(direct));
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let gone = free_port();
     let cf = format!(
         "V10/Berkeley\nDjmail.example.test\nO OperatorChars=.:%@!^/[]+\nO LogLevel=9\n\
          Kgate socket inet:{gate}@localhost\nKwall socket local:{}\nKgone socket -T<TMPF> inet:{gone}@127.0.0.1\n\

@@ -1,21 +1,22 @@
 //! Mailers of a sendmail.cf that are programs: run as the recipient, in a cage; their exit codes and output come back.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop")]
 
+#[path = "running/port.rs"]
+mod port;
 #[path = "running/server.rs"]
 mod server;
+#[path = "running/soon.rs"]
+mod soon;
 
 use server::Server;
+use soon::is_soon;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 use tempfile::TempDir;
-
-/// No wait of these tests is longer.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 const CF: &str = "V10/Berkeley
 Djmail.example.test
@@ -42,17 +43,6 @@ id -un > DIR/who
 (: > /etc/ironpost-was-here) 2>/dev/null && echo yes > DIR/wrote
 echo $1 > DIR/to
 ";
-
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let since = Instant::now();
-    while since.elapsed() < PATIENCE {
-        if is_so() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    panic!("waited in vain for {what}");
-}
 
 fn serve(folder: &Path) -> Server {
     let place = folder.to_str().unwrap();
@@ -89,7 +79,7 @@ fn a_program_delivers_as_the_recipient_and_its_refusal_is_a_failure() {
     let user = somebody();
     let log = || fs::read_to_string(path.join("log")).unwrap();
     send(port, "a@b.test", &user);
-    until("the delivery", || log().contains("stat=Sent"));
+    assert!(is_soon(|| log().contains("stat=Sent")), "{}", log());
     let read = |name: &str| fs::read_to_string(path.join(name)).unwrap();
     assert_eq!((read("who").trim(), read("to").trim()), (&*user, &*user));
     let letter = read("letter");
@@ -97,5 +87,5 @@ fn a_program_delivers_as_the_recipient_and_its_refusal_is_a_failure() {
     assert!(letter.contains("\nSubject: x\n") && letter.ends_with("\n\nFrom me\n"), "{letter}");
     assert!(!path.join("wrote").exists(), "the cage keeps what is not the user's");
     send(port, "bad@x", &user);
-    until("the failure", || log().contains("dsn=5.1.1, stat=User unknown"));
+    assert!(is_soon(|| log().contains("dsn=5.1.1, stat=User unknown")), "{}", log());
 }

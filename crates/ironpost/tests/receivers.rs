@@ -20,6 +20,8 @@ mod arrived;
 mod debian;
 #[path = "receivers/letters.rs"]
 mod letters;
+#[path = "running/port.rs"]
+mod port;
 #[path = "receivers/send.rs"]
 mod send;
 #[path = "running/server.rs"]

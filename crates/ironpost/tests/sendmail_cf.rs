@@ -3,6 +3,8 @@
 
 #[path = "running/dialogue.rs"]
 mod dialogue;
+#[path = "running/port.rs"]
+mod port;
 #[path = "running/server.rs"]
 mod server;
 

@@ -7,7 +7,6 @@ use policy_cf::{Answer, MapSpec, OpenFailure};
 
 use crate::door::Door;
 use crate::file_watch::Stamp;
-use crate::safe_file;
 use crate::table::path_of;
 
 /// The longest value that is given out, in bytes.
@@ -53,7 +52,7 @@ impl Cdb {
                     b"\": missing map file ",
                     path.as_os_str().as_encoded_bytes(),
                     b": ",
-                    safe_file::error_text(&error).as_bytes(),
+                    sys::error_words(&error).as_bytes(),
                 ]
                 .concat();
                 Err(OpenFailure { text, class_unknown: false })

@@ -6,7 +6,6 @@ use std::path::Path;
 use policy_cf::{Config, Machine, load};
 
 use crate::outside::{Outside, Places};
-use crate::safe_file::error_text;
 
 /// The configuration that is read if no other is named.
 pub(crate) const DEFAULT_CF: &str = "/etc/mail/sendmail.cf";
@@ -20,9 +19,9 @@ const EFBIG: i32 = 27;
 /// # Errors
 /// The system's text.
 pub(crate) fn read(path: &Path) -> Result<Config, String> {
-    let text = std::fs::read(path).map_err(|error| error_text(&error))?;
+    let text = std::fs::read(path).map_err(|error| sys::error_words(&error))?;
     if text.len() > CF_BYTES_MAX {
-        return Err(error_text(&io::Error::from_raw_os_error(EFBIG)));
+        return Err(sys::error_words(&io::Error::from_raw_os_error(EFBIG)));
     }
     let mut outside = Outside::new(Places::default());
     let mut machine = Machine::new(Config::default(), &mut outside);

@@ -10,7 +10,7 @@ use crate::configuration::{self, DEFAULT_CF, trusted_user};
 use crate::makemap::{kind_of, refusal, text_of, until_nul};
 use crate::option_letters;
 use crate::replace::{replace, unique_id};
-use crate::safe_file::{self, error_text};
+use crate::safe_file;
 use crate::table::with_db;
 use crate::terminal::{Terminal, exit};
 
@@ -166,7 +166,7 @@ impl Edit<'_> {
         }
         let made = build.into_bytes(unique_id()).map_err(|error| text_of(&error));
         match made.and_then(|octets| {
-            replace(self.path, &octets, self.owner).map_err(|error| error_text(&error))
+            replace(self.path, &octets, self.owner).map_err(|error| sys::error_words(&error))
         }) {
             Ok(()) => exit::OK,
             Err(why) => self.failed(&why, terminal),

@@ -203,8 +203,9 @@ fn by_name(resolver: &Resolver, key: &[u8], keeps_aliases: bool, said: &mut Vec<
         loop {
             match step(resolver, &name) {
                 Step::Here => return Known::Name(name),
-                Step::Elsewhere(_) if keeps_aliases => return Known::Name(name),
-                Step::Elsewhere(other) => {
+                Step::Elsewhere(..) if keeps_aliases => return Known::Name(name),
+                Step::Elsewhere(other, true) => return Known::Name(other),
+                Step::Elsewhere(other, false) => {
                     links = links.saturating_add(1);
                     if links > TRUE_NAMES_MAX {
                         said.extend_from_slice(b"!DNS failure: CNAME loop for ");
@@ -231,7 +232,8 @@ fn by_name(resolver: &Resolver, key: &[u8], keeps_aliases: bool, said: &mut Vec<
 
 enum Step {
     Here,
-    Elsewhere(Vec<u8>),
+    /// This is its true name; and whether that is known to be a host.
+    Elsewhere(Vec<u8>, bool),
     Nowhere,
     NotNow,
 }
@@ -241,15 +243,19 @@ fn step(resolver: &Resolver, name: &[u8]) -> Step {
     for kind in [Kind::A, Kind::AAAA, Kind::MX] {
         match resolver.ask(name, kind) {
             Ok(answer) => {
-                for record in answer.records {
+                for record in &answer.records {
                     if !record.name.eq_ignore_ascii_case(name) {
                         continue;
                     }
                     if record.kind == kind {
                         return Step::Here;
                     }
-                    if let (Kind::CNAME, Data::Name(other)) = (record.kind, record.data) {
-                        return Step::Elsewhere(other);
+                    if let (Kind::CNAME, Data::Name(other)) = (record.kind, &record.data) {
+                        let is_host = answer
+                            .records
+                            .iter()
+                            .any(|one| one.kind == kind && one.name.eq_ignore_ascii_case(other));
+                        return Step::Elsewhere(other.clone(), is_host);
                     }
                 }
             }

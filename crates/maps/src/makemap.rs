@@ -14,7 +14,7 @@ use crate::bdb::{Database, Error, Kind};
 use crate::configuration::{self, DEFAULT_CF, trusted_user};
 use crate::option_letters::{self, octets};
 use crate::replace::{replace, unique_id};
-use crate::safe_file::{self, error_text};
+use crate::safe_file;
 use crate::table::with_db;
 use crate::terminal::{Terminal, exit};
 
@@ -102,7 +102,7 @@ impl Target<'_> {
         let code = fill(&mut build, self.name, self.map, order, terminal);
         let made =
             build.into_bytes(unique_id()).map_err(|error| text_of(&error)).and_then(|octets| {
-                replace(&self.path, &octets, self.owner).map_err(|error| error_text(&error))
+                replace(&self.path, &octets, self.owner).map_err(|error| sys::error_words(&error))
             });
         match made {
             Ok(()) => code,
@@ -205,7 +205,7 @@ pub(crate) fn refusal(class: &[u8], map: &[u8], why: &str) -> Vec<u8> {
 /// A file's error in the system's words.
 pub(crate) fn text_of(error: &Error) -> String {
     match error {
-        Error::Io(error) => error_text(error),
+        Error::Io(error) => sys::error_words(error),
         Error::NotDatabase | Error::Unsupported(_) | Error::Damaged { .. } => error.to_string(),
     }
 }

@@ -11,7 +11,6 @@ use crate::bdb::build::{Build, IfThere, PAGE_BYTES};
 use crate::configuration::{alias_files, trusted_user};
 use crate::makemap::text_of;
 use crate::replace::{replace, unique_id};
-use crate::safe_file::error_text;
 use crate::syslog::{ALERT, INFO, NOTICE, send};
 use crate::table::{path_of, with_db};
 use crate::terminal::exit;
@@ -47,7 +46,7 @@ fn rebuild(file: &[u8], kind: Kind, owner: Option<u32>, machine: &mut Machine<'_
     let text = match std::fs::read(path_of(file)) {
         Ok(text) => text,
         Err(error) => {
-            let why = error_text(&error);
+            let why = sys::error_words(&error);
             machine.say(&[b"newaliases: cannot open ", file, b": ", why.as_bytes()]);
             return;
         }
@@ -70,8 +69,8 @@ fn rebuild(file: &[u8], kind: Kind, owner: Option<u32>, machine: &mut Machine<'_
     build.put(b"@\0", b"@\0", IfThere::Replace);
     let made = build.into_bytes(unique_id()).map_err(|error| text_of(&error));
     let path = with_db(&path_of(file));
-    if let Err(why) =
-        made.and_then(|octets| replace(&path, &octets, owner).map_err(|error| error_text(&error)))
+    if let Err(why) = made
+        .and_then(|octets| replace(&path, &octets, owner).map_err(|error| sys::error_words(&error)))
     {
         let path = path.as_os_str().as_encoded_bytes();
         machine.say(&[b"newaliases: cannot create ", path, b": ", why.as_bytes()]);

@@ -25,12 +25,12 @@ pub(crate) fn check(path: &Path, is_written: bool) -> Result<(), String> {
     let metadata = match std::fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if is_written && error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error_text(&error)),
+        Err(error) => return Err(sys::error_words(&error)),
     };
     if metadata.is_symlink() && is_written {
         return Err(SYMBOLIC_LINK.into());
     }
-    let metadata = std::fs::metadata(path).map_err(|error| error_text(&error))?;
+    let metadata = std::fs::metadata(path).map_err(|error| sys::error_words(&error))?;
     if !metadata.is_file() {
         return Err(NOT_REGULAR.into());
     }
@@ -51,7 +51,7 @@ fn check_folders(path: &Path) -> Result<(), String> {
         std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")).join(path)
     };
     for folder in path.ancestors().skip(1) {
-        let metadata = std::fs::metadata(folder).map_err(|error| error_text(&error))?;
+        let metadata = std::fs::metadata(folder).map_err(|error| sys::error_words(&error))?;
         match metadata.mode() {
             mode if mode & 0o002 != 0 => return Err(WORLD_FOLDER.into()),
             mode if mode & 0o020 != 0 => return Err(GROUP_FOLDER.into()),
@@ -59,10 +59,4 @@ fn check_folders(path: &Path) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// The system's words for an error, without Rust's number behind them.
-pub(crate) fn error_text(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
 }

@@ -91,10 +91,10 @@ impl Table {
     fn reopen(&mut self) -> Result<(), String> {
         self.database = None;
         safe_file::check(&self.path, false)?;
-        let file = self.door.file(&self.path).map_err(|error| safe_file::error_text(&error))?;
-        let metadata = file.metadata().map_err(|error| safe_file::error_text(&error))?;
+        let file = self.door.file(&self.path).map_err(|error| sys::error_words(&error))?;
+        let metadata = file.metadata().map_err(|error| sys::error_words(&error))?;
         let database = Database::from_file(file).map_err(|error| match &error {
-            Error::Io(error) => safe_file::error_text(error),
+            Error::Io(error) => sys::error_words(error),
             Error::NotDatabase | Error::Unsupported(_) | Error::Damaged { .. } => error.to_string(),
         })?;
         self.database = Some((database, Stamp::of(&metadata)));

@@ -134,6 +134,9 @@ R$-@$*example.test\t$1@masked.test
 Mimap, P=[IPC], F=lsDFMnqXz, A=TCP $h lmtp
 Mhub, P=[IPC], F=mDFMuX, A=TCP hub.$m
 Modd, P=[IPC], F=mDFMuX, A=TCP mail.$h
+Minside, P=[IPC], F=mDFMuX, A=TCP $h.in$$D$m $h
+Msocket, P=[IPC], F=mDFMuX, A=FILE /run/$Z
+Meach, P=[IPC], F=mDFMuX, A=TCP $u.test
 Mpipe, P=/bin/cat, F=lsDFMu, A=cat -x $u $Z-${own}/$m $h, U=1:2
 DZdollar$$
 D{own}mine
@@ -223,7 +226,12 @@ fn mailers_keep_their_numbers_and_what_nobody_serves_waits() {
     assert_eq!(&*of(b"imap").carriage.host, b"");
     assert_eq!(of(b"hub").transport, Transport::Smtp { port: 25 });
     assert_eq!(&*of(b"hub").carriage.host, b"hub.example.test");
-    assert!(matches!(of(b"odd").transport, Transport::Waits { .. }));
+    assert_eq!(of(b"odd").transport, Transport::Smtp { port: 25 });
+    assert_eq!(&*of(b"odd").carriage.host, b"mail.$h");
+    assert_eq!(&*of(b"odd").carriage.host_for(b"a.test."), b"mail.a.test.");
+    assert_eq!(&*of(b"inside").carriage.host_for(b"a.test."), b"a.test.in$Dexample.test:a.test.");
+    assert_eq!(of(b"socket").transport, Transport::SmtpUnix(b"/run/dollar$"[..].into()));
+    assert!(matches!(of(b"each").transport, Transport::Waits { .. }));
     let Transport::Program(program) = of(b"pipe").transport else { panic!("no program") };
     assert_eq!((&*program.path, program.ids), (b"/bin/cat".as_slice(), Some((1, 2))));
     assert_eq!(&*program.arguments[2], b"$u");

@@ -21,7 +21,7 @@ pub use file::{FileFacts, FileSeen, FileTrouble, FileWanted};
 pub use question::{Ask, Facts, Macros, Origin, Parameters, Question, Resolved};
 pub use route::{
     Carriage, Controller, Expansion, LmtpPlace, MailboxPlace, Mailer, MailerFlags, MailerId,
-    Member, Program, Recipient, RefusedMember, Route, Transport,
+    Member, Program, Recipient, RefusedMember, Route, Transport, with_host,
 };
 pub use settings::Settings;
 pub use verdict::{Acceptance, Note, Refusal, Verdict};

@@ -128,8 +128,41 @@ pub struct Carriage {
     pub charset: Box<[u8]>,
     /// Types for reports (`T=`): of the MTA, of addresses, of diagnostics; empty: the usual ones.
     pub types: [Box<[u8]>; 3],
-    /// Whom SMTP and LMTP connect to (`A=TCP HOST`); empty: the host of the route (`A=TCP $h`).
+    /// Whom SMTP and LMTP connect to (`A=TCP HOST`), `$h` for the host of the route and `$$` for a dollar; empty: the host of
+    /// the route (`A=TCP $h`).
     pub host: Box<[u8]>,
+}
+
+impl Carriage {
+    /// Whom to connect to for a route with this host.
+    #[must_use]
+    pub fn host_for(&self, host: &[u8]) -> Box<[u8]> {
+        if self.host.is_empty() { host.into() } else { with_host(&self.host, host) }
+    }
+}
+
+/// An argument of a mailer with the host of the route for `$h` and a dollar for `$$`. A dot at the end of what is not the end
+/// any more goes: `$h.relay.test` for `a.test.` is `a.test.relay.test`.
+#[must_use]
+pub fn with_host(argument: &[u8], host: &[u8]) -> Box<[u8]> {
+    let mut whole = Vec::new();
+    let mut rest = argument;
+    while let Some((&octet, behind)) = rest.split_first() {
+        rest = behind;
+        match (octet, behind.split_first()) {
+            (b'$', Some((b'h', behind))) => {
+                let cut = host.strip_suffix(b".").filter(|_| behind.first() == Some(&b'.'));
+                whole.extend_from_slice(cut.unwrap_or(host));
+                rest = behind;
+            }
+            (b'$', Some((b'$', behind))) => {
+                whole.push(b'$');
+                rest = behind;
+            }
+            _ => whole.push(octet),
+        }
+    }
+    whole.into()
 }
 
 /// A set of sendmail's mailer flags: ASCII characters.
@@ -189,6 +222,8 @@ pub enum Transport {
         /// The port where the route names none.
         port: u16,
     },
+    /// SMTP to the server that listens on this Unix socket.
+    SmtpUnix(Box<[u8]>),
     /// LMTP, once a batch.
     Lmtp(LmtpPlace),
     /// A Maildir a recipient.

@@ -261,7 +261,7 @@ impl Destinations {
             Some(Transport::Maildir(_) | Transport::Mbox(_) | Transport::Program(_)) => {
                 self.key.extend_from_slice(&route.user);
             }
-            Some(Transport::Smtp { .. } | Transport::Lmtp(_)) => {
+            Some(Transport::Smtp { .. } | Transport::SmtpUnix(_) | Transport::Lmtp(_)) => {
                 self.key.extend(route.host.iter().map(u8::to_ascii_lowercase));
             }
             Some(Transport::Waits { .. } | Transport::Discard | Transport::Error) | None => {}

@@ -46,8 +46,8 @@ pub use recipient::{DropReason, Followed, Notify, Receipt, Recipient, Share, Sta
 pub use report::{
     Fate, RETURNED_BYTES_MAX, RETURNED_HEADER_BYTES_MAX, Report, ReportKind, ReportLine, duration,
 };
-pub use schedule::OURSELVES;
 pub use schedule::{
     ACTIVE_BYTES_MAX, ACTIVE_MAX, Action, Actions, Input, Inquiry, Outlook, Scheduler, Traffic,
 };
+pub use schedule::{LOST, OURSELVES};
 pub use wire::QueueId;

@@ -459,7 +459,8 @@ impl Origin {
     }
 
     /// The report that this one is about, if it is about one and was made on the same errand.
-    pub(crate) fn report_about(&self) -> Option<QueueId> {
+    #[must_use]
+    pub fn report_about(&self) -> Option<QueueId> {
         let (_, id) = self.macros.iter().find(|(name, _)| **name == *REPORT_ABOUT)?;
         core::str::from_utf8(id).ok()?.parse().ok()
     }

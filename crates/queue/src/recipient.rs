@@ -300,6 +300,8 @@ pub enum DropReason {
     NoPostmaster,
     /// The sender asked not to be told (NOTIFY without FAILURE).
     NotWanted,
+    /// Nobody can be told: the message is in the owner's file for such (`DeadLetterDrop`).
+    Saved,
 }
 
 /// How far one recipient's mail has come.
@@ -373,6 +375,7 @@ impl State {
             Self::Dropped(DropReason::DoubleBounce) => out.push(7),
             Self::Dropped(DropReason::NoPostmaster) => out.push(8),
             Self::Dropped(DropReason::NotWanted) => out.push(9),
+            Self::Dropped(DropReason::Saved) => out.push(12),
             Self::Discarded => out.push(10),
             Self::Lost(trouble) => {
                 out.push(11);
@@ -398,6 +401,7 @@ impl State {
             9 => Self::Dropped(DropReason::NotWanted),
             10 => Self::Discarded,
             11 => Self::Lost(Trouble::decode(reader)?),
+            12 => Self::Dropped(DropReason::Saved),
             _ => return Err(RecordError::Value),
         })
     }

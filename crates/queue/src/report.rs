@@ -94,6 +94,8 @@ pub struct ReportLine {
     pub index: u32,
     /// What its mailer calls diagnostics (`T=`); empty: as they sound.
     pub diagnostics: Box<[u8]>,
+    /// By LMTP, whose server is no MTA that a program need hear of.
+    pub is_by_lmtp: bool,
     /// What became of it.
     pub fate: Fate,
     /// Status, text, host.

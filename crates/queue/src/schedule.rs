@@ -27,6 +27,7 @@ use alloc::{
 pub use consult::OURSELVES;
 use policy::settings::{Reports, Retry};
 use policy::{Expansion, Mailer, Route, Settings};
+pub use reports::LOST;
 
 mod answer;
 mod arrive;
@@ -104,6 +105,11 @@ pub enum Input {
         recipient: u32,
         /// Whether its parts are in the commit of this step.
         is_stored: bool,
+    },
+    /// The answer to [`Action::Save`]: the message is durable in the owner's file.
+    Saved {
+        /// Which; still the message that was to be saved.
+        slot: u32,
     },
     /// Some recipients of a batch are over, and others are still being tried.
     Part {
@@ -218,6 +224,12 @@ pub enum Action {
     /// Store this report as a new message, in the same commit as the note or the end of the
     /// message it is about, which comes later in the same step: that message can still be read.
     Report(Box<Report>),
+    /// Nobody can be told of this message, which is kept back: append it to the owner's file for such (`Reports::last_resort`),
+    /// and once it is durable there, [`Input::Saved`]. Without an answer it stays kept back.
+    Save {
+        /// Which.
+        slot: u32,
+    },
     /// Store these parts of a message: [`Input::Split`], and they are durable together with the note that follows from it.
     /// Always to be answered.
     Split(Box<Split>),
@@ -407,6 +419,7 @@ impl Scheduler {
             Input::Split { slot, recipient, is_stored } => {
                 self.split(slot, recipient, is_stored, actions);
             }
+            Input::Saved { slot } => self.saved(slot, actions),
             Input::Part { batch, results } => self.part(batch, results, actions),
             Input::Outcome { batch, results } => self.outcome(batch, results, actions),
             Input::LinkDown { batches, has_crashed } => {

@@ -44,6 +44,8 @@ pub(crate) enum Order {
     Hold,
     Release,
     Remove,
+    /// It is in the owner's file for what nobody can get.
+    Forget,
     /// To try it as if it were not kept back.
     Try,
 }

@@ -198,6 +198,7 @@ impl World {
                 assert!(envelope.sender.is_empty());
                 self.store(envelope);
             }
+            Action::Save { .. } => panic!("there is no file for what nobody can get"),
             Action::Split(_) => panic!("no list here is that long"),
             Action::Log(event) => self.log(&event),
             Action::Wake { at_ms } => self.wake_ms = Some(at_ms),

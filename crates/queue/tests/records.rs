@@ -140,7 +140,12 @@ fn receipt() -> impl Strategy<Value = Option<Receipt>> {
 }
 
 fn state() -> impl Strategy<Value = State> {
-    let reasons = vec![DropReason::DoubleBounce, DropReason::NoPostmaster, DropReason::NotWanted];
+    let reasons = vec![
+        DropReason::DoubleBounce,
+        DropReason::NoPostmaster,
+        DropReason::NotWanted,
+        DropReason::Saved,
+    ];
     prop_oneof![
         Just(State::Waiting),
         trouble().prop_map(State::Later),

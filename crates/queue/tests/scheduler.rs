@@ -123,6 +123,7 @@ struct Desk {
     batches: Vec<Batch>,
     reports: Vec<Report>,
     events: Vec<Event>,
+    saves: Vec<u32>,
     inquiries: Vec<(u32, u32, Inquiry)>,
     notes: usize,
     has_room: bool,
@@ -144,6 +145,7 @@ impl Desk {
             batches: Vec::new(),
             reports: Vec::new(),
             events: Vec::new(),
+            saves: Vec::new(),
             inquiries: Vec::new(),
             notes: 0,
             has_room: true,
@@ -189,6 +191,7 @@ impl Desk {
                     Action::Remove { slot } => assert!(self.spool.remove(&slot).is_some()),
                     Action::Report(report) => self.reports.push(*report),
                     Action::Split(split) => inputs.append(&mut self.split(*split)),
+                    Action::Save { slot } => self.saves.push(slot),
                     Action::Log(event) => self.events.push(*event),
                     Action::Wake { at_ms } => self.wake_ms = Some(at_ms),
                 }
@@ -943,6 +946,69 @@ fn a_report_about_which_nobody_can_be_told_is_kept_back_and_not_lost() {
     answer_all(&mut desk, &[], |_| false);
     assert!(!desk.spool.contains_key(&last));
     assert_eq!(desk.reports.len(), 1);
+}
+
+/// A desk whose owner has a file for what nobody can get, with a report in it that nobody can get.
+fn desk_with_a_file() -> (Desk, Settings, u32) {
+    let mut wanted = Settings { dresses_mail: true, ..settings() };
+    wanted.reports.last_resort = b"/dead"[..].into();
+    let mut desk = Desk::with(&wanted);
+    let mut report = envelope("", &["bob@far"]);
+    report.purpose = Purpose::Report;
+    let slot = desk.arrive(report);
+    desk.end_all(&never());
+    answer_all(&mut desk, &[], |_| false);
+    (desk, wanted, slot)
+}
+
+#[test]
+fn what_nobody_can_get_leaves_the_queue_once_it_is_in_the_owners_file() {
+    let (mut desk, _, slot) = desk_with_a_file();
+    assert_eq!(desk.saves, [slot]);
+    assert_eq!(desk.scheduler.outlook(slot), Some(Outlook::Held), "until it is there");
+    assert!(!desk.events.iter().any(|event| matches!(event, Event::Lost { .. })));
+    desk.step(Input::Saved { slot });
+    assert!(!desk.spool.contains_key(&slot));
+    let ledger = desk.scheduler.ledger();
+    assert_eq!((ledger.dropped, ledger.open), (1, 0));
+    // The report about it was for the log.
+    let mark = mailers_mark(&settings().mailers);
+    let last = desk.reports[0].envelope(QueueId::new(START_MS / 1000, 101), mark);
+    desk.arrive(last);
+    answer_all(&mut desk, &[], |_| false);
+    assert!(desk.spool.is_empty());
+    assert_eq!(desk.saves.len(), 1);
+}
+
+#[test]
+fn a_report_about_a_report_goes_into_the_owners_file_where_it_fails() {
+    let (mut desk, _, _) = desk_with_a_file();
+    let mut last = envelope("", &["postmaster@far"]);
+    last.purpose = Purpose::DoubleBounce;
+    let slot = desk.arrive(last);
+    desk.end_all(&never());
+    answer_all(&mut desk, &[], |_| false);
+    assert_eq!(desk.saves.last(), Some(&slot));
+    assert!(desk.spool.contains_key(&slot));
+    desk.step(Input::Saved { slot });
+    assert!(!desk.spool.contains_key(&slot));
+}
+
+#[test]
+fn what_the_owners_file_could_not_take_is_tried_again_after_a_start() {
+    let (mut desk, wanted, slot) = desk_with_a_file();
+    desk.saves.clear();
+    desk.scheduler = Scheduler::new(&wanted, 43);
+    let (envelope, note) = desk.spool[&slot].clone();
+    let (envelope, note) = (Box::new(envelope), note.map(Box::new));
+    desk.step(Input::Recovered { slot, envelope, note });
+    assert_eq!(desk.saves, [slot]);
+    // Or when the operator lets it go: then all is told once more.
+    desk.step(Input::Release { slot });
+    answer_all(&mut desk, &[], |_| false);
+    assert_eq!(desk.saves, [slot, slot]);
+    desk.step(Input::Saved { slot });
+    assert!(!desk.spool.contains_key(&slot));
 }
 
 #[test]

@@ -113,12 +113,18 @@ impl Caller {
             // As sendmail names them: the last first, until they were tried once.
             job.batch.recipients.reverse();
         }
-        let is_lmtp = !matches!(job.way, Way::Smtp { .. });
+        let is_lmtp = job.way.protocol() == Protocol::Lmtp;
         let stops = match self.stops(job, known, terms).await {
             Ok(stops) => stops,
             Err(outcome) => return self.everybody(job, &outcome),
         };
         let all: Vec<u32> = job.batch.recipients.iter().map(|one| one.index).collect();
+        for why in stops.iter().filter_map(|stop| stop.dead.as_ref()) {
+            // All of a list are looked up before the first is called: it is told even where another takes the message.
+            if let Nowhere::PointsBack { .. } = why {
+                self.tell_postmaster(why.to_string().as_bytes());
+            }
+        }
         let mut course =
             Course { results: Vec::new(), whose: all, told: Vec::new(), last: nowhere() };
         let until = terms.connect_all.map(|all| Instant::now() + all);
@@ -131,7 +137,7 @@ impl Caller {
                 break;
             }
             if let Some(why @ Nowhere::PointsBack { .. }) = &host.dead {
-                return self.everybody(job, &why.outcome());
+                return everybody(job, &why.outcome());
             }
             let place = match self.reach(&host, job, terms, &course.whose).await {
                 Ok(place) => place,
@@ -238,14 +244,14 @@ impl Caller {
 
     /// Where a job can go, best first.
     async fn stops(&self, job: &Job, known: Known, terms: &Terms) -> Result<Vec<Stop>, Outcome> {
-        let (port, protocol) = match &job.way {
-            Way::Smtp { port } => (*port, Protocol::Smtp),
-            Way::LmtpHost { port } => (*port, Protocol::Lmtp),
+        let protocol = job.way.protocol();
+        let port = match &job.way {
+            Way::Smtp { port } | Way::LmtpHost { port } => *port,
             Way::Lmtp(address) => {
                 let hops = vec![Hop::literal(*address)];
-                return Ok(Stop::all(Found { hops, dead: Vec::new() }, Protocol::Lmtp));
+                return Ok(Stop::all(Found { hops, dead: Vec::new() }, protocol));
             }
-            Way::LmtpUnix(path) => return Ok(vec![Stop::local(path)]),
+            Way::Unix { path, .. } => return Ok(vec![Stop::local(path, protocol)]),
         };
         if let Some(found) = known {
             return Ok(Stop::all(found?, protocol));
@@ -327,7 +333,7 @@ impl Caller {
     async fn connect(&self, host: &Stop, terms: &Terms) -> Result<(Server, Stream), Trouble> {
         if let Some(path) = &host.door {
             let stream = open_door(self.office.doors(), path).await?;
-            return Ok((Server::local(), stream));
+            return Ok((Server::local(host.protocol), stream));
         }
         let timeout = Duration::from_secs(terms.timeouts.connect_s.into());
         let mut race =

@@ -93,8 +93,7 @@ impl Unreachable {
         } else if kind == io::ErrorKind::TimedOut {
             format!("Connection timed out with {name}")
         } else {
-            let words = self.error.to_string();
-            format!("{name}: {}", words.split(" (os error").next().unwrap_or_default())
+            format!("{name}: {}", sys::error_words(&self.error))
         };
         let trouble = Trouble::ours(Status(4, 4, 1), text.as_bytes());
         Trouble { host: self.hop.relay(), ..trouble }.cleaned()
@@ -140,8 +139,8 @@ pub(crate) async fn own_name(stream: &TcpStream, lookup: &dyn Lookup) -> Option<
     let ip = stream.local_addr().ok()?.ip().to_canonical();
     let query = Query { name: ip.to_string().into_bytes().into(), kind: QueryKind::Ptr };
     let found = match lookup.lookup(query).await {
-        Answer::Found(Records::Names(names)) => names.into_iter().next(),
-        Answer::Found(_) | Answer::NoSuchName | Answer::NoData | Answer::Temporary(_) => None,
+        Answer::Found { records: Records::Names(names), .. } => names.into_iter().next(),
+        Answer::Found { .. } | Answer::NoSuchName | Answer::NoData | Answer::Temporary(_) => None,
     };
     // A zone is not ours: what is no plain name does not go into a command.
     let is_plain = |name: &[u8]| {

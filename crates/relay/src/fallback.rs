@@ -100,10 +100,10 @@ mod tests {
     impl Lookup for Zone {
         fn lookup(&self, query: Query) -> Pin<Box<dyn Future<Output = Answer> + '_>> {
             let four =
-                |address: &str| Answer::Found(Records::Addresses(vec![address.parse().unwrap()]));
+                |address: &str| Answer::found(Records::Addresses(vec![address.parse().unwrap()]));
             let answer = match (&*query.name, query.kind) {
                 (b"a.test", QueryKind::Mx) => {
-                    Answer::Found(Records::Mx(vec![(10, b"mx.a.test"[..].into())]))
+                    Answer::found(Records::Mx(vec![(10, b"mx.a.test"[..].into())]))
                 }
                 (b"mx.a.test", QueryKind::A) => four("192.0.2.1"),
                 (b"back.test", QueryKind::A) => four("192.0.2.9"),

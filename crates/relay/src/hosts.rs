@@ -32,14 +32,14 @@ pub(crate) enum Reach<'p> {
         protocol: Protocol,
     },
     /// A Unix socket, once.
-    Door(Option<(&'p dyn Doors, &'p [u8])>),
+    Door(Option<(&'p dyn Doors, &'p [u8])>, Protocol),
 }
 
 impl Hosts<'_> {
     pub(crate) fn is_over(&self) -> bool {
         match &self.way {
             Reach::Race { race, .. } => race.is_over() || self.refusals >= REFUSALS_MAX,
-            Reach::Door(door) => door.is_none(),
+            Reach::Door(door, _) => door.is_none(),
         }
     }
 
@@ -54,10 +54,10 @@ impl Hosts<'_> {
     ) -> Result<Connection, Trouble> {
         let habits = terms.habits(&self.carriage);
         let (race, failures, register, lookup, protocol) = match &mut self.way {
-            Reach::Door(door) => {
+            Reach::Door(door, protocol) => {
                 let Some((doors, path)) = door.take() else { return Err(last) };
                 let stream = open_door(doors, path).await?;
-                let server = Server::local().of_mailer(&self.carriage);
+                let server = Server::local(*protocol).of_mailer(&self.carriage);
                 return Connection::open(server, stream, terms, habits, None).await;
             }
             Reach::Race { race, failures, register, lookup, protocol } => {

@@ -8,7 +8,7 @@
 //! connections; a connection takes jobs from the line as long as there are any, waits a little
 //! for more, and says QUIT. So a busy destination costs a transaction a message and nothing else.
 //!
-//! SMTP and LMTP are spoken by the same machine (`smtp::client`); an LMTP server may listen on a Unix socket, whose
+//! SMTP and LMTP are spoken by the same machine (`smtp::client`); a server may listen on a Unix socket, whose
 //! connections are asked of whoever may open a path ([`Doors`]).
 #![forbid(unsafe_code)]
 
@@ -37,6 +37,7 @@ pub use pool::{Parted, Relay};
 pub use resolve::{Answer, Lookup, Query, QueryKind};
 
 pub use body::Body;
+pub use smtp::client::Protocol;
 pub use status::{HOSTS_MAX, HostStatus};
 pub use talk::{Gravity, Kind, LINE_BYTES_MAX, TALK_BYTES_MAX, TALK_EVENTS_MAX, Talk};
 
@@ -77,8 +78,25 @@ pub enum Way {
     },
     /// LMTP to this address.
     Lmtp(SocketAddr),
-    /// LMTP to the server that listens on this Unix socket.
-    LmtpUnix(Box<[u8]>),
+    /// The server that listens on a Unix socket.
+    Unix {
+        /// Where.
+        path: Box<[u8]>,
+        /// What it speaks.
+        protocol: Protocol,
+    },
+}
+
+impl Way {
+    /// What is spoken.
+    #[must_use]
+    pub const fn protocol(&self) -> Protocol {
+        match self {
+            Self::Smtp { .. } => Protocol::Smtp,
+            Self::LmtpHost { .. } | Self::Lmtp(_) => Protocol::Lmtp,
+            Self::Unix { protocol, .. } => *protocol,
+        }
+    }
 }
 
 /// Who opens Unix sockets: no cage of ours can.

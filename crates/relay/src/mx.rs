@@ -434,11 +434,11 @@ async fn exchangers_of(
 ) -> Result<Found, Nowhere> {
     let query = Query { name: domain.into(), kind: QueryKind::Mx };
     let exchangers = match lookup.lookup(query).await {
-        Answer::Found(Records::Mx(exchangers)) => exchangers,
+        Answer::Found { records: Records::Mx(exchangers), .. } => exchangers,
         Answer::NoSuchName => return Err(Nowhere::Unknown(shown(domain))),
         Answer::Temporary(why) => return Err(unanswered(domain, &why)),
         // The name itself is its exchanger.
-        Answer::NoData | Answer::Found(_) => {
+        Answer::NoData | Answer::Found { .. } => {
             let hops = hops_of(domain, port, ourselves, lookup).await?;
             return Ok(Found { hops, dead: Vec::new() });
         }
@@ -503,9 +503,9 @@ async fn hops_of(
     let mut is_known = false;
     for answer in [six, four] {
         match answer {
-            Answer::Found(Records::Addresses(found)) => addresses.extend(found),
+            Answer::Found { records: Records::Addresses(found), .. } => addresses.extend(found),
             Answer::Temporary(why) => trouble = Some(unanswered(host, &why)),
-            Answer::NoData | Answer::Found(_) => is_known = true,
+            Answer::NoData | Answer::Found { .. } => is_known = true,
             Answer::NoSuchName => {}
         }
     }

@@ -26,7 +26,6 @@ use crate::ticket::Ticket;
 use crate::{Doors, Job, Lookup, Report, Way};
 use policy::{Carriage, Settings};
 use queue::{Outcome, Scope, Status, Trouble};
-use smtp::client::Protocol;
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
@@ -191,7 +190,7 @@ impl Office {
         let Some(job) = &ticket.job else { return };
         let host = match &job.way {
             Way::Smtp { .. } | Way::LmtpHost { .. } => job.batch.host.to_ascii_lowercase().into(),
-            Way::Lmtp(_) | Way::LmtpUnix(_) => Box::default(),
+            Way::Lmtp(_) | Way::Unix { .. } => Box::default(),
         };
         let key = (host, job.way.clone());
         let connections_max = job.connections_max.max(1);
@@ -442,19 +441,18 @@ impl Presence {
     async fn hosts(&self, terms: &Terms) -> Result<Hosts<'_>, Outcome> {
         let (host, way) = &self.destination.key;
         let carriage = self.destination.carriage();
+        let protocol = way.protocol();
         let hops = match way {
             Way::Smtp { port } | Way::LmtpHost { port } => {
                 let dice = RandomState::new();
                 self.office.exchangers(host, *port, terms, &dice).await?.hops
             }
             Way::Lmtp(address) => vec![Hop::literal(*address)],
-            Way::LmtpUnix(path) => {
-                let way = Reach::Door(Some((&*self.office.doors, path)));
+            Way::Unix { path, .. } => {
+                let way = Reach::Door(Some((&*self.office.doors, path)), protocol);
                 return Ok(Hosts { way, carriage, refusals: 0 });
             }
         };
-        let protocol =
-            if matches!(way, Way::Smtp { .. }) { Protocol::Smtp } else { Protocol::Lmtp };
         let timeout = Duration::from_secs(terms.timeouts.connect_s.into());
         let race = Race::new(hops, &self.office.failures, timeout).by(&terms.road);
         let failures = &self.office.failures;

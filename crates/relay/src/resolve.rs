@@ -73,14 +73,27 @@ pub struct Query {
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
-    /// At least one record; at most [`RECORDS_MAX`].
-    Found(Records),
+    /// At least one record.
+    Found {
+        /// At most [`RECORDS_MAX`].
+        records: Records,
+        /// Where the name is an alias, whatever the number of steps: whose records they are, without the dot at the end.
+        true_name: Option<Box<[u8]>>,
+    },
     /// The name does not exist (NXDOMAIN).
     NoSuchName,
     /// The name exists and has no such record.
     NoData,
     /// Nobody knows now: a timeout, SERVFAIL, or an answer that is none. The text says which.
     Temporary(Box<[u8]>),
+}
+
+impl Answer {
+    /// Records of the name that was asked about.
+    #[must_use]
+    pub const fn found(records: Records) -> Self {
+        Self::Found { records, true_name: None }
+    }
 }
 
 /// Records of the kind that was asked for.
@@ -178,7 +191,7 @@ impl Resolver {
             }
         };
         match tokio::time::timeout(QUESTION_TIMEOUT, asked).await {
-            Ok(Ok(found)) => answered(query.kind, found.answers()),
+            Ok(Ok(found)) => answered(query, found.answers()),
             Ok(Err(error)) if error.is_nx_domain() => Answer::NoSuchName,
             Ok(Err(error)) if error.is_no_records_found() => Answer::NoData,
             Ok(Err(error)) => Answer::Temporary(error.to_string().into_bytes().into()),
@@ -238,8 +251,8 @@ fn question(query: &Query) -> Option<(Name, RecordType)> {
 }
 
 /// The records of the kind that was asked for.
-fn answered(kind: QueryKind, answers: &[Record]) -> Answer {
-    let records = match kind {
+fn answered(query: &Query, answers: &[Record]) -> Answer {
+    let records = match query.kind {
         QueryKind::Mx => Records::Mx(read(answers, exchanger)),
         QueryKind::A => Records::Addresses(read(answers, ipv4)),
         QueryKind::Aaaa => Records::Addresses(read(answers, ipv6)),
@@ -254,7 +267,21 @@ fn answered(kind: QueryKind, answers: &[Record]) -> Answer {
         Records::Addresses(list) => list.is_empty(),
         Records::Names(list) | Records::Texts(list) => list.is_empty(),
     };
-    if is_empty { Answer::NoData } else { Answer::Found(records) }
+    if is_empty {
+        return Answer::NoData;
+    }
+    let true_name = match query.kind {
+        QueryKind::Mx | QueryKind::A | QueryKind::Aaaa => true_name(query, answers),
+        QueryKind::Ptr | QueryKind::Txt | QueryKind::Cname | QueryKind::Ns | QueryKind::Srv => None,
+    };
+    Answer::Found { records, true_name }
+}
+
+/// Who has the records, where that is not whom the question was about: hickory follows aliases to their end.
+fn true_name(query: &Query, answers: &[Record]) -> Option<Box<[u8]>> {
+    let (asked, kind) = question(query)?;
+    let owner = &answers.iter().find(|record| record.record_type() == kind)?.name;
+    (*owner != asked).then(|| text_of(owner))
 }
 
 fn read<T>(answers: &[Record], one: fn(&RData) -> Option<T>) -> Vec<T> {

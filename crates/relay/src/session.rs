@@ -88,9 +88,9 @@ impl Server {
     }
 
     /// A server behind a Unix socket.
-    pub(crate) fn local() -> Self {
+    pub(crate) fn local(protocol: Protocol) -> Self {
         let name: Box<[u8]> = b"localhost"[..].into();
-        Self { protocol: Protocol::Lmtp, host: name.clone(), name, hello: None, line_end: None }
+        Self { protocol, host: name.clone(), name, hello: None, line_end: None }
     }
 }
 

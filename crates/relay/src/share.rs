@@ -85,7 +85,7 @@ fn place(host: &[u8], found: &Result<Found, Outcome>) -> Place {
 fn port(way: &Way) -> Option<u16> {
     match way {
         Way::Smtp { port } | Way::LmtpHost { port } => Some(*port),
-        Way::Lmtp(_) | Way::LmtpUnix(_) => None,
+        Way::Lmtp(_) | Way::Unix { .. } => None,
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct Stop {
 
 impl Stop {
     /// A server of this machine.
-    pub(crate) fn local(door: &[u8]) -> Self {
+    pub(crate) fn local(door: &[u8], protocol: Protocol) -> Self {
         Self {
             hops: Vec::new(),
             name: b"localhost"[..].into(),
@@ -29,7 +29,7 @@ impl Stop {
             shown_port: None,
             door: Some(door.into()),
             dead: None,
-            protocol: Protocol::Lmtp,
+            protocol,
         }
     }
 

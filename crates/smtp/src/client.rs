@@ -30,7 +30,7 @@ use envelope::Envelope;
 use hello::Hello;
 
 /// Which protocol is spoken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// SMTP: EHLO, or HELO if that is refused.
     Smtp,

@@ -470,7 +470,7 @@ impl Session {
     /// What a lone CR or LF is for this client.
     fn ends(&self) -> Ends {
         let Some(address) = self.facts.origin.address() else {
-            return Ends::Normalized;
+            return Ends::Unix;
         };
         let networks = &self.terms.settings.normalized_networks;
         if networks.iter().any(|network| network.holds(address)) {

@@ -13,6 +13,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
+/// The flag for opening (`OpenOptionsExt::custom_flags`) by which a symbolic link at the end of a path is not followed.
+pub const NO_LINK: i32 = OFlags::NOFOLLOW.bits().cast_signed();
+
 /// Octets that may be written below a path without special rights.
 ///
 /// # Errors
@@ -60,6 +63,42 @@ pub fn open_plain_to_write(path: &Path) -> io::Result<OwnedFd> {
     } else {
         Err(io::ErrorKind::InvalidInput.into())
     }
+}
+
+/// A mailbox file to append to, made (with its name durable) if it is not there: a plain file with one name, which belongs to who
+/// we are or to root, which nobody else may write or put another in the place of, and which is empty or begins as a mailbox does.
+/// Whoever could name another file could not harm it through this.
+///
+/// # Errors
+/// The system's; `InvalidInput`: there is something else.
+pub fn open_mailbox_to_append(path: &Path) -> io::Result<OwnedFd> {
+    const OTHERS_WRITE: u32 = 0o022;
+    const ANYBODY_WRITES: u32 = 0o002;
+    const IS_STICKY: u32 = 0o1000;
+    let (folder, name) = path.parent().zip(path.file_name()).ok_or(io::ErrorKind::InvalidInput)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = rustix::fs::open(folder, flags, Mode::empty())?;
+    let folder_mode = rustix::fs::fstat(&folder)?.st_mode;
+    if folder_mode & ANYBODY_WRITES != 0 && folder_mode & IS_STICKY == 0 {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC;
+    let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
+    let file = rustix::fs::openat(&folder, name, flags, Mode::RUSR | Mode::WUSR)?;
+    let facts = rustix::fs::fstat(&file)?;
+    let kind = rustix::fs::FileType::from_raw_mode(facts.st_mode);
+    let is_plain = kind == rustix::fs::FileType::RegularFile && facts.st_nlink == 1;
+    let is_ours = [0, crate::user::effective_uid()].contains(&facts.st_uid);
+    let mut start = [0; 5];
+    let read = rustix::io::pread(&file, &mut start, 0)?;
+    let is_mailbox = [&b""[..], b"From "].contains(&start.get(..read).unwrap_or_default());
+    if !is_plain || !is_ours || facts.st_mode & OTHERS_WRITE != 0 || !is_mailbox {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    if read == 0 {
+        rustix::fs::fsync(&folder)?;
+    }
+    Ok(file)
 }
 
 /// Makes a folder with all above it, or takes it as it is. With an owner, the folder itself (not those

@@ -30,6 +30,13 @@ pub fn host_name() -> Vec<u8> {
     rustix::system::uname().nodename().to_bytes().to_vec()
 }
 
+/// The system's words for an error, without the number that Rust adds: `Permission denied`.
+#[must_use]
+pub fn error_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
 /// Sixteen octets of the kernel's randomness, as a number.
 ///
 /// # Errors

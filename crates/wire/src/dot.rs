@@ -17,6 +17,8 @@ pub enum Ends {
     Strict,
     /// A line end, stored as CR LF.
     Normalized,
+    /// A lone LF is a line end, stored as CR LF; a lone CR is a fault: what a program of this machine writes.
+    Unix,
 }
 
 /// What is wrong with a text.
@@ -204,7 +206,7 @@ impl TextReader {
             }
             At::Dot | At::SoftDot => {
                 // Where this ends the message the dot is no text of it.
-                if self.ends == Ends::Normalized {
+                if self.ends != Ends::Strict {
                     self.put(b".", body);
                 }
                 self.bare(TextFault::BareLf, body);
@@ -216,9 +218,9 @@ impl TextReader {
 
     /// A lone CR or LF.
     fn bare(&mut self, fault: TextFault, body: &mut Vec<u8>) {
-        match self.ends {
-            Ends::Strict => self.fail(fault),
-            Ends::Normalized => self.put(b"\r\n", body),
+        match (self.ends, fault) {
+            (Ends::Strict, _) | (Ends::Unix, TextFault::BareCr) => self.fail(fault),
+            (Ends::Normalized | Ends::Unix, _) => self.put(b"\r\n", body),
         }
         self.line_bytes = 0;
         self.at = At::SoftStart;

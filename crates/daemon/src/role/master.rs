@@ -316,7 +316,7 @@ impl Master {
     /// Connects a relay to the server of a mailer on this machine, the policy to that of a map, if the settings have it.
     fn socket_wanted(&mut self, place: usize, ticket: u32, wanted: &SocketPlace) {
         let Some(process) = self.family.processes.get_mut(place) else { return };
-        if !matches!(process.role, Role::Relay | Role::Policy) {
+        if !matches!(process.role, Role::Relay | Role::Policy | Role::Queue) {
             return;
         }
         match Hands::connect(process.role, wanted, &self.settings) {

@@ -11,6 +11,7 @@ mod dressing;
 mod files;
 mod hosts;
 mod intake;
+mod last_resort;
 mod lines;
 mod listing;
 mod parts;
@@ -35,6 +36,7 @@ use dressing::Dressing;
 use files::Files;
 use hosts::Hosts;
 use intake::{Intake, Source};
+use last_resort::LastResort;
 use policy::PolicyLine;
 use shown::Shown;
 use spool::Spool as _;
@@ -76,6 +78,7 @@ struct House {
     files: Files,
     hosts: Hosts,
     dressing: Dressing,
+    last_resort: LastResort,
     /// Parts of messages that are to be stored.
     splits: VecDeque<Split>,
     life: Link,
@@ -218,6 +221,7 @@ impl House {
             files: Files::default(),
             hosts,
             dressing: Dressing::default(),
+            last_resort: LastResort::default(),
             splits: VecDeque::new(),
             life: inheritance.life,
             index: inheritance.index,
@@ -322,11 +326,8 @@ impl House {
                     self.stop_until_ms = Some(until);
                     self.step(Input::Room { batches: 0 });
                 }
-                Order::Go { .. }
-                | Order::Errand(_)
-                | Order::Read(_)
-                | Order::NoSocket { .. }
-                | Order::Proofs { .. } => {}
+                Order::NoSocket { why, .. } => self.no_last_resort(&why),
+                Order::Go { .. } | Order::Errand(_) | Order::Read(_) | Order::Proofs { .. } => {}
             }
         }
         Ok(())
@@ -349,6 +350,7 @@ impl House {
                 self.reader_came(&ward.user, descriptor);
             }
             Grant::Child { ward } => self.child_came(&ward, descriptor),
+            Grant::Socket { .. } => self.last_resort_came(&descriptor),
             Grant::Edge { .. }
             | Grant::Listener(_)
             | Grant::Spool
@@ -357,7 +359,6 @@ impl House {
             | Grant::CommandSocket
             | Grant::Configuration { .. }
             | Grant::Log
-            | Grant::Socket { .. }
             | Grant::NameServers => {}
         }
     }
@@ -392,6 +393,7 @@ impl House {
             self.log_no_room(free_bytes);
         }
         self.pick_up_drops();
+        self.want_last_resort();
         self.save_hosts();
         self.save_statistics();
     }
@@ -427,6 +429,7 @@ impl House {
             && self.scheduler.is_quiet()
             && self.round.is_empty()
             && self.arrivals.is_empty()
+            && self.last_resort.is_idle()
     }
 
     /// Writes what waits on all edges; who can't take it has ended, and is found by the next read.

@@ -9,8 +9,9 @@ use crate::link::LinkError;
 use crate::port::Port;
 use crate::roles::Role;
 use crate::start::Inheritance;
-use policy::{LmtpPlace, Settings, Transport};
-use relay::{Answer, Body, Doors, Job, Lookup, Ourselves, Query, Relay, Report, Way};
+use policy::{Carriage, LmtpPlace, Settings, Transport};
+use queue::Batch;
+use relay::{Answer, Body, Doors, Job, Lookup, Ourselves, Protocol, Query, Relay, Report, Way};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
@@ -173,22 +174,14 @@ fn carry_for(descriptor: OwnedFd, relay: &Relay, settings: &Rc<RefCell<Settings>
                 };
                 let mailers = &settings.borrow().mailers;
                 let mailer = mailers.get(usize::from(wish.batch.mailer.0));
-                let way = match mailer.map(|mailer| &mailer.transport) {
-                    Some(Transport::Smtp { port }) => Way::Smtp { port: *port },
-                    Some(Transport::Lmtp(LmtpPlace::Tcp(address))) => Way::Lmtp(*address),
-                    Some(Transport::Lmtp(LmtpPlace::Unix(path))) => Way::LmtpUnix(path.clone()),
-                    Some(Transport::Lmtp(LmtpPlace::Host { port })) => {
-                        Way::LmtpHost { port: *port }
-                    }
-                    Some(_) | None => return Err(LinkError::Garbled("no mailer of ours")),
+                let way = mailer.and_then(|mailer| way(&mailer.transport));
+                let Some(way) = way else {
+                    return Err(LinkError::Garbled("no mailer of ours"));
                 };
                 let connections_max = mailer.map_or(1, |mailer| mailer.concurrency_max);
                 let carriage = mailer.map(|mailer| mailer.carriage.clone()).unwrap_or_default();
                 let mut batch = wish.batch;
-                if !carriage.host.is_empty() {
-                    batch.host.clone_from(&carriage.host);
-                    batch.recipients.iter_mut().for_each(|one| one.host = Box::default());
-                }
+                name_hosts(&mut batch, &carriage);
                 relay.submit(Job { batch, way, connections_max, body, carriage });
             }
             Ok(())
@@ -197,6 +190,38 @@ fn carry_for(descriptor: OwnedFd, relay: &Relay, settings: &Rc<RefCell<Settings>
         drop(result.await);
     });
     port
+}
+
+/// How the server of a mailer is reached; none, if it is no business of ours.
+fn way(transport: &Transport) -> Option<Way> {
+    Some(match transport {
+        Transport::Smtp { port } => Way::Smtp { port: *port },
+        Transport::SmtpUnix(path) => Way::Unix { path: path.clone(), protocol: Protocol::Smtp },
+        Transport::Lmtp(LmtpPlace::Tcp(address)) => Way::Lmtp(*address),
+        Transport::Lmtp(LmtpPlace::Unix(path)) => {
+            Way::Unix { path: path.clone(), protocol: Protocol::Lmtp }
+        }
+        Transport::Lmtp(LmtpPlace::Host { port }) => Way::LmtpHost { port: *port },
+        Transport::Maildir(_)
+        | Transport::Mbox(_)
+        | Transport::Program(_)
+        | Transport::Waits { .. }
+        | Transport::Discard
+        | Transport::Error => return None,
+    })
+}
+
+/// Puts the hosts that the mailer connects to (`A=TCP HOST`) in place of those of the routes.
+fn name_hosts(batch: &mut Batch, carriage: &Carriage) {
+    if carriage.host.is_empty() {
+        return;
+    }
+    let host = carriage.host_for(&batch.host);
+    for one in batch.recipients.iter_mut().filter(|one| !one.host.is_empty()) {
+        let own = carriage.host_for(&one.host);
+        one.host = if own == host { Box::default() } else { own };
+    }
+    batch.host = host;
 }
 
 /// A connected socket, or why there is none.

@@ -163,7 +163,7 @@ impl Server<'_> {
         }) {
             Ok(file) => file,
             Err(error) => {
-                let words = crate::system_log::words_of(&error);
+                let words = sys::error_words(&error);
                 let line = format!("421 4.3.0 can not open temporary file: {words}");
                 let _is_heard: bool = self.say(&line);
                 return false;
@@ -244,7 +244,7 @@ fn take(input: &mut impl BufRead, mut kept: &File) -> Option<Result<(), String>>
         if failed.is_none()
             && let Err(error) = kept.write_all(piece)
         {
-            failed = Some(crate::system_log::words_of(&error));
+            failed = Some(sys::error_words(&error));
         }
     }
 }

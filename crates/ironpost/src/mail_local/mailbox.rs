@@ -2,7 +2,6 @@
 
 use super::Flags;
 use crate::exit;
-use crate::system_log;
 use deliver::{Body, Job, Mailboxes, Moment};
 use policy::{MailboxPlace, Transport};
 use queue::{Outcome, Trouble};
@@ -105,7 +104,7 @@ impl Post<'_> {
         let user = &recipient.user;
         let name = user.name.as_bytes();
         let system = |error: &io::Error| {
-            let text = format!("{SPOOL}/{}: {}", user.name, system_log::words_of(error));
+            let text = format!("{SPOOL}/{}: {}", user.name, sys::error_words(error));
             Failure::new((4, 2, 0), text)
         };
         if self.flags.home_file.is_none() {

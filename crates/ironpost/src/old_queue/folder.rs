@@ -25,9 +25,6 @@ const DATA_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// Our own folder in the queue directory.
 const OURS: &str = "ironpost";
 
-/// Linux's `O_NOFOLLOW`.
-const O_NOFOLLOW: i32 = 0o400_000;
-
 /// Bits of a file's mode that let others write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
@@ -134,7 +131,8 @@ impl Place {
     pub(super) fn take(&self) -> Result<Option<Taken>, Left> {
         let mut options = OpenOptions::new();
         // A lock of the other kind wants a file that is open for writing.
-        let opened = options.read(true).write(true).custom_flags(O_NOFOLLOW).open(self.control());
+        let opened =
+            options.read(true).write(true).custom_flags(sys::disk::NO_LINK).open(self.control());
         let mut file = match opened {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened?,
@@ -154,7 +152,7 @@ impl Place {
     /// Only looks at the control file.
     pub(super) fn look(&self) -> Option<Vec<u8>> {
         let mut options = OpenOptions::new();
-        let file = options.read(true).custom_flags(O_NOFOLLOW).open(self.control()).ok()?;
+        let file = options.read(true).custom_flags(sys::disk::NO_LINK).open(self.control()).ok()?;
         let mut octets = Vec::new();
         file.take(CONTROL_BYTES_MAX).read_to_end(&mut octets).ok()?;
         Some(octets)
@@ -171,7 +169,7 @@ impl Place {
     /// The file can't be read, or is too long.
     pub(super) fn text(&self, folder: Option<&Path>) -> io::Result<Vec<u8>> {
         let mut options = OpenOptions::new();
-        let opened = options.read(true).custom_flags(O_NOFOLLOW).open(self.data(folder));
+        let opened = options.read(true).custom_flags(sys::disk::NO_LINK).open(self.data(folder));
         let file = match opened {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             opened => opened?,

@@ -68,6 +68,7 @@ pub(super) fn collect(input: &mut impl BufRead, manner: Manner) -> io::Result<Co
     let mut is_line_start = true;
     while read_piece(input, &mut line)? {
         let is_whole = line.last() == Some(&b'\n');
+        out.count_dropped(&line);
         line.retain(|octet| !matches!(octet, b'\r' | b'\n'));
         if manner.is_seven_bit {
             for octet in &mut line {
@@ -94,6 +95,14 @@ pub(super) fn collect(input: &mut impl BufRead, manner: Manner) -> io::Result<Co
 }
 
 impl Collected {
+    /// A CR inside of a line counts, although it goes.
+    fn count_dropped(&mut self, piece: &[u8]) {
+        let text = piece.strip_suffix(b"\r\n").or(piece.strip_suffix(b"\n")).unwrap_or(piece);
+        let words = text.split(|&octet| octet == b'\r').count();
+        let dropped = u64::try_from(words.saturating_sub(1)).unwrap_or(u64::MAX);
+        self.size_bytes = self.size_bytes.saturating_add(dropped);
+    }
+
     fn count(&mut self, line: &[u8], is_whole: bool, manner: Manner) {
         let bytes = line.len().saturating_add(usize::from(is_whole));
         self.size_bytes = self.size_bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
@@ -211,8 +220,8 @@ mod tests {
     }
 
     #[test]
-    fn a_lone_cr_can_not_smuggle_a_dot() {
-        assert_eq!(read(b"\na\r.\rb\r\nc").1, "a.b\r\nc\r\n");
+    fn a_lone_cr_can_not_smuggle_a_dot_and_counts() {
+        assert_eq!(read(b"\na\r.\rb\r\nc"), (String::new(), "a.b\r\nc\r\n".into(), 8));
     }
 
     #[test]

@@ -161,7 +161,7 @@ fn words(error: &io::Error) -> String {
         // sendmail's words for a file that can't be there.
         return "Unknown database type".into();
     }
-    crate::system_log::words_of(error)
+    sys::error_words(error)
 }
 
 /// The file, made if it is not there, with our lock on it; it is still the one of this name.

@@ -13,6 +13,10 @@ mod aliases;
 mod control_files;
 mod local_users;
 mod mailboxes;
+#[path = "../running/port.rs"]
+mod port;
 mod programs;
+#[path = "../running/soon.rs"]
+mod soon;
 mod strangers;
 mod town;

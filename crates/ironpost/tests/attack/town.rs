@@ -1,17 +1,15 @@
 //! A server with two users of this machine, and a mail spool of its own.
 
+use crate::port::free_port;
+use crate::soon::is_soon;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 use tempfile::TempDir;
-
-/// No wait of these tests is longer.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Who attacks.
 pub(crate) const MALLORY: &str = "mallory";
@@ -102,7 +100,7 @@ impl Town {
             run("chown", &[&format!("{uid}:{uid}")], &home);
         }
         fs::write(path.join("passwd"), users).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let server = serve(path, port, &fill(commands), &fill(name));
         let town = Self { folder, port, server };
         town.until("a greeting", || TcpStream::connect(("127.0.0.1", port)).is_ok());
@@ -202,15 +200,8 @@ impl Town {
     }
 
     /// Waits; says what the server logged if it was in vain.
-    pub(crate) fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
-        let since = Instant::now();
-        while since.elapsed() < PATIENCE {
-            if is_so() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        panic!("waited in vain for {what}: {}", self.log());
+    pub(crate) fn until(&self, what: &str, is_so: impl FnMut() -> bool) {
+        assert!(is_soon(is_so), "waited in vain for {what}: {}", self.log());
     }
 
     /// Waits until the last report is kept back, as nobody here reads one; and nothing was run or written on the way.

@@ -1,7 +1,8 @@
 //! A server for one test: begun with a sendmail.cf in a folder of its own, ended whatever the test came to.
 
+use crate::port::free_port;
 use std::fs::File;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -49,11 +50,6 @@ impl Server {
         }
         server
     }
-}
-
-/// A port of 127.0.0.1 that nobody has.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl Drop for Server {

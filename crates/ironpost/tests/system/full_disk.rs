@@ -1,6 +1,7 @@
 //! A disk that fills up: 452 before the message and at the dot, nothing torn, and mail again when there is room.
 
-use crate::house::{House, Session, free_port, is_root, note, until};
+use crate::house::{House, Session, is_root, note, until};
+use crate::port::free_port;
 use crate::sink::Sink;
 use std::collections::BTreeSet;
 use std::fs;

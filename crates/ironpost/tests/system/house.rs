@@ -1,9 +1,11 @@
 //! A server in a folder of its own, and a client that talks to it.
 
+use crate::port::free_port;
+use crate::soon::is_soon;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -324,15 +326,8 @@ pub(crate) fn list(folder: &Path) -> Vec<PathBuf> {
     entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
 }
 
-pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let since = Instant::now();
-    while since.elapsed() < PATIENCE {
-        if is_so() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    panic!("waited in vain for {what}");
+pub(crate) fn until(what: &str, is_so: impl FnMut() -> bool) {
+    assert!(is_soon(is_so), "waited in vain for {what}");
 }
 
 pub(crate) fn kill(signal: &str, pid: u32) {
@@ -343,11 +338,6 @@ pub(crate) fn kill(signal: &str, pid: u32) {
 
 pub(crate) fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n")
-}
-
-/// A port of loopback that nobody has.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Says in the test's output, also when it passes, that a part was done in another way, and why.

@@ -18,6 +18,10 @@ mod kills;
 mod letters;
 mod mailboxes;
 mod outgoing;
+#[path = "../running/port.rs"]
+mod port;
 mod sink;
+#[path = "../running/soon.rs"]
+mod soon;
 mod stop;
 mod sync;

@@ -1,6 +1,7 @@
 //! Mail that goes on: a next hop that is down, one that refuses, mail that gets too old, and the reports about it.
 
-use crate::house::{House, free_port, until};
+use crate::house::{House, until};
+use crate::port::free_port;
 use crate::sink::Sink;
 
 /// Mail for elsewhere goes to this port; local names have mailboxes.

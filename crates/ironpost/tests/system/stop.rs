@@ -1,6 +1,7 @@
 //! SIGTERM: what was promised is finished, the others hear 421.
 
-use crate::house::{House, free_port, kill};
+use crate::house::{House, kill};
+use crate::port::free_port;
 use crate::sink::Sink;
 use std::io::Write;
 

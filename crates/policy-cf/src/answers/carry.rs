@@ -44,24 +44,76 @@ fn carrier(machine: &Machine<'_>, mailer: &Mailer) -> policy::Mailer {
             messages_max: positive(mailer.messages_max),
             charset: mailer.charset.clone().unwrap_or_default().into(),
             types: mailer.types.clone().map(|kind| kind.unwrap_or_default().into()),
-            host: fixed_host(machine, mailer).into(),
+            host: called_host(machine, mailer).into(),
         },
     }
 }
 
-/// The host that `A=TCP HOST` names itself: connections go there, whatever the rules said. None with `$h`.
-fn fixed_host(machine: &Machine<'_>, mailer: &Mailer) -> Vec<u8> {
+/// The host of the route, as it stands in what `A=` names.
+const ROUTE_HOST: &[u8] = b"$h";
+
+/// The host that `A=TCP HOST [PORT]` names itself, perhaps with `$h` in it: connections go there, whatever the rules said.
+/// Nothing with `$h` alone.
+fn called_host(machine: &Machine<'_>, mailer: &Mailer) -> Vec<u8> {
     let is_network = matches!(mailer.path.as_slice(), b"[IPC]" | b"[TCP]");
+    let macros = &machine.config.macros;
     match mailer.arguments.as_slice() {
-        [how, host, ..] if is_network && how != b"FILE" && !has_host_macro(host) => {
-            machine.config.macros.expand(host).unwrap_or_default()
+        [how, host, rest @ ..] if is_network && how != b"FILE" => {
+            let mut host = argument_of(macros, host);
+            let port = rest.first().map(|port| argument_of(macros, port));
+            if port.is_some_and(|port| port == ROUTE_HOST) {
+                // The rules say the port alone.
+                host.extend_from_slice(b":$h");
+            }
+            if host == ROUTE_HOST { Vec::new() } else { host }
         }
         _ => Vec::new(),
     }
 }
 
-fn has_host_macro(text: &[u8]) -> bool {
-    text.windows(2).any(|pair| pair == [meta::MACRO, b'h'])
+/// Whether no macro of a message is left in an argument but those.
+fn has_only(argument: &[u8], names: &[u8]) -> bool {
+    let mut rest = argument.iter();
+    while let Some(octet) = rest.next() {
+        if *octet == b'$' && !rest.next().is_some_and(|name| *name == b'$' || names.contains(name))
+        {
+            return false;
+        }
+    }
+    true
+}
+
+/// A server behind a Unix socket: `A=FILE PATH`.
+fn behind_a_path(argument: &[u8], is_lmtp: bool) -> Transport {
+    if !argument.starts_with(b"/") {
+        return waits(b"the Unix socket of this mailer has no absolute path");
+    }
+    if !has_only(argument, b"") {
+        // Who writes an address must not choose a path.
+        return waits(b"the path of this mailer's Unix socket is made of what a message says");
+    }
+    let path = policy::with_host(argument, b"");
+    if is_lmtp { Transport::Lmtp(LmtpPlace::Unix(path)) } else { Transport::SmtpUnix(path) }
+}
+
+/// A server on the network: `A=TCP HOST [PORT]`.
+fn on_the_network(host: &[u8], port_argument: Option<&[u8]>, is_lmtp: bool) -> Transport {
+    if !has_only(host, b"h") {
+        return waits(b"the host of this mailer is made of what one recipient says");
+    }
+    let known_port = match port_argument {
+        None | Some(b"" | ROUTE_HOST) => Some(SMTP_PORT),
+        Some(text) => port(text),
+    };
+    let Some(port) = known_port else {
+        return waits(b"the port of this mailer has no known name");
+    };
+    let is_fixed = port_argument != Some(ROUTE_HOST);
+    match address(host).filter(|_| is_fixed) {
+        _ if !is_lmtp => Transport::Smtp { port },
+        Some(address) => Transport::Lmtp(LmtpPlace::Tcp(SocketAddr::new(address, port))),
+        None => Transport::Lmtp(LmtpPlace::Host { port }),
+    }
 }
 
 fn flags(mailer: &Mailer) -> MailerFlags {
@@ -70,31 +122,20 @@ fn flags(mailer: &Mailer) -> MailerFlags {
 }
 
 fn transport(machine: &Machine<'_>, mailer: &Mailer) -> Transport {
-    let arguments = &mailer.arguments;
-    let second = arguments.get(1).map(Vec::as_slice).unwrap_or_default();
     if mailer.name.eq_ignore_ascii_case(b"discard") {
         return Transport::Discard;
     }
     match mailer.path.as_slice() {
         b"[IPC]" | b"[TCP]" => {
             let is_lmtp = mailer.flags.has(b'z');
-            let port = arguments.get(2).map_or(Some(SMTP_PORT), |text| port(text));
-            if has_host_macro(second) && second.len() > 2 {
-                return waits(b"the host of this mailer is made of $h and more");
-            }
-            match (arguments.first().map(Vec::as_slice), is_lmtp, port) {
-                (Some(b"FILE"), true, _) if second.first() == Some(&b'/') => {
-                    Transport::Lmtp(LmtpPlace::Unix(second.into()))
-                }
-                (_, true, Some(port)) => match address(second) {
-                    Some(address) => {
-                        Transport::Lmtp(LmtpPlace::Tcp(SocketAddr::new(address, port)))
-                    }
-                    None => Transport::Lmtp(LmtpPlace::Host { port }),
-                },
-                (Some(b"FILE"), false, _) => waits(b"SMTP over a Unix socket is not served"),
-                (_, false, Some(port)) => Transport::Smtp { port },
-                (_, _, None) => waits(b"the port of this mailer has no known name"),
+            let arguments = mailer.arguments.iter();
+            let mut arguments = arguments.map(|one| argument_of(&machine.config.macros, one));
+            let how = arguments.next().unwrap_or_default();
+            let place = arguments.next().unwrap_or_default();
+            if how == b"FILE" {
+                behind_a_path(&place, is_lmtp)
+            } else {
+                on_the_network(&place, arguments.next().as_deref(), is_lmtp)
             }
         }
         b"[LPC]" => waits(b"P=[LPC] has no program to talk to"),

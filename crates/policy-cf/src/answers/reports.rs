@@ -1,4 +1,4 @@
-//! What our reports look like: the options SendMimeErrors, ErrorHeader, PostmasterCopy and DoubleBounceAddress.
+//! What our reports look like: the options SendMimeErrors, ErrorHeader, PostmasterCopy, DoubleBounceAddress and DeadLetterDrop.
 
 use super::help;
 use super::tune::value;
@@ -15,6 +15,9 @@ const FOREWORD_BYTES_MAX: usize = 8 * 1024;
 pub(super) fn reports(machine: &mut Machine<'_>) -> Reports {
     let copy_to = value(machine, "PostmasterCopy").unwrap_or_default().to_vec();
     let is_plain = value(machine, "SendMimeErrors").is_some_and(|text| !truth(text));
+    // sendmail takes a name without a path from its queue folder, where nobody looks for mail.
+    let last_resort = value(machine, "DeadLetterDrop").filter(|path| path.starts_with(b"/"));
+    let last_resort = last_resort.unwrap_or_default().into();
     let options = &machine.config.options;
     let returns_no_text = options.is_private("nobodyreturn");
     let hide_inside = options.is_private("privatebounces");
@@ -22,6 +25,7 @@ pub(super) fn reports(machine: &mut Machine<'_>) -> Reports {
     Reports {
         hide_inside,
         name_actual,
+        last_resort,
         are_multipart: !is_plain,
         returns: if returns_no_text { ReturnPolicy::Nobody } else { ReturnPolicy::AsAsked },
         foreword: foreword(machine),

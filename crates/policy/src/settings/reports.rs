@@ -21,6 +21,9 @@ pub struct Reports {
     pub hide_inside: bool,
     /// Whether it is told where mail for a name really went (`X-Actual-Recipient`; `PrivacyOptions=noactualrecipient`).
     pub name_actual: bool,
+    /// The mailbox file of this host that takes what nobody can get (`DeadLetterDrop`), its absolute path; empty: that is kept
+    /// back in the queue.
+    pub last_resort: Box<[u8]>,
 }
 
 impl Default for Reports {
@@ -32,6 +35,7 @@ impl Default for Reports {
             copy_to: Box::default(),
             hide_inside: true,
             name_actual: true,
+            last_resort: Box::default(),
         }
     }
 }

@@ -44,6 +44,7 @@ pub(super) fn report(kind: ReportKind, fate: Fate, trouble: Trouble) -> Report {
 pub(super) fn line(address: &[u8], fate: Fate, trouble: Trouble) -> ReportLine {
     ReportLine {
         is_aside: false,
+        is_by_lmtp: false,
         address: address.into(),
         actual: None,
         first: b"list@example.test"[..].into(),

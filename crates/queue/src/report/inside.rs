@@ -53,7 +53,9 @@ impl Report {
 
 /// What is seen of a recipient from outside.
 fn outer(line: ReportLine) -> ReportLine {
-    let ReportLine { is_aside, first, original, index, diagnostics, fate, trouble, .. } = line;
+    let ReportLine {
+        is_aside, first, original, index, diagnostics, is_by_lmtp, fate, trouble, ..
+    } = line;
     let words: &[u8] = WORDS
         .into_iter()
         .find(|words| trouble.text.starts_with(words))
@@ -62,6 +64,7 @@ fn outer(line: ReportLine) -> ReportLine {
     let said = code.map(|reply| Box::new(Said { command: Box::default(), reply }));
     ReportLine {
         is_aside,
+        is_by_lmtp,
         actual: None,
         address: first.clone(),
         first,

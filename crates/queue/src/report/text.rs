@@ -176,7 +176,8 @@ impl Paper<'_> {
         let said = one.trouble.said.as_ref();
         let is_about_sender = said.is_some_and(|said| said.command.starts_with(b"MAIL"));
         let was_tried = told(&one.trouble).is_none() || one.trouble.is_of_configuration();
-        if !host.is_empty() && !is_about_sender && was_tried && one.fate != Fate::Delivered {
+        let is_told = !one.is_by_lmtp && one.fate != Fate::Delivered;
+        if !host.is_empty() && !is_about_sender && was_tried && is_told {
             line(out, &[b"Remote-MTA: DNS; ", &host]);
         }
         if let Some(reply) = one.trouble.exit().or_else(|| reason(&one.trouble)) {

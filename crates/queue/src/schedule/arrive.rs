@@ -35,6 +35,9 @@ impl Scheduler {
         self.move_home(slot, home);
         self.slots.set_phase(slot, Phase::Held);
         if active::is_held(envelope, &note) {
+            if self.is_for_last_resort(&note) {
+                actions.push(Action::Save { slot });
+            }
             return;
         }
         let due_s = if self.rules.retry.is_by_order() {
@@ -182,7 +185,8 @@ impl Scheduler {
             active.round = Round::Tried;
             active.is_dirty = true;
         }
-        let is_still = active.is_held() || matches!(order, Some(Order::Hold | Order::Remove));
+        let is_still =
+            active.is_held() || matches!(order, Some(Order::Hold | Order::Remove | Order::Forget));
         self.active.insert(slot, active);
         if !is_still {
             self.make_ready(slot, &open, actions);
@@ -266,6 +270,7 @@ impl Scheduler {
             }
             Some(
                 Transport::Smtp { .. }
+                | Transport::SmtpUnix(_)
                 | Transport::Lmtp(_)
                 | Transport::Maildir(_)
                 | Transport::Mbox(_)

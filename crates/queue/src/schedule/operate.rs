@@ -47,6 +47,14 @@ impl Scheduler {
         }
     }
 
+    /// A message that nobody can get is where its owner wants such.
+    pub(super) fn saved(&mut self, slot: u32, actions: &mut Actions) {
+        // Let go by the operator meanwhile it goes its way, and may be saved once more.
+        if self.slots.row(slot).is_some_and(|row| row.phase == Phase::Held) {
+            self.order(slot, Order::Forget, actions);
+        }
+    }
+
     fn order(&mut self, slot: u32, order: Order, actions: &mut Actions) {
         let Some(row) = self.slots.row_mut(slot) else { return };
         if row.order == Order::Remove || (order == Order::Hold && row.phase == Phase::Held) {

@@ -3,19 +3,19 @@
 //! A failure goes to the sender. Where nobody can get it there (`<>`, an unknown user), it goes to the postmaster; a report
 //! that fails goes to him too, and if that one fails, it ends. So there is no loop: what is about a report about a report is
 //! never sent. A report for which not even a postmaster is found is kept back, for the operator (sendmail's "savemail
-//! panic").
+//! panic"), or goes into the owner's file for such (`DeadLetterDrop`), and the one about it too.
 
 use super::{Action, Actions, Scheduler};
 use crate::active::{Active, Came};
 use crate::event::Event;
 use crate::message::{Envelope, Purpose, Return};
-use crate::note::Hold;
+use crate::note::{Hold, Note};
 use crate::outcome::{Said, Status, Trouble, Voice};
 use crate::recipient::{DropReason, Receipt, Recipient, Share, State};
 use crate::report::{Fate, RETURNED_BYTES_MAX, Report, ReportKind, ReportLine, warning};
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
-use policy::Mailer;
 use policy::settings::{Reports, ReturnPolicy};
+use policy::{Mailer, Transport};
 
 /// Recipients in one report; more come in a further one.
 const REPORT_LINES_MAX: usize = 500;
@@ -29,8 +29,8 @@ const TRACE_BYTES: u64 = 200;
 /// Who hears of a wrong configuration beside the sender of the message that it stopped.
 const POSTMASTER: &[u8] = b"postmaster";
 
-/// Why a report is kept back that can't be delivered and not be reported on.
-const LOST: &[u8] = b"savemail panic";
+/// Why a report is kept back that can't be delivered and not be reported on: the messages that `mailq -qL` lists.
+pub const LOST: &[u8] = b"savemail panic";
 
 /// What the listing of the queue says of it while others of its recipients wait.
 const NOT_SAVED: &[u8] = b"savemail: cannot save rejected email anywhere";
@@ -67,7 +67,7 @@ impl Scheduler {
         for ((kind, to), lines) in reports {
             self.report(slot, active, kind, &to, lines, actions);
         }
-        keep_lost(active, actions);
+        self.keep_lost(slot, active, actions);
         tell_end(active, dropped_before, actions);
     }
 
@@ -138,6 +138,8 @@ impl Scheduler {
                 to,
                 line(&self.rules.mailers, active, index, Fate::Failed, trouble)?,
             )),
+            // With a file for such it is kept until it is there.
+            Way::Nowhere(DropReason::DoubleBounce) if self.saves(active, index) => None,
             Way::Nowhere(by) => {
                 let to = active.recipient(index).map(|one| one.address.clone()).unwrap_or_default();
                 actions.push(Action::log(Event::Dropped { id: active.envelope.id, to, by }));
@@ -284,6 +286,59 @@ impl Scheduler {
         }
     }
 
+    /// A failure is paid for now, or it can't be: then the message is kept for the operator, or goes into the owner's file for
+    /// such, as soon as nothing is left to try of it.
+    fn keep_lost(&self, slot: u32, active: &mut Active, actions: &mut Actions) {
+        let mut has_new = false;
+        for state in &mut active.note.states {
+            if let State::Failed(trouble) = state {
+                *state = State::Lost(trouble.clone());
+                has_new = true;
+            }
+        }
+        let has_file = !self.rules.reports.last_resort.is_empty();
+        if has_new {
+            active.note.said = NOT_SAVED.into();
+            active.is_dirty = true;
+        }
+        if has_new && !has_file {
+            actions.push(Action::log(Event::Lost { id: active.envelope.id }));
+        }
+        let is_lost = |state: &State| matches!(state, State::Lost(_));
+        if active.note.states.iter().any(is_lost) && active.open().next().is_none() {
+            active.note.hold = Hold::Held(LOST.into());
+            active.is_dirty = true;
+            if has_file {
+                actions.push(Action::Save { slot });
+            }
+        }
+    }
+
+    /// Whether a report about a report that can't go to its reader goes into the owner's file for such: not one that was made
+    /// for the log alone, whose message goes there itself.
+    fn saves(&self, active: &Active, index: u32) -> bool {
+        let followed = active.recipient(index).and_then(|one| one.followed.as_deref());
+        let is_for_log = followed.is_some_and(|followed| followed.refused.is_some());
+        !self.rules.reports.last_resort.is_empty() && !is_for_log
+    }
+
+    /// Whether a message that the spool held at the start waits for nothing but the owner's file.
+    pub(super) fn is_for_last_resort(&self, note: &Note) -> bool {
+        !self.rules.reports.last_resort.is_empty()
+            && note.hold == Hold::Held(LOST.into())
+            && !note.states.iter().any(State::is_open)
+    }
+
+    /// What nobody can be told of is in the owner's file.
+    pub(super) fn book_saved(&mut self, active: &mut Active) {
+        let lost = (0_u32..).zip(&active.note.states);
+        let lost = lost.filter(|(_, state)| matches!(state, State::Lost(_)));
+        let lost: Vec<u32> = lost.map(|(index, _)| index).collect();
+        for index in lost {
+            self.set_state(active, index, State::Dropped(DropReason::Saved));
+        }
+    }
+
     /// Whether a report gives the text back, not only the header.
     fn returns_all(&self, envelope: &Envelope, kind: ReportKind) -> bool {
         // A report that had no text to give back has none that is worth it.
@@ -317,28 +372,6 @@ fn also_to(envelope: &Envelope, kind: ReportKind, lines: &[ReportLine]) -> Vec<R
         also_to.push(Recipient::unrouted(POSTMASTER));
     }
     also_to
-}
-
-/// A failure is paid for now, or it can't be: then the message is kept for the operator, as soon as nothing is left to
-/// try of it.
-fn keep_lost(active: &mut Active, actions: &mut Actions) {
-    let mut has_new = false;
-    for state in &mut active.note.states {
-        if let State::Failed(trouble) = state {
-            *state = State::Lost(trouble.clone());
-            has_new = true;
-        }
-    }
-    if has_new {
-        active.note.said = NOT_SAVED.into();
-        active.is_dirty = true;
-        actions.push(Action::log(Event::Lost { id: active.envelope.id }));
-    }
-    let is_lost = |state: &State| matches!(state, State::Lost(_));
-    if active.note.states.iter().any(is_lost) && active.open().next().is_none() {
-        active.note.hold = Hold::Held(LOST.into());
-        active.is_dirty = true;
-    }
 }
 
 /// Recipients of a report about a report of whom nobody is told.
@@ -403,6 +436,7 @@ fn asides(mailers: &[Mailer], active: &Active, kind: ReportKind) -> Vec<ReportLi
             if active.envelope.origin.is_own() { sender.clone() } else { bracketed(sender) };
         asides.push(ReportLine {
             is_aside: false,
+            is_by_lmtp: false,
             first: address.clone(),
             actual: None,
             address,
@@ -468,6 +502,7 @@ fn line(
     let is_success = !matches!(fate, Fate::Failed | Fate::Delayed | Fate::Expanded);
     Some(ReportLine {
         is_aside: is_success && recipient.is_of_several(),
+        is_by_lmtp: mailer.is_some_and(|mailer| matches!(mailer.transport, Transport::Lmtp(_))),
         address: active.written(index),
         actual: user.cloned(),
         first: first.unwrap_or_else(top).into(),

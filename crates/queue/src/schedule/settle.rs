@@ -95,6 +95,8 @@ impl Scheduler {
         self.count_admitted(slot, false);
         if order == Some(Order::Remove) {
             self.discard(&mut active, actions);
+        } else if order == Some(Order::Forget) {
+            self.book_saved(&mut active);
         } else if !active.is_held() {
             self.give_up(&mut active);
             note_what_is_said(&mut active);

@@ -11,7 +11,7 @@ struct Table(BTreeMap<(Vec<u8>, u8), Answer>);
 impl Table {
     fn mx(mut self, name: &str, exchangers: &[(u16, &str)]) -> Self {
         let records = exchangers.iter().map(|(p, host)| (*p, host.as_bytes().into())).collect();
-        self.0.insert((name.into(), 0), Answer::Found(Records::Mx(records)));
+        self.0.insert((name.into(), 0), Answer::found(Records::Mx(records)));
         self
     }
 
@@ -23,7 +23,7 @@ impl Table {
                 .filter(|address: &IpAddr| address.is_ipv6() == is_six)
                 .collect();
             if !found.is_empty() {
-                self.0.insert((name.into(), key), Answer::Found(Records::Addresses(found)));
+                self.0.insert((name.into(), key), Answer::found(Records::Addresses(found)));
             }
         }
         self

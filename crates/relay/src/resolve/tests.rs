@@ -66,18 +66,34 @@ fn exchangers_are_found_and_the_root_is_no_octets() {
     );
     let expected: Vec<(u16, Box<[u8]>)> =
         vec![(10, b"mx.a.example"[..].into()), (0, Box::default())];
-    assert_eq!(answer, Answer::Found(Records::Mx(expected)));
+    assert_eq!(answer, Answer::found(Records::Mx(expected)));
 }
 
 #[test]
 fn addresses_behind_another_name_are_found() {
     let answer = asked("a.example.", QueryKind::A, 0, vec![(1, vec![192, 0, 2, 1])]);
-    assert_eq!(answer, Answer::Found(Records::Addresses(vec!["192.0.2.1".parse().unwrap()])));
+    assert_eq!(answer, Answer::found(Records::Addresses(vec!["192.0.2.1".parse().unwrap()])));
+}
+
+#[test]
+fn where_a_name_is_an_alias_the_answer_tells_whose_the_records_are() {
+    let name = Name::from_ascii("a.example.").unwrap();
+    let other = Name::from_ascii("C.example.").unwrap();
+    let address = |name: &Name| {
+        Record::from_rdata(name.clone(), 60, RData::A(std::net::Ipv4Addr::new(192, 0, 2, 1).into()))
+    };
+    let true_name = |records: &[Record]| {
+        let answer = answered(&query("A.Example", QueryKind::A), records);
+        let Answer::Found { true_name, .. } = answer else { panic!("{answer:?}") };
+        true_name
+    };
+    assert_eq!(true_name(&[address(&name)]), None);
+    assert_eq!(true_name(&[address(&other)]), Some(b"C.example"[..].into()));
 }
 
 #[test]
 fn aliases_name_servers_and_services_are_names() {
-    let expected = |name: &str| Answer::Found(Records::Names(vec![name.as_bytes().into()]));
+    let expected = |name: &str| Answer::found(Records::Names(vec![name.as_bytes().into()]));
     let kinds = [
         (QueryKind::Cname, 5, b"\x03hub\xc0\x0c".to_vec()),
         (QueryKind::Ns, 2, b"\x03hub\xc0\x0c".to_vec()),
@@ -104,7 +120,7 @@ fn the_hosts_file_counts_and_is_never_opened() {
         let resolver = Resolver::new(&Configuration { servers, hosts, ..Default::default() });
         resolver.unwrap().answer(&query("mailhub", QueryKind::A)).await
     });
-    assert_eq!(answer, Answer::Found(Records::Addresses(vec!["192.0.2.7".parse().unwrap()])));
+    assert_eq!(answer, Answer::found(Records::Addresses(vec!["192.0.2.7".parse().unwrap()])));
 }
 
 #[test]

@@ -547,14 +547,14 @@ impl Lookup for Shared {
     fn lookup(&self, query: Query) -> Pin<Box<dyn Future<Output = Answer> + '_>> {
         let mx = |names: &[&str]| {
             let names = names.iter().map(|name| (10, name.as_bytes().into())).collect();
-            Answer::Found(Records::Mx(names))
+            Answer::found(Records::Mx(names))
         };
         let answer = match (&*query.name, query.kind) {
             (b"one.test", QueryKind::Mx) => mx(&["a.mx.test", "b.mx.test"]),
             (b"two.test", QueryKind::Mx) => mx(&["B.mx.test", "A.mx.test"]),
             (b"other.test", QueryKind::Mx) => mx(&["c.mx.test"]),
             (name, QueryKind::A) if name.ends_with(b".mx.test") => {
-                Answer::Found(Records::Addresses(vec!["127.0.0.1".parse().unwrap()]))
+                Answer::found(Records::Addresses(vec!["127.0.0.1".parse().unwrap()]))
             }
             _ => Answer::NoSuchName,
         };

@@ -62,6 +62,19 @@ fn a_bare_cr_inside_a_command_is_refused() {
 }
 
 #[test]
+fn a_user_of_this_machine_may_end_lines_with_lf_and_not_with_cr() {
+    for (line, taken) in [("one\ntwo\r\n", true), ("one\rtwo\r\n", false)] {
+        let mut world = World::of_a_user();
+        world.send(b"HELO x\nMAIL FROM:<a@remote.test>\nRCPT TO:<alice>\nDATA\n");
+        world.send(line.as_bytes());
+        world.send(b".\r\n");
+        assert_eq!(world.stored.len(), usize::from(taken), "{}", world.text());
+        let last = if taken { 250 } else { 550 };
+        assert_eq!(world.codes().last(), Some(&last), "{}", world.text());
+    }
+}
+
+#[test]
 fn an_address_with_nul_or_control_characters_is_refused_and_not_cleaned() {
     for octet in (0..=0x1fu8).chain([0x7f]).filter(|octet| !b"\r\n".contains(octet)) {
         let mut world = World::plain();

@@ -42,14 +42,24 @@ pub(crate) fn settings() -> Settings {
 
 impl World {
     /// A session that was opened.
-    pub(crate) fn new(mut settings: Settings, questions: Questions) -> Self {
-        settings.manners.questions = questions;
+    pub(crate) fn new(settings: Settings, questions: Questions) -> Self {
         let origin = Origin::Client {
             peer: "192.0.2.10:4025".parse().unwrap(),
             local: "192.0.2.1:25".parse().unwrap(),
             name: b"client.test"[..].into(),
             resolved: Resolved::Ok,
         };
+        Self::of(origin, settings, questions)
+    }
+
+    /// A session of a user of this machine (`-bs`).
+    pub(crate) fn of_a_user() -> Self {
+        let origin = Origin::User { uid: 1000, name: b"alice"[..].into() };
+        Self::of(origin, settings(), Questions::ENVELOPE)
+    }
+
+    fn of(origin: Origin, mut settings: Settings, questions: Questions) -> Self {
+        settings.manners.questions = questions;
         let mut world = Self {
             session: Session::new(Arc::new(Terms { settings }), 0, origin),
             said: vec![],

@@ -116,8 +116,8 @@ impl Hands {
         if self.wants_syslog { sys::socket::connect_syslog().ok() } else { None }
     }
 
-    /// A connection to the LMTP server that a mailer of the settings has behind this path (relay), or to a server that a map
-    /// asks, or the file that a map reads (policy); one over TCP is on its way and not waited for. Whoever asks for another place is told that there is
+    /// A connection to the server that a mailer of the settings has behind this path (relay), or to a server that a map
+    /// asks, or the file that a map reads (policy), or the owner's file for what nobody can get (queue); one over TCP is on its way and not waited for. Whoever asks for another place is told that there is
     /// none.
     pub(super) fn connect(
         role: Role,
@@ -126,7 +126,11 @@ impl Hands {
     ) -> Result<OwnedFd, String> {
         let is_known = match (role, place) {
             (Role::Relay, SocketPlace::Path(path)) => settings.mailers.iter().any(|mailer| {
-                matches!(&mailer.transport, Transport::Lmtp(LmtpPlace::Unix(known)) if known == path)
+                matches!(
+                    &mailer.transport,
+                    Transport::Lmtp(LmtpPlace::Unix(known)) | Transport::SmtpUnix(known)
+                        if known == path
+                )
             }),
             (Role::Policy, SocketPlace::Path(path)) => settings
                 .map_servers
@@ -139,7 +143,14 @@ impl Hands {
                 .map_servers
                 .iter()
                 .any(|server| matches!(server, MapServer::File(known) if known == path)),
-            (_, SocketPlace::Path(_) | SocketPlace::Address(_) | SocketPlace::File(_)) => false,
+            (Role::Queue, SocketPlace::LastResort) => !settings.reports.last_resort.is_empty(),
+            (
+                _,
+                SocketPlace::Path(_)
+                | SocketPlace::Address(_)
+                | SocketPlace::File(_)
+                | SocketPlace::LastResort,
+            ) => false,
         };
         if !is_known {
             return Err("the configuration has no server there".into());
@@ -148,11 +159,12 @@ impl Hands {
             SocketPlace::Path(path) => sys::socket::connect_unix(&crate::path_of(path)),
             SocketPlace::Address(address) => sys::socket::connect_tcp(*address),
             SocketPlace::File(path) => sys::disk::open_plain(&crate::path_of(path)),
+            SocketPlace::LastResort => {
+                let path = crate::path_of(&settings.reports.last_resort);
+                sys::disk::open_mailbox_to_append(&path)
+            }
         };
-        connected.map_err(|error| {
-            let text = error.to_string();
-            text.split(" (os error").next().unwrap_or_default().to_owned()
-        })
+        connected.map_err(|error| sys::error_words(&error))
     }
 
     /// What this role gets at its start.

@@ -147,6 +147,7 @@ fn spool_groups(settings: &Settings) -> Vec<u32> {
         Transport::Mbox(_)
         | Transport::Maildir(_)
         | Transport::Smtp { .. }
+        | Transport::SmtpUnix(_)
         | Transport::Lmtp(_)
         | Transport::Program(_)
         | Transport::Waits { .. }
@@ -171,10 +172,7 @@ fn require_root_folder(program: &Program, is_root: bool) -> Result<(), String> {
     if !is_root {
         return Err(format!("/={shown}: only root may give a program another root"));
     }
-    let told = |error: std::io::Error| {
-        let text = error.to_string();
-        format!("/={shown}: {}", text.split(" (os error").next().unwrap_or_default())
-    };
+    let told = |error: std::io::Error| format!("/={shown}: {}", sys::error_words(&error));
     let folder: PathBuf = std::fs::canonicalize(&folder).map_err(told)?;
     if sys::disk::is_roots_alone(&folder).map_err(told)? {
         return Ok(());

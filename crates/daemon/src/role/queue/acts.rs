@@ -33,6 +33,7 @@ impl House {
                     if self.errand == Some(Errand::DeliverUnreported)
                         && report.kind == ReportKind::Failure => {}
                 Action::Report(report) => self.report(&report),
+                Action::Save { slot } => self.save(slot),
                 Action::Split(split) => self.splits.push_back(*split),
                 Action::Log(event) => self.log_event(&event),
                 Action::Wake { at_ms } => self.wake_at_ms = Some(at_ms),

@@ -170,13 +170,16 @@ impl House {
     pub(super) fn carry(&mut self, batch: &Batch) {
         let mailer = self.settings.mailers.get(usize::from(batch.mailer.0));
         match mailer.map(|mailer| &mailer.transport) {
-            Some(Transport::Smtp { .. } | Transport::Lmtp(_)) if !self.carriers.has_relay() => {
+            Some(Transport::Smtp { .. } | Transport::SmtpUnix(_) | Transport::Lmtp(_))
+                if !self.carriers.has_relay() =>
+            {
                 // Not the destination's fault: it waits for the relay to come, not for a retry.
                 self.carriers.without_relay.push(batch.clone());
                 return;
             }
             Some(
                 Transport::Smtp { .. }
+                | Transport::SmtpUnix(_)
                 | Transport::Lmtp(_)
                 | Transport::Maildir(_)
                 | Transport::Mbox(_)
@@ -227,6 +230,7 @@ impl House {
                 Some(Ward { user, task: Task::Program(batch.mailer) })
             }
             Transport::Smtp { .. }
+            | Transport::SmtpUnix(_)
             | Transport::Lmtp(_)
             | Transport::Waits { .. }
             | Transport::Discard

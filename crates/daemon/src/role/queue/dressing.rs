@@ -9,7 +9,7 @@ use crate::edges::Head;
 use crate::log::Severity;
 use ::policy::dress::Unfit;
 use ::policy::settings::BODY_INLINE_BYTES_MAX;
-use ::policy::{Dress, Dressed, Refusal, Route};
+use ::policy::{Dress, Dressed, MailerId, Refusal, Route};
 use ::queue::{Batch, BatchId, Input, Outcome, Past, Scope, Status, Trouble};
 use std::collections::HashMap;
 use std::os::unix::fs::FileExt as _;
@@ -112,13 +112,23 @@ impl House {
 
     /// How the header of a message looks that comes back to the reader of a report.
     pub(super) fn question_of_return(&mut self, slot: u32, route: &Route) -> Option<Dress> {
+        self.question_of(slot, route.mailer, &route.host)
+    }
+
+    /// How the header of a message looks that goes to no recipient by this mailer.
+    pub(super) fn question_of(
+        &mut self,
+        slot: u32,
+        mailer: MailerId,
+        host: &[u8],
+    ) -> Option<Dress> {
         let (envelope, _) = self.read(slot.into())?;
         let beginning = self.beginning(slot.into(), HEADER_BYTES_MAX);
         let mut message = envelope.story();
         message.offset_s = crate::date::offset_s();
         Some(Dress {
-            mailer: route.mailer,
-            host: route.host.clone(),
+            mailer,
+            host: host.into(),
             sender: envelope.sender.clone(),
             users: Vec::new(),
             addresses: Vec::new(),
@@ -248,7 +258,7 @@ fn stored_header(body: &ParcelBody) -> Option<Vec<u8>> {
 }
 
 /// The fields at the beginning of a message. Where they fill all that was read, the last one may not be whole: it is text.
-fn fields_of(message: &[u8]) -> &[u8] {
+pub(super) fn fields_of(message: &[u8]) -> &[u8] {
     let mut fields = Fields::new(message);
     let mut last = 0;
     for field in fields.by_ref() {

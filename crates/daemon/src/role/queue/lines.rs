@@ -59,6 +59,7 @@ pub(super) fn line(event: &Event, settings: &Settings) -> (Option<QueueId>, Vec<
                 DropReason::DoubleBounce => b"its report can't be delivered either",
                 DropReason::NoPostmaster => b"no postmaster is configured",
                 DropReason::NotWanted => b"the sender wants no report",
+                DropReason::Saved => b"it is in the file for what nobody can get",
             };
             put(&mut out, &[b"to=", to, b", dropped: ", why]);
             Some(*id)

@@ -121,7 +121,7 @@ impl House {
 fn host(recipient: &Recipient, settings: &Settings) -> Vec<u8> {
     let mailer = settings.mailers.get(usize::from(recipient.route.mailer.0));
     match mailer.map(|mailer| &mailer.transport) {
-        Some(Transport::Smtp { .. } | Transport::Lmtp(_)) => {
+        Some(Transport::Smtp { .. } | Transport::SmtpUnix(_) | Transport::Lmtp(_)) => {
             recipient.route.host.to_ascii_lowercase()
         }
         Some(

@@ -21,6 +21,8 @@ enum Asked {
     Inquiry(Inquired),
     /// How a batch goes to its mailer.
     Dress(BatchId, Box<ToPolicy>),
+    /// The header of a message that goes into the owner's file for what nobody can get.
+    Saved(u32, Box<ToPolicy>),
     /// The header that comes back with a report, and what is known of its reader.
     Returned(Box<Inquired>, Box<Expansion>, Box<ToPolicy>),
 }
@@ -94,6 +96,11 @@ impl PolicyLine {
         self.ask(Asked::Dress(batch, Box::new(ToPolicy::Dress(Box::new(question)))));
     }
 
+    /// Asks for the header of a message that goes into the owner's file for what nobody can get.
+    pub(super) fn dress_saved(&mut self, slot: u32, question: Dress) {
+        self.ask(Asked::Saved(slot, Box::new(ToPolicy::Dress(Box::new(question)))));
+    }
+
     fn ask(&mut self, asked: Asked) {
         self.send(&asked);
         self.asked.push_back(asked);
@@ -119,9 +126,9 @@ impl PolicyLine {
                 let sent = files.try_for_each(|seen| file_frames::send(link, seen, ToPolicy::File));
                 sent.and_then(|()| link.send(&inquiry(asked), &[]))
             }
-            Asked::Dress(_, question) | Asked::Returned(_, _, question) => {
-                link.send(&**question, &[])
-            }
+            Asked::Dress(_, question)
+            | Asked::Saved(_, question)
+            | Asked::Returned(_, _, question) => link.send(&**question, &[]),
         };
         if sent.is_err() {
             self.link = None;
@@ -178,13 +185,16 @@ impl House {
                 (Asked::Dress(batch, _), FromPolicy::Dressed(answer)) => {
                     self.dressed(batch, answer);
                 }
+                (Asked::Saved(slot, _), FromPolicy::Dressed(answer)) => {
+                    self.saved_as(slot, answer.ok().map(|dressed| dressed.header));
+                }
                 (Asked::Inquiry(asked), answer) => self.answered(asked, answer),
                 (Asked::Returned(asked, expansion, _), FromPolicy::Dressed(answer)) => {
                     self.returned(asked.slot, answer);
                     self.tell_answer(&asked, *expansion);
                 }
                 // An answer to something else: asked again of a policy that knows what it is asked.
-                (Asked::Dress(..) | Asked::Returned(..), _) => {
+                (Asked::Dress(..) | Asked::Saved(..) | Asked::Returned(..), _) => {
                     self.policy.link = None;
                     return;
                 }

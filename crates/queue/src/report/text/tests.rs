@@ -188,6 +188,19 @@ fn what_we_say_ourselves_of_a_message_is_no_reason_of_a_recipient() {
 }
 
 #[test]
+fn the_server_of_a_local_mailer_is_no_remote_mta() {
+    let trouble = Trouble {
+        host: b"[192.0.2.8] [192.0.2.8]"[..].into(),
+        ..Trouble::ours(Status(5, 7, 1), b"x")
+    };
+    let trouble = said(trouble, b".", b"550 5.7.1 no");
+    let mut report = report(ReportKind::Failure, Fate::Failed, trouble);
+    assert!(shown(&report).1.contains("Remote-MTA: DNS; [192.0.2.8]\r\n"));
+    report.lines.iter_mut().for_each(|line| line.is_by_lmtp = true);
+    assert!(!shown(&report).1.contains("Remote-MTA"));
+}
+
+#[test]
 fn a_wrong_configuration_is_5_5_0_and_the_host_is_named() {
     let ours = Trouble {
         host: b"a.test."[..].into(),
