@@ -552,7 +552,7 @@ fn a_hidden_folder_shows_ones_own_file_alone_and_keeps_what_is_made_there() {
             assert_eq!(std::fs::read_to_string(&path).unwrap(), old);
             std::fs::write(&path, "new").unwrap();
             assert!(std::fs::remove_file(&path).is_err());
-            assert!(std::fs::write(folder.path().join("much"), [0; 100_000]).is_err());
+            assert!(std::fs::write(folder.path().join("much"), vec![0; 100_000]).is_err());
             assert!(std::fs::exists(format!("/proc/self/fd/{}/bob", raw(&hidden.folder))).unwrap());
             0
         });
