@@ -17,7 +17,7 @@ mod body;
 pub mod mailbox;
 mod trouble;
 
-pub use agent::Agent;
+pub use agent::{Agent, AgentSpool};
 pub use body::Body;
 pub use mailbox::{Mailboxes, Moment};
 pub use trouble::Trouble;

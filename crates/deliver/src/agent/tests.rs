@@ -45,6 +45,7 @@ fn run_job(script: &str, flags: &[u8], job: &Job<'_>) -> Outcome {
         our_name: b"here.test",
         offset_s: 0,
         is_alone: false,
+        spool: None,
     };
     agent.run(0, job, b"host.test")
 }
@@ -140,6 +141,7 @@ fn append(path: &std::path::Path) -> Outcome {
         our_name: b"here.test",
         offset_s: 0,
         is_alone: false,
+        spool: None,
     };
     let body = Body::Bytes(b"Subject: x\r\n\r\nFrom me\r\n");
     let user = path.as_os_str().as_encoded_bytes();
@@ -217,6 +219,7 @@ fn talk(script: &str, recipient: &[u8]) -> Outcome {
         our_name: b"here.test",
         offset_s: 0,
         is_alone: false,
+        spool: None,
     };
     let body = Body::Bytes(b"Subject: x\r\n\r\n.dot\r\nend\r\n");
     let job = Job {

@@ -57,6 +57,19 @@ pub(super) fn deliver(
     Ok(results)
 }
 
+/// The lock file of a mailbox that somebody else writes; `None` where we may not make one.
+pub(crate) fn take_lock<'f>(
+    folder: &'f Folder,
+    name: &[u8],
+    manner: Manner,
+    until: Instant,
+) -> Result<Option<DotLock<'f>>, Trouble> {
+    Ok(match take_dotlock(folder, name, manner, until)? {
+        Some(Lock::Own(lock)) => Some(lock),
+        Some(Lock::Helper(_)) | None => None,
+    })
+}
+
 /// The lock file; `None` where the user may not make one.
 fn take_dotlock<'f>(
     folder: &'f Folder,
