@@ -4,10 +4,11 @@ use crate::edges::Proof;
 use crate::link::LinkError;
 use crate::roles::{Deed, Duty, Grows, Role};
 use crate::start::Inheritance;
+use deliver::AgentSpool;
 use policy::{MailboxPlace, Settings, Transport};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
-use sys::confine::{Cage, Calls, Grant, Identity, Limits, Narrower};
+use sys::confine::{Cage, Calls, Entered, Grant, Hidden, Identity, Limits, Narrower};
 
 /// Threads of a role that may have some, over all processes of its user.
 const THREADS_MAX: u64 = 64;
@@ -43,6 +44,39 @@ pub(crate) fn enter_with(
     inheritance: &Inheritance,
     folders: &[BorrowedFd<'_>],
 ) -> Result<String, LinkError> {
+    Ok(close(inheritance, folders, None)?.weaker())
+}
+
+/// A mail spool of which only this user's mailbox is seen, and where that mailbox is.
+pub(crate) type HiddenSpool = (Hidden, PathBuf);
+
+/// Hides the mailboxes of others from a local delivery agent, where we may. Comes before the cage.
+pub(crate) fn hide_mailboxes(inheritance: &Inheritance) -> Option<HiddenSpool> {
+    let identity = inheritance.identity.as_ref()?;
+    let mailbox = mailbox(inheritance)?;
+    // Without it the rules of the cage keep an agent from them, and from making lock files too.
+    let hidden = sys::confine::hide_folder(&mailbox, identity.uid, identity.gid).ok()?;
+    Some((hidden, mailbox))
+}
+
+/// Enters the cage of a role that has a mail spool of its own: its programs do not have the real one.
+pub(crate) fn enter_hiding(
+    inheritance: &Inheritance,
+    hidden: Option<HiddenSpool>,
+) -> Result<(String, Option<AgentSpool>), LinkError> {
+    let real = hidden.as_ref().map(|(hidden, _)| hidden.folder.as_fd());
+    let entered = close(inheritance, &[], real)?;
+    let spool = hidden.zip(entered.for_programs());
+    let spool =
+        spool.map(|((hidden, mailbox), programs)| AgentSpool::new(hidden, &mailbox, programs));
+    Ok((entered.weaker(), spool))
+}
+
+fn close(
+    inheritance: &Inheritance,
+    folders: &[BorrowedFd<'_>],
+    hidden: Option<BorrowedFd<'_>>,
+) -> Result<Entered, LinkError> {
     let duty = inheritance.role.duty();
     let mut grants: Vec<Grant<'_>> =
         folders.iter().map(|&folder| Grant::WriteBelow(folder)).collect();
@@ -54,6 +88,10 @@ pub(crate) fn enter_with(
     }
     let programs = if inheritance.role == Role::Agent { runnable(spool) } else { Vec::new() };
     grants.extend(programs.iter().map(|path| Grant::ExecutePath(path)));
+    if let (Some(hidden), Some(spool)) = (hidden, spool) {
+        grants.push(Grant::OursBelow(hidden));
+        grants.push(Grant::WritePath(spool));
+    }
     if let Some(mailbox) = &mailbox {
         grants.push(Grant::OwnMailbox(mailbox));
         grants.push(Grant::ListPath(Path::new("/")));
@@ -64,8 +102,8 @@ pub(crate) fn enter_with(
         groups: identity.groups.clone(),
     });
     // Delivery agents ask others of this machine about users (authdaemon, dovecot's auth), and log; what users wish for
-    // does not.
-    let local: &[Calls] = if mailbox.is_some() { &[Calls::SocketUnix] } else { &[] };
+    // does not. Those that expect to be root become the user first.
+    let local: &[Calls] = if mailbox.is_some() { &[Calls::SocketUnix, Calls::OwnIds] } else { &[] };
     let calls = [duty.calls, local].concat();
     let cage = Cage {
         name: duty.name,
@@ -75,10 +113,7 @@ pub(crate) fn enter_with(
         calls: &calls,
     };
     let narrower = narrower(duty, inheritance, mailbox.is_some());
-    let entered = cage
-        .enter_narrower(&narrower)
-        .map_err(|error| LinkError::System(std::io::Error::other(error)))?;
-    Ok(entered.weaker())
+    cage.enter_narrower(&narrower).map_err(|error| LinkError::System(std::io::Error::other(error)))
 }
 
 /// The bounds that follow from the table and the settings.
@@ -111,7 +146,10 @@ fn narrower(duty: &Duty, inheritance: &Inheritance, is_delivery_agent: bool) -> 
     } else {
         UMASK_OF_PROGRAMS
     });
-    Narrower { file_bytes, processes, connect_ports: None, bind_ports, umask }
+    let believed_gid = inheritance.identity.as_ref().filter(|_| is_delivery_agent);
+    // The user's own comes first.
+    let believed_gid = believed_gid.and_then(|identity| identity.groups.first().copied());
+    Narrower { file_bytes, processes, connect_ports: None, bind_ports, umask, believed_gid }
 }
 
 /// The mailbox of a local delivery agent, which has the group of the mail spool.

@@ -138,7 +138,7 @@ pub struct Identity {
     pub uid: u32,
     /// Group number.
     pub gid: u32,
-    /// Further groups.
+    /// Further groups; of a user his own first.
     pub groups: Vec<u32>,
     /// Home folder; empty for roles.
     pub home: Box<[u8]>,

@@ -8,10 +8,13 @@
 mod file;
 mod input;
 mod lmtp;
+mod spool;
 
 use crate::body::{Text, write_delivery_fields};
 use crate::mailbox::mbox::write_separator;
 use crate::{Job, Moment};
+pub use spool::AgentSpool;
+
 use file::NotWritten;
 use input::Input;
 use policy::{MailerFlags, Program};
@@ -61,6 +64,8 @@ pub struct Agent<'a> {
     pub offset_s: i32,
     /// Whether all children of this process are ours: then what a program leaves behind is ours to end.
     pub is_alone: bool,
+    /// The mail spool, where the program sees its user's mailbox alone.
+    pub spool: Option<&'a AgentSpool>,
 }
 
 /// What came of a run.
@@ -78,6 +83,12 @@ impl Agent<'_> {
         if *self.program.path == *FILE {
             return self.run_file(now_s, job, host);
         }
+        let Some(spool) = self.spool else { return self.run_program(now_s, job, host) };
+        let moment = Moment { unix_s: now_s, offset_s: self.offset_s };
+        spool.locked(moment, sender_of(job), || self.run_program(now_s, job, host))
+    }
+
+    fn run_program(&self, now_s: u64, job: &Job<'_>, host: &[u8]) -> Outcome {
         let Some(arguments) = self.arguments(job, host) else {
             return never(Status(5, 1, 3), b"address cannot be given to a program");
         };
@@ -229,6 +240,9 @@ impl Agent<'_> {
             command.env("TZ", zone);
         }
         command.stdin(Stdio::piped()).stdout(output).stderr(errors);
+        if let Some(spool) = self.spool {
+            spool.hold(&mut command);
+        }
         command.spawn()
     }
 
@@ -246,7 +260,10 @@ impl Agent<'_> {
     /// The message in the form that the flags want.
     fn write(&self, input: &mut impl io::Write, now_s: u64, job: &Job<'_>) -> io::Result<()> {
         let mut out = Vec::new();
-        if !self.flags.has(b'n') {
+        if !self.flags.has(b'n') && !job.separator.is_empty() {
+            out.extend_from_slice(job.separator);
+            out.push(b'\n');
+        } else if !self.flags.has(b'n') {
             let moment = Moment { unix_s: now_s, offset_s: self.offset_s };
             write_separator(sender_of(job), moment, &mut out);
         }

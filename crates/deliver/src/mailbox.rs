@@ -13,7 +13,9 @@ mod maildir;
 pub(crate) mod mbox;
 
 use crate::{Job, Trouble, trouble::shown};
-use folder::Folder;
+pub(crate) use dotlock::{DotLock, is_same};
+pub(crate) use folder::Folder;
+pub(crate) use mbox::take_lock;
 use policy::{MailboxPlace, Transport};
 use queue::Outcome;
 use std::collections::BTreeMap;
@@ -50,7 +52,7 @@ pub struct Mailboxes {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Manner {
     /// How long a delivery waits for somebody else's lock.
-    lock_wait: Duration,
+    pub(crate) lock_wait: Duration,
     /// As `mail.local` does it: no lock file means no delivery, and no field is added.
     is_of_mail_local: bool,
 }
@@ -59,6 +61,13 @@ pub(crate) struct Manner {
 enum Format {
     Maildir,
     Mbox,
+}
+
+impl Manner {
+    /// Where an agent writes and the lock is ours.
+    pub(crate) fn of_agents() -> Self {
+        Self { lock_wait: LOCK_WAIT, is_of_mail_local: false }
+    }
 }
 
 impl Moment {
@@ -101,7 +110,7 @@ impl Mailboxes {
                 (Folder::open(home.ok_or(Trouble::NoPlace)?)?, Some(path.clone()))
             }
         };
-        let manner = Manner { lock_wait: LOCK_WAIT, is_of_mail_local: false };
+        let manner = Manner::of_agents();
         Ok(Self { format, root, path, host_name: host_name.into(), manner })
     }
 

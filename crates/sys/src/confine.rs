@@ -8,12 +8,14 @@
 
 mod calls;
 mod caps;
+mod hidden;
 mod landlock;
 mod limits;
 mod seccomp;
 
 pub use calls::Calls;
-pub use landlock::{Enforced, keeps_files};
+pub use hidden::{Hidden, hide_folder};
+pub use landlock::{Enforced, ForPrograms, keeps_files};
 
 use nix::libc;
 use nix::unistd::{Gid, Uid};
@@ -65,6 +67,8 @@ pub enum Grant<'a> {
     WritePath(&'a Path),
     /// The same, of a folder that is open already.
     WriteBelow(BorrowedFd<'a>),
+    /// The same, for this process and not for the programs that it starts ([`Entered::for_programs`]).
+    OursBelow(BorrowedFd<'a>),
     /// A folder and all below it, open already, for reading.
     ReadBelow(BorrowedFd<'a>),
     /// A folder and all below it: new files may be made and written there; nothing is read or removed.
@@ -91,6 +95,9 @@ pub struct Narrower {
     pub bind_ports: Option<Vec<u16>>,
     /// The rights that new files do not have (umask).
     pub umask: Option<u32>,
+    /// With [`Calls::OwnIds`]: a group that this process is told it has become when it asks for that, though it keeps its
+    /// own. An agent that makes itself its user's alone gives nothing away that the cage does not keep from it.
+    pub believed_gid: Option<u32>,
 }
 
 /// A step that failed.
@@ -121,9 +128,10 @@ impl ConfineError {
 }
 
 /// What the cage came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Entered {
     files: Enforced,
+    for_programs: Option<ForPrograms>,
 }
 
 impl Entered {
@@ -131,6 +139,12 @@ impl Entered {
     #[must_use]
     pub fn files(&self) -> Enforced {
         self.files
+    }
+
+    /// What programs must be started with, because this process has a [`Grant::OursBelow`].
+    #[must_use]
+    pub fn for_programs(&self) -> Option<ForPrograms> {
+        self.for_programs.clone()
     }
 
     /// What this kernel could not give, in words; empty: nothing.
@@ -203,9 +217,10 @@ impl Cage<'_> {
         parent.die_with()?;
         limits::set(&self.limits, narrower)?;
         let ports = landlock::Ports::of(self.calls, narrower);
+        let for_programs = step("files", landlock::for_programs(&self.grants))?;
         let files = step("files", landlock::restrict(&self.grants, &ports))?;
-        step("system calls", seccomp::restrict(self.calls))?;
-        Ok(Entered { files })
+        step("system calls", seccomp::restrict(self.calls, narrower.believed_gid))?;
+        Ok(Entered { files, for_programs })
     }
 }
 

@@ -482,3 +482,127 @@ fn who_was_to_die_with_his_parent_still_does() {
     drop(theirs);
     assert!(sys::poll::readable(&ours, Some(10_000)).unwrap());
 }
+
+#[test]
+fn what_is_ours_alone_is_not_for_the_programs_that_we_start() {
+    let folder = public_folder();
+    std::fs::write(folder.path().join("lock"), "").unwrap();
+    let calls =
+        [Calls::FilesRead, Calls::FilesWrite, Calls::Threads, Calls::SocketUnix, Calls::Spawn];
+    let code = forked(|| {
+        let ours = sys::disk::open_folder(folder.path()).unwrap();
+        let mut grants = vec![Grant::OursBelow(ours.as_fd())];
+        grants.extend(["/bin", "/usr", "/lib", "/lib64"].map(|p| Grant::ExecutePath(Path::new(p))));
+        grants.push(Grant::ReadPath(Path::new("/proc")));
+        let entered = cage(&calls, grants).enter().unwrap();
+        let programs = entered.for_programs().unwrap();
+        let reads = |is_held: bool| {
+            // The way in that a friend outside could hand over.
+            let mut program = std::process::Command::new("/bin/cat");
+            program.arg("/proc/self/fd/0/lock").stdin(ours.try_clone().unwrap());
+            if is_held {
+                programs.hold(&mut program);
+            }
+            program.output().is_ok_and(|output| output.status.success())
+        };
+        i32::from(reads(false)) + 2 * i32::from(reads(true))
+    });
+    assert_eq!(code, 1);
+}
+
+/// Somebody who owns a file.
+const OWNER: u32 = 59_999;
+
+/// Gives a file to somebody.
+fn give(path: &Path) {
+    std::os::unix::fs::chown(path, Some(OWNER), Some(OWNER)).unwrap();
+}
+
+/// Whether this process may have mounts of its own.
+fn may_mount() -> bool {
+    let unshare = || nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).is_err();
+    is_root() && forked(|| i32::from(unshare())) == 0
+}
+
+/// What is in a folder, sorted.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn a_hidden_folder_shows_ones_own_file_alone_and_keeps_what_is_made_there() {
+    if !may_mount() {
+        return;
+    }
+    let folder = public_folder();
+    for name in ["alice", "bob"] {
+        std::fs::write(folder.path().join(name), name).unwrap();
+    }
+    give(&folder.path().join("alice"));
+    for (name, old) in [("alice", "alice"), ("carol", "")] {
+        let path = folder.path().join(name);
+        let code = forked(|| {
+            let hidden = sys::confine::hide_folder(&path, OWNER, OWNER).unwrap();
+            assert_eq!(names(folder.path()), [name]);
+            std::fs::write(path.with_extension("lock"), "1").unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), old);
+            std::fs::write(&path, "new").unwrap();
+            assert!(std::fs::remove_file(&path).is_err());
+            assert!(std::fs::write(folder.path().join("much"), vec![0; 100_000]).is_err());
+            assert!(std::fs::exists(format!("/proc/self/fd/{}/bob", raw(&hidden.folder))).unwrap());
+            0
+        });
+        assert_eq!(code, 0);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "new");
+    }
+    assert_eq!(names(folder.path()), ["alice", "bob", "carol"]);
+}
+
+fn raw(descriptor: &std::os::fd::OwnedFd) -> i32 {
+    std::os::fd::AsRawFd::as_raw_fd(descriptor)
+}
+
+#[test]
+fn nothing_is_hidden_for_a_file_that_is_not_ones_own() {
+    if !may_mount() {
+        return;
+    }
+    let folder = public_folder();
+    for name in ["bob", "two"] {
+        std::fs::write(folder.path().join(name), name).unwrap();
+    }
+    std::fs::hard_link(folder.path().join("two"), folder.path().join("names")).unwrap();
+    give(&folder.path().join("two"));
+    std::os::unix::fs::symlink("bob", folder.path().join("link")).unwrap();
+    for name in ["bob", "two", "link"] {
+        let code = forked(|| {
+            sys::confine::hide_folder(&folder.path().join(name), OWNER, OWNER).unwrap_err();
+            assert_eq!(names(folder.path()).len(), 4);
+            0
+        });
+        assert_eq!(code, 0, "{name}");
+    }
+}
+
+#[test]
+fn a_program_may_believe_that_it_has_become_its_users_alone() {
+    let calls = [Calls::OwnIds];
+    let code = forked(|| {
+        let narrower = Narrower { believed_gid: Some(77), ..Narrower::default() };
+        cage(&calls, Vec::new()).enter_narrower(&narrower).unwrap();
+        let own = nix::unistd::getgid();
+        nix::unistd::setgid(77.into()).unwrap();
+        nix::unistd::setresgid(77.into(), 77.into(), 77.into()).unwrap();
+        nix::unistd::setuid(nix::unistd::getuid()).unwrap();
+        assert_eq!(nix::unistd::getgid(), own);
+        assert!(nix::unistd::setgid(78.into()).is_err());
+        assert!(nix::unistd::setresgid(77.into(), 78.into(), 77.into()).is_err());
+        assert!(!is_root() || nix::unistd::setuid(0.into()).is_err());
+        0
+    });
+    assert_eq!(code, 0);
+}

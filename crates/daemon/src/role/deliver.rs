@@ -8,13 +8,15 @@ use crate::edges::{Grant, News, Order, Task, Tried, Try, Ward};
 use crate::link::{Link, LinkError};
 use crate::roles::Role;
 use crate::start::Inheritance;
-use deliver::{Agent, Body, Form, Job, Mailboxes, Moment};
+use deliver::{Agent, AgentSpool, Body, Form, Job, Mailboxes, Moment};
 use policy::settings::Passage;
-use policy::{Carriage, MailboxPlace, MailerId, Settings, Transport};
+use policy::{Carriage, MailboxPlace, MailerId, Program, Settings, Transport};
 use queue::{Batch, BodyKind, Outcome, Scope, Status, Trouble};
 use std::collections::HashMap;
 use std::fs::File;
+use std::io::Read as _;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// How long a child without work lives.
@@ -22,6 +24,12 @@ const IDLE_MS: u64 = 10_000;
 
 /// Tries that are delivered together.
 const TRIES_MAX: usize = 100;
+
+/// The delivery agent that comes with sendmail, and with us.
+const MAIL_LOCAL: &str = "mail.local";
+
+/// The program that this process runs, whatever its file is called now.
+const OURSELVES: &[u8] = b"/proc/self/exe";
 
 /// A try with its body.
 struct Parcel {
@@ -38,6 +46,8 @@ enum ParcelBody {
 struct House {
     settings: Settings,
     role: Role,
+    /// The mail spool of agents that see their user's mailbox alone.
+    agent_spool: Option<AgentSpool>,
     /// The folder of the mailbox that a program would have written, where none is run.
     spool: Option<Box<[u8]>>,
     home: Option<Box<[u8]>>,
@@ -64,12 +74,14 @@ pub(crate) fn run(mut inheritance: Inheritance) -> Result<ExitCode, LinkError> {
     }
     let edge = inheritance.take(|grant| matches!(grant, Grant::Child { .. }));
     let edge = edge.ok_or(LinkError::Garbled("no edge to the queue"))?;
-    let weaker = cage::enter(&inheritance)?;
+    let hidden = cage::hide_mailboxes(&inheritance);
+    let (weaker, agent_spool) = cage::enter_hiding(&inheritance, hidden)?;
     inheritance.ready(&weaker)?;
     let identity = inheritance.identity;
     let mailbox = identity.as_ref().map(|identity| crate::path_of(&identity.mailbox));
     let spool = mailbox.as_deref().and_then(|mailbox| mailbox.parent());
     let mut house = House {
+        agent_spool,
         spool: spool.map(|spool| crate::path_octets(spool).into()),
         role: inheritance.role,
         home: identity.map(|identity| identity.home).filter(|home| !home.is_empty()),
@@ -107,7 +119,7 @@ impl House {
                 sys::poll::writable(&self.queue)?;
             }
             self.life.flush()?;
-            if is_idle && !self.wait()? {
+            if is_idle && !self.wait()? || self.agent_spool.as_ref().is_some_and(is_outdated) {
                 return Ok(ExitCode::SUCCESS);
             }
         }
@@ -214,6 +226,7 @@ impl House {
             for recipient in &batch.recipients {
                 jobs.push(Job {
                     sender: &batch.sender,
+                    separator: &batch.separator,
                     is_sender_named: batch.is_sender_named,
                     recipient: &recipient.address,
                     user: &recipient.user,
@@ -254,7 +267,7 @@ impl House {
     /// Runs the program of a mailer for each job.
     fn run_programs(
         &self,
-        program: &policy::Program,
+        program: &Program,
         mailer: MailerId,
         parcels: &[Parcel],
         jobs: &[Job<'_>],
@@ -265,8 +278,9 @@ impl House {
         let batches = parcels.iter().flat_map(|parcel| {
             std::iter::repeat_n(&parcel.wish.batch, parcel.wish.batch.recipients.len())
         });
+        let stand_in = stand_in(program);
         let agent = Agent {
-            program,
+            program: stand_in.as_ref().unwrap_or(program),
             mailer: &mailer.name,
             // With a policy that dresses mail, the way back is in the header already.
             flags: if self.settings.dresses_mail {
@@ -279,6 +293,7 @@ impl House {
             our_name: &self.settings.host_name,
             offset_s: self.offset_s,
             is_alone: true,
+            spool: self.agent_spool.as_ref(),
         };
         jobs.iter()
             .zip(batches)
@@ -306,6 +321,30 @@ impl House {
         }
         Ok(false)
     }
+}
+
+/// Sendmail's `mail.local` delivers as root or not at all; ours takes its place. What is no compiled program is somebody's
+/// own and runs as it is.
+fn stand_in(program: &Program) -> Option<Program> {
+    let path = crate::path_of(&program.path);
+    if path.file_name()? != MAIL_LOCAL || !is_compiled(&path) {
+        return None;
+    }
+    let mut arguments = program.arguments.clone();
+    *arguments.first_mut()? = MAIL_LOCAL.as_bytes().into();
+    Some(Program { path: OURSELVES.into(), arguments, ..program.clone() })
+}
+
+/// Whether a file begins as compiled programs do.
+fn is_compiled(path: &Path) -> bool {
+    let mut first = [0; 4];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut first));
+    read.is_ok() && first == *b"\x7fELF"
+}
+
+/// Whether the mailbox that agents of this child see is no longer the user's: the next child sees the one that is.
+fn is_outdated(spool: &AgentSpool) -> bool {
+    !spool.is_current()
 }
 
 fn carriage(settings: &Settings, mailer: MailerId) -> Option<&Carriage> {

@@ -9,7 +9,7 @@
 use super::folder::Folder;
 use super::maildir::write_all;
 use crate::Trouble;
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_NOW};
 use rustix::io::Errno;
 use rustix::rand::GetRandomFlags;
 use std::os::fd::OwnedFd;
@@ -25,11 +25,11 @@ const MARK: &[u8] = b" flock\n";
 
 /// A lock file that is ours as long as this lives.
 #[derive(Debug)]
-pub(super) struct DotLock<'f> {
+pub(crate) struct DotLock<'f> {
     folder: &'f Folder,
     name: Vec<u8>,
     /// Kept open for its `flock`.
-    _file: OwnedFd,
+    file: OwnedFd,
 }
 
 /// What a try came to.
@@ -56,10 +56,20 @@ impl<'f> DotLock<'f> {
         }
         rustix::fs::unlinkat(folder, &*own_name, AtFlags::empty()).unwrap_or_default();
         match linked {
-            Ok(()) => Ok(Try::Taken(Self { folder, name, _file: file })),
+            Ok(()) => Ok(Try::Taken(Self { folder, name, file })),
             Err(Errno::EXIST) => Ok(Try::Held),
             Err(error) => Err(Trouble::system(&folder.path_of(&name), error)),
         }
+    }
+}
+
+impl DotLock<'_> {
+    /// Makes it as new, for those who judge a lock by its age.
+    pub(crate) fn touch(&self) {
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        let times = Timestamps { last_access: now, last_modification: now };
+        // Where it does not go, the lock is held as long as others believe in it.
+        rustix::fs::futimens(&self.file, &times).unwrap_or_default();
     }
 }
 
@@ -127,6 +137,6 @@ fn is_marked(file: &OwnedFd) -> bool {
 }
 
 /// Whether two looks saw the same file.
-pub(super) fn is_same(left: &Stat, right: &Stat) -> bool {
+pub(crate) fn is_same(left: &Stat, right: &Stat) -> bool {
     left.st_dev == right.st_dev && left.st_ino == right.st_ino
 }

@@ -11,7 +11,7 @@ const PLACE: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXE
 
 /// An open folder, and its path for messages.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(crate) struct Folder {
     place: OwnedFd,
     path: Box<[u8]>,
 }
@@ -26,6 +26,11 @@ impl Folder {
     /// Whether the rights of who we are allow files to be made here: who could not, all the same, is in a cage.
     pub(super) fn is_closed_by_cage(&self) -> bool {
         rustix::fs::accessat(self, ".", Access::WRITE_OK, AtFlags::EACCESS).is_ok()
+    }
+
+    /// A folder that is open already.
+    pub(crate) fn opened(place: OwnedFd, path: &[u8]) -> Self {
+        Self { place, path: path.into() }
     }
 
     /// Opens a folder that the configuration names; links on the way are the owner's business.
@@ -50,7 +55,7 @@ impl Folder {
     }
 
     /// The path of something in this folder.
-    pub(super) fn path_of(&self, name: &[u8]) -> Vec<u8> {
+    pub(crate) fn path_of(&self, name: &[u8]) -> Vec<u8> {
         [&self.path, &b"/"[..], name].concat()
     }
 

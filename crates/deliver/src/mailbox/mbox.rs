@@ -57,6 +57,19 @@ pub(super) fn deliver(
     Ok(results)
 }
 
+/// The lock file of a mailbox that somebody else writes; `None` where we may not make one.
+pub(crate) fn take_lock<'f>(
+    folder: &'f Folder,
+    name: &[u8],
+    manner: Manner,
+    until: Instant,
+) -> Result<Option<DotLock<'f>>, Trouble> {
+    Ok(match take_dotlock(folder, name, manner, until)? {
+        Some(Lock::Own(lock)) => Some(lock),
+        Some(Lock::Helper(_)) | None => None,
+    })
+}
+
 /// The lock file; `None` where the user may not make one.
 fn take_dotlock<'f>(
     folder: &'f Folder,
@@ -386,7 +399,12 @@ fn render(
 ) -> Result<(), Trouble> {
     let mut lines = Lines(Text::new(job, true)?);
     let mut head = Vec::with_capacity(256);
-    write_separator(job.sender, now, &mut head);
+    if job.separator.starts_with(b"From ") {
+        head.extend_from_slice(job.separator);
+        head.push(b'\n');
+    } else {
+        write_separator(job.sender, now, &mut head);
+    }
     if adds_fields {
         write_delivery_fields(job.sender, job.recipient, &mut head);
     }

@@ -8,6 +8,7 @@
     reason = "a test may stop"
 )]
 
+mod agents;
 mod aliases;
 mod control_files;
 mod local_users;

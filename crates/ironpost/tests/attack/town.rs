@@ -146,18 +146,20 @@ impl Town {
 
     /// What waits in the queue.
     pub(crate) fn mailq(&self) -> String {
-        self.command(&["mailq"])
+        self.command("mailq", &[])
     }
 
     /// Tries everything that waits, now.
     pub(crate) fn flush(&self) {
-        self.command(&["queue", "flush"]);
+        self.command("queue", &["flush"]);
     }
 
-    fn command(&self, words: &[&str]) -> String {
+    fn command(&self, name: &str, words: &[&str]) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ironpost"));
-        command.args(words).arg("--data").arg(self.path().join("data"));
-        String::from_utf8_lossy(&command.output().unwrap().stdout).into_owned()
+        command.arg(name).arg("--data").arg(self.path().join("data")).args(words);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// The same from this sender.

@@ -20,6 +20,8 @@ pub enum Calls {
     FilesWrite,
     /// Make sockets of this machine (Unix) and connect them.
     SocketUnix,
+    /// Become the user and the group that one is already, as programs do that expect to be started as root.
+    OwnIds,
     /// Start programs and end them. A program inherits the cage and needs its files ([`Calls::FilesRead`], and a
     /// grant to execute), and its code needs memory that is executable.
     Spawn,
@@ -123,6 +125,18 @@ pub(super) const SOCKET_INET: &[libc::c_long] = &[libc::SYS_bind, libc::SYS_conn
 /// [`Calls::SocketUnix`], beside `socket` itself.
 pub(super) const SOCKET_UNIX: &[libc::c_long] = &[libc::SYS_connect, libc::SYS_socketpair];
 
+/// [`Calls::OwnIds`]. Without capabilities there is nobody else to become.
+pub(super) const OWN_IDS: &[libc::c_long] = &[
+    libc::SYS_setfsgid,
+    libc::SYS_setfsuid,
+    libc::SYS_setgid,
+    libc::SYS_setregid,
+    libc::SYS_setresgid,
+    libc::SYS_setresuid,
+    libc::SYS_setreuid,
+    libc::SYS_setuid,
+];
+
 /// [`Calls::Spawn`], beside `clone` and `prctl`, which are looked at.
 pub(super) const SPAWN: &[libc::c_long] = &[
     libc::SYS_chdir,
@@ -135,6 +149,8 @@ pub(super) const SPAWN: &[libc::c_long] = &[
     libc::SYS_getresuid,
     libc::SYS_getsid,
     libc::SYS_kill,
+    // A cage can only become narrower by it.
+    libc::SYS_landlock_restrict_self,
     libc::SYS_mmap,
     libc::SYS_mprotect,
     libc::SYS_pidfd_open,
@@ -263,6 +279,7 @@ mod tests {
             ACCEPT,
             SOCKET_INET,
             SOCKET_UNIX,
+            OWN_IDS,
             FILES_READ,
             FILES_READ_OLDER,
             FILES_WRITE,

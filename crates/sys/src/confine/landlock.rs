@@ -10,11 +10,14 @@ use landlock::{
     RulesetError, RulesetStatus, Scope,
 };
 use nix::libc;
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
 
 /// How far this kernel went along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +31,8 @@ pub enum Enforced {
 }
 
 /// The rights of a mailbox that is made: the owner's and the group's (Debian policy 11.6), less what the umask takes.
-const NEW_MAILBOX: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP).union(Mode::WGRP);
+pub(super) const NEW_MAILBOX: Mode =
+    Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP).union(Mode::WGRP);
 
 /// The rules that we know.
 const RULES: ABI = ABI::V6;
@@ -77,7 +81,46 @@ pub(super) fn restrict(grants: &[Grant<'_>], ports: &Ports<'_>) -> io::Result<En
     })
 }
 
+/// The rules for programs of who has more than they: without [`Grant::OursBelow`]. `None`: they may have all.
+pub(super) fn for_programs(grants: &[Grant<'_>]) -> io::Result<Option<ForPrograms>> {
+    if !grants.iter().any(|grant| matches!(grant, Grant::OursBelow(_))) {
+        return Ok(None);
+    }
+    let theirs: Vec<_> =
+        grants.iter().filter(|grant| !matches!(grant, Grant::OursBelow(_))).copied().collect();
+    let ruleset = ruleset_of(&theirs, &Ports { connect: None, bind: None });
+    let ruleset: Option<OwnedFd> = ruleset.map_err(io::Error::other)?.into();
+    let ruleset = ruleset.ok_or_else(|| io::Error::from(io::ErrorKind::Unsupported))?;
+    Ok(Some(ForPrograms { ruleset: Arc::new(ruleset) }))
+}
+
+/// What makes the cage of the programs that a process starts narrower than its own.
+#[derive(Debug, Clone)]
+pub struct ForPrograms {
+    ruleset: Arc<OwnedFd>,
+}
+
+impl ForPrograms {
+    /// Lets a program start in the narrower cage, or not at all.
+    pub fn hold(&self, command: &mut Command) {
+        let ruleset = Arc::clone(&self.ruleset);
+        let enter = move || {
+            // SAFETY: the call takes a descriptor that lives as long as this closure, and touches no memory.
+            let result = unsafe {
+                libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0_u32)
+            };
+            if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        };
+        // SAFETY: between fork and exec the closure makes one system call: no memory is allocated, no lock taken.
+        unsafe { command.pre_exec(enter) };
+    }
+}
+
 fn apply(grants: &[Grant<'_>], ports: &Ports<'_>) -> Result<RestrictionStatus, RulesetError> {
+    ruleset_of(grants, ports)?.restrict_self()
+}
+
+fn ruleset_of(grants: &[Grant<'_>], ports: &Ports<'_>) -> Result<RulesetCreated, RulesetError> {
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(RULES))?
@@ -96,13 +139,15 @@ fn apply(grants: &[Grant<'_>], ports: &Ports<'_>) -> Result<RestrictionStatus, R
     for grant in grants {
         ruleset = add(ruleset, *grant)?;
     }
-    ruleset.restrict_self()
+    Ok(ruleset)
 }
 
 fn add(ruleset: RulesetCreated, grant: Grant<'_>) -> Result<RulesetCreated, RulesetError> {
     let (path, access) = match grant {
         Grant::ReadBelow(folder) => return add_place(ruleset, folder, reading()),
-        Grant::WriteBelow(folder) => return add_place(ruleset, folder, writing()),
+        Grant::WriteBelow(folder) | Grant::OursBelow(folder) => {
+            return add_place(ruleset, folder, writing());
+        }
         Grant::ReadPath(path) => (path, reading()),
         Grant::WritePath(path) => (path, writing()),
         Grant::MakePath(path) => (path, AccessFs::MakeReg | AccessFs::WriteFile),
@@ -139,7 +184,11 @@ fn own_mailbox(path: &Path) -> Option<OwnedFd> {
     };
     let place = place.ok()?;
     let facts = rustix::fs::fstat(&place).ok()?;
-    let is_his = facts.st_uid == rustix::process::geteuid().as_raw();
+    is_mailbox_of(&facts, rustix::process::geteuid().as_raw()).then_some(place)
+}
+
+/// Whether this is a mailbox of this user: a plain file with one name, or a folder.
+pub(super) fn is_mailbox_of(facts: &Stat, uid: u32) -> bool {
     let is_mailbox = match FileType::from_raw_mode(facts.st_mode) {
         FileType::RegularFile => facts.st_nlink == 1,
         FileType::Directory => true,
@@ -150,7 +199,7 @@ fn own_mailbox(path: &Path) -> Option<OwnedFd> {
         | FileType::BlockDevice
         | FileType::Unknown => false,
     };
-    (is_his && is_mailbox).then_some(place)
+    facts.st_uid == uid && is_mailbox
 }
 
 fn add_place(

@@ -14,9 +14,15 @@ use std::io;
 
 type Rules = BTreeMap<libc::c_long, Vec<Rule>>;
 
-/// Restricts this process, and every thread it will start, to the base and these groups.
-pub(super) fn restrict(groups: &[Calls]) -> io::Result<()> {
+/// Restricts this process, and every thread it will start, to the base and these groups. Who asks to become the group
+/// `believed` is told that he is, and stays what he is.
+pub(super) fn restrict(groups: &[Calls], believed: Option<u32>) -> io::Result<()> {
     let rules = rules(groups).map_err(io::Error::other)?;
+    if let Some(gid) = believed {
+        let done = SeccompAction::Errno(0);
+        let rules = group_changes(gid).map_err(io::Error::other)?;
+        apply(rules, SeccompAction::Allow, done).map_err(io::Error::other)?;
+    }
     let refused = SeccompAction::Errno(libc::EPERM.cast_unsigned());
     // clone3 hides its flags behind a pointer, where no filter can look. "No such call" makes the C library
     // use clone. Of two filters the stricter answer counts, so this one stands by itself.
@@ -60,6 +66,7 @@ fn rules(groups: &[Calls]) -> Result<Rules, BackendError> {
                 allow(&mut rules, calls::SOCKET_UNIX);
                 add(&mut rules, libc::SYS_socket, rule(0, Op::Eq, flag(libc::AF_UNIX))?);
             }
+            Calls::OwnIds => allow(&mut rules, calls::OWN_IDS),
             Calls::Spawn => {
                 allow(&mut rules, calls::SPAWN);
                 allow(&mut rules, calls::SPAWN_OLDER);
@@ -82,6 +89,21 @@ fn rules(groups: &[Calls]) -> Result<Rules, BackendError> {
         }
     }
     Ok(rules)
+}
+
+/// The calls that make all groups of a process this one.
+fn group_changes(gid: u32) -> Result<Rules, BackendError> {
+    let with = |arguments: u8| {
+        let all = (0..arguments)
+            .map(|number| Condition::new(number, Len::Dword, Op::Eq, u64::from(gid)))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok::<_, BackendError>(vec![Rule::new(all)?])
+    };
+    Ok(Rules::from([
+        (libc::SYS_setgid, with(1)?),
+        (libc::SYS_setregid, with(2)?),
+        (libc::SYS_setresgid, with(3)?),
+    ]))
 }
 
 /// Calls of the base that are allowed with some arguments only.

@@ -3,7 +3,8 @@
 //! Groups are the point of it. On Debian a mailbox may be `0660 user:mail` (policy 11.6), so the group of the mail spool
 //! opens the mail of everybody. It goes to our own code that writes mailboxes, and to local delivery agents: mailers of
 //! `F=S`, which sendmail would start as root, and which are set-group-ID mail on Debian (procmail, mail.local), a bit that
-//! `no_new_privs` takes away. The cage of such an agent keeps it from the mailboxes of others all the same. What a user
+//! `no_new_privs` takes away. Such an agent sees a mail spool with its user's mailbox alone, and its cage keeps it from the
+//! mailboxes of others all the same. What a user
 //! wrote himself (`.forward`, lists: `prog` and `*file*`) has his own groups, as at a login.
 
 use crate::edges::{Identity, Task, Ward};
