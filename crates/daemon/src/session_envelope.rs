@@ -1,5 +1,6 @@
 //! The envelope of a message that a session has taken.
 
+use policy::settings::Haste;
 use policy::{Controller, Facts, Member, Origin, Settings};
 use queue::{Envelope, Followed, Notify, Purpose, Return, Returns, Way};
 use smtp::server::{Body, Message};
@@ -46,7 +47,7 @@ pub fn of(message: &Message, facts: &Facts, settings: &Settings) -> Envelope {
         mailers_mark: queue::mailers_mark(&settings.mailers),
         priority: message.priority,
         returns: Returns {
-            without_text: settings.weights.class(&message.head.precedence) < 0,
+            haste: Haste::of(settings.weights.class(&message.head.precedence)),
             also_to: Vec::new(),
         },
     }

@@ -260,7 +260,10 @@ impl Agent<'_> {
     /// The message in the form that the flags want.
     fn write(&self, input: &mut impl io::Write, now_s: u64, job: &Job<'_>) -> io::Result<()> {
         let mut out = Vec::new();
-        if !self.flags.has(b'n') {
+        if !self.flags.has(b'n') && !job.separator.is_empty() {
+            out.extend_from_slice(job.separator);
+            out.push(b'\n');
+        } else if !self.flags.has(b'n') {
             let moment = Moment { unix_s: now_s, offset_s: self.offset_s };
             write_separator(sender_of(job), moment, &mut out);
         }

@@ -31,6 +31,9 @@ use queue::Outcome;
 pub struct Job<'a> {
     /// The envelope sender without angle brackets; empty for a report.
     pub sender: &'a [u8],
+    /// The line before the message in a mailbox file and for a program, without its end; empty: the usual one. In a file it counts
+    /// only if it begins as readers expect it (`From `).
+    pub separator: &'a [u8],
     /// Whether somebody named it: programs that want to know who it is (`F=f`, `F=r`) are told then only.
     pub is_sender_named: bool,
     /// The recipient's address, for Delivered-To.

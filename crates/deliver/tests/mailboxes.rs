@@ -39,6 +39,7 @@ fn job<'a>(user: &'a [u8], text: &'a [u8]) -> Job<'a> {
     let body = Body::Bytes(text);
     Job {
         sender: b"a@b.example",
+        separator: b"",
         is_sender_named: true,
         recipient: b"c@d.example",
         user,
@@ -76,6 +77,21 @@ fn an_mbox_gets_a_separator_fields_quoted_text_and_an_empty_line() {
     assert_eq!(fs::read_to_string(folder.path().join("bob")).unwrap(), expected);
     assert_eq!(fs::metadata(folder.path().join("bob")).unwrap().mode() & 0o777, 0o600);
     assert!(!folder.path().join("bob.lock").exists());
+}
+
+#[test]
+fn an_mbox_gets_the_line_of_the_configuration_if_readers_know_it_as_one() {
+    let folder = tempfile::tempdir().unwrap();
+    for (separator, first) in [
+        (&b"From a@b.example whenever"[..], "From a@b.example whenever\n"),
+        (b"Message from a", "From a@b.example Sat Nov 21 07:09:28 2026\n"),
+    ] {
+        let job = Job { separator, ..job(b"bob", b"x\r\n") };
+        assert_eq!(status(&mbox_in(folder.path()).deliver(NOW, &job)), Status(2, 0, 0));
+        let text = fs::read_to_string(folder.path().join("bob")).unwrap();
+        assert!(text.starts_with(first), "{text}");
+        fs::remove_file(folder.path().join("bob")).unwrap();
+    }
 }
 
 #[test]

@@ -343,6 +343,7 @@ impl<'f> Submission<'f> {
                 reply: reply.to_vec(),
                 unknown_at: None,
                 controller: None,
+                led_ids: None,
                 way: outgoing.way,
                 is_about_message,
                 waits: None,

@@ -1,6 +1,7 @@
 //! A sendmail.cf as a policy: every question, refusals as sendmail words them, and engines that forget.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may stop")]
 
+use policy::settings::Haste;
 use policy::{
     Ask, Facts, FileSeen, LmtpPlace, Origin, Policy, Question, Refusal, Resolved, Transport,
     Verdict,
@@ -483,4 +484,23 @@ fn a_user_who_sends_as_somebody_else_is_named_where_warnings_are_wanted() {
     assert_eq!(warned(1000, b"alice", b"alice@example.test"), []);
     assert_eq!(warned(2, b"daemon", b"bob@remote.test"), []);
     assert_eq!(warned(0, b"root", b"bob@remote.test"), []);
+}
+
+#[test]
+fn a_class_may_have_ages_of_its_own() {
+    let lines = "O Timeout.queuereturn=4d\nO Timeout.queuewarn=3h\nO Timeout.queuewarn.urgent=1h\n\
+                 O Timeout.queuereturn.non-urgent=7d\nO Timeout.queuereturn.dsn=1d\n";
+    let local = "V10\nMlocal, P=/bin/true, F=l, A=true $u\n";
+    let retry = open(&format!("{local}{lines}")).settings().retry;
+    let ages = |haste| {
+        let ages = retry.ages(haste);
+        (ages.give_up_s / 86_400, ages.warn_s / 3600)
+    };
+    let kinds = [Haste::Usual, Haste::Urgent, Haste::Unhurried, Haste::Report];
+    assert_eq!(kinds.map(ages), [(4, 3), (4, 1), (7, 3), (1, 3)]);
+    assert_eq!([-60, 0, 100].map(Haste::of), [Haste::Unhurried, Haste::Usual, Haste::Urgent]);
+    // What is said of the normal ones alone is theirs alone.
+    let retry = open(&format!("{local}O Timeout.queuereturn.normal=2d\n")).settings().retry;
+    assert_eq!(retry.ages(Haste::Usual).give_up_s, 2 * 86_400);
+    assert_eq!(retry.ages(Haste::Urgent).give_up_s, 5 * 86_400);
 }

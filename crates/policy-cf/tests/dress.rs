@@ -388,3 +388,39 @@ R<erin@$+> $| $+\t$#error $@ 4.7.1 $: \"450 later\"
     assert!(discarded.line.ends_with(b", discard"), "{discarded:?}");
     assert!(unfit("erin@there.test").remove(0).refusal.unwrap().is_temporary());
 }
+
+/// The line before the message that comes out, with these further lines of configuration.
+fn separator(lines: &str, mailer: &str, sender: &str) -> String {
+    let cf = open(&format!("{CF}{lines}").replace("\\t", "\t").replace("\\\\", "\\"));
+    let dressed = dress(&cf, mailer, "", by_smtp(sender, &["bob@remote.test"]));
+    String::from_utf8_lossy(&dressed.separator).into_owned()
+}
+
+#[test]
+fn the_line_before_a_message_is_that_of_the_configuration() {
+    let alice = "alice@mail.example.test";
+    let option = "O UnixFromLine=From $g at $d on $j\n";
+    assert_eq!(
+        separator(option, "prog", alice),
+        "From alice@mail.example.test at Sat Nov 21 07:36:33 2026 on mail.example.test"
+    );
+    assert_eq!(separator("DlFrom $g!\n", "local", "a@b.test"), "From a@b.test!");
+    // The usual one is written by who knows the time, and a server gets none.
+    assert_eq!(separator("", "prog", alice), "");
+    assert_eq!(separator("O UnixFromLine=From $g $d\n", "prog", alice), "");
+    assert_eq!(separator(option, "esmtp", alice), "");
+    let none = format!("{option}Mnone, P=/bin/sh, F=nlsDFMoqeu9, A=sh -c $u\n");
+    assert_eq!(separator(&none, "none", alice), "");
+}
+
+#[test]
+fn a_mailer_of_uucp_is_told_which_host_is_remote() {
+    let lines = "Muucp, P=/bin/uux, F=DFMhuUd, A=uux - $h!rmail $u\n";
+    let date = "Sat Nov 21 07:36:33 2026";
+    for (sender, wanted) in [
+        ("far!near!joe", format!("From near!joe  {date} remote from far")),
+        ("joe@far.test", format!("From joe  {date} remote from far.test")),
+    ] {
+        assert_eq!(separator(lines, "uucp", sender), wanted);
+    }
+}

@@ -79,7 +79,7 @@ impl TomlPolicy {
                 }
                 Err(refusal) => expansion
                     .refused
-                    .push(RefusedMember { address: address.into_boxed_slice(), refusal }),
+                    .push(RefusedMember::new(&address, refusal)),
             },
             Target::Mailbox(name) => self.mailbox(name, expansion, visited),
             Target::Error(text) => refuse(expansion, (5, 3, 5), name, &text),
@@ -97,7 +97,7 @@ impl TomlPolicy {
     fn mailbox(&self, name: Vec<u8>, expansion: &mut Expansion, visited: &mut BTreeSet<Vec<u8>>) {
         if !is_mailbox_name(&name) || !self.is_user(&name) {
             let refusal = refusal(550, (5, 1, 1), &name, b"User unknown", b"aliases");
-            expansion.refused.push(RefusedMember { address: name.into(), refusal });
+            expansion.refused.push(RefusedMember::new(&name, refusal));
             return;
         }
         let key = [b"\0\0".as_slice(), &name].concat();
@@ -134,5 +134,5 @@ impl TomlPolicy {
 
 fn refuse(expansion: &mut Expansion, status: (u8, u16, u16), address: &[u8], text: &[u8]) {
     let refusal = Refusal::new(550, status, text, b"aliases");
-    expansion.refused.push(RefusedMember { address: address.into(), refusal });
+    expansion.refused.push(RefusedMember::new(address, refusal));
 }

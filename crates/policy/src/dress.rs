@@ -77,6 +77,8 @@ pub struct Story {
 pub struct Dressed {
     /// The reverse-path, without angle brackets; empty: `<>`.
     pub sender: Box<[u8]>,
+    /// The line before the message that programs and mailbox files get, without its end; empty: the usual `From SENDER DATE`.
+    pub separator: Box<[u8]>,
     /// The recipients, in the order of [`Dress::users`], as many.
     pub users: Vec<Box<[u8]>>,
     /// The header in place of [`Dress::header`]: fields with CR LF, without the empty line.
@@ -103,6 +105,7 @@ impl From<Dress> for Dressed {
     fn from(dress: Dress) -> Self {
         Self {
             sender: dress.sender,
+            separator: Box::default(),
             users: dress.users,
             header: dress.header,
             made_bytes: 0,

@@ -20,7 +20,7 @@ pub use dress::{Dress, Dressed, Story};
 pub use file::{FileFacts, FileSeen, FileTrouble, FileWanted};
 pub use question::{Ask, Facts, Macros, Origin, Parameters, Question, Resolved};
 pub use route::{
-    Carriage, Controller, Expansion, LmtpPlace, MailboxPlace, Mailer, MailerFlags, MailerId,
+    Carriage, Controller, Expansion, Led, LmtpPlace, MailboxPlace, Mailer, MailerFlags, MailerId,
     Member, Program, Recipient, RefusedMember, Route, Transport, with_host,
 };
 pub use settings::Settings;

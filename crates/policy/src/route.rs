@@ -75,6 +75,27 @@ pub struct RefusedMember {
     pub address: Box<[u8]>,
     /// Why.
     pub refusal: Refusal,
+    /// What led to it.
+    pub led: Led,
+}
+
+impl RefusedMember {
+    /// One that nothing led to.
+    #[must_use]
+    pub fn new(address: &[u8], refusal: Refusal) -> Self {
+        Self { address: address.into(), refusal, led: Led::default() }
+    }
+}
+
+/// How an expansion came to a name, for the log and for reports.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Led {
+    /// The name that led to it; empty: it is what was asked about.
+    pub by: Box<[u8]>,
+    /// The numbers of that name's user and group, if it is a user's.
+    pub ids: Option<(u32, u32)>,
+    /// Where it stands, as `/path/of/list: line 4: `; empty: in no file.
+    pub place: Box<[u8]>,
 }
 
 /// What a name stands for.

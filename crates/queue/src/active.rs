@@ -68,6 +68,8 @@ pub(crate) struct Consulted {
     pub(crate) address: Box<[u8]>,
     /// Set if nobody is there: why.
     pub(crate) dead_end: Option<Trouble>,
+    /// Names on the way to him that lead nowhere, though others do: where they stand and what they are, and why.
+    pub(crate) unknown: Vec<(Box<[u8]>, Trouble)>,
 }
 
 impl Active {

@@ -27,6 +27,8 @@ pub struct Batch {
     pub host: Box<[u8]>,
     /// The reverse-path of this batch, without angle brackets: the sender or a list's owner.
     pub sender: Box<[u8]>,
+    /// The line before the message that programs and mailbox files get (`UnixFromLine`), without its end; empty: the usual one.
+    pub separator: Box<[u8]>,
     /// Whether somebody named the sender: an agent that wants to know who it is (`F=f`) is told then only.
     pub is_sender_named: bool,
     /// Whom it is for; never empty, at most `Mailer::recipients_max`.

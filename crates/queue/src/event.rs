@@ -45,6 +45,15 @@ pub enum Event {
         /// The message.
         id: QueueId,
     },
+    /// So many reports went to one reader within an hour because of what strangers sent: further ones wait.
+    Storm {
+        /// The message whose report was the last.
+        id: QueueId,
+        /// The reader.
+        to: Box<[u8]>,
+        /// How many.
+        count: u32,
+    },
     /// A destination does not answer; everything for it waits.
     DestinationDown {
         /// The mailer.
@@ -100,6 +109,8 @@ pub struct To {
     pub to: Vec<Box<[u8]>>,
     /// In whose name they are (`ctladdr=`).
     pub controller: Option<Controller>,
+    /// The name that led to it, where that is nobody's (`ctladdr=` without numbers).
+    pub led_by: Option<Box<[u8]>>,
     /// Age of the message, in seconds (`delay=`).
     pub delay_s: u64,
     /// How long the try took, in ms (`xdelay=`); `None`: nothing was tried.

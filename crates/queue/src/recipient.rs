@@ -300,6 +300,8 @@ pub enum DropReason {
     NoPostmaster,
     /// The sender asked not to be told (NOTIFY without FAILURE).
     NotWanted,
+    /// Its sender, whom a stranger named, had too many reports hour after hour until it was too old.
+    Storm,
     /// Nobody can be told: the message is in the owner's file for such (`DeadLetterDrop`).
     Saved,
 }
@@ -376,6 +378,7 @@ impl State {
             Self::Dropped(DropReason::NoPostmaster) => out.push(8),
             Self::Dropped(DropReason::NotWanted) => out.push(9),
             Self::Dropped(DropReason::Saved) => out.push(12),
+            Self::Dropped(DropReason::Storm) => out.push(13),
             Self::Discarded => out.push(10),
             Self::Lost(trouble) => {
                 out.push(11);
@@ -402,6 +405,7 @@ impl State {
             10 => Self::Discarded,
             11 => Self::Lost(Trouble::decode(reader)?),
             12 => Self::Dropped(DropReason::Saved),
+            13 => Self::Dropped(DropReason::Storm),
             _ => return Err(RecordError::Value),
         })
     }

@@ -38,6 +38,7 @@ mod operate;
 mod reports;
 mod settle;
 mod share;
+mod storms;
 
 /// The most messages in memory at once.
 pub const ACTIVE_MAX: usize = 8192;
@@ -358,6 +359,7 @@ pub struct Scheduler {
     hold_reasons: BTreeMap<u32, Box<[u8]>>,
     /// Whether what waits for a destination that is down is told of, once a message, instead of left for later.
     tells_blocked: bool,
+    storms: storms::Storms,
     ledger: Ledger,
 }
 
@@ -388,6 +390,7 @@ impl Scheduler {
             woken_at_ms: None,
             hold_reasons: BTreeMap::new(),
             tells_blocked: false,
+            storms: storms::Storms::default(),
             ledger: Ledger::default(),
         }
     }

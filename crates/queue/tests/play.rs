@@ -32,7 +32,13 @@ fn settings() -> Settings {
         postmaster: b"u9"[..].into(),
         // The tally goes by addresses.
         reports: policy::settings::Reports { hide_inside: false, ..Default::default() },
-        retry: Retry { first_s: 60, longest_s: 600, give_up_s: 7200, warn_s: 1800, young_s: 0 },
+        retry: Retry {
+            first_s: 60,
+            longest_s: 600,
+            give_up_s: 7200,
+            warn_s: 1800,
+            ..Retry::default()
+        },
         ..Settings::default()
     }
 }
@@ -73,7 +79,7 @@ fn expand(address: &[u8], dice: &mut Dice) -> Expansion {
                 });
             }
             Err(refusal) => {
-                expansion.refused.push(RefusedMember { address: member.into(), refusal });
+                expansion.refused.push(RefusedMember::new(member, refusal));
             }
         }
     }
@@ -227,6 +233,7 @@ impl World {
             Event::Held { .. }
             | Event::Done { .. }
             | Event::Lost { .. }
+            | Event::Storm { .. }
             | Event::Complaint { .. }
             | Event::Released { .. }
             | Event::DestinationDown { .. }
@@ -340,7 +347,7 @@ impl World {
                         ..Expansion::default()
                     },
                     Err(refusal) => Expansion {
-                        refused: vec![RefusedMember { address: address.into(), refusal }],
+                        refused: vec![RefusedMember::new(&address, refusal)],
                         ..Expansion::default()
                     },
                 },

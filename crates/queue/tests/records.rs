@@ -2,6 +2,7 @@
 //! is read is an error, never a panic.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 
+use policy::settings::Haste;
 use policy::{MailerId, Resolved, Route};
 use proptest::{collection::vec, option, prelude::*};
 use queue::{
@@ -112,7 +113,7 @@ fn envelope() -> impl Strategy<Value = Envelope> {
             quarantine: texts.2,
             mailers_mark: numbers.3,
             returns: Returns {
-                without_text: numbers.4,
+                haste: if numbers.4 { Haste::Unhurried } else { Haste::Urgent },
                 also_to: recipients.iter().take(1).cloned().collect(),
             },
             recipients,
@@ -145,6 +146,7 @@ fn state() -> impl Strategy<Value = State> {
         DropReason::NoPostmaster,
         DropReason::NotWanted,
         DropReason::Saved,
+        DropReason::Storm,
     ];
     prop_oneof![
         Just(State::Waiting),

@@ -1,6 +1,7 @@
 //! What the scheduler promises, one promise a test. Time is a number here.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may stop")]
 
+use policy::settings::{Ages, Haste};
 use policy::{
     Expansion, MailboxPlace, Mailer, MailerId, Route, Settings, Transport, settings::Retry,
 };
@@ -32,7 +33,7 @@ fn settings() -> Settings {
             longest_s: 3600,
             give_up_s: 432_000,
             warn_s: 14_400,
-            young_s: 0,
+            ..Retry::default()
         },
         // What is told is looked at whole.
         reports: policy::settings::Reports { hide_inside: false, ..Default::default() },
@@ -885,7 +886,7 @@ fn answer_all(desk: &mut Desk, addresses: &[(u32, &str)], there: impl Fn(&str) -
             expansion.recipients.push(member);
         } else {
             let refusal = policy::Refusal::new(550, (5, 1, 1), b"<x>... User unknown", b"");
-            let member = policy::RefusedMember { address: address.as_bytes().into(), refusal };
+            let member = policy::RefusedMember::new(address.as_bytes(), refusal);
             expansion.refused.push(member);
         }
         let expansion = Box::new(expansion);
@@ -946,6 +947,67 @@ fn a_report_about_which_nobody_can_be_told_is_kept_back_and_not_lost() {
     answer_all(&mut desk, &[], |_| false);
     assert!(!desk.spool.contains_key(&last));
     assert_eq!(desk.reports.len(), 1);
+}
+
+#[test]
+fn a_storm_of_bounces_to_one_whom_strangers_name_is_put_off_and_none_is_lost() {
+    let mut desk = Desk::new();
+    desk.now_ms = START_MS / 3_600_000 * 3_600_000;
+    for _ in 0..1_200 {
+        desk.send(&["bob@far"]);
+        while desk.end_all(&never()) > 0 {}
+        desk.pass(0);
+    }
+    desk.pass(600);
+    while desk.end_all(&never()) > 0 {}
+    assert_eq!(desk.reports.len(), 1_000);
+    let is_storm = |event: &&Event| matches!(event, Event::Storm { count: 1_000, .. });
+    assert_eq!(desk.events.iter().filter(is_storm).count(), 1, "one line an hour");
+    assert_eq!(desk.spool.len(), 200, "the others wait");
+    assert_eq!(desk.scheduler.ledger().open, 200);
+    // Our own users know what they sent.
+    let mut own = envelope("alice@here", &["bob@far"]);
+    own.origin.user = b"alice"[..].into();
+    own.created_s = desk.now_ms / 1000;
+    desk.arrive(own);
+    while desk.end_all(&never()) > 0 {}
+    assert_eq!(desk.reports.len(), 1_001);
+    desk.pass(2 * 3600);
+    assert_eq!(desk.reports.len(), 1_201);
+    assert!(desk.spool.is_empty());
+}
+
+#[test]
+fn ages_are_those_of_the_class_of_a_message() {
+    let mut wanted = settings();
+    wanted.retry.urgent = Some(Ages { give_up_s: 3 * 3600, warn_s: 3600 });
+    wanted.retry.unhurried = Some(Ages { give_up_s: 864_000, warn_s: 0 });
+    let mut desk = Desk::with(&wanted);
+    for haste in [Haste::Usual, Haste::Urgent, Haste::Unhurried] {
+        let mut envelope = envelope("alice@here", &["bob@far"]);
+        envelope.created_s = desk.now_ms / 1000;
+        envelope.returns.haste = haste;
+        desk.arrive(envelope);
+    }
+    let wait = |desk: &mut Desk, hours: u64| {
+        for _ in 0..hours * 6 {
+            desk.end_all(&later());
+            desk.pass(600);
+        }
+        desk.end_all(&later());
+        desk.pass(0);
+    };
+    let told = |desk: &Desk| desk.reports.iter().map(|one| one.kind).collect::<Vec<_>>();
+    wait(&mut desk, 2);
+    assert_eq!(told(&desk), [ReportKind::Delay]);
+    assert_eq!((desk.reports[0].warn_s, desk.reports[0].give_up_s), (3600, 3 * 3600));
+    wait(&mut desk, 2);
+    assert_eq!(told(&desk)[..2], [ReportKind::Delay, ReportKind::Failure]);
+    wait(&mut desk, 2);
+    assert_eq!(told(&desk), [ReportKind::Delay, ReportKind::Failure, ReportKind::Delay]);
+    wait(&mut desk, 5 * 24);
+    assert_eq!(desk.reports.len(), 4, "the usual one came back, too");
+    assert_eq!(desk.spool.len(), 1, "and the one of no hurry waits, unwarned");
 }
 
 /// A desk whose owner has a file for what nobody can get, with a report in it that nobody can get.

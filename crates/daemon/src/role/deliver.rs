@@ -226,6 +226,7 @@ impl House {
             for recipient in &batch.recipients {
                 jobs.push(Job {
                     sender: &batch.sender,
+                    separator: &batch.separator,
                     is_sender_named: batch.is_sender_named,
                     recipient: &recipient.address,
                     user: &recipient.user,

@@ -202,5 +202,5 @@ fn too_large(question: &ToPolicy) -> Expansion {
     };
     let text = b"mailing list expansion is too large";
     let refusal = Refusal::new(552, (5, 2, 4), text, b"aliases");
-    Expansion { refused: vec![RefusedMember { address, refusal }], ..Expansion::default() }
+    Expansion { refused: vec![RefusedMember::new(&address, refusal)], ..Expansion::default() }
 }

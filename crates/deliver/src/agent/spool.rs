@@ -116,6 +116,7 @@ impl AgentSpool {
             Mailboxes::open(&transport, None, b"").map_err(|trouble| Trouble::outcome(&trouble))?;
         let job = Job {
             sender,
+            separator: b"",
             is_sender_named: true,
             recipient: &self.name,
             user: &self.name,

@@ -20,6 +20,20 @@ fn program(script: &str) -> Program {
 }
 
 fn run_with(script: &str, flags: &[u8], user: &[u8]) -> Outcome {
+    let body = Body::Bytes(b"Subject: x\r\n\r\nFrom me\r\nend\r\n");
+    let job = Job {
+        sender: b"a@b.test",
+        separator: b"",
+        is_sender_named: true,
+        recipient: b"u@here.test",
+        user,
+        body,
+        form: None,
+    };
+    run_job(script, flags, &job)
+}
+
+fn run_job(script: &str, flags: &[u8], job: &Job<'_>) -> Outcome {
     let program = program(script);
     let flags = flags.iter().fold(MailerFlags::default(), |flags, &flag| flags.with(flag));
     let agent = Agent {
@@ -33,16 +47,7 @@ fn run_with(script: &str, flags: &[u8], user: &[u8]) -> Outcome {
         is_alone: false,
         spool: None,
     };
-    let body = Body::Bytes(b"Subject: x\r\n\r\nFrom me\r\nend\r\n");
-    let job = Job {
-        sender: b"a@b.test",
-        is_sender_named: true,
-        recipient: b"u@here.test",
-        user,
-        body,
-        form: None,
-    };
-    agent.run(0, &job, b"host.test")
+    agent.run(0, job, b"host.test")
 }
 
 fn run(script: &str) -> Outcome {
@@ -69,6 +74,23 @@ fn a_program_gets_its_arguments_and_the_message_in_the_form_of_its_flags() {
     );
     assert_eq!(said(&run("pwd; exit 75")), "/tmp");
     assert_eq!(said(&run("env | grep -c . | grep -qx 0 || echo $AGENT; exit 75")), "sendmail");
+}
+
+#[test]
+fn a_program_gets_the_line_of_the_configuration_before_the_message() {
+    let body = Body::Bytes(b"Subject: x\r\n\r\n");
+    let job = Job {
+        sender: b"a@b.test",
+        separator: b"from a, whenever",
+        is_sender_named: true,
+        recipient: b"u@here.test",
+        user: b"u",
+        body,
+        form: None,
+    };
+    let shown = |flags: &[u8]| said(&run_job("tr '\\n' '|'; exit 75", flags, &job));
+    assert_eq!(shown(b""), "from a, whenever|Subject: x||");
+    assert_eq!(shown(b"n"), "Subject: x||");
 }
 
 #[test]
@@ -127,6 +149,7 @@ fn append(path: &std::path::Path) -> Outcome {
         0,
         &Job {
             sender: b"a@b.test",
+            separator: b"",
             is_sender_named: true,
             recipient: b"u@here.test",
             user,
@@ -199,8 +222,15 @@ fn talk(script: &str, recipient: &[u8]) -> Outcome {
         spool: None,
     };
     let body = Body::Bytes(b"Subject: x\r\n\r\n.dot\r\nend\r\n");
-    let job =
-        Job { sender: b"a@b.test", is_sender_named: true, recipient, user: b"u", body, form: None };
+    let job = Job {
+        sender: b"a@b.test",
+        separator: b"",
+        is_sender_named: true,
+        recipient,
+        user: b"u",
+        body,
+        form: None,
+    };
     agent.run(0, &job, b"host.test")
 }
 

@@ -399,7 +399,12 @@ fn render(
 ) -> Result<(), Trouble> {
     let mut lines = Lines(Text::new(job, true)?);
     let mut head = Vec::with_capacity(256);
-    write_separator(job.sender, now, &mut head);
+    if job.separator.starts_with(b"From ") {
+        head.extend_from_slice(job.separator);
+        head.push(b'\n');
+    } else {
+        write_separator(job.sender, now, &mut head);
+    }
     if adds_fields {
         write_delivery_fields(job.sender, job.recipient, &mut head);
     }

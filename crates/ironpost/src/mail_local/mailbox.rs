@@ -125,6 +125,7 @@ impl Post<'_> {
         let body = Body::File { head: b"", file: self.message, start: 0, size };
         let job = Job {
             sender: self.sender,
+            separator: b"",
             is_sender_named: true,
             recipient: name,
             user: name,

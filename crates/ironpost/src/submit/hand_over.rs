@@ -340,11 +340,31 @@ fn give(submission: &Submission<'_>, run: &mut Run<'_>, part: &Part<'_>, place: 
         macros: macros(submission, run.asked.sender.is_some(), part.is_split),
     };
     let trouble = match take(&envelope, &text(submission, run), place) {
-        Taken::Yes(_) => return,
+        Taken::Yes(Some(taken)) => return log_handed(submission, run, part, taken),
+        // It lies where the next server finds it, who logs it then.
+        Taken::Yes(None) => return,
         Taken::NotNow(why) | Taken::Never(why) => why,
     };
     run.machine.system_error(trouble.as_bytes(), None);
     run.machine.status = exit::TEMPFAIL;
+}
+
+/// Says under which id the server goes on with a message: a line a mailer, as a client's queue has it in sendmail.
+fn log_handed(submission: &Submission<'_>, run: &Run<'_>, part: &Part<'_>, taken: wire::QueueId) {
+    let priority = submission.priority(run);
+    let mut mailers: Vec<usize> = part.outgoing.iter().map(|one| one.mailer).collect();
+    mailers.sort_unstable();
+    mailers.dedup();
+    for mailer in mailers {
+        let to: Vec<&[u8]> = part
+            .outgoing
+            .iter()
+            .filter(|one| one.mailer == mailer)
+            .map(|one| one.address.as_slice())
+            .collect();
+        let from = part.controller.as_ref();
+        lines::log_handed(run, part.id, (&to, mailer, priority), from, taken);
+    }
 }
 
 impl Part<'_> {
@@ -380,7 +400,7 @@ impl Part<'_> {
             mailers_mark: queue::mailer_names_mark(names),
             priority: submission.priority(run),
             returns: Returns {
-                without_text: submission.class < 0,
+                haste: policy::settings::Haste::of(submission.class),
                 also_to: submission
                     .also_to
                     .iter()

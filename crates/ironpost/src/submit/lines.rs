@@ -3,6 +3,7 @@
 use super::recipients::{Failed, Outgoing};
 use crate::configured::Run;
 use maps::syslog::{INFO, NOTICE, send};
+use policy::Controller;
 use policy_cf::machine::enhanced_length;
 
 /// The most octets of an address in a line.
@@ -62,9 +63,11 @@ pub(super) fn log_judged(run: &Run<'_>, set: &[u8], subject: &[u8], result: &[u8
 pub(super) fn log_unknown(run: &Run<'_>, failed: &Failed) {
     let Some(mailer) = failed.unknown_at.as_deref().filter(|_| run.log_level() > 7) else { return };
     let mut line = [&run.id, b": to=".as_slice(), &failed.address].concat();
-    if let Some(controller) = &failed.controller {
-        let ids = format!(" ({}/{})", controller.uid, controller.gid);
-        line.extend_from_slice(&[b", ctladdr=", &*controller.address, ids.as_bytes()].concat());
+    if let Some(way) = &failed.way {
+        line.extend_from_slice(&[b", ctladdr=", &*way.from].concat());
+    }
+    if let Some((uid, gid)) = failed.led_ids {
+        line.extend_from_slice(format!(" ({uid}/{gid})").as_bytes());
     }
     let (status, text) = split(&failed.reply);
     let parts: [&[u8]; 8] = [
@@ -106,6 +109,47 @@ pub(super) fn log_queued(
         b", stat=queued",
     ];
     send(INFO, &parts.concat());
+}
+
+/// The line on recipients whom a server of this host has taken over, under an id of its own: the form in which sendmail's client
+/// queue tells of what it gave to the daemon, so that a message is followed from one id to the other.
+pub(super) fn log_handed(
+    run: &Run<'_>,
+    id: wire::QueueId,
+    (to, mailer, priority): (&[&[u8]], usize, i64),
+    from: Option<&Controller>,
+    taken: wire::QueueId,
+) {
+    if run.log_level() <= 7 {
+        return;
+    }
+    let mailer = run.machine.config.mailers.get(mailer);
+    let name = mailer.map(|mailer| mailer.name.as_slice()).unwrap_or_default();
+    send(INFO, &handed(id, (to, name, priority), from, taken));
+}
+
+fn handed(
+    id: wire::QueueId,
+    (to, mailer, priority): (&[&[u8]], &[u8], i64),
+    from: Option<&Controller>,
+    taken: wire::QueueId,
+) -> Vec<u8> {
+    let mut line = [&id.to_ascii(), b": to=".as_slice(), &to.join(&b','), b", "].concat();
+    if let Some(from) = from {
+        let ids = format!(" ({}/{}), ", from.uid, from.gid);
+        line.extend_from_slice(&[b"ctladdr=", &*from.address, ids.as_bytes()].concat());
+    }
+    let priority = format!(", pri={priority}, ");
+    let parts: [&[u8]; 6] = [
+        b"delay=00:00:00, xdelay=00:00:00, mailer=",
+        mailer,
+        priority.as_bytes(),
+        b"relay=[127.0.0.1] [127.0.0.1], dsn=2.0.0, stat=Sent (",
+        &taken.to_ascii(),
+        b" Message accepted for delivery)",
+    ];
+    line.extend_from_slice(&parts.concat());
+    line
 }
 
 /// The line of a recipient that is refused for now, and waits.
@@ -150,4 +194,26 @@ pub(super) fn split(reply: &[u8]) -> (&[u8], &[u8]) {
         (status, _) => status,
     };
     (status, text.trim_ascii_start())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_names_the_id_of_the_command_and_that_of_the_server() {
+        let (own, taken) = (wire::QueueId::from_u64(7), wire::QueueId::from_u64(1 << 40));
+        let from =
+            Controller { address: b"alice"[..].into(), login: b"alice"[..].into(), uid: 7, gid: 8 };
+        let to: [&[u8]; 2] = [b"bob", b"c@d.test"];
+        let line = handed(own, (&to, b"relay", 60_009), Some(&from), taken);
+        assert_eq!(
+            String::from_utf8_lossy(&line),
+            format!(
+                "{own}: to=bob,c@d.test, ctladdr=alice (7/8), delay=00:00:00, xdelay=00:00:00, \
+                 mailer=relay, pri=60009, relay=[127.0.0.1] [127.0.0.1], dsn=2.0.0, \
+                 stat=Sent ({taken} Message accepted for delivery)"
+            )
+        );
+    }
 }

@@ -41,6 +41,8 @@ pub(super) struct Failed {
     pub(super) controller: Option<Controller>,
     /// The names that led to it.
     pub(super) way: Option<Way>,
+    /// The numbers of user and group of the name that led to it, if that is a user's.
+    pub(super) led_ids: Option<(u32, u32)>,
     /// What rule sets refused it with (`$#error`): the user that they gave the mailer, and the status, if they named one.
     pub(super) error: Option<(Vec<u8>, Vec<u8>)>,
     /// It is the message that is wrong: nothing is to be said of this one.
@@ -160,6 +162,7 @@ fn failed(run: &Run<'_>, expansion: &Expansion, member: &Member) -> Failed {
         unknown_at: is_unknown.then(|| name(run, member.mailer).to_vec()),
         controller: logged(expansion, member),
         way: way(expansion, member),
+        led_ids: expansion.line(member).nth(1).and_then(|led| Some((led.ids?.uid, led.ids?.gid))),
         error,
         is_about_message: false,
         waits,

@@ -9,6 +9,7 @@ mod addresses;
 mod compat;
 mod fields;
 mod known;
+mod separator;
 mod story;
 
 use super::CfPolicy;
@@ -55,12 +56,14 @@ pub(super) fn dress(
     let fields = fields::gather(machine, &work, &dress.header);
     let (sender, path) = sender(machine, &work, &dress.sender)?;
     machine.config.macros.set(b'g', Some(path));
+    let separator = separator::separator(machine, &work).into();
     let (header, made_bytes) = fields::write(machine, &work, fields);
     let made_bytes = u32::try_from(made_bytes).unwrap_or(0);
     let unfit = compat::judge(machine, story, &dress.sender, &dress.addresses);
     let users = dress.users.into_iter();
     let users = users.map(|user| if is_program { told(&user, flags) } else { user }).collect();
-    Ok(Dressed { sender: sender.into(), users, header: header.into(), made_bytes, unfit })
+    let (sender, header) = (sender.into(), header.into());
+    Ok(Dressed { sender, separator, users, header, made_bytes, unfit })
 }
 
 /// A reverse-path as it was written: in brackets where it came by SMTP; a report is from the mailer daemon.

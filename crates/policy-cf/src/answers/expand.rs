@@ -7,14 +7,14 @@
 use super::check::{clean, refusal};
 use super::look::controller;
 use crate::expand::{
-    Endpoint, How, List, ListFault, ListFaultKind, ListWanted, Outside, State, expand as follow,
-    judged,
+    Endpoint, Expansion as Found, How, List, ListFault, ListFaultKind, ListWanted, Outside, State,
+    expand as follow, judged,
 };
 use crate::machine::{Machine, Spoken, Step, strip_quotes};
 use crate::world::UserEntry;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use policy::{Expansion, FileSeen, FileWanted, MailerId, Recipient, RefusedMember, Route};
+use policy::{Expansion, FileSeen, FileWanted, Led, MailerId, Recipient, RefusedMember, Route};
 
 /// Files that one round asks for.
 const WANTED_MAX: usize = 1000;
@@ -66,19 +66,19 @@ pub(super) fn expand(
         let mut members = found.members.iter();
         members.any(|member| member.state == State::Deferred && *member.address == *about)
     };
-    out.refused = refused(address, &said, deferred);
+    out.refused = refused(&found, address, &said, deferred);
     for member in found.members.iter().filter(|member| member.state == State::Deferred) {
         if !out.refused.iter().any(|refused| refused.address == member.address) {
             let unread = b"451 4.3.0 the aliases or lists behind it can't be read now";
             let reply = member.refusal.as_deref().unwrap_or(unread);
             let refusal = refusal(reply, None, b"", b"aliases");
-            out.refused.push(RefusedMember { address: member.address.clone(), refusal });
+            out.refused.push(RefusedMember::new(&member.address, refusal));
         }
     }
     if out.recipients.is_empty() && out.refused.is_empty() && !found.left_out_sender {
         let refusal =
             refusal(b"554 5.4.6 aliasing/forwarding loop broken", None, address, b"aliases");
-        out.refused.push(RefusedMember { address: address.into(), refusal });
+        out.refused.push(RefusedMember::new(address, refusal));
     }
     out
 }
@@ -122,6 +122,7 @@ pub(super) fn recipient(machine: &Machine<'_>, endpoint: &Endpoint<'_>) -> Recip
 /// Everything that was said against an address on the way. Without a code it is for good, if not the address waits for somebody
 /// who can't be asked now (a name server that does not answer).
 fn refused(
+    found: &Found,
     address: &[u8],
     said: &[Spoken],
     is_deferred: impl Fn(&[u8]) -> bool,
@@ -139,10 +140,26 @@ fn refused(
         let reply = [&*code, b" ", status, b" ", &*spoken.words].concat();
         let refusal = refusal(&reply, None, b"", b"aliases");
         if !out.iter().any(|known| *known.address == *about) {
-            out.push(RefusedMember { address: about.into(), refusal });
+            let led = led(found, about, spoken);
+            out.push(RefusedMember { address: about.into(), refusal, led });
         }
     }
     out
+}
+
+/// What led to an address of which something was said.
+fn led(found: &Found, about: &[u8], spoken: &Spoken) -> Led {
+    let shown = [about, b"... ", &*spoken.words].concat();
+    let place = spoken.text.strip_suffix(&*shown).unwrap_or_default().into();
+    let member = found.members.iter().find(|member| *member.address == *about);
+    let parent = member.and_then(|member| found.line(member).nth(1));
+    match parent {
+        Some(parent) => {
+            let ids = parent.ids.map(|ids| (ids.uid, ids.gid));
+            Led { by: parent.address.clone(), ids, place }
+        }
+        None => Led { place, ..Led::default() },
+    }
 }
 
 /// The files that were handed in, in front of what else an expansion asks.

@@ -367,10 +367,11 @@ impl Scheduler {
         }
         let open = note.states.iter().filter(|state| !state.is_end()).count();
         self.ledger.accept(u64::try_from(open).unwrap_or(u64::MAX));
-        let never_warns = self.rules.retry.warn_s == 0 || envelope.sender.is_empty();
+        let never_warns = self.ages(envelope).warn_s == 0 || envelope.sender.is_empty();
         if let Some(row) = self.slots.row_mut(slot) {
             row.open = u16::try_from(open).unwrap_or(u16::MAX);
             row.is_warned = note.is_warned || never_warns;
+            row.haste = envelope.haste();
         }
         true
     }

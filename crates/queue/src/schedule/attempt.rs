@@ -301,6 +301,7 @@ impl Scheduler {
                 .next()
                 .filter(|_| trouble.voice != Voice::Local || trouble.status != TOO_LARGE)
                 .and_then(|one| controller(one, active)),
+            led_by: None,
             delay_s: self.now_ms.wrapping_div(1000).saturating_sub(envelope.created_s),
             xdelay_ms: Some(took_ms),
             mailer: mailer.unwrap_or(Recipient::UNROUTED),
@@ -463,6 +464,7 @@ fn batch(active: &Active, id: BatchId, slot: u32, whose: &[(u32, u32)]) -> Optio
         mailer: route.mailer,
         host: route.host.clone(),
         sender: active.sender(first).into(),
+        separator: Box::default(),
         is_sender_named: active.came != Came::New
             || active.owner_index(first).is_some()
             || !envelope.origin.has_unnamed_sender(),

@@ -12,7 +12,7 @@ use crate::outcome::{Status, Trouble};
 use crate::recipient::{Recipient, State};
 use crate::slots::Order;
 use alloc::{boxed::Box, vec, vec::Vec};
-use policy::{Expansion, MailerId};
+use policy::{Controller, Expansion, MailerId, RefusedMember};
 use wire::path::bare;
 
 /// Numbers of recipients from here on mean those who are to get reports.
@@ -46,7 +46,8 @@ impl Scheduler {
                 let (true, true, Some(index)) = (is_new, number < CONSULTED_MAX, index) else {
                     continue;
                 };
-                active.consulted.push(Consulted { address: to.clone(), dead_end: None });
+                let (dead_end, unknown) = (None, Vec::new());
+                active.consulted.push(Consulted { address: to.clone(), dead_end, unknown });
                 active.asking.push(index);
                 let address = bare(&to).into();
                 actions.push(Action::Inquire {
@@ -77,13 +78,21 @@ impl Scheduler {
         if let (Some(asked), Some(place)) = (asked, place) {
             active.asking.swap_remove(asked);
             let unknown = unknown(expansion);
-            for (address, trouble) in &unknown {
-                actions.push(self.unknown_line(&active, address, trouble));
+            for (member, trouble) in &unknown {
+                actions.push(self.unknown_line(&active, member, trouble));
             }
             let is_nobody = expansion.recipients.is_empty() && expansion.later.is_none();
             if let Some(one) = active.consulted.get_mut(place) {
-                let first = unknown.into_iter().next().map(|(_, trouble)| trouble);
-                one.dead_end = first.filter(|_| is_nobody);
+                if is_nobody {
+                    one.dead_end = unknown.into_iter().next().map(|(_, trouble)| trouble);
+                } else {
+                    let shown = |member: &RefusedMember| {
+                        [&*member.led.place, &*member.address].concat().into_boxed_slice()
+                    };
+                    let unknown = unknown.into_iter().take(CONSULTED_MAX);
+                    one.unknown =
+                        unknown.map(|(member, trouble)| (shown(member), trouble)).collect();
+                }
             }
         }
         self.active.insert(slot, active);
@@ -140,7 +149,7 @@ impl Scheduler {
     }
 
     /// The line on somebody who is to get a report and is unknown.
-    fn unknown_line(&self, active: &Active, address: &[u8], trouble: &Trouble) -> Action {
+    fn unknown_line(&self, active: &Active, member: &RefusedMember, trouble: &Trouble) -> Action {
         if trouble.status == MISCONFIGURED {
             let (id, text) = (active.envelope.id, trouble.text.clone());
             return Action::log(Event::Complaint { id, text });
@@ -153,8 +162,16 @@ impl Scheduler {
         let line = self.to(active, &[], Stat::Failed, trouble, 0);
         let Action::Log(event) = line else { return line };
         let Event::To(to) = *event else { return Action::Log(event) };
+        let led = &member.led;
         Action::log(Event::To(To {
-            to: vec![address.into()],
+            to: vec![member.address.clone()],
+            controller: led.ids.map(|(uid, gid)| Controller {
+                address: led.by.clone(),
+                login: Box::default(),
+                uid,
+                gid,
+            }),
+            led_by: Some(led.by.clone()).filter(|name| !name.is_empty() && led.ids.is_none()),
             xdelay_ms: None,
             mailer: local.map_or(Recipient::UNROUTED, MailerId),
             reply: trouble.reply().map(Into::into),
@@ -164,14 +181,14 @@ impl Scheduler {
 }
 
 /// The addresses that lead nowhere, for good; none if one is only not to be found now.
-fn unknown(expansion: &Expansion) -> Vec<(Box<[u8]>, Trouble)> {
+fn unknown(expansion: &Expansion) -> Vec<(&RefusedMember, Trouble)> {
     if expansion.refused.iter().any(|one| one.refusal.is_temporary()) {
         return Vec::new();
     }
     let refused = expansion.refused.iter();
-    refused.map(|one| (one.address.clone(), refused_words(one))).collect()
+    refused.map(|one| (one, refused_words(one))).collect()
 }
 
-fn refused_words(member: &policy::RefusedMember) -> Trouble {
+fn refused_words(member: &RefusedMember) -> Trouble {
     refused(&member.refusal).cleaned()
 }

@@ -5,6 +5,7 @@
 //! never sent. A report for which not even a postmaster is found is kept back, for the operator (sendmail's "savemail
 //! panic"), or goes into the owner's file for such (`DeadLetterDrop`), and the one about it too.
 
+use super::storms::REPORTS_PER_HOUR_MAX;
 use super::{Action, Actions, Scheduler};
 use crate::active::{Active, Came};
 use crate::event::Event;
@@ -14,7 +15,7 @@ use crate::outcome::{Said, Status, Trouble, Voice};
 use crate::recipient::{DropReason, Receipt, Recipient, Share, State};
 use crate::report::{Fate, RETURNED_BYTES_MAX, Report, ReportKind, ReportLine, warning};
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
-use policy::settings::{Reports, ReturnPolicy};
+use policy::settings::{Ages, Haste, Reports, ReturnPolicy};
 use policy::{Mailer, Transport};
 
 /// Recipients in one report; more come in a further one.
@@ -53,7 +54,12 @@ impl Scheduler {
         let wants_copy =
             active.envelope.purpose == Purpose::Mail && !self.rules.reports.copy_to.is_empty();
         let dropped_before = dropped(active);
+        let mut put_off = Vec::new();
         for index in 0..count {
+            if self.is_report_put_off(active, index) {
+                put_off.push(index);
+                continue;
+            }
             let Some((kind, to, line)) = self.owed(active, index, actions) else { continue };
             active.is_dirty = true;
             if kind.is_failure() && wants_copy {
@@ -65,9 +71,10 @@ impl Scheduler {
             lines.push(line);
         }
         for ((kind, to), lines) in reports {
+            self.count_report(active, kind, &to, actions);
             self.report(slot, active, kind, &to, lines, actions);
         }
-        self.keep_lost(slot, active, actions);
+        self.keep_lost(slot, active, &put_off, actions);
         tell_end(active, dropped_before, actions);
     }
 
@@ -111,11 +118,32 @@ impl Scheduler {
             trouble
         };
         let to: Box<[u8]> = active.sender(index).into();
-        if active.dead_end(&to).is_some() {
+        let is_full = is_by_stranger(active) && self.storms.is_full(&to, self.now_s());
+        if is_full || active.dead_end(&to).is_some() {
             active.is_dirty = true;
             return None;
         }
         Some((ReportKind::Success, to, line(&self.rules.mailers, active, index, fate, trouble)?))
+    }
+
+    /// Whether the report of a failure waits because its reader has had too many of late. One that is too old is given up
+    /// instead.
+    fn is_report_put_off(&self, active: &Active, index: u32) -> bool {
+        let is_failure = matches!(active.state(index), Some(State::Failed(_)));
+        is_failure
+            && self.age_s(active) < self.ages(&active.envelope).give_up_s.into()
+            && is_by_stranger(active)
+            && self.storms.is_full(active.sender(index), self.now_s())
+    }
+
+    /// Counts a report to somebody whom a stranger named.
+    fn count_report(&mut self, active: &Active, kind: ReportKind, to: &[u8], out: &mut Actions) {
+        let is_to_sender = !matches!(kind, ReportKind::DoubleBounce | ReportKind::Copy);
+        let now_s = self.now_s();
+        if is_to_sender && is_by_stranger(active) && self.storms.count(to, now_s) {
+            let id = active.envelope.id;
+            out.push(Action::log(Event::Storm { id, to: to.into(), count: REPORTS_PER_HOUR_MAX }));
+        }
     }
 
     /// Whom to tell of a failure, if anybody.
@@ -155,8 +183,11 @@ impl Scheduler {
         let purpose = active.envelope.purpose;
         let is_wanted = active.recipient(index).is_none_or(|one| one.notify.wants_failure());
         let postmaster = &self.rules.postmaster;
+        let is_full = is_by_stranger(active) && self.storms.is_full(sender, self.now_s());
         if !is_wanted {
             Way::Nowhere(DropReason::NotWanted)
+        } else if is_full && !sender.is_empty() {
+            Way::Nowhere(DropReason::Storm)
         } else if !sender.is_empty() && active.dead_end(sender).is_none() {
             Way::To(ReportKind::Failure, sender.into())
         } else if purpose == Purpose::DoubleBounce {
@@ -181,7 +212,9 @@ impl Scheduler {
         for index in open {
             let sender = active.sender(index);
             let is_wanted = active.recipient(index).is_some_and(|one| one.notify.wants_delay());
-            if sender.is_empty() || !is_wanted || active.dead_end(sender).is_some() {
+            let is_nobody = sender.is_empty() || active.dead_end(sender).is_some();
+            let is_full = is_by_stranger(active) && self.storms.is_full(sender, self.now_s());
+            if is_nobody || !is_wanted || is_full {
                 continue;
             }
             let trouble = match active.state(index) {
@@ -196,14 +229,20 @@ impl Scheduler {
         for (to, lines) in reports {
             active.is_dirty = true;
             let by = active.envelope.by.filter(|_| self.is_past_its_time(active));
-            active.note.said = warning(by, self.rules.retry.warn_s).into_bytes().into();
+            self.count_report(active, ReportKind::Delay, &to, actions);
+            active.note.said = warning(by, self.ages(&active.envelope).warn_s).into_bytes().into();
             self.report(slot, active, ReportKind::Delay, &to, lines, actions);
         }
     }
 
+    /// At which ages a message is warned of and given up.
+    pub(super) fn ages(&self, envelope: &Envelope) -> Ages {
+        self.rules.retry.ages(envelope.haste())
+    }
+
     /// Whether the sender is to hear now that a message is late.
     pub(super) fn is_time_to_warn(&self, active: &Active) -> bool {
-        let warn_s = self.rules.retry.warn_s;
+        let warn_s = self.ages(&active.envelope).warn_s;
         let is_late = warn_s != 0 && self.age_s(active) >= warn_s.into();
         (is_late || self.is_past_its_time(active))
             && !active.note.is_warned
@@ -250,6 +289,7 @@ impl Scheduler {
         let returns_all = self.returns_all(envelope, kind) && !is_of_size;
         let is_to_sender = !matches!(kind, ReportKind::DoubleBounce | ReportKind::Copy);
         let looks = &self.rules.reports;
+        let ages = self.ages(envelope);
         Report {
             about: slot,
             kind,
@@ -278,8 +318,8 @@ impl Scheduler {
                 foreword: if is_failure { looks.foreword.clone() } else { Box::default() },
                 ..looks.clone()
             },
-            give_up_s: self.rules.retry.give_up_s,
-            warn_s: self.rules.retry.warn_s,
+            give_up_s: ages.give_up_s,
+            warn_s: ages.warn_s,
             lists: lists(active),
             lines,
             asides: asides(&self.rules.mailers, active, kind),
@@ -288,10 +328,12 @@ impl Scheduler {
 
     /// A failure is paid for now, or it can't be: then the message is kept for the operator, or goes into the owner's file for
     /// such, as soon as nothing is left to try of it.
-    fn keep_lost(&self, slot: u32, active: &mut Active, actions: &mut Actions) {
+    fn keep_lost(&self, slot: u32, active: &mut Active, put_off: &[u32], actions: &mut Actions) {
         let mut has_new = false;
-        for state in &mut active.note.states {
-            if let State::Failed(trouble) = state {
+        for (index, state) in (0_u32..).zip(&mut active.note.states) {
+            if let State::Failed(trouble) = state
+                && !put_off.contains(&index)
+            {
                 *state = State::Lost(trouble.clone());
                 has_new = true;
             }
@@ -305,7 +347,8 @@ impl Scheduler {
             actions.push(Action::log(Event::Lost { id: active.envelope.id }));
         }
         let is_lost = |state: &State| matches!(state, State::Lost(_));
-        if active.note.states.iter().any(is_lost) && active.open().next().is_none() {
+        let is_at_end = active.open().next().is_none() && put_off.is_empty();
+        if active.note.states.iter().any(is_lost) && is_at_end {
             active.note.hold = Hold::Held(LOST.into());
             active.is_dirty = true;
             if has_file {
@@ -348,7 +391,8 @@ impl Scheduler {
         }
         let is_ours = envelope.origin.uid.is_some() || !envelope.origin.user.is_empty();
         let is_asked = envelope.ret != Some(Return::Headers);
-        let is_small = envelope.size_bytes <= RETURNED_BYTES_MAX && !envelope.returns.without_text;
+        let is_small =
+            envelope.size_bytes <= RETURNED_BYTES_MAX && envelope.returns.haste != Haste::Unhurried;
         match self.rules.reports.returns {
             ReturnPolicy::Nobody => false,
             ReturnPolicy::AsAsked => is_asked && is_small,
@@ -372,6 +416,13 @@ fn also_to(envelope: &Envelope, kind: ReportKind, lines: &[ReportLine]) -> Vec<R
         also_to.push(Recipient::unrouted(POSTMASTER));
     }
     also_to
+}
+
+/// Whether nobody whom we know sent a message: then its sender may be forged.
+fn is_by_stranger(active: &Active) -> bool {
+    let envelope = &active.envelope;
+    let origin = &envelope.origin;
+    envelope.purpose == Purpose::Mail && origin.uid.is_none() && origin.user.is_empty()
 }
 
 /// Recipients of a report about a report of whom nobody is told.
@@ -434,21 +485,29 @@ fn asides(mailers: &[Mailer], active: &Active, kind: ReportKind) -> Vec<ReportLi
     if let (Some(trouble), ReportKind::DoubleBounce) = (active.dead_end(sender), kind) {
         let address: Box<[u8]> =
             if active.envelope.origin.is_own() { sender.clone() } else { bracketed(sender) };
-        asides.push(ReportLine {
-            is_aside: false,
-            is_by_lmtp: false,
-            first: address.clone(),
-            actual: None,
-            address,
-            expanded_from: None,
-            original: None,
-            index: u32::MAX,
-            diagnostics: Box::default(),
-            fate: Fate::Failed,
-            trouble: trouble.clone(),
-        });
+        asides.push(nowhere(&address, trouble));
     }
+    // Some of those who were to get the report lead nowhere.
+    let unknown = active.consulted.iter().flat_map(|one| &one.unknown);
+    asides.extend(unknown.take(ASIDES_MAX).map(|(shown, trouble)| nowhere(shown, trouble)));
     asides
+}
+
+/// A name that leads nowhere, behind all that was tried.
+fn nowhere(address: &[u8], trouble: &Trouble) -> ReportLine {
+    ReportLine {
+        is_aside: false,
+        is_by_lmtp: false,
+        first: address.into(),
+        actual: None,
+        address: address.into(),
+        expanded_from: None,
+        original: None,
+        index: u32::MAX,
+        diagnostics: Box::default(),
+        fate: Fate::Failed,
+        trouble: trouble.clone(),
+    }
 }
 
 /// The name that stood for several of which one was reached now, if that is to be told and was not.

@@ -136,7 +136,8 @@ impl Scheduler {
         let is_held = active.is_held();
         let pause_ms = self.pause_after(&active);
         let next_s = self.now_ms.saturating_add(pause_ms).wrapping_div(1000);
-        let give_up_s = active.envelope.created_s.saturating_add(self.rules.retry.give_up_s.into());
+        let ages = self.ages(&active.envelope);
+        let give_up_s = active.envelope.created_s.saturating_add(ages.give_up_s.into());
         let soon_s = u64::from(self.now_s()).saturating_add(1);
         let next_s = next_s.min(give_up_s.max(soon_s));
         // Its sender's time is up: then it goes back, or he hears of it once.
@@ -194,7 +195,7 @@ impl Scheduler {
         let limit = by.filter(|_| self.is_past_its_time(active));
         // Both times are whole seconds: who came at the end of one is not a second old with the next, and was only tried once.
         let grace_s = u64::from(active.note.tries == 0);
-        let limit_s = u64::from(self.rules.retry.give_up_s).saturating_add(grace_s);
+        let limit_s = u64::from(self.ages(&active.envelope).give_up_s).saturating_add(grace_s);
         if limit.is_none() && self.age_s(active) < limit_s {
             return;
         }

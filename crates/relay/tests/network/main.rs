@@ -127,6 +127,7 @@ fn job(address: SocketAddr, number: u64, recipients: &[&str]) -> Job {
         mailer: MailerId(0),
         host: format!("[{}]:{}", address.ip(), address.port()).into_bytes().into(),
         sender: b"a@b.example"[..].into(),
+        separator: Box::default(),
         is_sender_named: true,
         recipients: recipients.collect(),
         size_bytes: u64::try_from(text.len()).unwrap(),

@@ -165,6 +165,7 @@ impl House {
         let ward = self.ward(&parcel.wish.batch);
         let batch = &mut parcel.wish.batch;
         batch.sender = dressed.sender;
+        batch.separator = dressed.separator;
         for (recipient, user) in batch.recipients.iter_mut().zip(dressed.users) {
             recipient.user = user;
         }
@@ -288,6 +289,7 @@ mod tests {
         let header: &[u8] = b"Return-Path: <x>\r\nReceived: a\r\n\tb\r\nDate: d\r\nTo: c@x\r\n";
         let dressed = Dressed {
             sender: Box::default(),
+            separator: Box::default(),
             users: Vec::new(),
             header: header.into(),
             made_bytes: 44,

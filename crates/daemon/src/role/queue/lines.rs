@@ -20,6 +20,7 @@ pub(super) fn weight(event: &Event) -> (Severity, u8) {
         },
         Event::Lost { .. } => (Severity::Alert, 0),
         Event::Complaint { .. } => (Severity::Critical, 0),
+        Event::Storm { .. } => (Severity::Notice, 4),
         Event::Held { .. } | Event::Released { .. } => (Severity::Info, 9),
         // sendmail has no such lines: below its debugging they would be news to those who read its log.
         Event::Done { .. } => (Severity::Info, 10),
@@ -54,11 +55,17 @@ pub(super) fn line(event: &Event, settings: &Settings) -> (Option<QueueId>, Vec<
             put(&mut out, &[b"Losing ./qf", number.as_bytes(), b": savemail panic"]);
             Some(*id)
         }
+        Event::Storm { id, to, count } => {
+            let count = format!("{count} reports within an hour to ");
+            put(&mut out, &[count.as_bytes(), to, b", named by strangers: further ones wait"]);
+            Some(*id)
+        }
         Event::Dropped { id, to, by } => {
             let why: &[u8] = match by {
                 DropReason::DoubleBounce => b"its report can't be delivered either",
                 DropReason::NoPostmaster => b"no postmaster is configured",
                 DropReason::NotWanted => b"the sender wants no report",
+                DropReason::Storm => b"its sender had too many reports hour after hour",
                 DropReason::Saved => b"it is in the file for what nobody can get",
             };
             put(&mut out, &[b"to=", to, b", dropped: ", why]);
@@ -120,6 +127,8 @@ fn to_line(out: &mut Vec<u8>, to: &To, settings: &Settings) {
     if let Some(controller) = to.controller.as_ref().filter(|_| to.stat != Stat::Quarantined) {
         let numbers = format!(" ({}/{})", controller.uid, controller.gid);
         put(out, &[b", ctladdr=", &controller.address, numbers.as_bytes()]);
+    } else if let Some(name) = &to.led_by {
+        put(out, &[b", ctladdr=", name]);
     }
     // What the message began with, and its tries.
     let tries = i64::from(to.tries).saturating_mul(settings.weights.retry_factor);

@@ -265,6 +265,6 @@ fn refused(address: &[u8], refusal: Refusal) -> Expansion {
     if refusal.is_temporary() {
         return Expansion { later: Some(refusal.text), ..Expansion::default() };
     }
-    let member = RefusedMember { address: address.into(), refusal };
+    let member = RefusedMember::new(address, refusal);
     Expansion { refused: vec![member], ..Expansion::default() }
 }
