@@ -146,8 +146,8 @@ impl Scene {
     }
 
     fn play_inside(&self, room: &Path) {
-        let root = prepare(room);
-        let server = self.start(room, &root);
+        let system = prepare(room);
+        let server = self.start(room, &system);
         let spool = room.join("var/mail");
         let all: &[_] = if self.has_mbox { &[("u1", 2), ("u2", 1)] } else { &[] };
         for &(user, count) in all {
@@ -179,10 +179,10 @@ impl Scene {
     }
 
     /// The server, in the room.
-    fn start(&self, room: &Path, root: &Path) -> Server {
+    fn start(&self, room: &Path, system: &Path) -> Server {
         let status = Command::new("sh")
             .args(["-c", AGENTS_SH, "agents.sh"])
-            .args([root, room, Path::new(env!("CARGO_BIN_EXE_ironpost"))])
+            .args([system, room, Path::new(env!("CARGO_BIN_EXE_ironpost"))])
             .status()
             .unwrap();
         assert!(status.success());
@@ -205,7 +205,7 @@ impl Scene {
             self.commands
         );
         let child = Command::new("chroot")
-            .arg(root)
+            .arg(system)
             .args(["/bin/sh", "-c", &serve])
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
