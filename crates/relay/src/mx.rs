@@ -264,6 +264,31 @@ pub fn parse_hosts(host: &[u8], default_port: u16) -> Result<Vec<Target>, Nowher
     if targets.is_empty() { Err(bad()) } else { Ok(targets) }
 }
 
+/// The host of a route with each name in brackets: its addresses alone count. What is no host stays.
+#[must_use]
+pub fn bracketed(host: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(host.len().saturating_add(2));
+    for (number, member) in host.split(|&octet| octet == b',').enumerate() {
+        if number > 0 {
+            out.push(b',');
+        }
+        let mut rest = member.trim_ascii();
+        while !rest.is_empty() {
+            let Some((written, after)) = split_member(rest) else { return host.to_vec() };
+            if written.is_empty() || is_number(written) || written.starts_with(b"[") {
+                out.extend_from_slice(written);
+            } else {
+                out.extend_from_slice(&[b"[", written, b"]"].concat());
+            }
+            if rest.len() > written.len() {
+                out.push(b':');
+            }
+            rest = after;
+        }
+    }
+    out
+}
+
 /// Whether `written` stands at the very start of `member`, where no host is before it.
 fn is_start(member: &[u8], written: &[u8]) -> bool {
     member.trim_ascii().len() == written.len() || member.trim_ascii().starts_with(b":")
