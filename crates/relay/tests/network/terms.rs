@@ -127,9 +127,12 @@ fn two_mailers_share_no_connection() {
     });
 }
 
+/// Where the settings have it.
+type Timeout = fn(&mut Settings) -> &mut u32;
+
 #[test]
 fn each_phase_has_a_timeout_of_its_own() {
-    let phases: [(&'static str, fn(&mut Settings) -> &mut u32); 7] = [
+    let phases: [(&'static str, Timeout); 7] = [
         ("connect", |settings| &mut settings.timeouts.greeting_s),
         ("EHLO", |settings| &mut settings.timeouts.reply_s),
         ("MAIL", |settings| &mut settings.timeouts.mail_s),

@@ -29,6 +29,7 @@ pub enum Conversion {
 
 /// How a message is wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
 pub struct Wish {
     /// What becomes of octets above 127.
     pub conversion: Conversion,
