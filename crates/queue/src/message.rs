@@ -439,26 +439,6 @@ impl Envelope {
         part
     }
 
-    /// The address of a recipient as it was written: what came by SMTP stood in angle brackets. `parent`: whom it stands for.
-    pub(crate) fn written(&self, recipient: &Recipient, parent: Option<&Recipient>) -> Box<[u8]> {
-        let address = &recipient.address;
-        let is_kept = recipient.followed.as_ref().is_some_and(|followed| followed.is_as_written);
-        let came_so = !is_kept && parent.is_none_or(|parent| parent.address == *address);
-        if self.origin.is_own() || !came_so || address.starts_with(b"<") {
-            return address.clone();
-        }
-        [b"<", &**address, b">"].concat().into()
-    }
-
-    /// The reverse-path, likewise; the owner of a list stands there as the list has him.
-    #[must_use]
-    pub fn written_sender(&self) -> Box<[u8]> {
-        if self.sender.is_empty() || self.origin.is_own() || self.is_part_of_owner() {
-            return self.sender.clone();
-        }
-        [b"<", &*self.sender, b">"].concat().into()
-    }
-
     /// Whether it is the part of another one that goes to a list in the name of its owner.
     pub(crate) fn is_part_of_owner(&self) -> bool {
         self.origin.macros.iter().any(|(name, _)| **name == *FIRST_SENDER)

@@ -4,7 +4,6 @@
 //! Coded by hand, like the envelope: a version first, every length bounded, any octets give a note
 //! or an error.
 
-use crate::active::recipient;
 use crate::coding::{Reader, RecordError, put_count, put_number, put_octets, put_optional};
 use crate::message::{Envelope, FACT_BYTES_MAX, RECIPIENTS_MAX};
 use crate::outcome::TEXT_BYTES_MAX;
@@ -71,21 +70,6 @@ pub struct Note {
 }
 
 impl Note {
-    /// The recipients of a message that have not ended, those that were added too: each with its state, and its address as it
-    /// was written.
-    pub fn open<'m>(
-        &'m self,
-        envelope: &'m Envelope,
-    ) -> impl Iterator<Item = (&'m Recipient, &'m State, Box<[u8]>)> {
-        let asked = envelope.recipients.iter().map(|one| (one, None));
-        let added = self.added.iter().map(|one| (&one.recipient, Some(one.parent)));
-        let all = asked.chain(added).zip(&self.states).filter(|(_, state)| state.is_open());
-        all.map(|((one, parent), state)| {
-            let parent = parent.and_then(|parent| recipient(envelope, self, parent));
-            (one, state, envelope.written(one, parent))
-        })
-    }
-
     /// The note of a message that just arrived.
     #[must_use]
     pub fn new(envelope: &Envelope) -> Self {
