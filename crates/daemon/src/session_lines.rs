@@ -321,7 +321,7 @@ fn marked_line(marked: &Marked, relay: &str) -> String {
     }
 }
 
-/// What sendmail says of the recipients of a message that it has just refused.
+/// What sendmail says of a recipient of a message that it has just refused.
 fn given_up_line(given_up: &GivenUp) -> String {
     let priority = given_up.priority;
     format!(

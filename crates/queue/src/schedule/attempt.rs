@@ -348,7 +348,16 @@ fn priority(active: &Active) -> i64 {
 pub(super) fn controller(recipient: &Recipient, active: &Active) -> Option<Controller> {
     let is_told = |user: &&Controller| active.came == Came::New || !user.login.is_empty();
     match &recipient.followed {
-        Some(followed) => followed.logged.as_ref().filter(is_told).cloned(),
+        Some(followed) => {
+            let found = followed.logged.as_ref().filter(is_told)?;
+            // Who was named in RCPT stands there as he was written.
+            let asked = active.envelope.recipients.iter().find(|one| one.address == found.address);
+            let address = match asked.filter(|_| followed.way.is_none()) {
+                Some(asked) => active.envelope.written(asked, None),
+                None => found.address.clone(),
+            };
+            Some(Controller { address, ..found.clone() })
+        }
         // Who speaks SMTP answers for the sender he names, not for himself.
         None => active.envelope.origin.uid.filter(|_| active.envelope.origin.is_own()).map(|uid| {
             Controller {

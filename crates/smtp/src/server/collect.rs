@@ -20,7 +20,7 @@ use super::outbox::{Body, Codes, Deadline, Message, Outbox, Request};
 use super::transaction::{Chunks, Transaction};
 use super::{Moment, NotStored, Session, State};
 
-/// Recipients that a line about a refused message names.
+/// Recipients of a refused message that have a line in the log.
 const GIVEN_UP_MAX: usize = 20;
 
 impl Session {
@@ -444,15 +444,16 @@ impl Session {
         let Some(transaction) = &self.transaction else { return };
         let reply = out.bytes.get(start..).unwrap_or_default();
         let line = reply.split(|&octet| octet == b'\r').next().unwrap_or_default();
-        let text = line.splitn(3, |&octet| octet == b' ').nth(2).unwrap_or_default().into();
-        let shown = transaction.recipients.iter().map(|recipient| &*recipient.shown);
-        let to: Vec<&[u8]> = shown.take(GIVEN_UP_MAX).collect();
-        let event = Event::GivenUp(Box::new(GivenUp {
-            to: to.join(&b','),
-            priority: self.priority(collecting),
-            text,
-        }));
-        self.tell(event, out);
+        let text: Box<[u8]> =
+            line.splitn(3, |&octet| octet == b' ').nth(2).unwrap_or_default().into();
+        // It never lay in the queue.
+        let weights = &self.terms.settings.weights;
+        let (bytes, class) = (collecting.logged_bytes(), self.class(collecting));
+        let priority = weights.priority(bytes, class, self.recipients());
+        for recipient in transaction.recipients.iter().take(GIVEN_UP_MAX) {
+            let (to, text) = (recipient.shown.to_vec(), text.clone());
+            self.tell(Event::GivenUp(Box::new(GivenUp { to, priority, text })), out);
+        }
     }
 
     fn store(&mut self, collecting: Box<Collecting>, out: &mut Outbox) {

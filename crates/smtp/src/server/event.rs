@@ -154,10 +154,10 @@ pub struct FromLine {
     pub protocol: &'static str,
 }
 
-/// What became of the recipients of a message that was refused.
+/// What became of a recipient of a message that was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenUp {
-    /// The first recipients as they were written, with commas.
+    /// The recipient as it was written.
     pub to: Vec<u8>,
     /// Its priority (`pri=`).
     pub priority: i64,

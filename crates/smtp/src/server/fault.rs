@@ -165,6 +165,9 @@ fn value_fault(parameter: Parameter, said: &[u8], out: &mut Outbox) {
             let name = parameter.name();
             out.say((501, (5, 5, 4)), format_args!("Syntax error in {name} parameter value"));
         }
+        Parameter::By if !said.contains(&b';') => {
+            out.say((501, (5, 5, 2)), format_args!("BY= missing ';'"));
+        }
         Parameter::By if is_return_without_time(said) => {
             out.say((501, (5, 5, 4)), format_args!("mode R requires BY time > 0"));
         }
