@@ -1,7 +1,7 @@
 //! What the scheduler promises, one promise a test. Time is a number here.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may stop")]
 
-use policy::settings::{Ages, Haste};
+use policy::settings::Ages;
 use policy::{
     Expansion, MailboxPlace, Mailer, MailerId, Route, Settings, Transport, settings::Retry,
 };
@@ -978,36 +978,23 @@ fn a_storm_of_bounces_to_one_whom_strangers_name_is_put_off_and_none_is_lost() {
 }
 
 #[test]
-fn ages_are_those_of_the_class_of_a_message() {
+fn a_report_has_ages_of_its_own() {
     let mut wanted = settings();
-    wanted.retry.urgent = Some(Ages { give_up_s: 3 * 3600, warn_s: 3600 });
-    wanted.retry.unhurried = Some(Ages { give_up_s: 864_000, warn_s: 0 });
+    wanted.retry.report = Some(Ages { give_up_s: 3 * 3600, warn_s: 0 });
     let mut desk = Desk::with(&wanted);
-    for haste in [Haste::Usual, Haste::Urgent, Haste::Unhurried] {
-        let mut envelope = envelope("alice@here", &["bob@far"]);
-        envelope.created_s = desk.now_ms / 1000;
-        envelope.returns.haste = haste;
-        desk.arrive(envelope);
-    }
-    let wait = |desk: &mut Desk, hours: u64| {
-        for _ in 0..hours * 6 {
-            desk.end_all(&later());
-            desk.pass(600);
-        }
+    let mut report = envelope("", &["bob@far"]);
+    report.purpose = Purpose::Report;
+    desk.arrive(report);
+    desk.send(&["bob@near"]);
+    for _ in 0..36 {
         desk.end_all(&later());
-        desk.pass(0);
-    };
-    let told = |desk: &Desk| desk.reports.iter().map(|one| one.kind).collect::<Vec<_>>();
-    wait(&mut desk, 2);
-    assert_eq!(told(&desk), [ReportKind::Delay]);
-    assert_eq!((desk.reports[0].warn_s, desk.reports[0].give_up_s), (3600, 3 * 3600));
-    wait(&mut desk, 2);
-    assert_eq!(told(&desk)[..2], [ReportKind::Delay, ReportKind::Failure]);
-    wait(&mut desk, 2);
-    assert_eq!(told(&desk), [ReportKind::Delay, ReportKind::Failure, ReportKind::Delay]);
-    wait(&mut desk, 5 * 24);
-    assert_eq!(desk.reports.len(), 4, "the usual one came back, too");
-    assert_eq!(desk.spool.len(), 1, "and the one of no hurry waits, unwarned");
+        desk.pass(600);
+    }
+    desk.end_all(&later());
+    let told: Vec<ReportKind> = desk.reports.iter().map(|one| one.kind).collect();
+    assert_eq!(told, [ReportKind::DoubleBounce, ReportKind::Delay]);
+    assert_eq!(desk.reports[0].give_up_s, 3 * 3600);
+    assert_eq!(desk.spool.len(), 1);
 }
 
 /// A desk whose owner has a file for what nobody can get, with a report in it that nobody can get.
