@@ -11,6 +11,7 @@ mod journal;
 pub mod last_resort;
 mod maildir;
 pub(crate) mod mbox;
+mod room;
 
 use crate::{Job, Trouble, trouble::shown};
 pub(crate) use dotlock::{DotLock, is_same};

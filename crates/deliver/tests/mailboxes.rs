@@ -347,7 +347,11 @@ fn in_another_process() {
         return;
     }
     if std::env::var_os("DELIVER_TEST_FULL").is_some() {
-        into_a_full_disk(folder);
+        into_a_full_disk(folder, Status(4, 3, 1), ": No space left on device");
+        return;
+    }
+    if std::env::var_os("DELIVER_TEST_QUOTA").is_some() {
+        into_a_full_disk(&folder.join("users"), Status(4, 2, 2), ": Disk quota exceeded");
         return;
     }
     let boxes = mbox_in(folder).with_lock_wait(Duration::from_secs(20));
@@ -359,7 +363,7 @@ fn in_another_process() {
 }
 
 /// Fills a small file system with mail: some goes in, the rest is for later, nothing is torn.
-fn into_a_full_disk(folder: &Path) {
+fn into_a_full_disk(folder: &Path, wanted: Status, words: &str) {
     let text = b"0123456789\r\n".repeat(1000);
     for boxes in [mbox_in(folder), maildir_in(folder)] {
         let name = if folder.join("bob").exists() { b"dir" } else { b"bob" };
@@ -369,8 +373,8 @@ fn into_a_full_disk(folder: &Path) {
             outcomes.iter().filter(|outcome| status(outcome).0 != 2).collect();
         assert!(!refused.is_empty());
         for outcome in refused {
-            assert_eq!(status(outcome), Status(4, 3, 1));
-            assert!(text_of(outcome).ends_with(": No space left on device"));
+            assert_eq!(status(outcome), wanted);
+            assert!(text_of(outcome).ends_with(words));
         }
         if name == b"bob" {
             let delivered = outcomes.iter().filter(|outcome| status(outcome).0 == 2).count();
@@ -379,6 +383,33 @@ fn into_a_full_disk(folder: &Path) {
             assert!(delivered > 0 && mailbox.ends_with("0123456789\n\n"));
         }
     }
+}
+
+/// A file system with a real quota, which holds for root too; without the tools or such a kernel nothing is tried.
+const DISK_WITH_QUOTA: &str = "
+truncate -s 128M \"$DELIVER_TEST_FOLDER.disk\"
+mkfs.btrfs -q \"$DELIVER_TEST_FOLDER.disk\" || exit 0
+mount -o loop \"$DELIVER_TEST_FOLDER.disk\" \"$DELIVER_TEST_FOLDER\" || exit 0
+cd \"$DELIVER_TEST_FOLDER\"
+btrfs quota enable . && btrfs subvolume create users && btrfs qgroup limit 400k users || exit 1
+cd / && exec \"$0\" \"$@\"";
+
+#[test]
+fn a_quota_that_is_used_up_is_for_later_and_tears_nothing() {
+    if !rustix::process::geteuid().is_root() {
+        return; // a file system of its own is mounted
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("mail");
+    fs::create_dir(&place).unwrap();
+    let status = Command::new("unshare")
+        .args(["-m", "sh", "-c", DISK_WITH_QUOTA])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "in_another_process", "--nocapture"])
+        .env("DELIVER_TEST_FOLDER", &place)
+        .env("DELIVER_TEST_QUOTA", "1")
+        .status();
+    assert!(status.is_ok_and(|status| status.success()));
 }
 
 #[test]

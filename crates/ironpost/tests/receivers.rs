@@ -1,5 +1,6 @@
 //! Real receivers: Postfix, Exim, sendmail and `OpenSMTPD` by SMTP, Dovecot by LMTP, as Debian packages them. Mixed letters go
-//! through a server and through `sendmail`, and each must arrive once, its body octet for octet.
+//! through a server and through `sendmail`, and each must arrive once, its body octet for octet. Beside them (`agents`) the
+//! delivery agents of Debian as local mailers.
 //!
 //! `RECEIVER_LETTERS=1000 cargo test -p ironpost --test receivers -- --nocapture` is the measure of docs/performance.md.
 //!
@@ -14,10 +15,14 @@
     reason = "a test may stop and tell"
 )]
 
+#[path = "receivers/agents.rs"]
+mod agents;
 #[path = "receivers/arrived.rs"]
 mod arrived;
 #[path = "receivers/debian.rs"]
 mod debian;
+#[path = "running/dialogue.rs"]
+mod dialogue;
 #[path = "receivers/letters.rs"]
 mod letters;
 #[path = "running/port.rs"]
@@ -26,12 +31,14 @@ mod port;
 mod send;
 #[path = "running/server.rs"]
 mod server;
+#[path = "running/soon.rs"]
+mod soon;
 
 use server::Server;
 use std::fs::{self, File};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -128,23 +135,7 @@ fn dovecot_gets_every_letter_as_it_was_by_lmtp() {
 impl Scene {
     /// Plays it in namespaces of its own, or says why that can't be.
     fn play(&self) {
-        if let Some(room) = std::env::var_os(ROOM) {
-            self.play_inside(Path::new(&room));
-            return;
-        }
-        let Some(system) = system() else { return };
-        let room = TempDir::new_in("/tmp").unwrap();
-        // The receiver's users pass through it.
-        fs::set_permissions(room.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        std::os::unix::fs::symlink(system, room.path().join("root")).unwrap();
-        let status = namespaces()
-            .arg(std::env::current_exe().unwrap())
-            .args(["--exact", self.test, "--nocapture"])
-            .env(ROOM, room.path())
-            .status()
-            .unwrap();
-        assert!(status.success(), "{}", self.test);
-        assert!(room.path().join("done").exists(), "{} was not played", self.test);
+        in_a_room(self.test, |room| self.play_inside(room));
     }
 
     fn play_inside(&self, room: &Path) {
@@ -171,19 +162,11 @@ impl Scene {
         );
         receiver.kill().unwrap();
         receiver.wait().unwrap();
-        fs::write(room.join("done"), "").unwrap();
     }
 
     /// Starts the receiver and waits until it greets. It ends with the process namespace.
     fn start(&self, room: &Path) -> Child {
-        let system = room.join("root");
-        let status = Command::new("sh")
-            .args(["-c", ROOM_SH, "room.sh"])
-            .arg(&system)
-            .arg(room)
-            .status()
-            .unwrap();
-        assert!(status.success(), "no room");
+        let system = prepare(room);
         let log = File::create(room.join("receiver.log")).unwrap();
         let mut receiver = Command::new("chroot")
             .arg(system)
@@ -203,6 +186,42 @@ impl Scene {
         }
         receiver
     }
+}
+
+/// Begins this test again in namespaces of its own and does `inside` there, or says why that can't be.
+fn in_a_room(test: &str, inside: impl FnOnce(&Path)) {
+    if let Some(room) = std::env::var_os(ROOM) {
+        let room = Path::new(&room);
+        inside(room);
+        fs::write(room.join("done"), "").unwrap();
+        return;
+    }
+    let Some(system) = system() else { return };
+    let room = TempDir::new_in("/tmp").unwrap();
+    // The receiver's users pass through it.
+    fs::set_permissions(room.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    std::os::unix::fs::symlink(system, room.path().join("root")).unwrap();
+    let status = namespaces()
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(ROOM, room.path())
+        .status()
+        .unwrap();
+    assert!(status.success(), "{test}");
+    assert!(room.path().join("done").exists(), "{test} was not played");
+}
+
+/// Makes the room, in the namespaces; the folder that is its root.
+fn prepare(room: &Path) -> PathBuf {
+    let system = room.join("root");
+    let status = Command::new("sh")
+        .args(["-c", ROOM_SH, "room.sh"])
+        .arg(&system)
+        .arg(room)
+        .status()
+        .unwrap();
+    assert!(status.success(), "no room");
+    system
 }
 
 /// The unpacked packages, if this machine lets us have them and namespaces.

@@ -9,7 +9,7 @@
 use crate::connect::Race;
 use crate::hosts::{nobody_let_us_in, nowhere, open_door};
 use crate::mx::{Found, Hop, Nowhere};
-use crate::pool::{Office, everybody, is_about_recipient};
+use crate::pool::{Office, asks_mx, everybody, is_about_recipient};
 use crate::session::{Connection, Finish, Notebook, Server, deferred};
 use crate::share::{self, Known};
 use crate::stop::Stop;
@@ -256,8 +256,8 @@ impl Caller {
         if let Some(found) = known {
             return Ok(Stop::all(found?, protocol));
         }
-        let dice = RandomState::new();
-        let found = self.office.exchangers(&job.batch.host, port, terms, &dice).await?;
+        let (dice, mx) = (RandomState::new(), asks_mx(&job.carriage));
+        let found = self.office.exchangers(&job.batch.host, port, mx, terms, &dice).await?;
         Ok(Stop::all(found, protocol))
     }
 
@@ -276,7 +276,8 @@ impl Caller {
             return Ok(place);
         }
         let known = self.office.register().trouble(&host.name, terms.host_memory_ms);
-        if let Some(trouble) = known {
+        // Some mailers want to know nothing of what was.
+        if let Some(trouble) = known.filter(|_| !job.carriage.flags.has(b'W')) {
             return Err(Trouble { host: host.name.clone(), ..trouble });
         }
         let shown = host.door.as_ref().unwrap_or(&host.name);
@@ -288,7 +289,7 @@ impl Caller {
             }
             return Err(nowhere());
         }
-        let reached = self.connect(host, terms).await;
+        let reached = self.connect(host, job, terms).await;
         let reached = reached.map(|(server, stream)| (server.of_mailer(&job.carriage), stream));
         let (server, stream) = reached.inspect_err(|trouble| {
             if let Some(said) = trouble.said.as_ref().filter(|_| host.door.is_some()) {
@@ -330,14 +331,19 @@ impl Caller {
         self.note(Talk::Log { gravity: Gravity::Detail, text: text.as_bytes().into() });
     }
 
-    async fn connect(&self, host: &Stop, terms: &Terms) -> Result<(Server, Stream), Trouble> {
+    async fn connect(
+        &self,
+        host: &Stop,
+        job: &Job,
+        terms: &Terms,
+    ) -> Result<(Server, Stream), Trouble> {
         if let Some(path) = &host.door {
             let stream = open_door(self.office.doors(), path).await?;
             return Ok((Server::local(host.protocol), stream));
         }
         let timeout = Duration::from_secs(terms.timeouts.connect_s.into());
-        let mut race =
-            Race::new(host.hops.clone(), self.office.failures(), timeout).by(&terms.road);
+        let mut race = Race::new(host.hops.clone(), self.office.failures(), timeout)
+            .by(terms.road(&job.carriage));
         match race.next().await {
             Some(Ok((hop, stream))) => {
                 if let Ok(from) = stream.local_addr() {

@@ -118,10 +118,29 @@ pub(crate) struct Road {
     pub(crate) only_to: Option<IpAddr>,
     /// Our own end (`ClientPortOptions`).
     pub(crate) from: Source,
+    /// So long is waited until the first connection that fails is tried once more (`DialDelay`).
+    pub(crate) redial: Option<Duration>,
 }
 
 impl Road {
-    async fn connect(self, address: SocketAddr) -> io::Result<TcpStream> {
+    /// Both tries of a first connection, or the only one of another.
+    async fn connect(self, address: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
+        let once = || async {
+            match tokio::time::timeout(timeout, self.reach(address)).await {
+                Ok(connected) => connected,
+                Err(_elapsed) => Err(io::ErrorKind::TimedOut.into()),
+            }
+        };
+        match (once().await, self.redial) {
+            (Err(_), Some(pause)) => {
+                tokio::time::sleep(pause).await;
+                once().await
+            }
+            (connected, _) => connected,
+        }
+    }
+
+    async fn reach(&self, address: SocketAddr) -> io::Result<TcpStream> {
         let address = self.only_to.map_or(address, |ip| (ip, address.port()).into());
         let own = match address {
             SocketAddr::V4(_) => self.from.four.map(IpAddr::V4),
@@ -168,8 +187,8 @@ impl<'f> Race<'f> {
     }
 
     /// The same by another road than the system's own.
-    pub(crate) fn by(self, road: &Road) -> Self {
-        Self { road: road.clone(), ..self }
+    pub(crate) fn by(self, road: Road) -> Self {
+        Self { road, ..self }
     }
 
     /// Whether no address is left, or no time.
@@ -229,13 +248,10 @@ impl<'f> Race<'f> {
             return false;
         };
         *started = Some(hop.clone());
-        let timeout = self.timeout;
-        let connecting = self.road.clone().connect(hop.address);
+        let connecting = self.road.clone().connect(hop.address, self.timeout);
+        self.road.redial = None;
         running.push(Box::pin(async move {
-            let connected = match tokio::time::timeout(timeout, connecting).await {
-                Ok(connected) => connected,
-                Err(_elapsed) => Err(io::ErrorKind::TimedOut.into()),
-            };
+            let connected = connecting.await;
             // Whole flights are written at once: waiting for more would only cost time.
             (hop, connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream)))
         }));
@@ -338,6 +354,28 @@ mod tests {
             assert_eq!(race.next().await.unwrap().unwrap().0, open);
             assert!(failures.has(closed) && !failures.has(open.address));
             assert!(race.next().await.is_none());
+        });
+    }
+
+    #[test]
+    fn a_first_connection_that_fails_is_tried_once_more_where_a_line_is_dialled() {
+        in_runtime(async {
+            let place = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+            let line = tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                let open = TcpListener::bind(place).await.unwrap();
+                open.accept().await.unwrap();
+            });
+            let failures = Failures::default();
+            let road = Road { redial: Some(Duration::from_millis(300)), ..Road::default() };
+            let hop = hop("a", &place.to_string());
+            let mut race = Race::new(vec![hop.clone()], &failures, TIMEOUT).by(road.clone());
+            assert!(race.next().await.unwrap().is_ok());
+            line.await.unwrap();
+            let before = Instant::now();
+            let mut race = Race::new(vec![hop.clone(), hop], &failures, TIMEOUT).by(road);
+            assert!(race.next().await.unwrap().is_err(), "nobody is there any more");
+            assert!(before.elapsed() < Duration::from_millis(600), "both were tried twice");
         });
     }
 

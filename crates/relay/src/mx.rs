@@ -264,6 +264,28 @@ pub fn parse_hosts(host: &[u8], default_port: u16) -> Result<Vec<Target>, Nowher
     if targets.is_empty() { Err(bad()) } else { Ok(targets) }
 }
 
+/// The host of a route with each name in brackets: its addresses alone count. What is no host stays.
+#[must_use]
+pub fn bracketed(host: &[u8]) -> Vec<u8> {
+    let mut out: Vec<u8> = Vec::with_capacity(host.len().saturating_add(2));
+    let mut rest = host.trim_ascii();
+    while !rest.is_empty() {
+        let end = rest.iter().position(|&octet| octet == b',').unwrap_or(rest.len());
+        let Some((written, _)) = split_member(rest.get(..end).unwrap_or_default()) else {
+            return host.to_vec();
+        };
+        let name = written.trim_ascii();
+        let is_name = !name.is_empty() && !is_number(name) && !name.starts_with(b"[");
+        let (open, close): (&[u8], &[u8]) = if is_name { (b"[", b"]") } else { (b"", b"") };
+        // What stands between members comes with them.
+        let between =
+            rest.get(written.len()..).and_then(|behind| behind.get(..1)).unwrap_or_default();
+        out.extend_from_slice(&[open, name, close, between].concat());
+        rest = rest.get(written.len() + between.len()..).unwrap_or_default().trim_ascii_start();
+    }
+    out
+}
+
 /// Whether `written` stands at the very start of `member`, where no host is before it.
 fn is_start(member: &[u8], written: &[u8]) -> bool {
     member.trim_ascii().len() == written.len() || member.trim_ascii().starts_with(b":")

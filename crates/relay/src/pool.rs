@@ -16,7 +16,7 @@ use crate::caller::{self, Call};
 use crate::connect::{Failures, Race};
 use crate::hosts::{Hosts, Reach, nobody_let_us_in, nowhere};
 use crate::limits;
-use crate::mx::{Found, Hop, Ourselves};
+use crate::mx::{Found, Hop, Ourselves, bracketed};
 use crate::session::{Connection, Finish};
 use crate::share;
 use crate::status::{HostStatus, Register};
@@ -24,7 +24,7 @@ use crate::talk::Talk;
 use crate::terms::Terms;
 use crate::ticket::Ticket;
 use crate::{Doors, Job, Lookup, Report, Way};
-use policy::{Carriage, Settings};
+use policy::{Carriage, MailerId, Settings};
 use queue::{Outcome, Scope, Status, Trouble};
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::{HashMap, VecDeque};
@@ -44,8 +44,8 @@ const SHARE_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Relay(Rc<Office>);
 
-/// A host of a route, in lower case, and the way to it; for LMTP the way is all.
-type Key = (Box<[u8]>, Way);
+/// A host of a route, in lower case, the way to it, and for whom: no two mailers share a connection. For LMTP the way is all.
+type Key = (Box<[u8]>, Way, MailerId);
 
 /// Is told what was said when the connections of an errand were closed.
 pub type Parted = Box<dyn FnOnce(Vec<Talk>)>;
@@ -192,7 +192,7 @@ impl Office {
             Way::Smtp { .. } | Way::LmtpHost { .. } => job.batch.host.to_ascii_lowercase().into(),
             Way::Lmtp(_) | Way::Unix { .. } => Box::default(),
         };
-        let key = (host, job.way.clone());
+        let key = (host, job.way.clone(), job.batch.mailer);
         let connections_max = job.connections_max.max(1);
         let mut destinations = self.destinations.borrow_mut();
         let destination =
@@ -260,14 +260,17 @@ impl Office {
         }
     }
 
-    /// Where a host of a route can be reached. The same `dice` bring the same exchangers in the same order.
+    /// Where a host of a route can be reached, by its exchangers or by itself alone. The same `dice` bring the same exchangers in the same order.
     pub(crate) async fn exchangers(
         &self,
         host: &[u8],
         port: u16,
+        asks_mx: bool,
         terms: &Terms,
         dice: &RandomState,
     ) -> Result<Found, Outcome> {
+        let single = if asks_mx { Vec::new() } else { bracketed(host) };
+        let host = if asks_mx { host } else { &*single };
         let chance = |name: &[u8]| dice.hash_one(name.to_ascii_lowercase());
         terms
             .fallbacks
@@ -396,6 +399,11 @@ fn is_unwilling(results: &[(u32, Outcome)]) -> bool {
     })
 }
 
+/// Whether a mailer's hosts have exchangers (without the flag `0`).
+pub(crate) const fn asks_mx(carriage: &Carriage) -> bool {
+    !carriage.flags.has(b'0')
+}
+
 pub(crate) fn is_about_recipient(trouble: &Trouble) -> bool {
     trouble.said.as_ref().is_some_and(|said| said.command.starts_with(b"RCPT"))
 }
@@ -439,13 +447,14 @@ impl Presence {
 
     /// Where the destination can be reached.
     async fn hosts(&self, terms: &Terms) -> Result<Hosts<'_>, Outcome> {
-        let (host, way) = &self.destination.key;
+        let (host, way, _) = &self.destination.key;
         let carriage = self.destination.carriage();
         let protocol = way.protocol();
         let hops = match way {
             Way::Smtp { port } | Way::LmtpHost { port } => {
                 let dice = RandomState::new();
-                self.office.exchangers(host, *port, terms, &dice).await?.hops
+                let mx = asks_mx(&carriage);
+                self.office.exchangers(host, *port, mx, terms, &dice).await?.hops
             }
             Way::Lmtp(address) => vec![Hop::literal(*address)],
             Way::Unix { path, .. } => {
@@ -454,7 +463,7 @@ impl Presence {
             }
         };
         let timeout = Duration::from_secs(terms.timeouts.connect_s.into());
-        let race = Race::new(hops, &self.office.failures, timeout).by(&terms.road);
+        let race = Race::new(hops, &self.office.failures, timeout).by(terms.road(&carriage));
         let failures = &self.office.failures;
         let lookup = &*self.office.lookup;
         let register = &self.office.register;

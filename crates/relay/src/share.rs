@@ -6,7 +6,7 @@
 //! of which nothing is known, or not in time, goes by itself.
 
 use crate::mx::Found;
-use crate::pool::Office;
+use crate::pool::{Office, asks_mx};
 use crate::ticket::Ticket;
 use crate::{Job, Way};
 use queue::{Batch, BatchRecipient, Outcome};
@@ -38,7 +38,7 @@ pub(crate) async fn divide(
     };
     let Some(job) = ticket.job.as_mut() else { return Vec::new() };
     // The task may die meanwhile: the ticket keeps the job.
-    let mut known = look_up(office, hosts(job), port, patience).await;
+    let mut known = look_up(office, hosts(job), port, asks_mx(&job.carriage), patience).await;
     let places = known.iter().map(|(host, found)| (host.clone(), place(host, found))).collect();
     let Some(job) = ticket.job.take() else { return Vec::new() };
     let parts = parts(job, |host| {
@@ -109,6 +109,7 @@ async fn look_up(
     office: &Rc<Office>,
     hosts: Vec<Box<[u8]>>,
     port: u16,
+    asks_mx: bool,
     patience: Option<Duration>,
 ) -> HashMap<Box<[u8]>, Result<Found, Outcome>> {
     let dice = Rc::new(RandomState::new());
@@ -116,7 +117,7 @@ async fn look_up(
     for host in hosts {
         let (office, dice, terms) = (Rc::clone(office), Rc::clone(&dice), office.terms());
         asked.spawn_local(async move {
-            let found = office.exchangers(&host, port, &terms, &dice).await;
+            let found = office.exchangers(&host, port, asks_mx, &terms, &dice).await;
             (host, found)
         });
     }

@@ -29,8 +29,8 @@ pub(crate) struct Terms {
     /// Whether the status of hosts is kept by who started us.
     pub(crate) keeps_host_status: bool,
     pub(crate) fallbacks: Fallbacks,
-    /// Where connections go and come from.
-    pub(crate) road: Road,
+    /// Where connections go and come from, for mailers that wait for a line.
+    road: Road,
     /// Whether we call ourselves what our end of a connection is called.
     pub(crate) is_named_by_address: bool,
     /// How long the answer to RSET may take.
@@ -56,7 +56,12 @@ impl Terms {
             sorts_at_once: calling.sorts_at_once,
             kept: usize::from(calling.connections_kept),
             fallbacks: Fallbacks::new(calling),
-            road: Road { only_to: calling.only_to, from: calling.from.clone() },
+            road: Road {
+                only_to: calling.only_to,
+                from: calling.from.clone(),
+                redial: (calling.dial_delay_s > 0)
+                    .then(|| Duration::from_secs(calling.dial_delay_s.into())),
+            },
             is_named_by_address: calling.from.is_named_by_address,
             reset: Duration::from_secs(match calling.reset_s {
                 0 => settings.timeouts.reply_s.into(),
@@ -78,9 +83,16 @@ impl Terms {
             is_patient: self.is_patient,
             reads_loosely: self.is_patient,
             awaits_esmtp: self.is_patient && !carriage.flags.has(b'a'),
+            shuns_esmtp: carriage.flags.has(b'2'),
             shuns_itself: self.is_patient && !carriage.flags.has(b'k'),
             sends_chunks: !self.is_patient,
         }
+    }
+
+    /// Where connections of a mailer go and come from.
+    pub(crate) fn road(&self, carriage: &Carriage) -> Road {
+        let redial = self.road.redial.filter(|_| carriage.flags.has(b'Z'));
+        Road { redial, ..self.road.clone() }
     }
 
     /// Messages that a connection carries for a mailer; 0: any number.

@@ -82,6 +82,8 @@ pub struct Habits {
     pub reads_loosely: bool,
     /// Whether EHLO is said only to a server whose greeting says ESMTP.
     pub awaits_esmtp: bool,
+    /// Whether HELO is said to every server, for those that say no to EHLO and mean it (flag `2`).
+    pub shuns_esmtp: bool,
     /// A server that answers with our own name is us, and mail for it would go round for ever (without flag `k`).
     pub shuns_itself: bool,
     /// Whether a message may go as one chunk (RFC 3030), in one flight with its envelope.

@@ -10,7 +10,7 @@
 use super::dotlock::{DotLock, Try, is_same};
 use super::folder::{Folder, require_ours};
 use super::helper::HelperLock;
-use super::{Manner, Moment, joined, journal};
+use super::{Manner, Moment, joined, journal, room};
 use crate::body::{Text, write_delivery_fields};
 use crate::{Body, Job, Trouble};
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
@@ -227,10 +227,12 @@ impl<'f> Mailbox<'f> {
         if self.offsets.is_empty() {
             return Ok(());
         }
-        let end = self.length.saturating_add(u64::try_from(self.waiting.len()).unwrap_or(0));
-        journal::note(&self.file, self.length, end, &self.offsets);
+        let size = u64::try_from(self.waiting.len()).unwrap_or(0);
         let mut written = 0;
-        let stopped = write_counted(&self.file, &self.waiting, &mut written);
+        let stopped = room::reserve(&self.file, self.length, size).and_then(|()| {
+            journal::note(&self.file, self.length, self.length.saturating_add(size), &self.offsets);
+            write_counted(&self.file, &self.waiting, &mut written)
+        });
         let begins: Vec<usize> =
             self.offsets.iter().map(|&offset| usize::try_from(offset).unwrap_or(0)).collect();
         let ends = begins.iter().skip(1).copied().chain([self.waiting.len()]);
@@ -249,7 +251,9 @@ impl<'f> Mailbox<'f> {
         for result in results.iter_mut().skip(first_failed) {
             *result = Err(trouble.clone());
         }
-        self.cut(self.length)?;
+        if written > 0 {
+            self.cut(self.length)?;
+        }
         Err(trouble)
     }
 
@@ -265,7 +269,9 @@ impl<'f> Mailbox<'f> {
             size += text.len();
             Ok(())
         })?;
-        let end = self.length.saturating_add(u64::try_from(size).unwrap_or(u64::MAX));
+        let size = u64::try_from(size).unwrap_or(u64::MAX);
+        room::reserve(&self.file, self.length, size).map_err(|error| self.trouble(error))?;
+        let end = self.length.saturating_add(size);
         let offset = u32::try_from(padding).unwrap_or(0);
         journal::note(&self.file, self.length, end, &[offset]);
         text.clear();

@@ -13,6 +13,7 @@ mod aliases;
 mod control_files;
 mod local_users;
 mod mailboxes;
+mod next_hops;
 #[path = "../running/port.rs"]
 mod port;
 mod programs;

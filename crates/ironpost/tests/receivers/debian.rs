@@ -6,17 +6,31 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-/// Each is asked for alone: mail servers exclude each other.
-const PACKAGES: [&str; 5] =
-    ["postfix", "exim4-daemon-light", "sendmail-bin", "opensmtpd", "dovecot-lmtpd"];
+/// Each is asked for alone: mail servers exclude each other. The last three are delivery agents; dovecot-lda and mail.local
+/// come with servers.
+const PACKAGES: [&str; 9] = [
+    "postfix",
+    "exim4-daemon-light",
+    "sendmail-bin",
+    "opensmtpd",
+    "dovecot-lmtpd",
+    "procmail",
+    "maildrop",
+    "courier-authdaemon",
+    "sensible-mda",
+];
+
+/// Where all that is unpacked.
+const FOLDER: &str = "receivers-and-agents";
 
 /// Depended upon for their installation or by their services; apt is told that they are there.
-const NOT_NEEDED: [&str; 26] = [
+const NOT_NEEDED: [&str; 28] = [
     "adduser",
     "cpio",
     "cron",
     "debconf",
     "debianutils",
+    "default-mta",
     "dpkg",
     "e2fsprogs",
     "ed",
@@ -28,6 +42,7 @@ const NOT_NEEDED: [&str; 26] = [
     "lockfile-progs",
     "lsb-base",
     "m4",
+    "mail-transport-agent",
     "make",
     "netbase",
     "openssl",
@@ -47,7 +62,7 @@ pub(crate) fn root() -> Result<&'static Path, &'static String> {
 }
 
 fn unpacked() -> Result<PathBuf, String> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("receivers");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(FOLDER);
     fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
     let lock = File::create(folder.join("lock")).map_err(|error| error.to_string())?;
     lock.lock().map_err(|error| error.to_string())?;

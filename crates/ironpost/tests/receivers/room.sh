@@ -3,6 +3,8 @@
 set -eu
 root=$1 room=$2
 ip link set lo up
+# A root that is a mount of its own, as a system's is.
+mount --bind "$root" "$root"
 # Servers of the machine are not ours to talk to.
 mount -t tmpfs -o mode=755 tmpfs /run
 cp -a "$root/etc" "$root/var" "$room"

@@ -168,6 +168,7 @@ fn calling(machine: &Machine<'_>) -> Calling {
         reset_s: timeout(machine, b"rset", b'm').unwrap_or(0).min(86_400),
         connect_all_s: timeout(machine, b"aconnect", b'm').unwrap_or(0).min(86_400),
         from: ports::source(machine),
+        dial_delay_s: value(machine, "DialDelay").map_or(0, |text| seconds(text, b's')).min(3600),
         keeps_host_status: value(machine, "HostStatusDirectory")
             .is_some_and(|path| !path.is_empty()),
         host_memory_s: timeout(machine, b"hoststatus", b'm').unwrap_or(1800).min(86_400),

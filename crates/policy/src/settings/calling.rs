@@ -36,6 +36,9 @@ pub struct Calling {
     pub connect_all_s: u32,
     /// Where connections come from (`ClientPortOptions`).
     pub from: Source,
+    /// How long is waited until a first connection that failed is tried once more, for mailers with the flag `Z`
+    /// (`DialDelay`): a line that is dialled needs its time; 0: it is not.
+    pub dial_delay_s: u32,
     /// Whether the status of hosts is kept from one command to the next (`HostStatusDirectory`).
     pub keeps_host_status: bool,
 }
@@ -66,6 +69,7 @@ impl Default for Calling {
             reset_s: 0,
             connect_all_s: 0,
             from: Source::default(),
+            dial_delay_s: 0,
             keeps_host_status: false,
         }
     }

@@ -93,6 +93,7 @@ impl EightBit {
             quotes_more: flags.has(b'3'),
             quotes_from: flags.has(b'E'),
             line_bytes_max: carriage.line_bytes_max,
+            drops_nul: flags.has(b'1'),
             strip: match (strips, flags.has(b'6')) {
                 (true, _) => Strip::Everywhere,
                 (false, true) => Strip::Header,

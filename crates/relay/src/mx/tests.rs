@@ -117,6 +117,20 @@ fn every_way_to_write_a_host_is_read() {
 }
 
 #[test]
+fn brackets_are_put_around_every_name_of_a_list() {
+    for (written, wanted) in [
+        ("a.test", "[a.test]"),
+        (
+            "a.test.:b.test:26, [c.test]:[192.0.2.1]:27",
+            "[a.test.]:[b.test]:26,[c.test]:[192.0.2.1]:27",
+        ),
+        ("[a", "[a"),
+    ] {
+        assert_eq!(bracketed(written.as_bytes()), wanted.as_bytes());
+    }
+}
+
+#[test]
 fn what_is_no_host_is_refused() {
     for host in [
         "", ",", ":", "[a", "[]", "a]", "[a]b", "[IPv6:1]", "a b", "a..b", "a:0", "a:65536", "25",

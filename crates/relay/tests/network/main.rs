@@ -8,6 +8,7 @@
 
 mod errand;
 mod server;
+mod terms;
 
 use policy::{Carriage, MailerId, Settings};
 use queue::{Batch, BatchId, BatchRecipient, BodyKind, Notify, Outcome, Past, Scope, Status};

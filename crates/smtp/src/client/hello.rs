@@ -172,7 +172,9 @@ impl Session {
         let State::Hello(hello) = self.state else { return };
         match (hello, self.protocol) {
             (Hello::Greeting, Protocol::Smtp)
-                if reply.code == 220 && self.habits.awaits_esmtp && !says_esmtp(&reply) =>
+                if reply.code == 220
+                    && (self.habits.shuns_esmtp
+                        || self.habits.awaits_esmtp && !says_esmtp(&reply)) =>
             {
                 self.introduce(b"HELO ");
                 self.state = State::Hello(Hello::Plain);

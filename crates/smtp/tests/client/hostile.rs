@@ -30,6 +30,7 @@ fn session((protocol, is_patient): (Protocol, bool)) -> Session {
         is_patient,
         reads_loosely: is_patient,
         awaits_esmtp: false,
+        shuns_esmtp: false,
         shuns_itself: is_patient,
         sends_chunks: false,
     };
@@ -249,6 +250,54 @@ proptest! {
         prop_assert_eq!(session.want(), Want::Closed);
         begin(&mut session, &TO);
         prop_assert_eq!(session.results().len(), TO.len());
+    }
+
+    /// Every kind of malice at every step: endless lines, octet by octet, controls, NUL, answers before the question, the end at
+    /// any octet. Whoever was promised nothing is not delivered, nobody is refused who was not, and nothing piles up.
+    #[test]
+    fn a_hostile_server_costs_itself_and_nobody_is_lost(
+        step in 0..GOOD.len(),
+        deed in 0..8_usize,
+        cut in 0_usize..40,
+        way in select(WAYS.to_vec()),
+    ) {
+        let evil = match deed {
+            0 => "250-more\r\n".repeat(10_000),
+            1 => "2".repeat(200_000),
+            2 => "250 \u{1b}[2J\u{7}\u{8}\r\n".to_owned(),
+            3 => "250 a\0b\r\n\0\r\n".to_owned(),
+            4 => GOOD.concat(),
+            5 => "\r\n".repeat(10_000),
+            6 => "999 what\r\n250".to_owned(),
+            _ => String::new(),
+        };
+        let (now, _) = GOOD[step].split_at(cut.min(GOOD[step].len()));
+        let mut said: Vec<&str> = GOOD[..step].to_vec();
+        said.push(now);
+        let octets = evil.split_inclusive(|_: char| true);
+        if deed == 2 { said.extend(octets) } else { said.push(&evil) }
+        let mut session = session(way);
+        let sent = play(&mut session, &said, &TO);
+        prop_assert!(sent.len() < 2000, "{}", sent.len());
+        prop_assert!(session.output().is_empty());
+        session.lose(Loss::Closed);
+        let mut results = session.results();
+        if results.is_empty() {
+            // It was lost before there was anything to send.
+            begin(&mut session, &TO);
+            results = session.results();
+        }
+        prop_assert_eq!(results.len(), TO.len());
+        // Only who was really asked about the dot may say that it has the message.
+        let was_asked = sent.contains("\r\n.\r\n");
+        for one in &results {
+            prop_assert!(was_asked || !matches!(one, Outcome::Delivered(_)), "{one:?}");
+            if let Outcome::Later(cause, _) | Outcome::Never(cause) = one {
+                let shown = cause.to_string();
+                prop_assert!(!shown.contains(|octet: char| octet.is_control()), "{shown:?}");
+                prop_assert!(shown.len() < 4096);
+            }
+        }
     }
 
     #[test]

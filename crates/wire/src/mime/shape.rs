@@ -29,6 +29,7 @@ pub enum Conversion {
 
 /// How a message is wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
 pub struct Wish {
     /// What becomes of octets above 127.
     pub conversion: Conversion,
@@ -48,6 +49,8 @@ pub struct Wish {
     pub line_bytes_max: u32,
     /// Where octets lose their eighth bit.
     pub strip: Strip,
+    /// Whether octets 0 are left out.
+    pub drops_nul: bool,
 }
 
 impl Wish {
@@ -59,6 +62,7 @@ impl Wish {
             && !self.quotes_from
             && self.line_bytes_max == 0
             && self.strip == Strip::Nowhere
+            && !self.drops_nul
     }
 }
 
@@ -70,6 +74,8 @@ pub struct Shaper {
     lines: Lines,
     /// Between the two.
     walked: Vec<u8>,
+    /// What is left of a piece without octets 0, where they go.
+    without_nul: Option<Vec<u8>>,
 }
 
 impl Shaper {
@@ -77,14 +83,28 @@ impl Shaper {
     #[must_use]
     pub fn new(wish: Wish, findings: Findings) -> Self {
         let lines = Lines::new(wish.line_bytes_max, wish.quotes_from, wish.strip);
+        let without_nul = wish.drops_nul.then(Vec::new);
         let is_walked = wish.conversion != Conversion::None || wish.is_labelled;
         let writer =
             || Writer { wish, encodings: findings.encodings.into_iter(), leaf: Leaf::Plain };
-        Self { walk: is_walked.then(|| Walk::new(writer())), lines, walked: Vec::new() }
+        Self {
+            walk: is_walked.then(|| Walk::new(writer())),
+            lines,
+            walked: Vec::new(),
+            without_nul,
+        }
     }
 
     /// Appends what becomes of the next octets of the message to `out`.
     pub fn read(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+        let Some(mut left) = self.without_nul.take() else { return self.shape(piece, out) };
+        left.clear();
+        left.extend(piece.iter().filter(|&&octet| octet != 0));
+        self.shape(&left, out);
+        self.without_nul = Some(left);
+    }
+
+    fn shape(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         match &mut self.walk {
             None => self.lines.read(piece, out),
             Some(walk) if self.lines.is_idle() => walk.read(piece, out),

@@ -55,6 +55,16 @@ use alloc::string::ToString as _;
 const SAYS: &[u8] = b"by mx.example\n";
 
 #[test]
+fn octets_0_are_left_out_for_who_wants_none() {
+    let wish = Wish { drops_nul: true, ..Wish::default() };
+    let text = b"Subject: a\0b\r\n\r\n\0.c\0\r\n";
+    assert!(!wish.is_idle());
+    for piece in [1, 3, 100] {
+        assert_eq!(shaped(wish.clone(), text, piece), b"Subject: ab\r\n\r\n.c\r\n");
+    }
+}
+
+#[test]
 fn text_without_mime_becomes_quoted_printable_of_an_unknown_charset() {
     let expected = [
         b"Subject: x\nMIME-Version: 1.0\nContent-Type: text/plain; charset=unknown-8bit\nContent-Transfer-Encoding: quoted-printable\nX-MIME-Autoconverted: from 8bit to quoted-printable ",
