@@ -978,6 +978,45 @@ fn a_storm_of_bounces_to_one_whom_strangers_name_is_put_off_and_none_is_lost() {
 }
 
 #[test]
+fn the_text_comes_back_to_whom_the_owner_lets_have_it() {
+    use policy::settings::ReturnPolicy::{AsAsked, Nobody, OwnUsers};
+    use queue::Return::{Full, Headers};
+    let stranger = Origin::default();
+    let logged_in = Origin { user: b"alice"[..].into(), ..Origin::default() };
+    let local = Origin { uid: Some(1000), ..Origin::default() };
+    for (policy, ret, wanted) in [
+        (OwnUsers, None, [Headers, Full, Full]),
+        (OwnUsers, Some(Headers), [Headers, Headers, Headers]),
+        (OwnUsers, Some(Full), [Headers, Full, Full]),
+        (AsAsked, None, [Full, Full, Full]),
+        (AsAsked, Some(Headers), [Headers, Headers, Headers]),
+        (Nobody, Some(Full), [Headers, Headers, Headers]),
+    ] {
+        let mut wanted_settings = settings();
+        wanted_settings.reports.returns = policy;
+        let mut desk = Desk::with(&wanted_settings);
+        for origin in [&stranger, &logged_in, &local] {
+            let mut envelope = envelope("alice@here", &["bob@far"]);
+            (envelope.ret, envelope.origin) = (ret, origin.clone());
+            desk.arrive(envelope);
+            desk.end_all(&never());
+        }
+        let returned: Vec<_> = desk.reports.iter().map(|report| report.returned).collect();
+        assert_eq!(returned, wanted, "{policy:?} {ret:?}");
+    }
+    // Bulk mail and what is large never come back whole.
+    let mut desk = Desk::new();
+    for (without_text, size_bytes) in [(true, 1000), (false, 60_000)] {
+        let mut envelope = envelope("alice@here", &["bob@far"]);
+        envelope.origin = local.clone();
+        (envelope.returns.without_text, envelope.size_bytes) = (without_text, size_bytes);
+        desk.arrive(envelope);
+        desk.end_all(&never());
+    }
+    assert!(desk.reports.iter().all(|report| report.returned == Headers));
+}
+
+#[test]
 fn a_report_has_ages_of_its_own() {
     let mut wanted = settings();
     wanted.retry.report = Some(Ages { give_up_s: 3 * 3600, warn_s: 0 });
