@@ -494,11 +494,9 @@ pub struct Listed {
     pub created_s: u64,
     /// Whether it is being tried now.
     pub is_active: bool,
-    /// Whether a user of this machine handed it in, and no client of SMTP.
-    pub is_own: bool,
     /// Why it is kept back, in words; empty: it is not.
     pub quarantine: Box<[u8]>,
-    /// The reverse-path.
+    /// The reverse-path, in angle brackets if it came by SMTP.
     pub sender: Box<[u8]>,
     /// Why it is still here, in words.
     pub status: Box<[u8]>,
@@ -509,7 +507,7 @@ pub struct Listed {
 /// A recipient of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedRecipient {
-    /// Its address.
+    /// Its address as it was written: in angle brackets if it came by SMTP.
     pub address: Box<[u8]>,
     /// In whose name it is, if an alias, a list or a `.forward` led to it.
     pub controller: Option<Controller>,

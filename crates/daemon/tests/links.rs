@@ -104,7 +104,6 @@ fn examples() -> Vec<Vec<u8>> {
         size_bytes: 1,
         created_s: 2,
         is_active: true,
-        is_own: false,
         quarantine: b"a look"[..].into(),
         sender: b"a@b"[..].into(),
         status: b"Deferred"[..].into(),

@@ -12,6 +12,7 @@ use daemon::request::Request;
 use queue::run::{Facts, SortOrder};
 use std::fmt::Write;
 use std::process::ExitCode;
+use wire::path::bare;
 
 /// Carries out `ironpost queue …`.
 pub(crate) fn order(flags: &QueueFlags, printer: &mut Printer) -> ExitCode {
@@ -109,14 +110,11 @@ pub(crate) fn of_configuration(order: &Order<'_>, printer: &mut Printer) -> Exit
 
 /// What limits of `-q` are held against.
 fn facts(entry: &Listed) -> Facts {
-    let shown = |octets: &[u8]| {
-        if entry.is_own { octets.to_vec() } else { [b"<", octets, b">"].concat() }
-    };
     let reason = Some(entry.quarantine.to_vec()).filter(|reason| !reason.is_empty());
     Facts {
         id: entry.id.to_ascii().to_vec(),
-        sender: shown(&entry.sender),
-        recipients: entry.recipients.iter().map(|one| shown(&one.address)).collect(),
+        sender: entry.sender.to_vec(),
+        recipients: entry.recipients.iter().map(|one| one.address.to_vec()).collect(),
         reason,
     }
 }
@@ -217,7 +215,7 @@ fn columns(out: &mut String, id: &str, entry: &Listed, mark: char) -> std::fmt::
     writeln!(out, "{id}{mark}{:>8} {time} {sender}", entry.size_bytes)?;
     reasons(out, entry, REASON_LETTERS_MAX)?;
     for recipient in &entry.recipients {
-        let recipient = shown(&recipient.address, entry.is_own);
+        let recipient = shown(&recipient.address);
         writeln!(out, "\t\t\t\t\t {}", cut(&recipient, RECIPIENT_LETTERS_MAX))?;
     }
     Ok(())
@@ -247,7 +245,7 @@ fn wide(out: &mut String, id: &str, entry: &Listed, mark: char) -> std::fmt::Res
             writeln!(out, "\t\t\t\t\t\t(---{}---)", user.unwrap_or_default())?;
         }
         last = Some(&recipient.controller);
-        let address = shown(&recipient.address, entry.is_own);
+        let address = shown(&recipient.address);
         writeln!(out, "\t\t\t\t\t\t{}", cut(&address, WIDE_LETTERS_MAX))?;
         if !recipient.status.is_empty() {
             let status = wire::escape::text(&recipient.status).to_string();
@@ -258,15 +256,14 @@ fn wide(out: &mut String, id: &str, entry: &Listed, mark: char) -> std::fmt::Res
 }
 
 fn sender(entry: &Listed) -> String {
-    match (&*entry.sender, entry.is_own) {
-        (b"", _) => "MAILER-DAEMON".to_owned(),
-        (b"<>", _) => "<>".to_owned(),
-        (sender, is_own) => address(sender, is_own),
+    match &*entry.sender {
+        b"" => "MAILER-DAEMON".to_owned(),
+        sender => wire::escape::text(sender).to_string(),
     }
 }
 
-fn shown(octets: &[u8], is_own: bool) -> String {
-    address(octets, is_own).replace('\\', "\\\\")
+fn shown(octets: &[u8]) -> String {
+    wire::escape::text(octets).to_string().replace('\\', "\\\\")
 }
 
 /// Why it is kept back, what kind of body it has, why it is still here.
@@ -291,18 +288,14 @@ fn reasons(out: &mut String, entry: &Listed, letters_max: usize) -> std::fmt::Re
     writeln!(out)
 }
 
-fn address(octets: &[u8], is_own: bool) -> String {
-    let text = wire::escape::text(octets);
-    if is_own { text.to_string() } else { format!("<{text}>") }
-}
-
 /// The first letters: escaped text is ASCII.
 fn cut(text: &str, letters_max: usize) -> &str {
     text.get(..letters_max).unwrap_or(text)
 }
 
 fn json(out: &mut String, entry: &Listed) -> std::fmt::Result {
-    let recipients: Vec<String> = entry.recipients.iter().map(|one| quoted(&one.address)).collect();
+    let recipients: Vec<String> =
+        entry.recipients.iter().map(|one| quoted(bare(&one.address))).collect();
     writeln!(
         out,
         r#"{{"id":"{}","size":{},"created":{},"active":{},"sender":{},"quarantine":{},"status":{},"recipients":[{}]}}"#,
@@ -310,7 +303,7 @@ fn json(out: &mut String, entry: &Listed) -> std::fmt::Result {
         entry.size_bytes,
         entry.created_s,
         entry.is_active,
-        quoted(&entry.sender),
+        quoted(bare(&entry.sender)),
         quoted(&entry.quarantine),
         quoted(&entry.status),
         recipients.join(",")
@@ -333,7 +326,6 @@ mod tests {
             size_bytes: 5,
             created_s: 1_790_000_000,
             is_active: false,
-            is_own: true,
             quarantine: Box::default(),
             sender: b"verylongsenderaddressforthelisting@averylongdomainname.test"[..].into(),
             status: Box::default(),
@@ -385,7 +377,8 @@ mod tests {
     #[test]
     fn what_came_by_smtp_stands_in_brackets_and_what_is_kept_back_says_why() {
         let quarantine = b"held for a look"[..].into();
-        let held = Listed { is_own: false, quarantine, sender: b"a@b"[..].into(), ..entry() };
+        let recipients = vec![recipient(b"<u@other.test>")];
+        let held = Listed { quarantine, sender: b"<a@b>"[..].into(), recipients, ..entry() };
         let wanted = [
             "ID        5 TIME <a@b>",
             "     QUARANTINE: held for a look",

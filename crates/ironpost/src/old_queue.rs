@@ -396,7 +396,6 @@ fn listed(found: &Found) -> Listed {
         is_eight_bit: control.body.eq_ignore_ascii_case(b"8BITMIME").then_some(true),
         created_s: control.created_s,
         is_active: false,
-        is_own: true,
         quarantine: control.quarantine.clone().unwrap_or_default().into(),
         sender: control.sender.clone().into(),
         status: control.message.clone().into(),

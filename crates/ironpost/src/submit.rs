@@ -18,6 +18,7 @@ use crate::sendmail::Flags;
 use collect::{Collected, Manner};
 use fields::Head;
 pub(crate) use hand_over::{place, place_of_queue, status_of};
+use maps::syslog::{NOTICE, send};
 use policy::Verdict;
 use policy::settings::DeliveryMode;
 use policy_cf::machine::exit;
@@ -88,10 +89,17 @@ fn submit(run: &mut Run<'_>, flags: &Flags) -> Result<u8, u8> {
     submission.find_recipients(run);
     submission.judge_header(run);
     submission.log(run, submission.recipients.count);
+    submission.look_at_size(run);
     submission.look_for_loop(run);
     submission.look_for_eight_bits(run);
     let status = submission.send(run);
     Ok(if error_mode == ErrorMode::MailAndSucceed { exit::OK } else { status })
+}
+
+/// The most octets of a message (option `MaxMessageSize`).
+fn message_bytes_max(run: &Run<'_>) -> u64 {
+    let limit = run.machine.config.options.number("MaxMessageSize").filter(|limit| *limit > 0);
+    limit.map_or(MESSAGE_BYTES_MAX, u64::from)
 }
 
 /// A submission under way.
@@ -157,7 +165,7 @@ impl<'f> Submission<'f> {
             ignores_dots: self.flags.ignores_dots || options.truth("IgnoreDots"),
             keeps_from_line: options.truth("SaveFromLine"),
             is_seven_bit: options.truth("SevenBitInput"),
-            message_bytes_max: number("MaxMessageSize").unwrap_or(MESSAGE_BYTES_MAX),
+            message_bytes_max: message_bytes_max(run),
             header_bytes_max: number("MaxHeadersLength").unwrap_or(HEADER_BYTES_MAX),
         };
         let collected = collect::collect(&mut std::io::stdin().lock(), manner);
@@ -175,15 +183,10 @@ impl<'f> Submission<'f> {
             self.head.drop_receipt();
         }
         self.class = self.head.precedence.as_deref().map_or(0, |name| class_of(run, name));
-        let limit = if self.message.is_too_large {
-            let limit = manner.message_bytes_max;
-            Some(format!("552 5.2.3 Message exceeds maximum fixed size ({limit})"))
-        } else if self.message.is_head_too_large {
-            Some(format!("552 5.6.0 Headers too large ({} max)", manner.header_bytes_max))
-        } else {
-            None
-        };
-        let Some(text) = limit else { return Ok(()) };
+        if !self.message.is_head_too_large {
+            return Ok(());
+        }
+        let text = format!("552 5.6.0 Headers too large ({} max)", manner.header_bytes_max);
         run.machine.user_error(text.as_bytes());
         self.log(run, 0);
         Err(exit::UNAVAILABLE)
@@ -214,8 +217,9 @@ impl<'f> Submission<'f> {
             run.machine.status = exit::OK;
         }
         if self.flags.from_header {
-            // Who it is for was not known when it came.
-            self.recipients.only = None;
+            // Whom the header names was not known when it came.
+            let only = operands.first().filter(|_| operands.len() == 1);
+            self.recipients.only = only.cloned();
         }
         if is_nobody && self.flags.from_header {
             run.machine.say(&[b"No recipient addresses found in header"]);
@@ -303,7 +307,8 @@ impl<'f> Submission<'f> {
 
     /// A message that has passed too many servers goes no further (option `MaxHopCount`).
     fn look_for_loop(&mut self, run: &mut Run<'_>) {
-        let hops = self.head.hops.saturating_add(self.flags.hops);
+        // Its Received fields, ours among them, or what the caller said.
+        let hops = self.head.hops.saturating_add(1).max(self.flags.hops);
         let limit = run.machine.config.options.number("MaxHopCount").unwrap_or(HOPS_MAX);
         if hops <= limit || self.recipients.outgoing.is_empty() {
             return;
@@ -326,12 +331,30 @@ impl<'f> Submission<'f> {
         if !is_strict || !self.message.has_eight_bits || self.head.is_mime {
             return;
         }
-        run.machine.say(&[EIGHT_BITS]);
+        self.refuse_untried(run, b"554 ", EIGHT_BITS);
+    }
+
+    /// A message that is too large goes nowhere (option `MaxMessageSize`); its sender gets its header back.
+    fn look_at_size(&mut self, run: &mut Run<'_>) {
+        if !self.message.is_too_large {
+            return;
+        }
+        let limit = message_bytes_max(run);
+        let size = self.message.size_bytes;
+        let line = format!("{}: message size ({size}) exceeds maximum ({limit})", self.id);
+        send(NOTICE, line.as_bytes());
+        let text = format!("Message exceeds maximum fixed size ({limit})");
+        self.refuse_untried(run, b"552 ", text.as_bytes());
+    }
+
+    /// Nobody gets the message for what it is; the log has a line for each.
+    fn refuse_untried(&mut self, run: &mut Run<'_>, code: &[u8], text: &[u8]) {
+        run.machine.say(&[text]);
         let priority = self.priority(run);
         for outgoing in &self.recipients.outgoing {
-            lines::log_untried(run, outgoing, priority, EIGHT_BITS);
+            lines::log_untried(run, outgoing, priority, text);
         }
-        self.refuse_all(&[b"554 ", EIGHT_BITS].concat(), true);
+        self.refuse_all(&[code, text].concat(), true);
     }
 
     /// Nobody gets the message.

@@ -77,9 +77,7 @@ impl TomlPolicy {
                         });
                     }
                 }
-                Err(refusal) => expansion
-                    .refused
-                    .push(RefusedMember::new(&address, refusal)),
+                Err(refusal) => expansion.refused.push(RefusedMember::new(&address, refusal)),
             },
             Target::Mailbox(name) => self.mailbox(name, expansion, visited),
             Target::Error(text) => refuse(expansion, (5, 3, 5), name, &text),

@@ -130,6 +130,19 @@ pub struct Mailer {
     pub carriage: Carriage,
 }
 
+impl Mailer {
+    /// Whether the host of its routes is the detail of a name of this machine (`user+detail`), and may be shown: that of
+    /// programs and files is a user, that of others a server.
+    #[must_use]
+    pub fn has_detail(&self) -> bool {
+        let is_here = matches!(
+            self.transport,
+            Transport::Program(_) | Transport::Mbox(_) | Transport::Maildir(_)
+        );
+        is_here && !matches!(&*self.name, b"prog" | b"*file*")
+    }
+}
+
 /// The form in which a mailer wants its mail; the default: as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Carriage {

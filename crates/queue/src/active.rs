@@ -106,12 +106,7 @@ impl Active {
     pub(crate) fn written(&self, index: u32) -> Box<[u8]> {
         let Some(recipient) = self.recipient(index) else { return Box::default() };
         let parent = self.parent(index).and_then(|parent| self.recipient(parent));
-        let is_kept = recipient.followed.as_ref().is_some_and(|followed| followed.is_as_written);
-        let came_so = !is_kept && parent.is_none_or(|parent| parent.address == recipient.address);
-        if self.envelope.origin.is_own() || !came_so || recipient.address.starts_with(b"<") {
-            return recipient.address.clone();
-        }
-        [b"<", &*recipient.address, b">"].concat().into()
+        self.envelope.written(recipient, parent)
     }
 
     /// Whether nothing is going on.

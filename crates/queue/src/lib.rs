@@ -25,6 +25,7 @@ mod retry;
 pub mod run;
 mod schedule;
 mod slots;
+mod written;
 
 pub use batch::{Batch, BatchId, BatchRecipient, Past};
 pub use coding::RecordError;

@@ -196,6 +196,22 @@ impl Report {
         self.by.filter(|by| by.left_s(self.created_s, self.at_s) <= 0)
     }
 
+    /// Its lines in the order in which they were tried: of those of one host the last one first.
+    #[must_use]
+    pub fn tried(&self) -> Vec<&ReportLine> {
+        let mut lines: Vec<&ReportLine> = self.lines.iter().chain(&self.asides).collect();
+        lines.sort_by_key(|one| one.index);
+        let mut tried = Vec::with_capacity(lines.len());
+        for group in lines.chunk_by(|one, next| one.trouble.host == next.trouble.host) {
+            if group.first().is_some_and(|one| one.trouble.host.is_empty()) {
+                tried.extend(group);
+            } else {
+                tried.extend(group.iter().rev());
+            }
+        }
+        tried
+    }
+
     /// The subject of a warning.
     #[must_use]
     pub fn warning(&self) -> String {

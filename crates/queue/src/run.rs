@@ -96,17 +96,10 @@ impl Facts {
     /// Those of a queued message. What came by SMTP stands in angle brackets, as the queue shows it.
     #[must_use]
     pub fn of(id: QueueId, envelope: &Envelope, note: &Note) -> Self {
-        let is_own = envelope.origin.is_own();
-        let shown = |address: &[u8]| {
-            if is_own { address.to_vec() } else { [b"<", address, b">"].concat() }
-        };
-        let added = note.added.iter().map(|added| &added.recipient);
-        let all = envelope.recipients.iter().chain(added);
-        let open = all.zip(&note.states).filter(|(_, state)| state.is_open());
         Self {
             id: id.to_ascii().to_vec(),
-            sender: shown(&envelope.sender),
-            recipients: open.map(|(recipient, _)| shown(&recipient.address)).collect(),
+            sender: envelope.written_sender().into(),
+            recipients: note.open(envelope).map(|(_, _, written)| written.into()).collect(),
             reason: reason(envelope, note).map(<[u8]>::to_vec),
         }
     }

@@ -307,6 +307,7 @@ impl Connection {
                 self.session.receive(line);
                 if self.session.gone().is_none() {
                     self.note_deferrals(batch);
+                    self.note_protocol_errors(batch);
                 }
             }
         } else {
@@ -345,6 +346,33 @@ impl Connection {
         }
     }
 
+    /// Tells the log of servers that refuse a message in words that are not for that: once, in LMTP for each recipient.
+    fn note_protocol_errors(&mut self, batch: Option<&Batch>) {
+        let recipients = batch.map_or(0, |batch| batch.recipients.len());
+        for place in 0..recipients {
+            let Some(client::Outcome::Never(cause)) = self.session.known(place) else { continue };
+            if self.noted.contains(&place) || !crate::told::is_protocol_refusal(cause) {
+                continue;
+            }
+            let said = cause.reply().map(crate::told::first_line).unwrap_or_default();
+            if self.server.protocol == Protocol::Lmtp {
+                self.noted.push(place);
+                self.note_protocol_error("DATA-3", &said);
+            } else {
+                self.noted.extend(place..recipients);
+                self.note_protocol_error("DATA-2", &said);
+            }
+        }
+    }
+
+    fn note_protocol_error(&self, command: &str, said: &[u8]) {
+        let name = self.server.name.escape_ascii();
+        let said = String::from_utf8_lossy(said);
+        let text = format!("{name}: SMTP {command} protocol error: {said}");
+        let event = Talk::Log { gravity: Gravity::Critical, text: text.into_bytes().into() };
+        self.note(|record| record.push(event));
+    }
+
     /// The connection is gone: hears the last words of a server we said goodbye to, and tells the log what it does not see.
     async fn part(&mut self, batch: Option<&Batch>) {
         if self.notebook.is_none() {
@@ -374,10 +402,7 @@ impl Connection {
                     | Stage::Mail
                     | Stage::Body => "MAIL",
                 };
-                let said = crate::told::first_line(reply);
-                let said = String::from_utf8_lossy(&said);
-                let text = format!("{name}: SMTP {command} protocol error: {said}");
-                Talk::Log { gravity: Gravity::Critical, text: text.into_bytes().into() }
+                return self.note_protocol_error(command, &crate::told::first_line(reply));
             }
             _ => return,
         };

@@ -12,6 +12,9 @@ use wire::command::DeliverBy;
 use wire::dsn::{Notify, Ret};
 use wire::reply::Reply;
 
+/// What sendmail calls an answer that fits nothing that was said.
+const PROTOCOL_ERROR: &str = "Remote protocol error";
+
 /// Lends the session what it needs to know of a batch.
 pub(crate) fn with_transaction<T>(
     batch: &Batch,
@@ -211,8 +214,7 @@ impl Teller<'_> {
             |status: wire::status::Status| Status(status.class, status.subject, status.detail);
         match cause {
             Cause::Said { stage, reply } => {
-                let trusted = self.session.extensions().has(Extension::EnhancedStatusCodes);
-                match reply.status.filter(|_| trusted) {
+                match reply.status.filter(|_| self.trusts_status(*stage)) {
                     Some(status) => own(status),
                     None => status_of(*stage, reply.code),
                 }
@@ -224,6 +226,14 @@ impl Teller<'_> {
             }
             Cause::Ourselves | Cause::Impossible(_) => own(cause.status()),
         }
+    }
+
+    /// Whether the server's own status counts. LMTP servers have to know RFC 2034 (RFC 2033, 5); before anything was said of
+    /// a message, and at DATA, no status says more than the code.
+    fn trusts_status(&self, stage: Stage) -> bool {
+        let is_of_a_message = matches!(stage, Stage::Mail | Stage::Recipient | Stage::Dot);
+        let is_announced = self.session.extensions().has(Extension::EnhancedStatusCodes);
+        is_of_a_message && (is_announced || self.protocol == Protocol::Lmtp)
     }
 
     /// What `stat=` says.
@@ -241,7 +251,7 @@ impl Teller<'_> {
                     None => words.to_owned(),
                 }
             }
-            cause if is_protocol_error(cause) => "Remote protocol error".to_owned(),
+            cause if is_protocol_error(cause) => PROTOCOL_ERROR.to_owned(),
             Cause::Unexpected { .. } => format!("unexpected reply from {}", name()),
             Cause::Garbled { fault, .. } => format!("{fault} from {}", name()),
             // The words stand in the place of the reply.
@@ -307,28 +317,41 @@ fn lines_of(reply: &Reply) -> Vec<u8> {
 fn permanent_words(stage: Stage, code: u16) -> &'static str {
     match (stage, code) {
         (Stage::Recipient, 550 | 551 | 553) => "User unknown",
-        (Stage::Mail, 501) => "Data format error",
+        (Stage::Mail, 501 | 553) => "Data format error",
+        (Stage::Dot, code) if is_out_of_place(code) => PROTOCOL_ERROR,
         _ => "Service unavailable",
     }
+}
+
+/// Whether a refusal behind the dot is none of a mailbox or a message (RFC 5321, 4.2.1: x5x).
+fn is_out_of_place(code: u16) -> bool {
+    (500..600).contains(&code) && code / 10 != 55
+}
+
+/// Whether a server broke the protocol by refusing a message with that.
+pub(crate) fn is_protocol_refusal(cause: &Cause) -> bool {
+    matches!(cause, Cause::Said { stage: Stage::Dot, reply } if is_out_of_place(reply.code))
 }
 
 /// The status that stands for a reply without one: as sendmail, by what it answers.
 fn status_of(stage: Stage, code: u16) -> Status {
     match (stage, code) {
-        (Stage::Recipient, 550) => Status(5, 1, 1),
-        (Stage::Recipient | Stage::Dot, 551) => Status(5, 1, 6),
-        (Stage::Recipient | Stage::Dot, 553) => Status(5, 1, 3),
-        (Stage::Mail, 501) => Status(5, 1, 7),
+        (Stage::Hello | Stage::Mail | Stage::Data | Stage::Dot, 421) => Status(4, 3, 2),
+        (Stage::Greeting | Stage::Hello, 400..=499) => Status(4, 5, 0),
+        (Stage::Greeting | Stage::Hello, 500..=599) => Status(5, 5, 0),
         (Stage::Mail, 552) => Status(5, 3, 4),
-        (Stage::Hello, 500..=502) => Status(5, 5, 0),
+        (Stage::Mail | Stage::Recipient, 553) => Status(5, 1, 3),
+        (Stage::Mail, 501) | (Stage::Recipient | Stage::Dot, 500) => Status(5, 5, 2),
+        (Stage::Recipient | Stage::Dot, 501 | 504) => Status(5, 5, 4),
+        (Stage::Recipient | Stage::Dot, 502 | 503) => Status(5, 5, 1),
+        (Stage::Recipient, 550) => Status(5, 1, 1),
         (Stage::Dot, 550) => Status(5, 2, 0),
+        (Stage::Recipient | Stage::Dot, 551) => Status(5, 1, 6),
         (Stage::Recipient | Stage::Dot, 552) => Status(5, 2, 2),
-        (Stage::Recipient, 421) => Status(4, 0, 0),
-        (Stage::Greeting, 421) => Status(4, 5, 0),
-        (_, 421) => Status(4, 3, 2),
-        (_, 450) => Status(4, 2, 0),
-        (_, 451 | 455) => Status(4, 3, 0),
-        (_, 452) => Status(4, 3, 1),
+        (Stage::Dot, 553) => Status(5, 1, 0),
+        (Stage::Mail | Stage::Recipient | Stage::Dot, 450) => Status(4, 2, 0),
+        (Stage::Mail | Stage::Recipient | Stage::Dot, 451) => Status(4, 3, 0),
+        (Stage::Mail | Stage::Recipient | Stage::Dot, 452) => Status(4, 3, 1),
         (_, 400..=499) => Status(4, 0, 0),
         _ => Status(5, 0, 0),
     }

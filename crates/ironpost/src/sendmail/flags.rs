@@ -316,7 +316,7 @@ impl Flags {
             b'V' if wire::dsn::decode_xtext(value).is_some() => {
                 self.envelope_id = Some(value.to_vec());
             }
-            b'V' => self.complaints.push("Invalid syntax in -V flag".into()),
+            b'V' => return Err(Wrong::Value("Invalid syntax in -V flag".into())),
             b'B' if value.eq_ignore_ascii_case(b"8bitmime") => {
                 (self.body, self.body_word) = (Some(BodyKind::EightBit), Some(value.to_vec()));
             }

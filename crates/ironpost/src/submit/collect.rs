@@ -83,7 +83,8 @@ pub(super) fn collect(input: &mut impl BufRead, manner: Manner) -> io::Result<Co
             (at, goes) = sort(at, &line, manner);
         }
         is_line_start = is_whole;
-        if !out.is_too_large && !out.is_head_too_large {
+        // Who it was for and what it was is to be told, whatever its size.
+        if !out.is_head_too_large && (goes == Goes::Head || !out.is_too_large) {
             out.keep(goes, &line, is_whole, manner);
         }
     }
@@ -107,7 +108,10 @@ impl Collected {
         let bytes = line.len().saturating_add(usize::from(is_whole));
         self.size_bytes = self.size_bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
         self.has_eight_bits |= !line.is_ascii();
-        self.is_too_large |= self.size_bytes > manner.message_bytes_max;
+        if self.size_bytes > manner.message_bytes_max {
+            self.is_too_large = true;
+            self.body = Vec::new();
+        }
     }
 
     fn keep(&mut self, goes: Goes, line: &[u8], is_whole: bool, manner: Manner) {

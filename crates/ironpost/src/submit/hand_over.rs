@@ -320,8 +320,23 @@ fn text(submission: &Submission<'_>, run: &Run<'_>) -> Vec<u8> {
     text
 }
 
+/// What of the message comes back with a report: of what is too large there is the header only.
+fn ret(submission: &Submission<'_>) -> Option<queue::Return> {
+    if submission.message.is_too_large {
+        Some(queue::Return::Headers)
+    } else {
+        submission.flags.ret
+    }
+}
+
 /// Gives a part to the server that runs, or leaves it for the next one.
 fn give(submission: &Submission<'_>, run: &mut Run<'_>, part: &Part<'_>, place: &Place) {
+    if submission.message.is_too_large {
+        // Its body was not kept, and a server would take the rest of it for a message.
+        run.machine.user_error(b"552 5.2.3 Message is too large");
+        run.machine.status = exit::UNAVAILABLE;
+        return;
+    }
     let outgoing = part.outgoing.iter().map(|one| one.address.as_slice());
     // The server comes to the same answer on those who were refused, and reports them.
     let failed = part.failed.iter().map(|one| one.address.as_slice());
@@ -334,7 +349,7 @@ fn give(submission: &Submission<'_>, run: &mut Run<'_>, part: &Part<'_>, place: 
         login: sys::user::current_name().into(),
         sender: bare(part.sender).into(),
         recipients: outgoing.chain(failed).map(addressee).collect(),
-        ret: submission.flags.ret,
+        ret: ret(submission),
         envelope_id: submission.flags.envelope_id.clone().map(Into::into),
         body: submission.body_kind(),
         macros: macros(submission, run.asked.sender.is_some(), part.is_split),
@@ -387,7 +402,7 @@ impl Part<'_> {
             recipients,
             size_bytes: submission.message.size_bytes,
             body: submission.body_kind(),
-            ret: flags.ret,
+            ret: ret(submission),
             envelope_id: flags.envelope_id.clone().map(Into::into),
             by: None,
             origin: Origin {
@@ -491,7 +506,8 @@ fn macros(submission: &Submission<'_>, is_sender_named: bool, is_split: bool) ->
     if !is_sender_named {
         macros.push((policy::dress::UNNAMED_SENDER.into(), b"1"[..].into()));
     }
-    if is_split || !submission.also_to.is_empty() {
+    let is_for_one = submission.recipients.only.is_some();
+    if !is_for_one || is_split || !submission.also_to.is_empty() {
         // It is not for one only.
         macros.push((b"u"[..].into(), Box::default()));
     }

@@ -151,11 +151,12 @@ fn failed(run: &Run<'_>, expansion: &Expansion, member: &Member) -> Failed {
         let dots: &[u8] = if about.is_empty() { b"" } else { b"... " };
         reply = [code, codes, b" ", about, dots, text].concat();
     }
-    let code = status.unwrap_or_default().to_vec();
-    let error =
-        (member.mailer.is_none() && reply.starts_with(b"5")).then(|| (member.user.to_vec(), code));
-    let waits = reply.starts_with(b"4").then(|| name(run, member.mailer).to_vec());
     let is_unknown = member.mailer.is_some() && reply == USER_UNKNOWN;
+    // What is not to be mailed to (programs, files) has the status of those words.
+    let own = if member.mailer.is_some() { Some(lines::split(&reply).0) } else { status };
+    let own = own.unwrap_or_default().to_vec();
+    let error = (!is_unknown && reply.starts_with(b"5")).then(|| (member.user.to_vec(), own));
+    let waits = reply.starts_with(b"4").then(|| name(run, member.mailer).to_vec());
     Failed {
         address: member.address.to_vec(),
         reply,

@@ -71,7 +71,13 @@ impl Sender {
             sender.ids = Some((sys::user::real_uid(), sys::user::real_gid()));
             return sender;
         }
-        if let Ok(Some(user)) = run.machine.world.user(&resolved.user) {
+        // `user+detail` is the user, if nobody has the whole for a name.
+        let whole = run.machine.world.user(&resolved.user);
+        let found = match (whole, resolved.user.split(|&octet| octet == b'+').next()) {
+            (Ok(None), Some(user)) => run.machine.world.user(user),
+            (whole, _) => whole,
+        };
+        if let Ok(Some(user)) = found {
             sender.ids = Some((user.uid, user.gid));
             sender.home = Some(user.home);
         }

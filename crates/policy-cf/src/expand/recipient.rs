@@ -211,7 +211,8 @@ impl Expander<'_, '_> {
             return;
         }
         let Some(member) = self.member(index) else { return };
-        let (user, host) = (member.user.to_vec(), member.host.as_deref().map(<[u8]>::to_vec));
+        let (address, user) = (member.address.to_vec(), member.user.to_vec());
+        let host = member.host.as_deref().map(<[u8]>::to_vec);
         let home = member.home.as_deref().map(<[u8]>::to_vec);
         let machine = &mut *self.machine;
         machine.config.macros.set(b'h', host);
@@ -238,7 +239,7 @@ impl Expander<'_, '_> {
         if machine.replies.len() > said {
             self.out.errors = self.out.errors.saturating_add(1);
         }
-        let mut new = super::list::new_member(&user, resolved, Some(index));
+        let mut new = super::list::new_member(&address, resolved, Some(index));
         if self.member(index).is_some_and(|member| self.is_same(member, &new)) {
             return;
         }

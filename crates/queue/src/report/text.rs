@@ -194,7 +194,9 @@ impl Paper<'_> {
 
     /// An address with a domain: a name of this host gets its own.
     fn whole(self, address: &[u8]) -> Box<[u8]> {
-        let shown = cleaned(wire::path::bare(address), ADDRESS_SHOWN_MAX);
+        let bare = wire::path::bare(address);
+        // `\name` is the name, which is not to be looked up once more.
+        let shown = cleaned(bare.strip_prefix(b"\\").unwrap_or(bare), ADDRESS_SHOWN_MAX);
         if shown.contains(&b'@') {
             return shown;
         }

@@ -20,7 +20,7 @@ use alloc::{
     collections::{BTreeMap, BTreeSet},
     vec::Vec,
 };
-use policy::Controller;
+use policy::{Controller, Mailer};
 
 /// A message whose delivery process died this often while it had it is put aside.
 const CRASHES_MAX: u8 = 2;
@@ -281,6 +281,17 @@ impl Scheduler {
         *place = state;
     }
 
+    /// The host that a line names: the server that was talked to, or what rule set 0 gave a mailer of this machine for one, as
+    /// the detail of `user+detail`. For a program of an alias it is who it runs as, which is nobody's business.
+    fn host_told(&self, trouble: &Trouble, recipient: Option<&Recipient>) -> Box<[u8]> {
+        let own = recipient.filter(|_| self.rules.dresses_mail && trouble.host.is_empty());
+        let own = own.filter(|one| {
+            let mailer = self.rules.mailers.get(usize::from(one.route.mailer.0));
+            mailer.is_some_and(Mailer::has_detail)
+        });
+        own.map_or_else(|| trouble.host.clone(), |one| one.route.host.clone())
+    }
+
     /// A `to=` line.
     pub(super) fn to(
         &self,
@@ -308,7 +319,7 @@ impl Scheduler {
             size_bytes: envelope.size_bytes,
             priority: priority(active),
             tries: active.note.tries,
-            host: trouble.host.clone(),
+            host: self.host_told(trouble, recipients().next()),
             status: trouble.status,
             stat,
             reply: trouble

@@ -194,8 +194,9 @@ impl Scheduler {
         let by = active.envelope.by.filter(|by| by.returns);
         let limit = by.filter(|_| self.is_past_its_time(active));
         // Both times are whole seconds: who came at the end of one is not a second old with the next, and was only tried once.
-        let grace_s = u64::from(active.note.tries == 0);
-        let limit_s = u64::from(self.ages(&active.envelope).give_up_s).saturating_add(grace_s);
+        let give_up_s = self.ages(&active.envelope).give_up_s;
+        let grace_s = u64::from(active.note.tries == 0 && give_up_s > 0);
+        let limit_s = u64::from(give_up_s).saturating_add(grace_s);
         if limit.is_none() && self.age_s(active) < limit_s {
             return;
         }

@@ -93,8 +93,7 @@ pub(super) fn line(event: &Event, settings: &Settings) -> (Option<QueueId>, Vec<
 pub(super) fn report_line(report: &Report, id: QueueId) -> Vec<u8> {
     let mut out = format!("{id}: ").into_bytes();
     let first = report.lines.first().map(|line| &line.trouble);
-    // The last that went wrong: an unknown sender, if there is one.
-    let last = report.asides.iter().rfind(|line| line.fate == ::queue::Fate::Failed);
+    let last = report.tried().into_iter().rfind(|line| line.fate == ::queue::Fate::Failed);
     let last = last.map(|line| &line.trouble).or(first);
     let text = last.map_or(&b""[..], |trouble| &trouble.text);
     let is_late = first.is_some_and(|first| first.status == Status(4, 4, 7));

@@ -145,12 +145,10 @@ fn listed(
 ) -> Listed {
     let mut status: Box<[u8]> = note.said.clone();
     let mut recipients = Vec::new();
-    let added = note.added.iter().map(|added| &added.recipient);
-    let all = envelope.recipients.iter().chain(added).zip(&note.states);
-    let mut open: Vec<_> = all.filter(|(_, state)| state.is_open()).collect();
+    let mut open: Vec<_> = note.open(envelope).collect();
     // As sendmail's queue has them: who stays here first, then by hosts.
-    open.sort_by_cached_key(|(recipient, _)| host(recipient, settings));
-    for (recipient, state) in open {
+    open.sort_by_cached_key(|(recipient, ..)| host(recipient, settings));
+    for (recipient, state, address) in open {
         let said: Box<[u8]> =
             if let State::Later(trouble) = state { trouble.shown() } else { Box::default() };
         if status.is_empty() || *status == *b"Deferred" && !said.is_empty() {
@@ -158,7 +156,7 @@ fn listed(
             status.clone_from(&said);
         }
         recipients.push(ListedRecipient {
-            address: recipient.address.clone(),
+            address,
             controller: recipient.followed.as_ref().and_then(|one| one.controller.clone()),
             status: said,
         });
@@ -177,12 +175,11 @@ fn listed(
         is_eight_bit,
         created_s: envelope.created_s,
         is_active: outlook == Some(Outlook::Active),
-        is_own: envelope.origin.is_own(),
         quarantine: reason(envelope, note).map(Into::into).unwrap_or_default(),
         // A report of ours is nobody's; what somebody sent as nobody is shown as he wrote it.
         sender: match envelope.purpose {
             Purpose::Mail if envelope.sender.is_empty() => b"<>"[..].into(),
-            Purpose::Mail | Purpose::Report | Purpose::DoubleBounce => envelope.sender.clone(),
+            Purpose::Mail | Purpose::Report | Purpose::DoubleBounce => envelope.written_sender(),
         },
         status,
         recipients,

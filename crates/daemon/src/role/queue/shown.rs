@@ -6,7 +6,7 @@
 use super::House;
 use crate::edges::{Errand, FromQueue, Tried};
 use crate::log::Severity;
-use ::policy::Settings;
+use ::policy::{Mailer, Settings};
 use ::queue::{Batch, BatchId, Input, Stat, To};
 use ::relay::{Gravity, Kind, LINE_BYTES_MAX, TALK_BYTES_MAX, TALK_EVENTS_MAX, Talk};
 use std::collections::HashMap;
@@ -101,7 +101,13 @@ impl House {
         };
         if !is_for_relay {
             let whose: Vec<u32> = batch.recipients.iter().map(|one| one.index).collect();
-            let line = [&names.of(&whose), &b"Connecting to "[..], &names.mailer, b"...\n"];
+            let mailer = self.settings.mailers.get(usize::from(batch.mailer.0));
+            let has_detail = mailer.is_some_and(Mailer::has_detail) && !batch.host.is_empty();
+            let host = if has_detail { &*batch.host } else { b"" };
+            let host = ::queue::printable(host, LINE_BYTES_MAX);
+            let via: &[u8] = if has_detail { b" via " } else { b"" };
+            let line =
+                [&names.of(&whose), &b"Connecting to "[..], &host, via, &names.mailer, b"...\n"];
             self.show_text(line.concat());
         }
         self.shown.out.insert(batch.id, names);

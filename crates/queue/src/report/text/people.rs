@@ -10,7 +10,7 @@ use alloc::{format, vec::Vec};
 /// Words over a list of recipients, and which fates stand under them.
 type Heading = (&'static [u8], fn(Fate) -> bool);
 
-impl<'r> Paper<'r> {
+impl Paper<'_> {
     pub(super) fn for_people(self, out: &mut Vec<u8>) {
         let report = self.report;
         if report.kind == ReportKind::Delay {
@@ -85,26 +85,10 @@ impl<'r> Paper<'r> {
         }
     }
 
-    /// The recipients in the order in which they were tried: of those of one host the last one first.
-    fn tried(self) -> Vec<&'r ReportLine> {
-        let mut lines: Vec<&ReportLine> =
-            self.report.lines.iter().chain(&self.report.asides).collect();
-        lines.sort_by_key(|one| one.index);
-        let mut tried = Vec::with_capacity(lines.len());
-        for group in lines.chunk_by(|one, next| one.trouble.host == next.trouble.host) {
-            if group.first().is_some_and(|one| one.trouble.host.is_empty()) {
-                tried.extend(group);
-            } else {
-                tried.extend(group.iter().rev());
-            }
-        }
-        tried
-    }
-
     /// What was said, without what was said for the recipient before too.
     fn transcript(self, out: &mut Vec<u8>) {
         let mut last: Option<&Trouble> = None;
-        for one in self.tried() {
+        for one in self.report.tried() {
             let has_told = matches!(one.fate, Fate::Failed | Fate::Delayed);
             let is_same_host = last.is_some_and(|last| last.host == one.trouble.host);
             let is_whole = says_nothing_of_address(&one.trouble.text);
@@ -188,9 +172,6 @@ fn talk(trouble: &Trouble, is_same_host: bool, before: Option<&[u8]>, out: &mut 
         }
         return;
     }
-    if trouble.text.starts_with(b"Remote protocol") {
-        return;
-    }
     let host = trouble.host.split(|&octet| octet == b' ').next().unwrap_or_default();
     if !host.is_empty() && !is_same_host {
         line(out, &[b"... while talking to ", &cleaned(host, 255), b":"]);
@@ -213,20 +194,22 @@ fn talk(trouble: &Trouble, is_same_host: bool, before: Option<&[u8]>, out: &mut 
 
 /// Failures that are the message's or the host's, whoever it was for.
 fn says_nothing_of_address(text: &[u8]) -> bool {
-    let whole: [&[u8]; 6] = [
+    let whole: [&[u8]; 8] = [
         b"unknown mailer error",
         b"Service unavailable",
         b"Remote protocol error",
         b"Local config",
         b"Data format error",
         b"Eight bit data",
+        b"Too many hops",
+        b"Message exceeds maximum",
     ];
     whole.iter().any(|start| text.starts_with(start))
 }
 
 /// The codes before the last line: those that sendmail's exit codes stand for, else the status's own.
 fn codes(trouble: &Trouble) -> alloc::string::String {
-    let known: [(&[u8], &str); 7] = [
+    let known: [(&[u8], &str); 8] = [
         (b"User unknown", "550 5.1.1"),
         (b"Host unknown", "550 5.1.2"),
         (b"Service unavailable", "554 5.0.0"),
@@ -234,6 +217,7 @@ fn codes(trouble: &Trouble) -> alloc::string::String {
         (b"Local configuration error", "554 5.3.5"),
         (b"Data format error", "501 5.6.0"),
         (b"Eight bit data", "554 5.6.1"),
+        (b"Message exceeds maximum", "552 5.2.3"),
     ];
     match known.iter().find(|(start, _)| trouble.text.starts_with(start)) {
         Some((_, codes)) => (*codes).into(),
