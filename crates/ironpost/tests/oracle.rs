@@ -48,7 +48,7 @@ const OUTGOING_FLOORS: [(&str, &str); 14] = [
     ("phase-*", "96.1"),
     ("host-*", "98"),
     ("ehlo-*", "95.7"),
-    ("lmtp-*,size-*", "96.4"),
+    ("lmtp-*,size-*", "96.9"),
     ("mx-*,route-*,multi-*", "93.1"),
     ("queue-*,quar-*", "95.1"),
     ("mode-*,daemon-*", "94.6"),
@@ -57,7 +57,7 @@ const OUTGOING_FLOORS: [(&str, &str); 14] = [
     ("sender-*,deliverby-*", "95.9"),
     ("hdr-*", "95.8"),
     ("mime-*", "96.4"),
-    ("body-*,odd-*,timeout-*", "89.5"),
+    ("body-*,odd-*,timeout-*", "91.6"),
 ];
 
 /// The comparer of the recordings, if they are there.
