@@ -102,14 +102,9 @@ fn close(
         groups: identity.groups.clone(),
     });
     // Programs of users submit mail (vacation, lists); delivery agents ask others of this machine about users (authdaemon,
-    // dovecot's auth), and those that expect to be root become the user first.
-    let local: &[Calls] = if mailbox.is_some() {
-        &[Calls::SocketUnix, Calls::OwnIds]
-    } else if inheritance.role == Role::Agent {
-        &[Calls::SocketUnix]
-    } else {
-        &[]
-    };
+    // dovecot's auth). Both may expect to be root and become the user first.
+    let is_agent = inheritance.role == Role::Agent;
+    let local: &[Calls] = if is_agent { &[Calls::SocketUnix, Calls::OwnIds] } else { &[] };
     let calls = [duty.calls, local].concat();
     let cage = Cage {
         name: duty.name,
