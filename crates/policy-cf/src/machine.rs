@@ -3,6 +3,8 @@
 use crate::model::Config;
 use crate::token::{Scan, ScanComplaint, Token, join, show};
 use crate::world::{Answer, World};
+pub use wire::escape::shorten;
+
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -565,17 +567,6 @@ pub fn enhanced_length(text: &[u8]) -> Option<usize> {
         return None;
     }
     Some(second.saturating_add(third).saturating_add(3))
-}
-
-/// Text of at most `limit` octets: the middle of a longer one becomes `...`.
-#[must_use]
-pub fn shorten(text: &[u8], limit: usize) -> Vec<u8> {
-    if text.len() < limit {
-        return text.to_vec();
-    }
-    let half = limit.saturating_sub(3) / 2;
-    let tail = text.len().saturating_sub(half);
-    [text.get(..half).unwrap_or(text), b"...", text.get(tail..).unwrap_or_default()].concat()
 }
 
 /// Takes quotation marks and the backslashes before octets out of text (sendmail's stripquotes).

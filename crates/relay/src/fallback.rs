@@ -107,7 +107,11 @@ mod tests {
                 }
                 (b"mx.a.test", QueryKind::A) => four("192.0.2.1"),
                 (b"back.test", QueryKind::A) => four("192.0.2.9"),
-                (b"a.test" | b"mx.a.test" | b"back.test", _) => Answer::NoData,
+                (b"ours.test", QueryKind::Mx) => {
+                    Answer::found(Records::Mx(vec![(10, b"us.test"[..].into())]))
+                }
+                (b"ours.test", QueryKind::A) => four("192.0.2.3"),
+                (b"a.test" | b"mx.a.test" | b"back.test" | b"ours.test", _) => Answer::NoData,
                 _ => Answer::NoSuchName,
             };
             Box::pin(std::future::ready(answer))
@@ -116,7 +120,7 @@ mod tests {
 
     fn names(fallbacks: &Fallbacks, host: &str) -> Option<Vec<String>> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let ours = Ourselves::default();
+        let ours = Ourselves { names: vec![b"us.test"[..].into()], ..Ourselves::default() };
         let chance = |_: &[u8]| 0;
         let found = runtime.block_on(fallbacks.find(host.as_bytes(), 25, &ours, &Zone, &chance));
         let shown = |hop: &Hop| String::from_utf8_lossy(&hop.shown()).into_owned();
@@ -130,6 +134,14 @@ mod tests {
         assert_eq!(names(&fallbacks, "gone.test").unwrap(), ["back.test."]);
         assert_eq!(names(&fallbacks, "[mx.a.test]").unwrap(), ["mx.a.test."]);
         assert_eq!(names(&fallbacks, "[gone.test]"), None);
+    }
+
+    #[test]
+    fn where_we_are_the_best_exchanger_the_address_of_the_domain_is_tried_only_if_that_is_wanted() {
+        let fallbacks = Fallbacks { mx: b"back.test"[..].into(), ..Fallbacks::default() };
+        assert_eq!(names(&fallbacks, "ours.test"), None);
+        let fallbacks = Fallbacks { tries_null_list: true, ..fallbacks };
+        assert_eq!(names(&fallbacks, "ours.test").unwrap(), ["ours.test.", "back.test."]);
     }
 
     #[test]

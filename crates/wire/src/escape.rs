@@ -79,6 +79,17 @@ fn put(octet: u8, mut show: impl FnMut(u8)) {
     }
 }
 
+/// Text of at most `limit` octets: the middle of a longer one becomes `...`.
+#[must_use]
+pub fn shorten(text: &[u8], limit: usize) -> Vec<u8> {
+    if text.len() < limit {
+        return text.to_vec();
+    }
+    let half = limit.saturating_sub(3) / 2;
+    let tail = text.len().saturating_sub(half);
+    [text.get(..half).unwrap_or(text), b"...", text.get(tail..).unwrap_or_default()].concat()
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::format;
@@ -98,6 +109,13 @@ mod tests {
         let mut out = Vec::new();
         logged(b"\\015\r", &mut out);
         assert_eq!(out, b"\\\\015\\r");
+    }
+
+    #[test]
+    fn of_what_is_too_long_both_ends_are_shown() {
+        assert_eq!(shorten(b"abcdefgh", 9), b"abcdefgh");
+        assert_eq!(shorten(b"abcdefghi", 9), b"abc...ghi");
+        assert_eq!(shorten(b"abc", 2), b"...");
     }
 
     #[test]

@@ -17,6 +17,12 @@ const ADDRESS_SHOWN_MAX: usize = 512;
 /// The most octets of a line of text that is shown.
 const TEXT_SHOWN_MAX: usize = 900;
 
+/// The most octets of a reply that programs get (sendmail's own bound).
+const DIAGNOSTICS_MAX: usize = 800;
+
+/// The most octets of a reply that stands with a recipient; of a longer one both ends.
+const REASON_SHOWN_MAX: usize = 203;
+
 /// A report, and the time zone of its dates.
 #[derive(Clone, Copy)]
 struct Paper<'r> {
@@ -187,7 +193,7 @@ impl Paper<'_> {
                 (kind, _) => kind,
             };
             let kind = cleaned(kind, 40);
-            line(out, &[b"Diagnostic-Code: ", &kind, b"; ", &cleaned(reply, TEXT_SHOWN_MAX)]);
+            line(out, &[b"Diagnostic-Code: ", &kind, b"; ", &cleaned(reply, DIAGNOSTICS_MAX)]);
         }
         line(out, &[b"Last-Attempt-Date: ", self.date(self.report.at_s).as_bytes()]);
     }

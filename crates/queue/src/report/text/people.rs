@@ -1,9 +1,10 @@
 //! The part of a report that people read: who, why, and what was said on the way.
 
 use super::{
-    ADDRESS_SHOWN_MAX, Paper, TEXT_SHOWN_MAX, client, duration, is_told_whole, line, reason,
+    ADDRESS_SHOWN_MAX, Paper, REASON_SHOWN_MAX, TEXT_SHOWN_MAX, client, duration, is_told_whole,
+    line, reason,
 };
-use crate::outcome::{DOT, Said, Trouble, Voice, cleaned};
+use crate::outcome::{DOT, Said, TEXT_BYTES_MAX, Trouble, Voice, cleaned};
 use crate::report::{Fate, Report, ReportKind, ReportLine};
 use alloc::{format, vec::Vec};
 
@@ -156,7 +157,8 @@ fn person(one: &ReportLine, out: &mut Vec<u8>) {
     line(out, &[&cleaned(&one.address, ADDRESS_SHOWN_MAX), note]);
     let reply = reason(&one.trouble);
     if let Some(reply) = reply.filter(|_| one.fate == Fate::Failed) {
-        line(out, &[b"    (reason: ", &cleaned(reply, TEXT_SHOWN_MAX), b")"]);
+        let reply = cleaned(reply, TEXT_BYTES_MAX);
+        line(out, &[b"    (reason: ", &wire::escape::shorten(&reply, REASON_SHOWN_MAX), b")"]);
     }
     if let Some(list) = &one.expanded_from {
         line(out, &[b"    (expanded from: ", &cleaned(list, ADDRESS_SHOWN_MAX), b")"]);
