@@ -1,6 +1,5 @@
 //! The envelope of a message that a session has taken.
 
-use policy::settings::Haste;
 use policy::{Controller, Facts, Member, Origin, Settings};
 use queue::{Envelope, Followed, Notify, Purpose, Return, Returns, Way};
 use smtp::server::{Body, Message};
@@ -47,7 +46,7 @@ pub fn of(message: &Message, facts: &Facts, settings: &Settings) -> Envelope {
         mailers_mark: queue::mailers_mark(&settings.mailers),
         priority: message.priority,
         returns: Returns {
-            haste: Haste::of(settings.weights.class(&message.head.precedence)),
+            without_text: settings.weights.class(&message.head.precedence) < 0,
             also_to: Vec::new(),
         },
     }

@@ -53,9 +53,9 @@ const OUTGOING_FLOORS: [(&str, &str); 14] = [
     ("queue-*,quar-*", "95.1"),
     ("mode-*,daemon-*", "94.6"),
     ("bounce-*", "93.3"),
-    ("dsn-*", "88.5"),
-    ("sender-*,deliverby-*", "94.7"),
-    ("hdr-*", "95.5"),
+    ("dsn-*", "93.5"),
+    ("sender-*,deliverby-*", "95.9"),
+    ("hdr-*", "95.8"),
     ("mime-*", "96.4"),
     ("body-*,odd-*,timeout-*", "91.6"),
 ];

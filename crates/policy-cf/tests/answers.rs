@@ -1,7 +1,6 @@
 //! A sendmail.cf as a policy: every question, refusals as sendmail words them, and engines that forget.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may stop")]
 
-use policy::settings::Haste;
 use policy::{
     Ask, Facts, FileSeen, LmtpPlace, Origin, Policy, Question, Refusal, Resolved, Transport,
     Verdict,
@@ -487,20 +486,14 @@ fn a_user_who_sends_as_somebody_else_is_named_where_warnings_are_wanted() {
 }
 
 #[test]
-fn a_class_may_have_ages_of_its_own() {
-    let lines = "O Timeout.queuereturn=4d\nO Timeout.queuewarn=3h\nO Timeout.queuewarn.urgent=1h\n\
-                 O Timeout.queuereturn.non-urgent=7d\nO Timeout.queuereturn.dsn=1d\n";
+fn reports_may_have_ages_of_their_own_and_a_class_has_none() {
     let local = "V10\nMlocal, P=/bin/true, F=l, A=true $u\n";
-    let retry = open(&format!("{local}{lines}")).settings().retry;
-    let ages = |haste| {
-        let ages = retry.ages(haste);
-        (ages.give_up_s / 86_400, ages.warn_s / 3600)
+    let days = |lines: &str| {
+        let retry = open(&format!("{local}{lines}")).settings().retry;
+        [false, true].map(|is_report| retry.ages(is_report).give_up_s / 86_400)
     };
-    let kinds = [Haste::Usual, Haste::Urgent, Haste::Unhurried, Haste::Report];
-    assert_eq!(kinds.map(ages), [(4, 3), (4, 1), (7, 3), (1, 3)]);
-    assert_eq!([-60, 0, 100].map(Haste::of), [Haste::Unhurried, Haste::Usual, Haste::Urgent]);
-    // What is said of the normal ones alone is theirs alone.
-    let retry = open(&format!("{local}O Timeout.queuereturn.normal=2d\n")).settings().retry;
-    assert_eq!(retry.ages(Haste::Usual).give_up_s, 2 * 86_400);
-    assert_eq!(retry.ages(Haste::Urgent).give_up_s, 5 * 86_400);
+    let urgent = "O Timeout.queuereturn.urgent=1d\nO Timeout.queuereturn.non-urgent=1d\n";
+    assert_eq!(days(&format!("O Timeout.queuereturn=4d\n{urgent}")), [4, 4]);
+    assert_eq!(days("O Timeout.queuereturn=4d\nO Timeout.queuereturn.dsn=1d\n"), [4, 1]);
+    assert_eq!(days("O Timeout.queuereturn.normal=2d\n"), [2, 5]);
 }

@@ -21,7 +21,7 @@ pub use limits::{BODY_INLINE_BYTES_MAX, DRESSED_BYTES_MAX, FRAME_BYTES_MAX, Limi
 pub use listener::{Bounds, Endpoint, Listener, NoEndpoint};
 pub use manners::{Manners, Modifiers, Offers, Privacy, Questions, Quirks};
 pub use reports::{Reports, ReturnPolicy};
-pub use timeouts::{Ages, Haste, Retry, Timeouts};
+pub use timeouts::{Ages, Retry, Timeouts};
 pub use weights::Weights;
 
 /// Everything that is decided once a configuration.

@@ -8,7 +8,6 @@ use crate::coding::{Reader, RecordError, put_count, put_number, put_octets, put_
 use crate::recipient::Recipient;
 use alloc::{boxed::Box, vec::Vec};
 use policy::dress::UNNAMED_SENDER;
-use policy::settings::Haste;
 use policy::{Macros, Mailer, Resolved, Story};
 use serde::{Deserialize, Serialize};
 
@@ -231,19 +230,15 @@ pub struct Envelope {
 /// What the header of a message says of reports about it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Returns {
-    /// What its class (`Precedence`) makes of it; the text of one below zero never comes back.
-    pub haste: Haste,
+    /// Its class (`Precedence`) is below zero: its text never comes back.
+    pub without_text: bool,
     /// Who hears of failures and delays beside its sender (`Errors-To`), at most [`ERRORS_TO_MAX`].
     pub also_to: Vec<Recipient>,
 }
 
 impl Returns {
     fn encode(&self, out: &mut Vec<u8>) {
-        out.push(match self.haste {
-            Haste::Usual | Haste::Report => 0,
-            Haste::Unhurried => 1,
-            Haste::Urgent => 2,
-        });
+        out.push(u8::from(self.without_text));
         put_count(out, self.also_to.len());
         for recipient in &self.also_to {
             recipient.encode(out);
@@ -251,10 +246,9 @@ impl Returns {
     }
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, RecordError> {
-        let haste = match reader.octet()? {
-            0 => Haste::Usual,
-            1 => Haste::Unhurried,
-            2 => Haste::Urgent,
+        let without_text = match reader.octet()? {
+            0 => false,
+            1 => true,
             _ => return Err(RecordError::Value),
         };
         let count = reader.count(ERRORS_TO_MAX)?;
@@ -262,7 +256,7 @@ impl Returns {
         for _ in 0..count {
             also_to.push(Recipient::decode(reader)?);
         }
-        Ok(Self { haste, also_to })
+        Ok(Self { without_text, also_to })
     }
 }
 
@@ -386,13 +380,10 @@ impl Envelope {
         })
     }
 
-    /// Which ages hold for it.
+    /// Whether we made it, to report on another.
     #[must_use]
-    pub fn haste(&self) -> Haste {
-        match self.purpose {
-            Purpose::Mail => self.returns.haste,
-            Purpose::Report | Purpose::DoubleBounce => Haste::Report,
-        }
+    pub fn is_report(&self) -> bool {
+        self.purpose != Purpose::Mail
     }
 
     /// What trace fields tell of it; the zone of its dates is UTC.

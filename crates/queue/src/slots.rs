@@ -8,7 +8,6 @@
 
 use alloc::{collections::BinaryHeap, vec::Vec};
 use core::cmp::Reverse;
-use policy::settings::Haste;
 
 /// No slot, no neighbour.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -68,8 +67,8 @@ pub(crate) struct Row {
     pub(crate) order: Order,
     /// Whether no warning is to come any more.
     pub(crate) is_warned: bool,
-    /// Which ages hold for it.
-    pub(crate) haste: Haste,
+    /// Whether it is a report of ours.
+    pub(crate) is_report: bool,
 }
 
 impl Default for Row {
@@ -84,7 +83,7 @@ impl Default for Row {
             phase: Phase::Free,
             order: Order::None,
             is_warned: false,
-            haste: Haste::Usual,
+            is_report: false,
         }
     }
 }

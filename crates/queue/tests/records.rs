@@ -2,7 +2,6 @@
 //! is read is an error, never a panic.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
 
-use policy::settings::Haste;
 use policy::{MailerId, Resolved, Route};
 use proptest::{collection::vec, option, prelude::*};
 use queue::{
@@ -113,7 +112,7 @@ fn envelope() -> impl Strategy<Value = Envelope> {
             quarantine: texts.2,
             mailers_mark: numbers.3,
             returns: Returns {
-                haste: if numbers.4 { Haste::Unhurried } else { Haste::Urgent },
+                without_text: numbers.4,
                 also_to: recipients.iter().take(1).cloned().collect(),
             },
             recipients,

@@ -1,7 +1,7 @@
 //! What the scheduler promises, one promise a test. Time is a number here.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may stop")]
 
-use policy::settings::{Ages, Haste};
+use policy::settings::Ages;
 use policy::{
     Expansion, MailboxPlace, Mailer, MailerId, Route, Settings, Transport, settings::Retry,
 };
@@ -978,36 +978,62 @@ fn a_storm_of_bounces_to_one_whom_strangers_name_is_put_off_and_none_is_lost() {
 }
 
 #[test]
-fn ages_are_those_of_the_class_of_a_message() {
-    let mut wanted = settings();
-    wanted.retry.urgent = Some(Ages { give_up_s: 3 * 3600, warn_s: 3600 });
-    wanted.retry.unhurried = Some(Ages { give_up_s: 864_000, warn_s: 0 });
-    let mut desk = Desk::with(&wanted);
-    for haste in [Haste::Usual, Haste::Urgent, Haste::Unhurried] {
-        let mut envelope = envelope("alice@here", &["bob@far"]);
-        envelope.created_s = desk.now_ms / 1000;
-        envelope.returns.haste = haste;
-        desk.arrive(envelope);
-    }
-    let wait = |desk: &mut Desk, hours: u64| {
-        for _ in 0..hours * 6 {
-            desk.end_all(&later());
-            desk.pass(600);
+fn the_text_comes_back_to_whom_the_owner_lets_have_it() {
+    use policy::settings::ReturnPolicy::{AsAsked, Nobody, OwnUsers};
+    use queue::Return::{Full, Headers};
+    let stranger = Origin::default();
+    let logged_in = Origin { user: b"alice"[..].into(), ..Origin::default() };
+    let local = Origin { uid: Some(1000), ..Origin::default() };
+    for (policy, ret, wanted) in [
+        (OwnUsers, None, [Headers, Full, Full]),
+        (OwnUsers, Some(Headers), [Headers, Headers, Headers]),
+        (OwnUsers, Some(Full), [Headers, Full, Full]),
+        (AsAsked, None, [Full, Full, Full]),
+        (AsAsked, Some(Headers), [Headers, Headers, Headers]),
+        (Nobody, Some(Full), [Headers, Headers, Headers]),
+    ] {
+        let mut wanted_settings = settings();
+        wanted_settings.reports.returns = policy;
+        let mut desk = Desk::with(&wanted_settings);
+        for origin in [&stranger, &logged_in, &local] {
+            let mut envelope = envelope("alice@here", &["bob@far"]);
+            (envelope.ret, envelope.origin) = (ret, origin.clone());
+            desk.arrive(envelope);
+            desk.end_all(&never());
         }
+        let returned: Vec<_> = desk.reports.iter().map(|report| report.returned).collect();
+        assert_eq!(returned, wanted, "{policy:?} {ret:?}");
+    }
+    // Bulk mail and what is large never come back whole.
+    let mut desk = Desk::new();
+    for (without_text, size_bytes) in [(true, 1000), (false, 60_000)] {
+        let mut envelope = envelope("alice@here", &["bob@far"]);
+        envelope.origin = local.clone();
+        (envelope.returns.without_text, envelope.size_bytes) = (without_text, size_bytes);
+        desk.arrive(envelope);
+        desk.end_all(&never());
+    }
+    assert!(desk.reports.iter().all(|report| report.returned == Headers));
+}
+
+#[test]
+fn a_report_has_ages_of_its_own() {
+    let mut wanted = settings();
+    wanted.retry.report = Some(Ages { give_up_s: 3 * 3600, warn_s: 0 });
+    let mut desk = Desk::with(&wanted);
+    let mut report = envelope("", &["bob@far"]);
+    report.purpose = Purpose::Report;
+    desk.arrive(report);
+    desk.send(&["bob@near"]);
+    for _ in 0..36 {
         desk.end_all(&later());
-        desk.pass(0);
-    };
-    let told = |desk: &Desk| desk.reports.iter().map(|one| one.kind).collect::<Vec<_>>();
-    wait(&mut desk, 2);
-    assert_eq!(told(&desk), [ReportKind::Delay]);
-    assert_eq!((desk.reports[0].warn_s, desk.reports[0].give_up_s), (3600, 3 * 3600));
-    wait(&mut desk, 2);
-    assert_eq!(told(&desk)[..2], [ReportKind::Delay, ReportKind::Failure]);
-    wait(&mut desk, 2);
-    assert_eq!(told(&desk), [ReportKind::Delay, ReportKind::Failure, ReportKind::Delay]);
-    wait(&mut desk, 5 * 24);
-    assert_eq!(desk.reports.len(), 4, "the usual one came back, too");
-    assert_eq!(desk.spool.len(), 1, "and the one of no hurry waits, unwarned");
+        desk.pass(600);
+    }
+    desk.end_all(&later());
+    let told: Vec<ReportKind> = desk.reports.iter().map(|one| one.kind).collect();
+    assert_eq!(told, [ReportKind::DoubleBounce, ReportKind::Delay]);
+    assert_eq!(desk.reports[0].give_up_s, 3 * 3600);
+    assert_eq!(desk.spool.len(), 1);
 }
 
 /// A desk whose owner has a file for what nobody can get, with a report in it that nobody can get.

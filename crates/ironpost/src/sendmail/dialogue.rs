@@ -15,11 +15,13 @@ use daemon::job::{self, Job, JobError};
 use daemon::log::{Log, Severity};
 use daemon::request::{Addressee, Submission};
 use daemon::{session_envelope, session_lines};
-use policy::settings::{DeliveryMode, LogTo, Logging, Offers, Privacy};
+use policy::settings::{DeliveryMode, LogTo, Logging, Offers, Privacy, Quirks};
 use policy::{
     Acceptance, Ask, MailerId, Origin, Policy, Question, Refusal, Route, Settings, Verdict,
 };
-use smtp::server::{Body, Input, Message, Moment, NotStored, Outbox, Request, Session, Terms};
+use smtp::server::{
+    Body, Input, Message, Moment, NotStored, Outbox, Recipient, Request, Session, Terms,
+};
 use std::ffi::OsStr;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
@@ -135,6 +137,7 @@ impl Dialogue {
     /// A step, and everything that it asks for: when it returns, the session wants octets or is over.
     fn step(&mut self, input: Input<'_>, printer: &mut Printer) -> usize {
         let octets = self.one(input, printer);
+        let mut waiting = Vec::new();
         while let Some(request) = self.out.request.take() {
             let answer = match request {
                 Request::Ask(question) => Input::Verdict(self.verdict(&question)),
@@ -143,9 +146,16 @@ impl Dialogue {
                     Input::Paused
                 }
                 Request::OpenLarge => Input::LargeReady,
-                Request::Store(message) => self.store(*message),
+                Request::Store(message) => {
+                    waiting = self.waiting(&message);
+                    self.store(*message)
+                }
             };
+            let stored = if let Input::Stored(id) = &answer { Some(*id) } else { None };
             self.one(answer, printer);
+            for line in waiting.drain(..).filter(|_| stored.is_some()) {
+                self.log.line(Severity::Info, stored, &line);
+            }
         }
         octets
     }
@@ -164,6 +174,25 @@ impl Dialogue {
         session_lines::write(&self.log, &self.terms.settings, &self.session, &self.out.events);
         printer.octets(&self.out.bytes);
         taken.octets
+    }
+
+    /// What the log says of each recipient of a message that only waits in the queue of a host that sends (`UseMSP`).
+    fn waiting(&self, message: &Message) -> Vec<Vec<u8>> {
+        let settings = &self.terms.settings;
+        let is_told = settings.manners.quirks.has(Quirks::QUEUED_LOGGED)
+            && settings.delivery_mode.only_queues()
+            && message.discard.is_none();
+        if !is_told || !self.log.wants(9) {
+            return Vec::new();
+        }
+        let line = |recipient: &Recipient| {
+            let mailer = settings.mailers.get(usize::from(recipient.route.mailer.0));
+            let mailer = mailer.map(|mailer| &*mailer.name).unwrap_or_default();
+            let priority = format!(", pri={}, stat=queued", message.priority);
+            let delay: &[u8] = b", delay=00:00:00, mailer=";
+            [b"to=", &*recipient.shown, delay, mailer, priority.as_bytes()].concat()
+        };
+        message.recipients.iter().map(line).collect()
     }
 
     fn store(&mut self, message: Message) -> Input<'static> {

@@ -415,7 +415,7 @@ impl Part<'_> {
             mailers_mark: queue::mailer_names_mark(names),
             priority: submission.priority(run),
             returns: Returns {
-                haste: policy::settings::Haste::of(submission.class),
+                without_text: submission.class < 0,
                 also_to: submission
                     .also_to
                     .iter()

@@ -91,11 +91,10 @@ fn quirks(machine: &Machine<'_>) -> Quirks {
         .and(Quirks::LONE_HELLO);
     let quirks =
         if machine.config.options.truth("RejectNUL") { quirks.and(Quirks::NO_NUL) } else { quirks };
-    if machine.config.options.truth("AllowBogusHELO") {
-        quirks.and(Quirks::BOGUS_HELLO)
-    } else {
-        quirks
-    }
+    let also = [("AllowBogusHELO", Quirks::BOGUS_HELLO), ("UseMSP", Quirks::QUEUED_LOGGED)];
+    also.into_iter()
+        .filter(|(name, _)| machine.config.options.truth(name))
+        .fold(quirks, |quirks, (_, one)| quirks.and(one))
 }
 
 /// What a listener does otherwise.

@@ -308,26 +308,20 @@ fn retry(machine: &Machine<'_>) -> Retry {
         .or_else(|| timeout(machine, b"queuewarn", b'h'));
     let first = value(machine, "MinQueueAge").map(|text| seconds(text, b'm'));
     let usual = Ages { give_up_s: give_up.unwrap_or(ours.give_up_s), warn_s: warn.unwrap_or(0) };
-    // What is said of one class alone; the rest is as for all.
-    let of = |class: &[u8]| {
-        let named = |what: &[u8]| [what, b".", class].concat();
-        let give_up = timeout(machine, &named(b"queuereturn"), b'd').filter(|found| *found > 0);
-        let warn = timeout(machine, &named(b"queuewarn"), b'h');
-        let everybodys = |what| timeout(machine, what, b'd').filter(|found| *found > 0);
-        let give_up = give_up.or_else(|| everybodys(b"queuereturn"));
-        let warn = warn.or_else(|| timeout(machine, b"queuewarn", b'h'));
-        let ages = Ages { give_up_s: give_up.unwrap_or(ours.give_up_s), warn_s: warn.unwrap_or(0) };
-        (ages != usual).then_some(ages)
-    };
+    // A class by Precedence or Priority has no ages of its own: so it is with sendmail 8.17, whatever its guide says.
+    let give_up = timeout(machine, b"queuereturn.dsn", b'd')
+        .or_else(|| timeout(machine, b"queuereturn", b'd'))
+        .filter(|found| *found > 0);
+    let warn =
+        timeout(machine, b"queuewarn.dsn", b'h').or_else(|| timeout(machine, b"queuewarn", b'h'));
+    let report = Ages { give_up_s: give_up.unwrap_or(ours.give_up_s), warn_s: warn.unwrap_or(0) };
     Retry {
         first_s: first.unwrap_or(0).max(ours.first_s),
         longest_s: first.unwrap_or(0).max(ours.longest_s),
         give_up_s: usual.give_up_s,
         warn_s: usual.warn_s,
         young_s: first.unwrap_or(0),
-        urgent: of(b"urgent"),
-        unhurried: of(b"non-urgent"),
-        report: of(b"dsn"),
+        report: (report != usual).then_some(report),
     }
 }
 

@@ -60,11 +60,7 @@ pub struct Retry {
     pub warn_s: u32,
     /// What was tried within so many seconds is left alone by a run of the queue (`MinQueueAge`).
     pub young_s: u32,
-    /// Both ages of messages whose class is above zero (`Timeout.queuereturn.urgent`); `None`: as those of others.
-    pub urgent: Option<Ages>,
-    /// Of those whose class is below zero (`non-urgent`).
-    pub unhurried: Option<Ages>,
-    /// Of reports (`dsn`).
+    /// Both ages of our own reports (`Timeout.queuereturn.dsn`); `None`: as those of others.
     pub report: Option<Ages>,
 }
 
@@ -77,46 +73,15 @@ pub struct Ages {
     pub warn_s: u32,
 }
 
-/// Which ages hold for a message.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Haste {
-    /// Those of most.
-    #[default]
-    Usual,
-    /// Its class is below zero (`Precedence: bulk`).
-    Unhurried,
-    /// Its class is above zero (`Precedence: special-delivery`).
-    Urgent,
-    /// We made it, to report on another.
-    Report,
-}
-
-impl Haste {
-    /// What a class (`Precedence`, `P` lines) makes of a message.
-    #[must_use]
-    pub const fn of(class: i64) -> Self {
-        match class {
-            ..0 => Self::Unhurried,
-            0 => Self::Usual,
-            1.. => Self::Urgent,
-        }
-    }
-}
-
 impl Retry {
     /// A pause that never ends by itself.
     pub const BY_ORDER_S: u32 = u32::MAX;
 
-    /// At which ages messages of this kind are warned of and given up.
+    /// At which ages a message is warned of and given up.
     #[must_use]
-    pub fn ages(&self, haste: Haste) -> Ages {
-        let own = match haste {
-            Haste::Usual => None,
-            Haste::Unhurried => self.unhurried,
-            Haste::Urgent => self.urgent,
-            Haste::Report => self.report,
-        };
-        own.unwrap_or(Ages { give_up_s: self.give_up_s, warn_s: self.warn_s })
+    pub fn ages(&self, is_report: bool) -> Ages {
+        let usual = Ages { give_up_s: self.give_up_s, warn_s: self.warn_s };
+        self.report.filter(|_| is_report).unwrap_or(usual)
     }
 
     /// Whether what could not be delivered is tried again by order only.
@@ -134,8 +99,6 @@ impl Default for Retry {
             give_up_s: 5 * 86_400,
             warn_s: 4 * 3600,
             young_s: 0,
-            urgent: None,
-            unhurried: None,
             report: None,
         }
     }

@@ -371,7 +371,7 @@ impl Scheduler {
         if let Some(row) = self.slots.row_mut(slot) {
             row.open = u16::try_from(open).unwrap_or(u16::MAX);
             row.is_warned = note.is_warned || never_warns;
-            row.haste = envelope.haste();
+            row.is_report = envelope.is_report();
         }
         true
     }

@@ -47,7 +47,7 @@ impl Scheduler {
     /// When a message must be looked at whatever its destination does: to warn, or to give up.
     pub(super) fn latest_s(&self, slot: u32) -> u32 {
         let Some(row) = self.slots.row(slot) else { return u32::MAX };
-        let ages = self.rules.retry.ages(row.haste);
+        let ages = self.rules.retry.ages(row.is_report);
         let due_s = if row.is_warned { ages.give_up_s } else { ages.warn_s.min(ages.give_up_s) };
         row.created_s.saturating_add(due_s)
     }

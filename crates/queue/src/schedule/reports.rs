@@ -15,7 +15,7 @@ use crate::outcome::{Said, Status, Trouble, Voice};
 use crate::recipient::{DropReason, Receipt, Recipient, Share, State};
 use crate::report::{Fate, RETURNED_BYTES_MAX, Report, ReportKind, ReportLine, warning};
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
-use policy::settings::{Ages, Haste, Reports, ReturnPolicy};
+use policy::settings::{Ages, Reports, ReturnPolicy};
 use policy::{Mailer, Transport};
 
 /// Recipients in one report; more come in a further one.
@@ -237,7 +237,7 @@ impl Scheduler {
 
     /// At which ages a message is warned of and given up.
     pub(super) fn ages(&self, envelope: &Envelope) -> Ages {
-        self.rules.retry.ages(envelope.haste())
+        self.rules.retry.ages(envelope.is_report())
     }
 
     /// Whether the sender is to hear now that a message is late.
@@ -391,8 +391,7 @@ impl Scheduler {
         }
         let is_ours = envelope.origin.uid.is_some() || !envelope.origin.user.is_empty();
         let is_asked = envelope.ret != Some(Return::Headers);
-        let is_small =
-            envelope.size_bytes <= RETURNED_BYTES_MAX && envelope.returns.haste != Haste::Unhurried;
+        let is_small = envelope.size_bytes <= RETURNED_BYTES_MAX && !envelope.returns.without_text;
         match self.rules.reports.returns {
             ReturnPolicy::Nobody => false,
             ReturnPolicy::AsAsked => is_asked && is_small,
