@@ -101,9 +101,10 @@ fn close(
         gid: identity.gid,
         groups: identity.groups.clone(),
     });
-    // Delivery agents ask others of this machine about users (authdaemon, dovecot's auth), and log; what users wish for
-    // does not. Those that expect to be root become the user first.
-    let local: &[Calls] = if mailbox.is_some() { &[Calls::SocketUnix, Calls::OwnIds] } else { &[] };
+    // Programs of users submit mail (vacation, lists); delivery agents ask others of this machine about users (authdaemon,
+    // dovecot's auth). Both may expect to be root and become the user first.
+    let is_agent = inheritance.role == Role::Agent;
+    let local: &[Calls] = if is_agent { &[Calls::SocketUnix, Calls::OwnIds] } else { &[] };
     let calls = [duty.calls, local].concat();
     let cage = Cage {
         name: duty.name,

@@ -232,7 +232,8 @@ impl OldQueue {
     fn envelope(&self, id: QueueId, found: &Found, is_roots: bool, text: &[u8]) -> Envelope {
         let control = &found.control;
         let is_marked = control.body.eq_ignore_ascii_case(b"8BITMIME");
-        let is_ascii = text.is_ascii();
+        // The flag `8`: sendmail saw octets above 127 when it came.
+        let is_ascii = !control.flags.contains(&b'8') && text.is_ascii();
         let addressees = control.recipients.iter();
         let recipients: Vec<Recipient> =
             addressees.map(|one| self.recipient(one, is_roots)).collect();

@@ -24,7 +24,7 @@ const COMMAND_FLOORS: [(&str, &str); 15] = [
     ("cffile*", "91"),
     ("flags*", "95.8"),
     ("submit*", "89.4"),
-    ("queue*", "94.4"),
+    ("queue*", "96"),
     ("hoststat*", "98"),
     ("mailstats*", "100"),
     ("smrsh*", "100"),

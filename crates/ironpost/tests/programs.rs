@@ -45,8 +45,12 @@ echo $1 > DIR/to
 ";
 
 fn serve(folder: &Path) -> Server {
+    serve_with(folder, CF)
+}
+
+fn serve_with(folder: &Path, cf: &str) -> Server {
     let place = folder.to_str().unwrap();
-    fs::write(folder.join("sendmail.cf"), CF.replace("DIR", place)).unwrap();
+    fs::write(folder.join("sendmail.cf"), cf.replace("DIR", place)).unwrap();
     fs::write(folder.join("program"), SCRIPT.replace("DIR", place)).unwrap();
     Server::start(folder)
 }
@@ -88,4 +92,19 @@ fn a_program_delivers_as_the_recipient_and_its_refusal_is_a_failure() {
     assert!(!path.join("wrote").exists(), "the cage keeps what is not the user's");
     send(port, "bad@x", &user);
     assert!(is_soon(|| log().contains("dsn=5.1.1, stat=User unknown")), "{}", log());
+}
+
+#[test]
+fn a_program_without_the_flag_n_gets_the_line_that_the_configuration_names() {
+    let folder = TempDir::new_in("/tmp").unwrap();
+    let path = folder.path();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+    let cf = CF.replace("F=lsDFMAw5:/|@qPn", "F=lsDFMAw5:/|@qP");
+    let server = serve_with(path, &format!("{cf}O UnixFromLine=From $g by $j, $i\n"));
+    let log = || fs::read_to_string(path.join("log")).unwrap();
+    send(server.port, "a@b.test", &somebody());
+    assert!(is_soon(|| log().contains("stat=Sent")), "{}", log());
+    let letter = fs::read_to_string(path.join("letter")).unwrap();
+    assert!(letter.starts_with("From a@b.test by mail.example.test, 0"), "{letter}");
+    assert!(letter.contains("\nReturn-Path: <a@b.test>\n"), "{letter}");
 }

@@ -14,7 +14,7 @@ mod limits;
 mod seccomp;
 
 pub use calls::Calls;
-pub use hidden::{Hidden, hide_folder};
+pub use hidden::{Hidden, hide_folder, make_mailbox};
 pub use landlock::{Enforced, ForPrograms, keeps_files};
 
 use nix::libc;

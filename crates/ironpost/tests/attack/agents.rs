@@ -93,3 +93,17 @@ fn what_went_into_a_mailbox_that_was_replaced_is_delivered_again() {
     town.until("the letter", || mailbox(&town, MALLORY).ends_with("\nhello\n"));
     town.until("an empty queue", || !town.mailq().contains("mallory"));
 }
+
+#[test]
+fn a_program_of_a_forward_file_finds_its_mailbox_made_and_talks_to_the_server() {
+    if !is_root() {
+        return;
+    }
+    let town = Town::with(LOCAL, "");
+    let ask = [env!("CARGO_BIN_EXE_ironpost"), "mailq --data DIR/data > DIR/out/queue"].join(" ");
+    town.forward(MALLORY, &format!("\"|cat >> /var/mail/{MALLORY} && {ask}\"\n"));
+    town.send(MALLORY);
+    town.until("the answer", || town.out("queue").contains("sender@remote.test"));
+    assert!(mailbox(&town, MALLORY).ends_with("\nhello\n"));
+    assert_eq!(spool(&town), [MALLORY]);
+}

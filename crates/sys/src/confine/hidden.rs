@@ -64,6 +64,19 @@ pub fn hide_folder(mailbox: &Path, uid: u32, gid: u32) -> io::Result<Hidden> {
     Ok(Hidden { folder, mailbox })
 }
 
+/// Makes this mailbox for this user and group, empty, if it is not there. Wants root. The path must be without links.
+///
+/// # Errors
+/// There is something else of this name, or nothing can be made there.
+pub fn make_mailbox(mailbox: &Path, uid: u32, gid: u32) -> io::Result<()> {
+    let missing = || io::Error::from(io::ErrorKind::InvalidInput);
+    let path = mailbox.parent().ok_or_else(missing)?;
+    let name = mailbox.file_name().ok_or_else(missing)?;
+    let place = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::DIRECTORY;
+    let folder = rustix::fs::open(path, place, Mode::empty())?;
+    open_mailbox(&folder, name, uid, gid).map(drop)
+}
+
 /// The user's mailbox, made if it is not there.
 fn open_mailbox(folder: &OwnedFd, name: &OsStr, uid: u32, gid: u32) -> io::Result<OwnedFd> {
     let place = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;

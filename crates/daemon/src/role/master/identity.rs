@@ -20,6 +20,9 @@ const FIRST_ORDINARY_UID: u32 = 1000;
 /// Where mailboxes of users are.
 const SPOOL_OF_USERS: &str = "/var/mail";
 
+/// The mailer of programs that users wish for.
+const PROGRAMS_OF_USERS: &[u8] = b"prog";
+
 /// As whom a delivery child works. `None`: as who we are.
 pub(super) fn identity_of(
     ward: &Ward,
@@ -63,7 +66,12 @@ pub(super) fn identity_of(
     match mailer {
         Some(mailer) if found.uid == 0 => roots(&found, mailer).map(Some),
         Some(mailer) if is_delivery_agent(mailer) => agent_of(&found).map(Some),
-        Some(_) => plain(&found).map(Some),
+        Some(mailer) => {
+            if *mailer.name == *PROGRAMS_OF_USERS {
+                make_mailbox(&found);
+            }
+            plain(&found).map(Some)
+        }
         None => {
             let groups = spool_groups(settings);
             Ok(Some(Identity { groups, ..plain(&found)? }))
@@ -130,13 +138,28 @@ fn agent_of(user: &User) -> Result<Identity, String> {
         // Nothing would keep it from the mailboxes of others.
         return Ok(own);
     }
-    let Some(group) = writing_group(Path::new(SPOOL_OF_USERS)) else { return Ok(own) };
+    let Some((mailbox, group)) = mailbox_of(user) else { return Ok(own) };
+    Ok(Identity { gid: group, mailbox: crate::path_octets(&mailbox).into(), ..own })
+}
+
+/// A user's mailbox in a mail spool where users may make none themselves, and the group that may.
+fn mailbox_of(user: &User) -> Option<(PathBuf, u32)> {
     // A name that the user database has can hold anything.
     if user.name.contains('/') || user.name.starts_with('.') || user.name.is_empty() {
-        return Ok(own);
+        return None;
     }
-    let mailbox = Path::new(SPOOL_OF_USERS).join(&user.name);
-    Ok(Identity { gid: group, mailbox: crate::path_octets(&mailbox).into(), ..own })
+    let group = writing_group(Path::new(SPOOL_OF_USERS))?;
+    Some((Path::new(SPOOL_OF_USERS).join(&user.name), group))
+}
+
+/// A program of a `.forward` that delivers (`|procmail`) is set-group-ID mail on Debian to make the mailbox; in the cage it
+/// has no such group, and finds the mailbox made.
+fn make_mailbox(user: &User) {
+    let Some((mailbox, group)) = mailbox_of(user) else { return };
+    let Ok(spool) = Path::new(SPOOL_OF_USERS).canonicalize() else { return };
+    let mailbox = mailbox.file_name().map(|name| spool.join(name));
+    // Where it can't be made, the program says what it misses.
+    mailbox.and_then(|mailbox| sys::confine::make_mailbox(&mailbox, user.uid, group).ok());
 }
 
 /// The groups that own the folders of our own mailboxes: for lock files, as Debian's delivery programs make them.
