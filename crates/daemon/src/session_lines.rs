@@ -4,6 +4,7 @@
 //! from which on sendmail writes it; what a peer said is escaped before it becomes part of a line.
 
 use crate::log::{About, Log, Severity};
+use policy::settings::Quirks;
 use policy::{Origin, Resolved, Settings};
 use smtp::server::{Entry, Event, FromLine, GivenUp, Marked, Refused, Session};
 use std::fmt::{Display, Write};
@@ -37,7 +38,7 @@ pub fn write(log: &Log, settings: &Settings, session: &Session, events: &[Entry]
                 (Some(id), _) => About::Message(*id),
                 (None, _) => About::Session,
             };
-            log.line_about(severity, about, &octets(&scene.line(event)));
+            log.line_about(severity, about, &octets(&scene.whole_line(event)));
             if *event == Event::Connected && session.origin().address().is_some() {
                 absent(log, settings, *id);
             }
@@ -154,6 +155,20 @@ struct Scene<'a> {
 }
 
 impl Scene<'_> {
+    /// The line, the client's address in it as this log writes it.
+    fn whole_line(&self, event: &Event) -> String {
+        let line = self.line(event);
+        let Some(IpAddr::V6(address)) = self.origin.address().map(|one| one.to_canonical()) else {
+            return line;
+        };
+        if self.settings.manners.quirks.has(Quirks::WHOLE_IPV6) {
+            let whole = format!("[IPv6:{}]", wire::domain::whole(address));
+            line.replace(&literal(address.into()), &whole)
+        } else {
+            line
+        }
+    }
+
     fn line(&self, event: &Event) -> String {
         let relay = relay(self.origin);
         match event {

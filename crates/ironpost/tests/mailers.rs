@@ -71,7 +71,10 @@ fn behind(path: &Path) -> Receiver<Heard> {
 
 /// A next hop on a port.
 fn on_a_port() -> (u16, Receiver<Heard>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    behind_a_port(TcpListener::bind("127.0.0.1:0").unwrap())
+}
+
+fn behind_a_port(listener: TcpListener) -> (u16, Receiver<Heard>) {
     let port = listener.local_addr().unwrap().port();
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
@@ -203,6 +206,25 @@ fn a_host_made_of_that_of_the_route_is_connected_to() {
             folder.path(),
             &["to=<bob@remote.test>", "relay=[127.0.0.1] [127.0.0.1]", "stat=Sent"],
         );
+        drop(server);
+        check(&heard);
+    }
+}
+
+#[test]
+fn the_log_has_addresses_as_the_rule_sets_have_them() {
+    // A machine without IPv6 has none to show.
+    let Ok(listener) = TcpListener::bind("[::1]:0") else { return };
+    let (port, heard) = behind_a_port(listener);
+    for (option, shown) in [("False", "[IPv6:0:0:0:0:0:0:0:1]"), ("True", "[IPv6:::1]")] {
+        let folder = house(&format!("A=TCP $h {port}"), "[IPv6:::1]");
+        let config = folder.path().join("sendmail.cf");
+        let text = fs::read_to_string(&config).unwrap();
+        let text = text.replace("DZ127", &format!("O UseCompressedIPv6Addresses={option}"));
+        fs::write(&config, text).unwrap();
+        let server = Server::start(folder.path());
+        send(&server);
+        logged(folder.path(), &["to=<bob@remote.test>", &format!(" {shown}, "), "stat=Sent"]);
         drop(server);
         check(&heard);
     }

@@ -93,7 +93,7 @@ impl Hop {
     /// A host that is named by its address alone: `[192.0.2.1]`.
     #[must_use]
     pub(crate) fn literal(address: SocketAddr) -> Self {
-        let name = format!("[{}]", address.ip()).into_bytes().into();
+        let name = format!("[{}]", wire::domain::tagged(address.ip())).into_bytes().into();
         Self { name, address, is_as_written: false }
     }
 

@@ -308,4 +308,30 @@ mod tests {
         assert!(open_folder(&link).is_err());
         assert!(open_folder(&path).is_ok());
     }
+
+    #[test]
+    fn a_mailbox_is_appended_to_only_where_nothing_else_can_be_meant() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert!(open_mailbox_to_append(&at("new")).is_ok());
+        assert_eq!(mode(&at("new")), 0o600);
+        fs::write(at("old"), "From a\n").unwrap();
+        assert!(open_mailbox_to_append(&at("old")).is_ok());
+        fs::write(at("users"), "root:x:0:0").unwrap();
+        fs::hard_link(at("old"), at("twin")).unwrap();
+        std::os::unix::fs::symlink(at("new"), at("link")).unwrap();
+        fs::create_dir(at("folder")).unwrap();
+        for name in ["users", "twin", "link", "folder", "not/there"] {
+            assert!(open_mailbox_to_append(&at(name)).is_err(), "{name}");
+        }
+        let others = fs::Permissions::from_mode(0o622);
+        fs::set_permissions(at("new"), others).unwrap();
+        assert!(open_mailbox_to_append(&at("new")).is_err());
+        // Where everybody may put something in the place of a file, none is made.
+        let anybodys = fs::Permissions::from_mode(0o777);
+        fs::set_permissions(at("folder"), anybodys).unwrap();
+        assert!(open_mailbox_to_append(&at("folder").join("new")).is_err());
+        assert!(!at("folder").join("new").exists());
+    }
 }

@@ -5,6 +5,7 @@
 //! A hyphen at its beginning is refused: names become arguments of programs.
 
 use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -103,6 +104,36 @@ pub fn tagged(address: IpAddr) -> String {
     }
 }
 
+/// An IPv6 address with all its parts: `2001:db8:0:0:0:0:0:1`.
+#[must_use]
+pub fn whole(address: Ipv6Addr) -> String {
+    let parts = address.segments().map(|part| alloc::format!("{part:x}"));
+    parts.join(":")
+}
+
+/// Text with all parts of the addresses that stand in it as `[IPv6:2001:db8::1]`.
+#[must_use]
+pub fn with_whole_addresses(text: &[u8]) -> Vec<u8> {
+    const OPEN: &[u8] = b"[IPv6:";
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.windows(OPEN.len()).position(|window| window == OPEN) {
+        let (before, behind) =
+            rest.split_at_checked(at.saturating_add(OPEN.len())).unwrap_or((rest, b""));
+        out.extend_from_slice(before);
+        let end = behind.iter().position(|&octet| octet == b']').unwrap_or(0);
+        let (inner, after) = behind.split_at_checked(end).unwrap_or((b"", behind));
+        let address = core::str::from_utf8(inner).ok().and_then(|text| text.parse().ok());
+        match address {
+            Some(address) => out.extend_from_slice(whole(address).as_bytes()),
+            None => out.extend_from_slice(inner),
+        }
+        rest = after;
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
 impl fmt::Display for DomainFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -178,5 +209,14 @@ mod tests {
         }
         assert_eq!(tagged("::ffff:192.0.2.1".parse().unwrap()), "192.0.2.1");
         assert_eq!(tagged("2001:db8::1".parse().unwrap()), "IPv6:2001:db8::1");
+        for (text, wanted) in [
+            ("mx. [IPv6:2001:db8::1]", "mx. [IPv6:2001:db8:0:0:0:0:0:1]"),
+            (
+                "[IPv6:::1] [192.0.2.1][IPv6:x] [IPv6:",
+                "[IPv6:0:0:0:0:0:0:0:1] [192.0.2.1][IPv6:x] [IPv6:",
+            ),
+        ] {
+            assert_eq!(with_whole_addresses(text.as_bytes()), wanted.as_bytes());
+        }
     }
 }

@@ -91,6 +91,11 @@ fn quirks(machine: &Machine<'_>) -> Quirks {
         .and(Quirks::LONE_HELLO);
     let quirks =
         if machine.config.options.truth("RejectNUL") { quirks.and(Quirks::NO_NUL) } else { quirks };
+    let quirks = if machine.config.options.truth("UseCompressedIPv6Addresses") {
+        quirks
+    } else {
+        quirks.and(Quirks::WHOLE_IPV6)
+    };
     let also = [("AllowBogusHELO", Quirks::BOGUS_HELLO), ("UseMSP", Quirks::QUEUED_LOGGED)];
     also.into_iter()
         .filter(|(name, _)| machine.config.options.truth(name))

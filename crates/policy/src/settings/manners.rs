@@ -122,6 +122,8 @@ flags! {
         LONE_HELLO = 256,
         /// A message with an octet 0 is refused (`RejectNUL`).
         NO_NUL = 512,
+        /// The log writes all parts of IPv6 addresses, as rule sets see them (without `UseCompressedIPv6Addresses`).
+        WHOLE_IPV6 = 2048,
         /// A dialogue of a command (`-bs`) logs of each recipient that he waits, if nothing is tried at once (`UseMSP`).
         QUEUED_LOGGED = 1024,
     }

@@ -2,6 +2,7 @@
 
 use crate::date::clock;
 use crate::log::Severity;
+use ::policy::settings::Quirks;
 use ::policy::{Mailer, MailerId, Settings};
 use ::queue::{DropReason, Event, Report, ReportKind, Stat, Status, To};
 use std::io::Write;
@@ -143,7 +144,11 @@ fn to_line(out: &mut Vec<u8>, to: &To, settings: &Settings) {
         return put(out, &[b", quarantine=", &to.text, b", stat=quarantined"]);
     }
     if !to.host.is_empty() {
-        put(out, &[b", relay=", &to.host]);
+        if settings.manners.quirks.has(Quirks::WHOLE_IPV6) {
+            put(out, &[b", relay=", &wire::domain::with_whole_addresses(&to.host)]);
+        } else {
+            put(out, &[b", relay=", &to.host]);
+        }
     }
     put(out, &[format!(", dsn={}", to.status).as_bytes()]);
     if let Some(reply) = &to.reply {
