@@ -138,7 +138,7 @@ impl Asker for NameService {
             }
             Some(relay::Answer::NoSuchName) => Err(Failure::NoName),
             Some(relay::Answer::NoData) => Err(Failure::NoData),
-            Some(relay::Answer::Temporary(_)) | None => Err(Failure::NotNow),
+            Some(relay::Answer::Temporary) | None => Err(Failure::NotNow),
         }
     }
 }

@@ -96,7 +96,10 @@ impl Unreachable {
             format!("{name}: {}", sys::error_words(&self.error))
         };
         let trouble = Trouble::ours(Status(4, 4, 1), text.as_bytes());
-        Trouble { host: self.hop.relay(), ..trouble }.cleaned()
+        // Where no way leads to an address it is not told which one that is.
+        let is_reached = kind != io::ErrorKind::NetworkUnreachable;
+        let host = if is_reached { self.hop.relay() } else { self.hop.shown() };
+        Trouble { host, ..trouble }.cleaned()
     }
 }
 
@@ -159,7 +162,7 @@ pub(crate) async fn own_name(stream: &TcpStream, lookup: &dyn Lookup) -> Option<
     let query = Query { name: ip.to_string().into_bytes().into(), kind: QueryKind::Ptr };
     let found = match lookup.lookup(query).await {
         Answer::Found { records: Records::Names(names), .. } => names.into_iter().next(),
-        Answer::Found { .. } | Answer::NoSuchName | Answer::NoData | Answer::Temporary(_) => None,
+        Answer::Found { .. } | Answer::NoSuchName | Answer::NoData | Answer::Temporary => None,
     };
     // A zone is not ours: what is no plain name does not go into a command.
     let is_plain = |name: &[u8]| {

@@ -170,12 +170,10 @@ pub enum Nowhere {
     #[error("Host {0} has only addresses where no mail can go")]
     Forbidden(String),
     /// DNS gave no answer.
-    #[error("Name server: {host}: host name lookup failure ({why})")]
+    #[error("Name server: {host}: host name lookup failure")]
     Unanswered {
         /// What was asked about.
         host: String,
-        /// What went wrong.
-        why: String,
     },
 }
 
@@ -188,8 +186,13 @@ impl Dead {
 impl Nowhere {
     /// The same about a domain whose name is written with a dot.
     fn with_dot(mut self, is_dotted: bool) -> Self {
-        if let (Self::PointsBack { domain, .. }, true) = (&mut self, is_dotted) {
-            domain.push('.');
+        if is_dotted
+            && let Self::PointsBack { domain: name, .. }
+            | Self::Unknown(name)
+            | Self::NoAddress(name)
+            | Self::Unanswered { host: name } = &mut self
+        {
+            name.push('.');
         }
         self
     }
@@ -210,9 +213,10 @@ impl Nowhere {
                 (Status(5, 3, 5), "Local configuration error".to_owned(), domain.clone())
             }
             Self::Forbidden(host) => (Status(5, 4, 6), self.to_string(), host.clone()),
-            Self::Unanswered { .. } => {
+            Self::Unanswered { host } => {
                 let text = self.to_string();
-                let trouble = Trouble::ours(Status(4, 4, 3), text.as_bytes()).cleaned();
+                let trouble = Trouble::ours(Status(4, 4, 3), text.as_bytes());
+                let trouble = Trouble { host: host.as_bytes().into(), ..trouble }.cleaned();
                 return Outcome::Later { trouble, scope: Scope::Destination };
             }
         };
@@ -222,8 +226,12 @@ impl Nowhere {
             Self::NullMx(_) => b"556 Host does not accept mail: MX 0 ."[..].into(),
             // Ours, and not of one recipient: an empty first line says so.
             Self::PointsBack { .. } => format!("\n554 5.0.0 {self}").into_bytes().into(),
-            Self::Unknown(_) | Self::NoAddress(_) => b"550 Host unknown"[..].into(),
-            Self::BadHost(_) | Self::Forbidden(_) | Self::Unanswered { .. } => {
+            Self::Unknown(_) => b"550 Host unknown"[..].into(),
+            // That a name has no address is no answer about the host: nothing stands as the reason.
+            Self::NoAddress(_)
+            | Self::BadHost(_)
+            | Self::Forbidden(_)
+            | Self::Unanswered { .. } => {
                 return Outcome::Never(trouble.cleaned());
             }
         };
@@ -458,7 +466,7 @@ async fn exchangers_of(
     let exchangers = match lookup.lookup(query).await {
         Answer::Found { records: Records::Mx(exchangers), .. } => exchangers,
         Answer::NoSuchName => return Err(Nowhere::Unknown(shown(domain))),
-        Answer::Temporary(why) => return Err(unanswered(domain, &why)),
+        Answer::Temporary => return Err(unanswered(domain)),
         // The name itself is its exchanger.
         Answer::NoData | Answer::Found { .. } => {
             let hops = hops_of(domain, port, ourselves, lookup).await?;
@@ -526,7 +534,7 @@ async fn hops_of(
     for answer in [six, four] {
         match answer {
             Answer::Found { records: Records::Addresses(found), .. } => addresses.extend(found),
-            Answer::Temporary(why) => trouble = Some(unanswered(host, &why)),
+            Answer::Temporary => trouble = Some(unanswered(host)),
             Answer::NoData | Answer::Found { .. } => is_known = true,
             Answer::NoSuchName => {}
         }
@@ -582,8 +590,8 @@ async fn both<A: Future<Output = Answer>, B: Future<Output = Answer>>(
     .await
 }
 
-fn unanswered(host: &[u8], why: &[u8]) -> Nowhere {
-    Nowhere::Unanswered { host: shown(host), why: shown(why) }
+fn unanswered(host: &[u8]) -> Nowhere {
+    Nowhere::Unanswered { host: shown(host) }
 }
 
 /// A name without the dot at its end.

@@ -84,8 +84,8 @@ pub enum Answer {
     NoSuchName,
     /// The name exists and has no such record.
     NoData,
-    /// Nobody knows now: a timeout, SERVFAIL, or an answer that is none. The text says which.
-    Temporary(Box<[u8]>),
+    /// Nobody knows now: a timeout, SERVFAIL, or an answer that is none.
+    Temporary,
 }
 
 impl Answer {
@@ -194,8 +194,7 @@ impl Resolver {
             Ok(Ok(found)) => answered(query, found.answers()),
             Ok(Err(error)) if error.is_nx_domain() => Answer::NoSuchName,
             Ok(Err(error)) if error.is_no_records_found() => Answer::NoData,
-            Ok(Err(error)) => Answer::Temporary(error.to_string().into_bytes().into()),
-            Err(_elapsed) => Answer::Temporary(b"timeout"[..].into()),
+            Ok(Err(_)) | Err(_) => Answer::Temporary,
         }
     }
 }

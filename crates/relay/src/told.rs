@@ -356,3 +356,55 @@ fn status_of(stage: Stage, code: u16) -> Status {
         _ => Status(5, 0, 0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Recorded of sendmail 8.17: what each code is behind each command, of a server without ENHANCEDSTATUSCODES.
+    #[test]
+    fn codes_mean_what_they_mean_to_sendmail() {
+        let usual: [(u16, Status); 5] = [
+            (450, Status(4, 2, 0)),
+            (451, Status(4, 3, 0)),
+            (452, Status(4, 3, 1)),
+            (455, Status(4, 0, 0)),
+            (471, Status(4, 0, 0)),
+        ];
+        for (code, status) in usual {
+            for stage in [Stage::Mail, Stage::Recipient, Stage::Dot] {
+                assert_eq!(status_of(stage, code), status, "{stage:?} {code}");
+            }
+            assert_eq!(status_of(Stage::Greeting, code), Status(4, 5, 0));
+            assert_eq!(status_of(Stage::Hello, code), Status(4, 5, 0));
+            assert_eq!(status_of(Stage::Data, code), Status(4, 0, 0));
+        }
+        let (useless, unknown) = ("Service unavailable", "User unknown");
+        let recorded = [
+            (Stage::Mail, 501, (5, 5, 2), "Data format error"),
+            (Stage::Mail, 552, (5, 3, 4), useless),
+            (Stage::Mail, 553, (5, 1, 3), "Data format error"),
+            (Stage::Mail, 550, (5, 0, 0), useless),
+            (Stage::Recipient, 500, (5, 5, 2), useless),
+            (Stage::Recipient, 504, (5, 5, 4), useless),
+            (Stage::Recipient, 503, (5, 5, 1), useless),
+            (Stage::Recipient, 550, (5, 1, 1), unknown),
+            (Stage::Recipient, 551, (5, 1, 6), unknown),
+            (Stage::Recipient, 552, (5, 2, 2), useless),
+            (Stage::Recipient, 553, (5, 1, 3), unknown),
+            (Stage::Recipient, 571, (5, 0, 0), useless),
+            (Stage::Data, 550, (5, 0, 0), useless),
+            (Stage::Dot, 500, (5, 5, 2), PROTOCOL_ERROR),
+            (Stage::Dot, 535, (5, 0, 0), PROTOCOL_ERROR),
+            (Stage::Dot, 550, (5, 2, 0), useless),
+            (Stage::Dot, 551, (5, 1, 6), useless),
+            (Stage::Dot, 553, (5, 1, 0), useless),
+            (Stage::Dot, 556, (5, 0, 0), useless),
+            (Stage::Dot, 571, (5, 0, 0), PROTOCOL_ERROR),
+        ];
+        for (stage, code, (class, subject, detail), words) in recorded {
+            assert_eq!(status_of(stage, code), Status(class, subject, detail), "{stage:?} {code}");
+            assert_eq!(permanent_words(stage, code), words, "{stage:?} {code}");
+        }
+    }
+}

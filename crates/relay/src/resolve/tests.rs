@@ -109,7 +109,7 @@ fn aliases_name_servers_and_services_are_names() {
 fn no_such_name_and_no_data_and_no_answer_are_told_apart() {
     assert_eq!(asked("a.example", QueryKind::A, 3, vec![]), Answer::NoSuchName);
     assert_eq!(asked("a.example", QueryKind::Mx, 0, vec![]), Answer::NoData);
-    assert!(matches!(asked("a.example", QueryKind::A, 2, vec![]), Answer::Temporary(_)));
+    assert!(matches!(asked("a.example", QueryKind::A, 2, vec![]), Answer::Temporary));
 }
 
 #[test]
