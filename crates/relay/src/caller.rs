@@ -8,7 +8,8 @@
 
 use crate::connect::Race;
 use crate::hosts::{nobody_let_us_in, nowhere, open_door};
-use crate::mx::{Found, Hop, Nowhere};
+use crate::mx::{Found, Hop};
+use crate::nowhere::Nowhere;
 use crate::pool::{Office, asks_mx, everybody, is_about_recipient};
 use crate::session::{Connection, Finish, Notebook, Server, deferred};
 use crate::share::{self, Known};

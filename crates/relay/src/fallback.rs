@@ -3,7 +3,8 @@
 //! Each is looked up as a host of a route. A fallback stands behind the exchangers of a domain, never behind a host in
 //! brackets, and not where the mail would come back to us.
 
-use crate::mx::{self, Found, Host, Nowhere, Ourselves, parse_hosts};
+use crate::mx::{self, Found, Host, Ourselves, parse_hosts};
+use crate::nowhere::Nowhere;
 use crate::resolve::Lookup;
 use policy::settings::Calling;
 

@@ -20,6 +20,7 @@ mod hosts;
 mod limits;
 mod line_end;
 pub mod mx;
+mod nowhere;
 mod pool;
 pub mod resolve;
 mod session;
@@ -33,6 +34,7 @@ mod ticket;
 mod told;
 
 pub use mx::Ourselves;
+pub use nowhere::Nowhere;
 pub use pool::{Parted, Relay};
 pub use resolve::{Answer, Lookup, Query, QueryKind};
 

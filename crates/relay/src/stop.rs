@@ -1,6 +1,7 @@
 //! The stops of a job: the hosts that an errand asks for it, best first.
 
-use crate::mx::{Dead, Found, Hop, Nowhere};
+use crate::mx::{Dead, Found, Hop};
+use crate::nowhere::Nowhere;
 use smtp::client::Protocol;
 
 /// A host of a destination, with all its addresses.

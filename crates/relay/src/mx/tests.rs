@@ -2,6 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use queue::{Outcome, Status};
 use std::collections::BTreeMap;
 use std::pin::Pin;
 
